@@ -50,9 +50,7 @@ class InputError(Exception):
         code: ErrorCode = ErrorCode.OPTION,
         **facts: str | int,
     ) -> None:
-        self.what = what
-        self.where = where
-        self.remedy = remedy
+        self.what, self.where, self.remedy = what, where, remedy
         self.code = code
         self.facts = facts
         message = f"{where}: {what}" if where else what

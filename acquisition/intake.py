@@ -64,9 +64,7 @@ class StreamIntake:
     """Clock mapper and channel adapter of one stream; ``key`` becomes ``Chunk.stream``."""
 
     def __init__(self, key: str, adapter: Adapter, mapper: ClockMapper) -> None:
-        self.key = key
-        self.adapter = adapter
-        self.mapper = mapper
+        self.key, self.adapter, self.mapper = key, adapter, mapper
         self._n_samples = 0
 
     @property

@@ -37,11 +37,8 @@ class Pump:
     ) -> None:
         self.source = source
         self.aligner = Aligner(config)
-        self.live = live
-        self._known = known
-        self._on_open = on_open
-        self._on_event = on_event
-        self._on_chunk = on_chunk
+        self.live, self._known, self._on_open = live, known, on_open
+        self._on_event, self._on_chunk = on_event, on_chunk
 
     def acquire(self, now: float) -> None:
         """Move everything that has come in by ``now`` (LSL seconds) into the rings."""

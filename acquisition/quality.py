@@ -200,8 +200,7 @@ class QualityMeter:
     """
 
     def __init__(self, ch_names: tuple[str, ...], sfreq: float, line_hz: float | None = None) -> None:
-        self._ch_names = ch_names
-        self._sfreq = sfreq
+        self._ch_names, self._sfreq = ch_names, sfreq
         self._lines = [line_hz] if line_hz else list(_LINE_HZ)
         self._lines = [hz for hz in self._lines if hz + _LINE_HALFWIDTH_HZ <= 0.95 * sfreq / 2]
         self._n_window = max(8, round(_WINDOW_S * sfreq))

@@ -360,8 +360,7 @@ class ClockMapper:
         self.stream = stream
         self.offsets = OffsetTrack()
         self.n_dropped = 0  # samples with decreasing timestamps
-        self._nominal_sfreq = nominal_sfreq
-        self._max_gap_s = max_gap_s
+        self._nominal_sfreq, self._max_gap_s = nominal_sfreq, max_gap_s
         self._offset_mean_s = offset_mean_s
         self._line = SampleLine(nominal_sfreq) if dejitter and nominal_sfreq > 0 else None
         self._recorded = RecordedMap(recorded) if recorded else None

@@ -57,7 +57,6 @@ class WindowConfig:
                 raise InputError(what, where="window config", remedy="use a hop of 0.1, 0.125, 0.25 or 0.5 s")
 
     def _check_sizes(self) -> None:
-        """Refuse what no window can be cut with."""
         for entry in fields(self):
             value = getattr(self, entry.name)
             is_in_range = value >= 0 if entry.name == "n_context_steps" else value > 0

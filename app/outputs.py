@@ -130,7 +130,6 @@ class _TextSink:
             self._file = path.open("w", newline="", encoding="utf-8")
 
     def close(self) -> None:
-        """Close the file."""
         with _writing(self._where):
             self._file.close()
 

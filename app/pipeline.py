@@ -43,8 +43,7 @@ class Pipeline(Pump):
             on_event=on_event,
             on_chunk=on_chunk,
         )
-        self.decoder = decoder
-        self._mask = mask
+        self.decoder, self._mask = decoder, mask
         self._rest: Rest | None = None  # the newest that the decoder was told
         self._stepped_to = -math.inf
         self._stepped: Window | None = None

@@ -152,7 +152,6 @@ class _Recording:
         return self.state in ("starting", "recording", "stopping")
 
     def start(self) -> None:
-        """Start the supervisor."""
         try:
             self._recorder.start()
         except InputError as error:
@@ -168,7 +167,6 @@ class _Recording:
             self.state, self._message, self._stopped_at = "stopping", "closing the file", now
 
     def step(self, now: float) -> None:
-        """Update its state."""
         if not self.is_busy:
             return
         status = self._status = self._recorder.status()
@@ -207,7 +205,6 @@ class _Recording:
         )
 
     def text(self) -> str:
-        """Return its state as a short text."""
         return f"{self._recorder.path.name}: {self.state} {self._status.n_bytes / 1e6:.1f} MB"
 
     def _wait_for_streams(self, status: RecordingStatus, now: float) -> None:

@@ -18,11 +18,11 @@ from rich.text import Text
 from acquisition.select import kind_of
 from acquisition.text import counted, data_size, duration, rate
 from acquisition.timebase import agrees
-from acquisition.types import MODALITY_OF_KIND, Kind, StreamHeader
+from acquisition.types import MODALITY_OF_KIND, Kind
 
 if TYPE_CHECKING:
     from acquisition.lsl.discovery import FoundStream
-    from acquisition.xdf.inspect import StreamReport, XdfReport
+    from acquisition.xdf.inspect import XdfReport
     from app.doctor import Result
     from calibration.subjects import SubjectEntry
     from models.training.tables import Table as ResultTable
@@ -44,23 +44,15 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def used_as(header: StreamHeader) -> str:
-    """Return what ``--streams`` calls the data of a stream, ``-`` if it is not used."""
-    kind = kind_of(header)
-    if kind is Kind.MARKERS:
-        return "markers"
-    return MODALITY_OF_KIND.get(kind, "-")
-
-
 def streams_table(found: Sequence[FoundStream]) -> Table:
     """Return the streams on the network, two lines each."""
     titles = ("stream\ntype", "used\nas", "channels\nformat", "nominal\nrate", "source_id\nhost")
     table = _table(titles, right=("channels\nformat", "nominal\nrate"))
     for stream in found:
-        header = stream.header
+        header, kind = stream.header, kind_of(stream.header)
         table.add_row(
             _two_lines(header.name, header.type or "no type"),
-            used_as(header),
+            "markers" if kind is Kind.MARKERS else MODALITY_OF_KIND.get(kind, "-"),  # as --streams calls it
             _two_lines(str(header.n_channels), header.channel_format),
             rate(header.nominal_sfreq),
             _two_lines(header.source_id or "none", header.hostname),
@@ -75,12 +67,13 @@ def recording_table(report: XdfReport) -> Table:
     table = _table(("stream\ntype", *figures), right=figures)
     for stream in report.streams:
         header = stream.header
+        measured = f"{stream.measured_sfreq:.2f} Hz" if stream.measured_sfreq > 0 else "-"
         table.add_row(
             _two_lines(header.name or f"stream {stream.stream_id}", header.type or "no type"),
             _two_lines(str(header.n_channels), header.channel_format),
             Text("empty", style="yellow") if stream.is_empty else f"{stream.n_samples:,}",
             "" if stream.is_empty else duration(stream.duration_s, 1),
-            _two_lines(_measured(stream), rate(header.nominal_sfreq)),
+            _two_lines(measured, rate(header.nominal_sfreq)),
             _two_lines(str(stream.n_gaps), f"{stream.longest_gap_s:.2f} s") if stream.n_gaps else "0",
             str(max(0, len(stream.segments) - 1)),
             str(stream.n_backward),
@@ -148,10 +141,6 @@ def _two_lines(first: str, second: str) -> Text:
     return Text(first).append(f"\n{second}", style="dim")
 
 
-def _measured(stream: StreamReport) -> str:
-    return f"{stream.measured_sfreq:.2f} Hz" if stream.measured_sfreq > 0 else "-"
-
-
 def print_checks(results: Sequence[Result]) -> None:
     """Print a line for each check of the doctor, with the remedy below where something is missing."""
     console = make_console()
@@ -202,7 +191,6 @@ def give_table(
 
 
 def _show_table(table: ResultTable) -> None:
-    """Print protocol, figures, notes."""
     from models.training.tables import INTERVALS, short_cells
 
     console = make_console()

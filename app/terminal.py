@@ -176,7 +176,6 @@ def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
 
 
 def _save_picture(session: LiveSession, path: Path) -> None:
-    """Save the final screen as SVG."""
     console = Console(record=True, width=_PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(render(session))
     # Without the web fonts that rich names: a picture must not ask the network for anything.
@@ -220,7 +219,6 @@ class _Lines:
         self._n_printed = -_LINE_EVERY
 
     def introduce(self) -> None:
-        """Print what there is to know about the model."""
         for line in introduction(self._session.checkpoint.config, _model_title(self._session), self._warning):
             self.say(line)
 
@@ -244,7 +242,6 @@ class _Lines:
         self._n_messages, self._n_failures = snapshot.n_messages, snapshot.n_failures
 
     def finish(self) -> None:
-        """Print the last messages and a summary."""
         self()
         snapshot = self._telemetry.snapshot()
         self.say(f"predictions: {snapshot.n_predictions}, windows skipped: {snapshot.n_skipped}")
@@ -263,5 +260,4 @@ class _Lines:
             self.say(f"recording {snapshot.recording}")
 
     def say(self, text: str) -> None:
-        """Print a line."""
         say(self._console, text)

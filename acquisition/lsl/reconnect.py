@@ -30,8 +30,7 @@ class Watchdog:
 
     def __init__(self, now: float, stale_s: float = STALE_S) -> None:
         self.is_stale = False
-        self._stale_s = stale_s
-        self._heard = now
+        self._stale_s, self._heard = stale_s, now
 
     def hear(self, now: float) -> bool:
         """Take note of samples at ``now``; True if this ends a silence."""
@@ -203,7 +202,6 @@ class _Background:
         self._thread = threading.Thread(target=self._guarded, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
         self._thread.start()
 
     def close(self) -> None:

@@ -36,8 +36,7 @@ class LiveStream:
     """Reads one stream and keeps account of it; its intake is kept across reconnections."""
 
     def __init__(self, key: str, kind: Kind, opened: OpenInlet, intake: StreamIntake, now: float) -> None:
-        self.key = key
-        self.kind = kind
+        self.key, self.kind = key, kind
         self.header = opened.header  # as first opened: what a returning stream is compared with
         self.intake = intake
         self.watchdog = Watchdog(now, float("inf") if kind is Kind.MARKERS else STALE_S)

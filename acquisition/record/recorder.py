@@ -70,8 +70,7 @@ class Recorder:
             if not stream.source_id
         ]
         self._streams = [*streams, *(local_header(source_id) for source_id in extra_source_ids)]
-        self._min_free_bytes = min_free_bytes
-        self._min_room_s = min_room_s
+        self._min_free_bytes, self._min_room_s = min_free_bytes, min_room_s
         self._process: subprocess.Popen[bytes] | None = None
         self._known = {recorded_identity(stream) for stream in self._streams}
 

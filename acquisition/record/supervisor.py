@@ -81,8 +81,7 @@ class Supervisor:
         min_free_bytes: int,
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
-        self._free_bytes = free_bytes
-        self._path = path
+        self._free_bytes, self._path = free_bytes, path
         self._queries = list(queries)
         self._min_free_bytes = min_free_bytes
         self._lines: list[str] = []

@@ -208,9 +208,7 @@ class Behaviour:
     """
 
     def __init__(self, subject: SimulatedSubject, timeline: Timeline, begin_s: float = 0.0) -> None:
-        self.subject = subject
-        self.timeline = timeline
-        self.begin_s = begin_s
+        self.subject, self.timeline, self.begin_s = subject, timeline, begin_s
         self._blink_cache: dict[int, tuple[float, float] | None] = {}
 
     def renew(self, rng: np.random.Generator) -> None:

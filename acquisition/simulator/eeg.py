@@ -133,8 +133,7 @@ class ElectrodePops:
     """Sudden steps of one electrode that decay."""
 
     def __init__(self, subject: SimulatedSubject, n_channels: int) -> None:
-        self.subject = subject
-        self._n_channels = n_channels
+        self.subject, self._n_channels = subject, n_channels
 
     def block(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the pops in microvolts, (n_times, n_channels), or (1, 1) zero where there is none."""

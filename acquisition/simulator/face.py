@@ -231,8 +231,7 @@ class _Pen:
     """Draws in the face's own coordinates (pixels from its centre, y down) onto a picture."""
 
     def __init__(self, picture: NDArray[np.uint8], place: NDArray[np.float64]) -> None:
-        self.picture = picture
-        self.place = place
+        self.picture, self.place = picture, place
 
     def ellipse(self, centre: tuple[float, float], radii: tuple[float, float], colour: tuple) -> None:
         angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)

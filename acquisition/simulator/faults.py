@@ -80,8 +80,7 @@ class StreamFaults:
     """What goes wrong with one stream, asked by session time; the seed is the jitter's."""
 
     def __init__(self, faults: tuple[Fault, ...], key: str, seed: int) -> None:
-        self._key = key
-        self._seed = seed
+        self._key, self._seed = key, seed
         self._faults = [fault for fault in faults if fault.stream == key]
 
     def kept(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:

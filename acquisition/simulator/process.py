@@ -118,7 +118,6 @@ class _Outlet:
                 self._outlet.push_chunk(np.ascontiguousarray(samples), timestamp=stamp)
 
     def close(self) -> None:
-        """Take the outlet off the network."""
         self._outlet = None
 
     def _stamp(self, time: float) -> float:

@@ -232,9 +232,7 @@ class _PumpedStream:
     ) -> None:
         self.spec = replace(spec, sfreq=video_fps) if spec.kind is Kind.VIDEO else spec
         self.ended = False
-        self._behaviour = behaviour
-        self._faults = faults
-        self._longest_s = longest_s
+        self._behaviour, self._faults, self._longest_s = behaviour, faults, longest_s
         self._n_made = 0
         self._n_delivered = 0
         self._markers_to = behaviour.begin_s

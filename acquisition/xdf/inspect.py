@@ -125,7 +125,6 @@ class _Measure:
         self._is_new_segment = True
 
     def add(self, stamps: NDArray[np.float64]) -> None:
-        """Take the next raw stamps."""
         while len(stamps):
             n_here = self._n_before_reset(stamps)
             if n_here:
@@ -166,7 +165,6 @@ class _Measure:
         )
 
     def report(self, unix_stamped: bool) -> StreamReport:
-        """Return what was measured."""
         segments = tuple(self._segments)
         return StreamReport(
             stream_id=self._stream.stream_id,

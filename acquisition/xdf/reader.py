@@ -189,8 +189,7 @@ class Cursor:
         n_piece: int | None,
         newest: tuple[float, float] = (float("nan"), float("nan")),
     ) -> None:
-        self.intake = intake
-        self.reader = reader
+        self.intake, self.reader = intake, reader
         self._blocks = recut(reader.blocks(), n_piece)
         self._pending: Chunk | None = None
         self._end = float("inf")

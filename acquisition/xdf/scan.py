@@ -41,9 +41,7 @@ class Resync:
     def __init__(
         self, read: Callable[[int, int], bytes], n_bytes: int, known_streams: Mapping[int, object]
     ) -> None:
-        self._read = read
-        self._n_bytes = n_bytes
-        self._known = known_streams
+        self._read, self._n_bytes, self._known = read, n_bytes, known_streams
         self._asked = 0  # the last answer holds for every position from here to the answer
         self._found: int | None = -1
 

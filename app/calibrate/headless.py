@@ -21,7 +21,7 @@ from app.tables import make_console
 from calibration.outcome import Finished
 from calibration.protocol import simulated_report
 from calibration.storage import SessionPlace
-from calibration.types import Check, Consent, SessionRecord, SessionView
+from calibration.types import Consent, SessionRecord, SessionView
 
 _LEAST_S = 5.0  # rates are counted over this time
 _SETTLE_S = 20.0  # longest wait for yellow checks
@@ -93,7 +93,8 @@ class HeadlessController:
         elif self._seen_step != view.step_id:
             self._seen_step = view.step_id
             for check in view.checks:
-                self._say(_light(check))
+                remedy = f" ({check.remedy})" if check.remedy else ""
+                self._say(f"{check.light:>6}  {check.name}: {check.finding}{remedy}")
             run.session.shown(view.step_id, now)
             run.proceed(view.step_id, now)
 
@@ -127,11 +128,6 @@ def _words(view: SessionView) -> str:
         return "the session is over"
     length = f" ({step.duration_s:.1f} s)" if step.duration_s is not None else ""
     return f"  {step.kind.replace('_', ', ')}{length}"
-
-
-def _light(check: Check) -> str:
-    remedy = f" ({check.remedy})" if check.remedy else ""
-    return f"{check.light:>6}  {check.name}: {check.finding}{remedy}"
 
 
 def calibrate_headless(

@@ -66,7 +66,6 @@ class CalibrationEngine(WatchedSession):
                     return check_consent(command.consent) if command.consent.modalities else None
 
     def _fit(self, run: CalibrationRun) -> None:
-        """Fit in a background thread, and report its progress."""
         fit = run.final_fit()
         fit.start()
         while fit.is_alive():

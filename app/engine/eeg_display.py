@@ -124,8 +124,7 @@ class EegDisplay:
     """Filters and bins one EEG stream, causally; below 125 Hz a bin is one sample."""
 
     def __init__(self, ch_names: tuple[str, ...], unit: str, sfreq: float) -> None:
-        self._ch_names = ch_names
-        self._unit = unit
+        self._ch_names, self._unit = ch_names, unit
         self._splitter = BinSplitter(max(BIN_S, 1 / sfreq))
         # At most a tenth of the rate, which keeps the filter of a very slow stream valid.
         self._sos = butter(2, min(HIGHPASS_HZ, sfreq / 10), "highpass", fs=sfreq, output="sos")
@@ -215,9 +214,7 @@ class SpectrogramDisplay:
     def __init__(
         self, ch_names: tuple[str, ...], sfreq: float, config: FeatureConfig, ch_name: str = ""
     ) -> None:
-        self._ch_names = ch_names
-        self._sfreq = sfreq
-        self._config = config
+        self._ch_names, self._sfreq, self._config = ch_names, sfreq, config
         self._step_s = config.spectrogram_step_s
         self._ring = Ring(len(ch_names), KEEP_S, np.float32)
         wanted = (ch_name, *_FIRST_CHOICES)

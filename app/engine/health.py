@@ -112,9 +112,7 @@ class OcclusionCheck:
         budget_s: float = BUDGET_S,
         time: Callable[[], float] = stopwatch,
     ) -> None:
-        self._decoder = decoder
-        self._tell = tell
-        self._budget_s = budget_s
+        self._decoder, self._tell, self._budget_s = decoder, tell, budget_s
         self._time = time
         self._asked = threading.Event()
         self._run: OcclusionRun | None = None

@@ -111,12 +111,10 @@ class LiveEngine(WatchedSession):
         self.on_stage("loading", "starting the simulated devices")
         with SimulatorProcess(request.simulated) as simulator:
             simulator.wait_until_found()
-            simulator.tell(self._say_emotion)
+            told = "the simulated participant now shows"
+            simulator.tell(lambda emotion: self._telemetry.say(f"{told}: {emotion}", LslClock().now()))
             options = replace(request.options, streams=stream_choices(request.simulated))
             yield replace(request, options=options)
-
-    def _say_emotion(self, emotion: str) -> None:
-        self._telemetry.say(f"the simulated participant now shows: {emotion}", LslClock().now())
 
     def _attend(self, session: LiveSession) -> None:
         """Handle commands and tell figures, ten times a second."""

@@ -62,7 +62,9 @@ def run_engine(connection: Connection, request: EngineRequest) -> None:
         else:
             tell(Phase("ended"))
         faulthandler.disable()
-    remove_if_empty(os.getpid())
+    with contextlib.suppress(OSError):
+        if log_path(os.getpid()).stat().st_size == 0:
+            log_path(os.getpid()).unlink()
 
 
 def _run(request: EngineRequest, tell: Callable[[object], None], commands: CommandQueue) -> None:
@@ -116,14 +118,6 @@ def open_log(pid: int) -> TextIO:
         with contextlib.suppress(OSError):
             old.unlink()
     return log_path(pid).open("w", encoding="utf-8")
-
-
-def remove_if_empty(pid: int) -> None:
-    """Remove an empty log."""
-    path = log_path(pid)
-    with contextlib.suppress(OSError):
-        if path.stat().st_size == 0:
-            path.unlink()
 
 
 def _folder() -> Path:

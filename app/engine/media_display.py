@@ -104,8 +104,7 @@ class LogMelStream:
     """Log-mel frames every 10 ms as the sound comes in, equal to those of the whole sound at once."""
 
     def __init__(self, sfreq: float, config: FeatureConfig) -> None:
-        self._sfreq = sfreq
-        self._config = config
+        self._sfreq, self._config = sfreq, config
         ratio = resample_ratio(sfreq, config)
         self._up, self._down = ratio.numerator, ratio.denominator
         # scipy's resample_poly looks 10 * max(up, down) steps of the common rate to either side.

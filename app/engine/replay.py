@@ -146,20 +146,16 @@ class SaidOnce:
     def __init__(self, on_event: Callable[[StreamEvent], None]) -> None:
         self._on_event = on_event
         self._said: set[tuple[str, str, float]] = set()
-        self._is_again = False
-
-    def open_again(self) -> None:
-        """Events that come from now on may have come before."""
-        self._is_again = True
+        self.is_again = False  # events may have come before
 
     def __call__(self, event: StreamEvent) -> None:
         """Pass an event on, without a message that was passed on before."""
-        if self._is_again and event.change is Change.ENDED:
+        if self.is_again and event.change is Change.ENDED:
             event = replace(event, message="")
         # Only notices at a moment of the file, such as of a masked modality, may repeat.
         is_of_moment = event.change is Change.NOTICE and math.isfinite(event.time)
         sentence = (event.stream, event.message, event.time if is_of_moment else 0.0)
-        if self._is_again and sentence in self._said:
+        if self.is_again and sentence in self._said:
             if event.change in (Change.NOTICE, Change.WARNING):
                 return
             event = replace(event, message="")
@@ -360,7 +356,7 @@ class Player:
         self._source = source
         self._decoder.restart()
         self._occlusion.forget()
-        self._events.open_again()
+        self._events.is_again = True
         index = min(math.ceil(time / self._hop_s - 1e-9), math.floor(self.last / self._hop_s))
         self._begin(max(index, int(self.first // self._hop_s) + 1))
         if self._decoder.is_in_baseline:

@@ -39,9 +39,7 @@ class EegLine:
     """Traces, spectrogram and quality of one EEG stream."""
 
     def __init__(self, spec: StreamSpec, config: FeatureConfig, ch_name: str) -> None:
-        self._spec = spec
-        self._config = config
-        self._ch_name = ch_name
+        self._spec, self._config, self._ch_name = spec, config, ch_name
         self._gate = RateGate(spec.sfreq)
         self._display: EegDisplay | None = None
         self.spectrogram: SpectrogramDisplay | None = None
@@ -164,8 +162,6 @@ _N_MESSAGES = 2000
 
 @dataclass(frozen=True, eq=False)
 class _Entry:
-    """A queued chunk."""
-
     position: int  # in the order of arrival, over both queues
     spec: StreamSpec  # as of its arrival
     chunk: Chunk
@@ -173,8 +169,6 @@ class _Entry:
 
 
 class _Queue:
-    """Queued chunks and their size in bytes."""
-
     def __init__(self) -> None:
         self.entries: deque[_Entry] = deque()
         self.n_bytes = 0

@@ -184,7 +184,9 @@ def _recording(store: ViewStore) -> RecordingInfo | None:
 
 def _of_devices(store: ViewStore) -> list[Condition]:
     """Name devices that a live session runs without."""
-    if store.mode != "live" or store.phase.name != "running" or not _has_settled(store):
+    since = [state.since for state in store.streams.values() if state.spec.kind is not Kind.MARKERS]
+    has_settled = store.last_known_time - min(since, default=math.inf) > _SETTLED_S
+    if store.mode != "live" or store.phase.name != "running" or not has_settled:
         return []
     missing = [DEVICES[kind] for kind in KIND_OF_MODALITY.values() if store.stream_of(kind) is None]
     if not missing:
@@ -193,11 +195,6 @@ def _of_devices(store: ViewStore) -> list[Condition]:
     remedy = missing[0].if_missing if len(missing) == 1 else "open Streams to look for devices"
     text = f"No {names}: decoding continues without {'it' if len(missing) == 1 else 'them'}"
     return [Condition(f"missing {names}", "info", text, remedy, ("choose_streams",))]
-
-
-def _has_settled(store: ViewStore) -> bool:
-    since = [state.since for state in store.streams.values() if state.spec.kind is not Kind.MARKERS]
-    return store.last_known_time - min(since, default=math.inf) > _SETTLED_S
 
 
 def can_rest(store: ViewStore) -> bool:

@@ -135,9 +135,7 @@ class SampleHistory:
         self, dtype: type[np.floating] = np.float32, keep_s: float = KEEP_S, n_columns: int = 0
     ) -> None:
         self.revision = 0  # changes when what was read before may have become wrong
-        self.n_columns = n_columns
-        self._keep_s = keep_s
-        self._dtype = dtype
+        self.n_columns, self._keep_s, self._dtype = n_columns, keep_s, dtype
         self._from = self._to = 0
         self._times = np.empty(0)
         self._values: NDArray[np.floating] = np.empty((0, n_columns), dtype)
@@ -227,9 +225,7 @@ class TimedHistory(Generic[T]):
     """
 
     def __init__(self, time_of: Callable[[T], float], keep_s: float = KEEP_S, max_items: int = 6000) -> None:
-        self._time_of = time_of
-        self._keep_s = keep_s
-        self._max_items = max_items
+        self._time_of, self._keep_s, self._max_items = time_of, keep_s, max_items
         self._items: list[T] = []
         self._times: list[float] = []
 

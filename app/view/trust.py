@@ -96,7 +96,7 @@ def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Shown:
     stopped = _standstill(store, t, age_s)
     findings = [
         *stopped,
-        *_of_verdict(prediction, store, t),
+        *(Finding(r.severity, _in_words(r, prediction, store, t), r.code) for r in verdict.reasons),
         *_doubts(prediction, store, t, is_stale=bool(stopped)),
     ]
     findings.sort(key=lambda finding: list(Severity).index(Severity(finding.severity)))
@@ -196,11 +196,6 @@ _WORDS = {
     "sets, and nothing should act upon its answers",
     Code.NORMALISATION: "normalised with training-data statistics, not this participant's",
 }
-
-
-def _of_verdict(prediction: Prediction, store: ViewStore, t: float) -> Iterator[Finding]:
-    for reason in prediction.verdict.reasons:
-        yield Finding(reason.severity, _in_words(reason, prediction, store, t), reason.code)
 
 
 def _in_words(reason: Reason, prediction: Prediction, store: ViewStore, t: float) -> str:

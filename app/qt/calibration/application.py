@@ -63,7 +63,6 @@ def open_calibration(
 
 
 def _folder(prepared: Prepared) -> Path:
-    """Return the folder of the session."""
     if prepared.place is not None:
         return prepared.place.folder
     subject = prepared.request.subject
@@ -71,7 +70,6 @@ def _folder(prepared: Prepared) -> Path:
 
 
 def _say_result(window: CalibrationWindow) -> None:
-    """Print the verdict, and a line per file."""
     result = window.result
     if result is None:
         return

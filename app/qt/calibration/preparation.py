@@ -184,7 +184,6 @@ class PreflightScreen(Screen):
         self._shown = None
 
     def _show_checks(self, checks: Sequence[Check]) -> None:
-        """Show these, in this order."""
         while len(self._rows) < len(checks):
             self._rows.append(_Row(self, self._grid, 3 * len(self._rows)))
         for place, row in enumerate(self._rows):
@@ -217,7 +216,6 @@ class _Row:
         grid.setRowMinimumHeight(at + 2, 6)
 
     def show_check(self, check: Check | None) -> None:
-        """Show a check, or nothing."""
         for part in (self.light, self.name, self.finding):
             part.setVisible(check is not None)
         self.remedy.setVisible(check is not None and bool(check.remedy))

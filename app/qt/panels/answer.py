@@ -179,16 +179,11 @@ def _state(verdict: Shown) -> str:
 def _line(verdict: Shown) -> str:
     """Return what stands below the word: the sets, or the top emotions; then how reliable the signals are."""
     if verdict.is_grey:
-        return _why_grey(verdict)
+        stops = [finding.text for finding in verdict.findings if finding.severity == "stop"]
+        return "; ".join(stops or verdict.texts[:1])
     runner_up = f"next: {verdict.second} {percent(verdict.second_probability)}" if verdict.second else ""
     top = f"top emotion: {verdict.top} {percent(verdict.probability)}; "
     others = top + runner_up if verdict.label == UNCERTAIN else runner_up
     shares = verdict.reliability.items()
     reliable = ", ".join(f"{MODALITY_NAMES[m]} {percent(share)}" for m, share in shares)
     return (said_sets(verdict) or others) + (f"\nsignal reliability: {reliable}" if reliable else "")
-
-
-def _why_grey(verdict: Shown) -> str:
-    """Return everything that stopped, or the first thing to wait for."""
-    stops = [finding.text for finding in verdict.findings if finding.severity == "stop"]
-    return "; ".join(stops or verdict.texts[:1])

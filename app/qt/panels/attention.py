@@ -39,7 +39,6 @@ _SCALE_OVER_S = 10.0
 
 
 def _add_caution(panel: Panel) -> None:
-    """Add a caution beside the title."""
     label = panel.add_words(NOT_CAUSE, muted=True)
     label.setToolTip(
         "Attention shows how the model weights its inputs; occlusion shows their effect on the output."
@@ -63,7 +62,8 @@ class ModalityAttentionPanel(Panel):
         if not self.is_new(id(store), newest, span_s, oldest, store.phase.name):
             return
         if newest is None:
-            self.plot.clear_lanes(why_no_prediction(store))
+            self.plot.set_notice(why_no_prediction(store))
+            self.plot.setAccessibleDescription("no prediction yet")
         else:
             self.plot.show_lanes(store.predictions.read(newest.t_end - span_s, newest.t_end), span_s)
 
@@ -104,11 +104,6 @@ class LanesPlot(Plot):
             line.setPen(pg.mkPen(theme.category(i), width=1))
             line.setFillBrush(faint)
 
-    def clear_lanes(self, notice: str) -> None:
-        """Show nothing, and say why."""
-        self.set_notice(notice)
-        self.setAccessibleDescription("no prediction yet")
-
     def show_lanes(self, predictions: Sequence[Prediction], span_s: float) -> None:
         """Show predictions, the newest last."""
         newest = predictions[-1]
@@ -125,7 +120,8 @@ class LanesPlot(Plot):
             for start, end in missing_spans(predictions, modality)
         )
         self.redraw()
-        said = [_share_now(newest, modality) for modality in MODALITIES]
+        shares = {m: newest.modality_attention.get(m) for m in MODALITIES if newest.present.get(m)}
+        said = [percent(shares[m]) if m in shares else "missing" for m in MODALITIES]
         self._figures.set_rows([Row(self._floor(i) + _LANE / 2, (text,)) for i, text in enumerate(said)])
         words = ", ".join(f"{modality_word(m)} {text}" for m, text in zip(MODALITIES, said, strict=True))
         self.setAccessibleDescription(words)
@@ -244,9 +240,3 @@ class StepsPlot(Plot):
 def _largest(prediction: Prediction) -> float:
     deviation = channel_deviation(prediction)[1]
     return float(np.nanmax(np.abs(deviation))) if np.isfinite(deviation).any() else 0.0
-
-
-def _share_now(prediction: Prediction, modality: str) -> str:
-    if not prediction.present.get(modality):
-        return "missing"
-    return percent(prediction.modality_attention.get(modality))

@@ -213,8 +213,6 @@ class PupilPlot(CurvePlot):
 
 
 class _Blinks(PixelItem):
-    """Shaded and striped stretches."""
-
     z = -2.0
     content: tuple[tuple[float, float], ...] = ()  # start and end, seconds from the moment shown
 
@@ -234,8 +232,6 @@ class _Blinks(PixelItem):
 
 
 class _Legend(DrawnAxis):
-    """The legend of the lines, right of the plot."""
-
     reaches_out = True
 
     def __init__(self, strokes: dict[str, Qt.PenStyle]) -> None:

@@ -46,8 +46,7 @@ class OcclusionPanel(Panel):
 
     def __init__(self, ask_occlusion: Callable[[], None], now: Callable[[], float] = monotonic) -> None:
         super().__init__("Occlusion check")
-        self.ask_occlusion = ask_occlusion
-        self._now = now
+        self.ask_occlusion, self._now = ask_occlusion, now
         self.state = "no session"  # or ready, asking, no answer
         self._asked_at: float | None = None
         self._asked_with: Occlusion | None = None  # the answer there was when asked

@@ -1,7 +1,7 @@
 """Every reason not to trust the answer, most severe first, each with a shape, a word and a value."""
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtGui import QFont, QFontMetricsF
+from PyQt6.QtGui import QFontMetricsF
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.qt.panel import Panel
@@ -65,7 +65,8 @@ class ReasonsPanel(Panel):
         em = QFontMetricsF(self.font()).height()
         factor = growth(min(self.height() / 26, self.width() / 36), em)
         for row in self._rows:
-            row.set_font(scaled_font(self, factor))
+            for label in (row.glyph, row.text):
+                label.setFont(scaled_font(self, factor))
 
 
 class _Row(QWidget):
@@ -79,10 +80,6 @@ class _Row(QWidget):
         layout.setSpacing(6)
         layout.addWidget(self.glyph, 0, Qt.AlignmentFlag.AlignTop)
         layout.addWidget(self.text, 1)
-
-    def set_font(self, font: QFont) -> None:
-        self.text.setFont(font)
-        self.glyph.setFont(font)
 
     def show_finding(self, finding: Finding, theme: Theme, *, says_note: bool) -> None:
         glyph, role = _GLYPHS[finding.severity]

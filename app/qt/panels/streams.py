@@ -128,7 +128,6 @@ class _Table(RowTable):
                 self.setRowHeight(row, line)
 
     def changeEvent(self, event: QEvent | None) -> None:
-        """Lay out in the new font."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.FontChange:
             self.lay_out()

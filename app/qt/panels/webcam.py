@@ -76,8 +76,6 @@ class FramePlot(Plot):
 
 
 class _Frame(PixelItem):
-    """The frame and the box."""
-
     z = 1.0
     plot: FramePlot
 

@@ -241,7 +241,6 @@ class RowAxis(DrawnAxis):
         return [(row, y) for (row, _), y in zip(rows, places, strict=True)]
 
     def _widths(self) -> tuple[float, ...]:
-        """Return the columns' widths."""
         font = QFont(self.style["tickFont"] or QFont())
         metrics = QFontMetricsF(font)
         font.setBold(True)

@@ -240,7 +240,6 @@ class HeadPlot(Plot):
         return f"{sign}{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
     def _describe(self) -> None:
-        """Describe the values in words, for assistive technology."""
         if self._missing:
             words = self._missing
         elif self.selected:

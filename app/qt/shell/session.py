@@ -190,12 +190,8 @@ class Playback:
     @property
     def is_playing(self) -> bool:
         """True while the view moves by itself."""
-        return self.cursor.is_following and not (self.is_replay and (self._is_paused or self.is_at_end))
-
-    @property
-    def is_at_end(self) -> bool:
-        """True at the end of a replay; it then plays from the start."""
-        return self.store.phase.name == "ended"
+        stands = self.is_replay and (self._is_paused or self.store.phase.name == "ended")
+        return self.cursor.is_following and not stands
 
     def restart(self, speed: float) -> None:
         """Follow the newest data: a new session starts."""
