@@ -275,9 +275,9 @@ class LeaveOneOut:
         if not alone:
             found += config.network_weight * said[at]
         for modality, one in self._modalities(left_out[-1]).items():
-            gate = gates[at, MODALITIES.index(modality)]
+            place = MODALITIES.index(modality)
             scores = one.scores(at, level_of, others, labels, alone=alone)
-            found += config.weight * gate[:, None] * scores
+            found += config.weights[place] * gates[at, place][:, None] * scores
         return found
 
     def shown(self, logits: _Array) -> _Array:

@@ -170,7 +170,7 @@ def apply_profile(
     evidence = replace(
         evidence,
         network_weight=evidence.network_weight / profile.temperature,
-        weight=evidence.weight / profile.temperature,
+        weights=tuple(weight / profile.temperature for weight in evidence.weights),
         persistence=evidence.persistence / profile.temperature,
     )
     config = replace(

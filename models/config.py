@@ -200,12 +200,14 @@ class AnswerConfig:
 class EvidenceConfig:
     """How a discriminant beside the network, and a level that runs, make the answer.
 
-    ``logits = network_weight · network + weight · Σ n · a · e`` over the n present modalities, with the
+    ``logits = network_weight · network + Σ weight · n · a · e`` over the n present modalities, with the
     shared attention a, in which each modality's reliability counts, and the discriminant's evidence e.
     """
 
     network_weight: float = 1.0
-    weight: float = 1.0
+    weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)  # of the evidence of EEG, eyes, face, voice
+    #: Of network, EEG, eyes, face, voice where a profile's labels tell; empty: as for strangers.
+    profile_weights: tuple[float, ...] = ()
     n_steps: tuple[int, ...] = (3, 1, 2, 1)  # newest seconds of EEG, eyes, face, voice that evidence is about
     average_s: float = 1.0  # answers are means over so long
     persistence: float = 0.0  # nats that speak for the last answer

@@ -94,13 +94,12 @@ class RunningLevel:
             if modality not in self._prior or not len(steps):
                 continue
             step = np.asarray(steps[-1], dtype=np.float64)
-            known = np.isfinite(step)
             total, worth = self._sum[modality][told], self._worth[modality][told]
+            known = np.isfinite(step) & (
+                worth < self._most
+            )  # what lasts says no more once it has had its say
             total[known] += share * (step - probs @ self._effects[modality])[known]
             worth[known] += share
-            surplus = np.maximum(worth / self._most, 1.0)
-            total /= surplus
-            worth /= surplus
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ Float64 throughout; D is the number of features in use, C that of labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -26,9 +26,10 @@ LEVEL = 10.0
 _N_FLIPS = 8  # of the separable target; it settles within five
 _MAX_LAG = 12  # steps
 _RHOS = np.linspace(0.0, 0.98, 50)
-_EFFECTS = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
+_EFFECTS = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56)
+_N_ROUNDS = 3
 _EXPONENTS = (0.0, 0.5, 1.0)
-_FACTORS, _LOG_FACTOR_SD = np.geomspace(1 / 32, 32, 21), 1.0
+_FACTORS, _LOG_FACTOR_SD = np.geomspace(1 / 256, 256, 33), 1.0
 _TAIL_DFS = (3.0, 5.0, 8.0, 15.0, 30.0, 100.0, 1e6)
 _N_SCALES = 20
 _MARGIN = 5.0
@@ -351,7 +352,7 @@ class Effects:
     """Sizes of the class effects in the prior."""
 
     shared: float  # of the part that people have in common, in units of ``size``
-    own: float  # of the part that each has alone
+    own: float  # of the part that each has alone; fitted, both add up to 1
     size: _Array  # (D,) variance of an effect of size 1 in each direction
 
 
@@ -364,7 +365,8 @@ def fit_effects(cells: Cells, directions: Directions) -> Effects:
     """Return the sizes of greatest marginal likelihood over several people's cells.
 
     First one size for all directions, which follow the variance between trials, or within, or both; then
-    each direction's own factor, averaged over its likelihood times a log-normal prior about 1.
+    each direction's own factor, averaged over its likelihood times a log-normal prior about 1; and both anew,
+    since few directions carry what labels do, and the many others say that there is nothing.
     """
     if len(np.unique(cells.person)) < 2:
         return default_effects(directions)
@@ -374,24 +376,32 @@ def fit_effects(cells: Cells, directions: Directions) -> Effects:
     for exponent in _EXPONENTS:
         size = directions.between**exponent * directions.within ** (1 - exponent)
         sizes.append(size * total / max(size.sum(), 1e-12))
-    best, found, spectrum = -np.inf, default_effects(directions), None
-    for shared, own in product(_EFFECTS, _EFFECTS):
+
+    def spectrum(shared: float, own: float) -> tuple[_Array, _Array]:
         values, vectors = np.linalg.eigh(cell_covariance(cells, shared, own))
-        values, turned = np.maximum(values, 0)[:, None], (vectors.T @ cells.scaled) ** 2  # (n, D)
-        for size in sizes:
-            likelihood = float(_log_likelihood(values * size + noise, turned).sum())
-            if likelihood > best:
-                best, found, spectrum = likelihood, Effects(shared, own, size), (values, turned)
-    if spectrum is None or found.shared + found.own == 0:
-        return found
-    values, turned = spectrum
-    log_weight = (
-        np.stack([_log_likelihood(values * found.size * factor + noise, turned) for factor in _FACTORS])
-        - 0.5 * (np.log(_FACTORS)[:, None] / _LOG_FACTOR_SD) ** 2
-    )
-    weight = np.exp(log_weight - log_weight.max(axis=0))
-    factor = (weight * _FACTORS[:, None]).sum(axis=0) / weight.sum(axis=0)
-    return Effects(found.shared, found.own, found.size * factor)
+        return np.maximum(values, 0)[:, None], (vectors.T @ cells.scaled) ** 2  # (n, 1) and (n, D)
+
+    spectra, begun = {pair: spectrum(*pair) for pair in product(_EFFECTS, _EFFECTS)}, None
+    for _ in range(_N_ROUNDS):
+        best, found = -np.inf, default_effects(directions)
+        for (shared, own), (values, turned) in spectra.items():
+            for size in sizes:
+                likelihood = float(_log_likelihood(values * size + noise, turned).sum())
+                if likelihood > best:
+                    best, found = likelihood, Effects(shared, own, size)
+        both = found.shared + found.own
+        if both == 0:
+            return found
+        found = Effects(found.shared / both, found.own / both, found.size * both)
+        begun = found.size if begun is None else begun * both
+        values, turned = spectrum(found.shared, found.own)
+        log_weight = (
+            np.stack([_log_likelihood(values * begun * factor + noise, turned) for factor in _FACTORS])
+            - 0.5 * (np.log(_FACTORS)[:, None] / _LOG_FACTOR_SD) ** 2
+        )
+        weight = np.exp(log_weight - log_weight.max(axis=0))
+        sizes = [begun * (weight * _FACTORS[:, None]).sum(axis=0) / weight.sum(axis=0)]
+    return replace(found, size=sizes[0])
 
 
 def _log_likelihood(variance: _Array, squares: _Array) -> _Array:

@@ -102,8 +102,8 @@ class FusionNetwork(nn.Module):
         """
         logits, attention = self.fusion(tokens, present, reliability)
         if (config := self.config.evidence) is not None:
-            of_modalities = weighed(evidence, attention, present, reliability)
-            logits = config.network_weight * logits + config.weight * of_modalities
+            scaled = evidence * evidence.new_tensor(config.weights)[:, None]
+            logits = config.network_weight * logits + weighed(scaled, attention, present, reliability)
         return logits, attention
 
     def modality_tokens(self, inputs: NetworkInput, only: Collection[str] = MODALITIES) -> Tensor:

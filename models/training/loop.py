@@ -26,6 +26,8 @@ Progress = Callable[[str, float, float], None]
 Report = Callable[[str, float, float, str], None]
 CLIP_NORM = 1.0
 _STATE_KEY = "state"
+#: Rows of one subject that come together, where a stage is told the subjects.
+_RUN = 16
 
 B = TypeVar("B")
 
@@ -113,9 +115,13 @@ def train_stage(
     options: StageOptions,
     rng: np.random.Generator,
     progress: Callable[[float, float], None] = lambda share, loss: None,
+    subject: NDArray[np.intp] | None = None,
 ) -> None:
-    """Run AdamW with a one-cycle learning rate over shuffled batches of row indices."""
-    batches = list(_shuffled(usable, options, rng))
+    """Run AdamW with a one-cycle learning rate over shuffled batches of row indices.
+
+    With the ``subject`` (n,) of each row, several of a subject's come together: their mean is a level.
+    """
+    batches = list(_shuffled(usable, options, rng, subject))
     optimiser = torch.optim.AdamW(parameters, options.learning_rate, weight_decay=options.weight_decay)
     schedule = one_cycle(optimiser, options.learning_rate, len(batches) + 1)
     running = float("nan")
@@ -126,17 +132,36 @@ def train_stage(
 
 
 def _shuffled(
-    usable: NDArray[np.intp], options: StageOptions, rng: np.random.Generator
+    usable: NDArray[np.intp],
+    options: StageOptions,
+    rng: np.random.Generator,
+    subject: NDArray[np.intp] | None = None,
 ) -> Iterator[NDArray[np.intp]]:
     """Yield shuffled batches for ``options.epochs`` passes; the last pass may be a part."""
     n_left = round(options.epochs * len(usable))
     while n_left > 0:
-        order = rng.permutation(usable)[:n_left]
+        order = rng.permutation(usable)
+        if subject is not None:
+            order = _together(order, subject, rng)
+        order = order[:n_left]
         n_left -= len(order)
         for start in range(0, len(order), options.batch_size):
             batch = order[start : start + options.batch_size]
             if len(batch) > 1:  # BatchNorm needs two
                 yield batch
+
+
+def _together(
+    order: NDArray[np.intp], subject: NDArray[np.intp], rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Return rows in runs of `_RUN` of one subject; the runs are shuffled."""
+    runs = [run for who in np.unique(subject) for run in _runs(order[subject[order] == who])]
+    return np.concatenate([runs[at] for at in rng.permutation(len(runs))])
+
+
+def _runs(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    whole = len(rows) // _RUN * _RUN
+    return [rows[at : at + _RUN] for at in range(0, whole, _RUN)]
 
 
 @dataclass

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from acquisition.montage import SEED_CH_NAMES
@@ -27,7 +28,7 @@ from models.checkpoint import save_checkpoint
 from models.config import AnswerConfig, EvidenceConfig, ModelConfig, preset
 from models.conformal import fit_answers
 from models.features.config import FeatureConfig
-from models.fusion import weighed
+from models.fusion import gates_of
 from models.level import Evidence, SignalRange
 from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
 from models.network import FusionNetwork
@@ -66,10 +67,9 @@ _EYE_STEPS = 3  # with the pupil's ten seconds all contexts are whole after twel
 _EYE_TAILS = 0.01
 _N_FOLDS = 5
 _N_NOISE = 1000  # windows of noise that the fusion learns from
-#: Weights of network and evidence to choose from.
-_WEIGHTS = ((1.0, 0.0), (0.0, 1.0), (0.5, 1.0), (1.0, 1.0))
-_PERSISTENCE = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5)  # nats
-_MOST_CHANGES = 5.0  # of the answer a minute while the emotion holds; rows are coarser than the hop
+_PERSISTENCE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5)  # nats
+_MOST_CHANGES = 5.7  # of the answer a minute while the emotion holds
+_LEAST_WEIGHT = 0.01  # of a part that counts; below, it gets none
 MIN_SINCE_ONSET_TESTED_S = 5.0  # earlier windows still hold more of the trial before
 
 
@@ -184,20 +184,20 @@ class SimulatedSubjects:
 class TrainingOptions(SimulatedSubjects):
     """How much to train on, and for how long."""
 
-    n_subjects: int = 80
-    n_encoder_subjects: int = 40  # train the encoders; the others discriminant, fusion, temperature and sets
+    n_subjects: int = 160
+    n_encoder_subjects: int = 80  # train the encoders; the others fusion, temperature and sets
     seed: int = 1
     epochs_scale: float = 1.0  # multiplies every stage's passes
 
     def stages(self) -> dict[str, StageOptions]:
         """Return the settings of each stage."""
         stages = {
-            "eeg": StageOptions(epochs=3, batch_size=64, learning_rate=2e-3),
-            "eye": StageOptions(epochs=2.5, batch_size=64, learning_rate=2e-3),
-            "face": StageOptions(epochs=4, batch_size=64, learning_rate=1e-3),
-            "voice": StageOptions(epochs=3, batch_size=32, learning_rate=8e-4),
+            "eeg": StageOptions(epochs=1.5, batch_size=64, learning_rate=2e-3),
+            "eye": StageOptions(epochs=1.25, batch_size=64, learning_rate=2e-3),
+            "face": StageOptions(epochs=2, batch_size=64, learning_rate=1e-3),
+            "voice": StageOptions(epochs=1.5, batch_size=32, learning_rate=8e-4),
             "pooling": StageOptions(epochs=3, batch_size=128, learning_rate=5e-4),
-            "fusion": StageOptions(epochs=20, batch_size=256, learning_rate=1e-3),
+            "fusion": StageOptions(epochs=12, batch_size=256, learning_rate=1e-3),
         }
         return {name: replace(s, epochs=s.epochs * self.epochs_scale) for name, s in stages.items()}
 
@@ -231,9 +231,10 @@ def _card(options: TrainingOptions, config: ModelConfig) -> str:
     """Return the card of a model trained on simulated subjects alone."""
     evidence = config.evidence
     assert evidence is not None
-    parts = {"the network": evidence.network_weight, "the discriminant": evidence.weight}
-    unused = [name for name, weight in parts.items() if weight == 0]
-    chosen = f"; {unused[0]} got no weight" if unused else ""
+    names = ("the network", *(f"the evidence of {m}" for m in MODALITIES))
+    parts = zip(names, (evidence.network_weight, *evidence.weights), strict=True)
+    unused = [name for name, weight in parts if weight == 0]
+    chosen = f"; {' and '.join(unused)} got no weight" if unused else ""
     n_encoder, n_others = options.n_encoder_subjects, options.n_subjects - options.n_encoder_subjects
     lines = [
         "**What it is for:** trying the program, its timing and its displays on simulated devices.",
@@ -253,7 +254,9 @@ def _card(options: TrainingOptions, config: ModelConfig) -> str:
         f"Trained by `affectscope train --simulated` on {options.n_subjects} simulated subjects "
         f"({options.n_trials} trials of {options.trial_s:g} s each, five emotions, difficulty "
         f"{options.difficulty}, seed {options.seed}): {n_encoder} for the encoders, {n_others} others for "
-        "discriminant and fusion, and, left out in turn, for temperature, sets and the rule of abstention. "
+        "the fusion, and, left out in turn, for weights, temperature, sets and the rule of abstention; the "
+        "discriminant learns EEG and eyes from all of them, face and voice, which are encoded, from the "
+        "others. "
         f"No recordings of real people were used.\n\n{bullets(lines)}",
     )
     return card.markdown()
@@ -266,7 +269,7 @@ def fit(
 
     The first ``n_encoder_subjects`` train the encoders. On the others, which these have not seen,
     discriminant and fusion are trained; what they say of subjects left out in turn sets weights, temperature
-    and sets.
+    and sets. The discriminant's EEG and eyes, which nothing encodes, learn from all subjects.
     """
     keep_freed_memory()
     torch.manual_seed(options.seed)
@@ -278,7 +281,8 @@ def fit(
     train_encoders(
         network, folders[:n_encoder], normaliser, stages, seed=options.seed, n_jobs=n_jobs, progress=progress
     )
-    return FusionTraining(network, normaliser, subjects[n_encoder:], options, rng, progress).run()
+    seen = [trial for i, s in enumerate(subjects[:n_encoder]) for trial in labelled_trials(f"seen {i}", s)]
+    return FusionTraining(network, normaliser, subjects[n_encoder:], options, rng, progress, seen).run()
 
 
 def fit_normaliser(training: Sequence[SubjectFeatures]) -> Normaliser:
@@ -306,7 +310,10 @@ class Trained:
 
 
 class FusionTraining:
-    """Trains discriminant, pooling and fusion on subjects that the encoders have not seen."""
+    """Trains discriminant, pooling and fusion on subjects that the encoders have not seen.
+
+    ``seen`` are trials, without tokens, of those that they have: they serve the discriminant.
+    """
 
     def __init__(
         self,
@@ -316,8 +323,10 @@ class FusionTraining:
         options: TrainingOptions,
         rng: np.random.Generator,
         progress: Progress,
+        seen: Sequence[LabelledTrial] = (),
     ) -> None:
         self._network, self._options, self._rng, self._progress = network, options, rng, progress
+        self._seen = list(seen)
         self._config, self._subjects = network.config, subjects
         bare = Rows(subjects, normaliser)
         self._encoded = encode_rows(network, bare, progress)
@@ -358,26 +367,27 @@ class FusionTraining:
         )
         begun = copy.deepcopy(self._network.fusion.state_dict())
         in_profiles = replace(windows, evidence=profiled[0], reliability=clean.reliability(profiled[1]))
-        held_out = torch.empty(len(_WEIGHTS), len(rows), len(config.labels))
+        held_out = torch.empty(1 + len(MODALITIES), len(rows), len(config.labels))
         with_profile = torch.empty_like(held_out)
         for fold in range(_N_FOLDS):
             own = self._fold[rows.subject] == fold
             self._network.fusion.load_state_dict(begun)
-            scale = self._train(windows, usable[~own[usable]], rows.label, f"fold {fold + 1}")
+            self._train(windows, usable[~own[usable]], rows.label, f"fold {fold + 1}")
             at = np.flatnonzero(own)
-            held_out[:, at] = self._logits(windows, at, scale)
-            with_profile[:, at] = self._logits(in_profiles, at, scale)
+            held_out[:, at] = self._parts(windows, at)
+            with_profile[:, at] = self._parts(in_profiles, at)
         self._network.fusion.load_state_dict(begun)
-        scale = self._train(windows, usable, rows.label, "fusion")
+        self._train(windows, usable, rows.label, "fusion")
         chosen = choose_answer(held_out, rows, config.evidence, MIN_SINCE_ONSET_TESTED_S)
-        network_weight, weight = _WEIGHTS[chosen.candidate]
+        of_network, *of_modalities = chosen.weights
         evidence = replace(
             config.evidence,
-            network_weight=network_weight / chosen.temperature,
-            weight=weight * scale / chosen.temperature,
+            network_weight=of_network,
+            weights=tuple(of_modalities),
+            profile_weights=tuple(best_weights(with_profile[:, usable], rows.label[usable])),
             persistence=chosen.persistence,
         )
-        logits = with_profile[chosen.candidate] / chosen.temperature
+        logits = torch.tensordot(torch.tensor(evidence.profile_weights), with_profile, 1)
         shown = answers(logits, rows.first, evidence)
         of_profiles = answers_of_profiles(shown, rows, MIN_SINCE_ONSET_TESTED_S)
         config = replace(config, evidence=evidence, answers=chosen.answers, profile_answers=of_profiles)
@@ -390,7 +400,7 @@ class FusionTraining:
     def _evidence(self, trials: Sequence[LabelledTrial]) -> Evidence:
         assert self._config.evidence is not None
         steps = {m: [trial.steps[m] for trial in trials] for m in MODALITIES}
-        discriminant = MixedDiscriminant.fit(trials, len(self._config.labels))
+        discriminant = MixedDiscriminant.fit([*trials, *self._seen], len(self._config.labels))
         return Evidence(discriminant, SignalRange.fit(steps), self._config.evidence)
 
     def _courses(self) -> tuple[Course, tuple[Tensor, Tensor]]:
@@ -417,22 +427,21 @@ class FusionTraining:
         one, other = (torch.cat([profiled[at][part] for at in every]) for part in (0, 1))
         return Course.joined([found[at] for at in every]), (one, other)
 
-    def _train(self, windows: WindowTokens, at: NDArray[np.intp], label: Tensor, name: str) -> float:
+    def _train(self, windows: WindowTokens, at: NDArray[np.intp], label: Tensor, name: str) -> None:
         def progress(stage: str, share: float, loss: float) -> None:
             self._progress(name, share, loss)
 
-        return train_fusion(
-            self._network, windows, at, label, self._options.stages()["fusion"], self._rng, progress
-        )
+        options = self._options.stages()["fusion"]
+        train_fusion(self._network, windows, at, label, options, self._rng, progress)
 
     @torch.no_grad()
-    def _logits(self, windows: WindowTokens, at: NDArray[np.intp], scale: float) -> Tensor:
-        """Return logits (candidates, n, n_labels) of rows, whole windows, for each of `_WEIGHTS`."""
+    def _parts(self, windows: WindowTokens, at: NDArray[np.intp]) -> Tensor:
+        """Return the parts (5, n, n_labels) of rows' logits, whole windows: network, modalities' evidence."""
         self._network.eval()
         present, reliability = windows.present[0, at], windows.reliability[at]
         logits, attention = self._network.fusion(windows.tokens[0, at], present, reliability)
-        of_modalities = scale * weighed(windows.evidence[at], attention, present, reliability)
-        return torch.stack([n * logits + e * of_modalities for n, e in _WEIGHTS])
+        gates = gates_of(attention, present, reliability)
+        return torch.stack([logits, *(gates[..., None] * windows.evidence[at]).unbind(dim=1)])
 
 
 def token_rows(rows: Rows, encoded: EncodedRows) -> dict[str, NDArray[np.floating]]:
@@ -449,36 +458,50 @@ def token_rows(rows: Rows, encoded: EncodedRows) -> dict[str, NDArray[np.floatin
 class Choice:
     """What held-out subjects decide."""
 
-    candidate: int  # of `_WEIGHTS`
-    temperature: float
+    weights: tuple[float, ...]  # of network, EEG, eyes, face, voice
     persistence: float
     answers: AnswerConfig
 
 
 def choose_answer(held_out: Tensor, rows: Rows, config: EvidenceConfig, since_s: float) -> Choice:
-    """Choose parts, temperature and persistence by logits (candidates, n, n_labels) of held-out subjects.
+    """Choose weights, persistence and sets by parts (5, n, n_labels) of held-out subjects' logits.
 
-    The parts and their temperature by the likelihood of windows, persistence as the least that keeps the
-    answer to `_MOST_CHANGES` a minute.
+    The weights by the likelihood of windows, none below 0: a part that does not help gets none. Persistence
+    as the least that keeps the answer to `_MOST_CHANGES` a minute.
     """
     at = rows.where(min_since_onset_s=since_s)
-    temperatures = torch.logspace(-0.5, 1.0, 61)
+    usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
+    weights = best_weights(held_out[:, usable], rows.label[usable])
+    logits = torch.tensordot(torch.tensor(weights), held_out, 1)
 
     def nll(logits: Tensor, temperature: Any) -> Tensor:
         return nn.functional.cross_entropy(logits[at] / temperature, rows.label[at])
 
-    found = [best_temperature(partial(nll, logits), temperatures) for logits in held_out]
-    candidate = int(np.argmin([loss for loss, _ in found]))
-    logits = held_out[candidate] / found[candidate][1]
     for persistence in _PERSISTENCE:
         shown = answers(logits, rows.first, replace(config, persistence=persistence))
         if changes_a_minute(shown.argmax(dim=1).numpy(), rows, since_s) <= _MOST_CHANGES:
             break
     # The last answer's bonus makes it surer than it is: the temperature is that of what is shown.
-    _, temperature = best_temperature(partial(nll, shown), temperatures)
+    _, temperature = best_temperature(partial(nll, shown), torch.logspace(-0.5, 1.0, 61))
     probs = torch.softmax(shown / temperature, dim=1)[at].double().numpy()
     fitted = fit_answers(probs, rows.label[at].numpy(), rows.trial[at], rows.subject[at])
-    return Choice(candidate, found[candidate][1] * temperature, persistence / temperature, fitted)
+    return Choice(tuple(float(w) / temperature for w in weights), persistence / temperature, fitted)
+
+
+def best_weights(parts: Tensor, label: Tensor) -> list[float]:
+    """Return the weights (k,), none below 0, by which parts (k, n, n_labels) make the likeliest logits."""
+    given = parts.double()
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        of_parts = torch.from_numpy(weights).requires_grad_()
+        found = nn.functional.cross_entropy(torch.tensordot(of_parts, given, 1), label)
+        found.backward()
+        assert of_parts.grad is not None
+        return found.item(), of_parts.grad.numpy()
+
+    begun = np.full(len(parts), 0.5)
+    found = minimize(loss, begun, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(parts)).x
+    return [float(w) if w >= _LEAST_WEIGHT else 0.0 for w in found]
 
 
 def answers_of_profiles(shown: Tensor, rows: Rows, since_s: float) -> AnswerConfig:

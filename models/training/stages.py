@@ -30,6 +30,7 @@ _BATCH = 64
 _P_DROP = 0.25  # a modality is dropped from a training window
 _P_KEEP_FRAME = 0.7  # of a training window's face frames
 _P_NOISE = 0.15  # its token comes from noise
+_UNEVEN = 1.0  # weight of the attention's differences between clean modalities
 _EVIDENCE_SCALE = 0.5  # to begin with: neighbouring seconds are not quite as independent as they seem
 
 
@@ -66,6 +67,8 @@ class RowInputs:
         if augment:
             crops = _shifted_and_lit(crops, self._rng)
         tokens, found = self.network.encode_face(crops)[:, None], torch.ones(len(at), 1, dtype=torch.bool)
+        if augment:
+            tokens = self._about_own(tokens, found, at)
         return batch_of(len(at), self._config, face_part(tokens, found, torch.zeros(len(at), 1)))
 
     def voice(self, at: NDArray[np.intp], augment: Augment | None = None) -> NetworkInput:
@@ -73,8 +76,18 @@ class RowInputs:
         frames, mask = self.rows.log_mel(at)
         if augment:
             frames = _spec_augmented(frames, self._rng)
-        tokens = self.network.encode_voice(frames, mask)
-        return batch_of(len(at), self._config, voice_part(*tokens, self._clip_age(at)))
+        tokens, found, times = self.network.encode_voice(frames, mask)
+        if augment:
+            tokens = self._about_own(tokens, found, at)
+        return batch_of(len(at), self._config, voice_part(tokens, found, times, self._clip_age(at)))
+
+    def _about_own(self, tokens: Tensor, found: Tensor, at: NDArray[np.intp]) -> Tensor:
+        """Return tokens (n, M, D) as deviations from the mean of their subject's in the batch."""
+        subject = torch.from_numpy(np.unique(self.rows.subject[at], return_inverse=True)[1].ravel())
+        weight = nn.functional.one_hot(subject).to(tokens).T  # (subjects, n)
+        count = found.to(tokens)[..., None]
+        of_row = (tokens * count).sum(dim=1) / count.sum(dim=1).clamp_min(1)
+        return tokens - ((weight @ of_row) / weight.sum(dim=1, keepdim=True))[subject][:, None]
 
     def window(
         self, at: NDArray[np.intp], augment: Augment | None = None, channels: list[int] | None = None
@@ -177,7 +190,9 @@ def train_encoder(
 ) -> None:
     """Train one modality's encoder, pooling and head in place with cross-entropy.
 
-    Rows of the first seconds of a trial, and rows without a face or voice, are excluded.
+    Rows of the first seconds of a trial, and rows without a face or voice, are excluded. The head sees
+    deviations from the subject's own level: of EEG and eye features from one that is ``drawn``, of tokens
+    from the mean over the subject's rows in the batch.
     """
     usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
     if modality == "face":
@@ -194,9 +209,9 @@ def train_encoder(
     def loss(at: NDArray[np.intp]) -> Tensor:
         return loss_of(network.unimodal_logits(modality, input_of(at, Augment())), rows.label[at])
 
-    train_stage(
-        network.unimodal_parameters(modality), loss, usable, options, rng, partial(progress, modality)
-    )
+    parameters, told = network.unimodal_parameters(modality), partial(progress, modality)
+    subject = rows.subject if modality in ("face", "voice") else None
+    train_stage(parameters, loss, usable, options, rng, told, subject)
 
 
 def _shifted_and_lit(crops: Tensor, rng: np.random.Generator) -> Tensor:
@@ -342,15 +357,16 @@ def train_fusion(
     options: StageOptions,
     rng: np.random.Generator,
     progress: Progress,
-) -> float:
+) -> None:
     """Train the shared attention and its head on windows' tokens with modality dropout and noise.
 
     The attention weighs the discriminant's evidence too, so it learns from the sum of both parts; weight on
-    modalities that are noise costs extra. Returns the evidence's factor in that sum.
+    modalities that are noise costs extra, and so does attention that differs between clean ones: evidence
+    adds up as it is.
     """
     network.train()
     n_variants = len(windows.tokens)
-    log_scale = nn.Parameter(torch.tensor(math.log(_EVIDENCE_SCALE)))
+    log_scale = nn.Parameter(torch.full((len(MODALITIES),), math.log(_EVIDENCE_SCALE)))
 
     def loss(at: NDArray[np.intp]) -> Tensor:
         variant = torch.from_numpy(rng.integers(0, n_variants, len(at)))
@@ -364,14 +380,17 @@ def train_fusion(
         kept = there & torch.from_numpy(rng.random(tuple(there.shape)) >= _P_DROP)
         kept = torch.where(kept.any(1, keepdim=True), kept, there)
         logits, attention = network.fusion(chosen, kept, reliability)
-        total = logits + log_scale.exp() * weighed(evidence, attention, kept, reliability)
+        total = logits + weighed(evidence * log_scale.exp()[:, None], attention, kept, reliability)
         on_noise = (attention * noise).sum(dim=1).mean()
+        clean = kept & ~noise
+        share = attention * clean.sum(dim=1, keepdim=True)
+        uneven = ((share - 1) ** 2 * clean).sum() / clean.sum().clamp_min(1)
         return (
             nn.functional.cross_entropy(total, labels[at], label_smoothing=_LABEL_SMOOTHING)
             + nn.functional.cross_entropy(logits, labels[at], label_smoothing=_LABEL_SMOOTHING)
             + on_noise
+            + _UNEVEN * uneven
         )
 
     parameters = [*network.fusion.parameters(), log_scale]
     train_stage(parameters, loss, usable, options, rng, partial(progress, "fusion"))
-    return math.exp(log_scale.item())
