@@ -62,14 +62,12 @@ def fusion_of(base: FusionNetwork, classes: Sequence[str]) -> Fusion:
 def weights_of_parts(base: ModelConfig, classes: Collection[str]) -> EvidenceConfig:
     """Return how network and discriminant make the answer: as in the base model, if that lends anything."""
     config = base.evidence or EvidenceConfig()
-    if config.profile_weights:
-        network_weight, *weights = config.profile_weights
-        config = replace(config, network_weight=network_weight, weights=tuple(weights))
-    return (
-        config
-        if lends(base, classes)
-        else replace(config, network_weight=0.0, weights=EvidenceConfig().weights)
-    )
+    if not lends(base, classes):
+        return replace(config, network_weight=0.0, weights=EvidenceConfig().weights)
+    if not config.profile_weights:
+        return config
+    network_weight, *weights = config.profile_weights
+    return replace(config, network_weight=network_weight, weights=tuple(weights))
 
 
 @dataclass(frozen=True, eq=False)

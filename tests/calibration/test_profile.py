@@ -161,7 +161,7 @@ def test_temperature_divides_what_both_parts_say(checkpoint):
     cold, warm = (
         apply_profile(made(checkpoint, temperature=t), checkpoint).config.evidence for t in (1.0, 2.0)
     )
-    assert warm.weight == cold.weight / 2
+    assert warm.weights == tuple(weight / 2 for weight in cold.weights)
     assert warm.network_weight == cold.network_weight / 2
     assert warm.persistence == cold.persistence / 2
 
