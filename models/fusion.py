@@ -38,6 +38,11 @@ class Fusion(nn.Module):
         for parameter in list(self.parameters())[-2:]:  # weight and bias
             parameter.div_(temperature)
 
+    @torch.no_grad()
+    def even_out(self) -> None:
+        """Make the shares even, where the logits count for nothing."""
+        raise NotImplementedError
+
 
 _LEAST_RELIABILITY = 1e-4
 
@@ -98,6 +103,10 @@ class ConcatFusion(Fusion):
             moves = torch.einsum("bmd,lmd->bml", x - self.absent, weight)
         return self.head(x.flatten(1)), shares_of(moves, present)
 
+    @torch.no_grad()
+    def even_out(self) -> None:
+        self.head.weight.zero_()
+
 
 class AttentionFusion(Fusion):
     """A weighted sum of the present modality tokens, then a linear layer: equations 6 to 8 of the paper.
@@ -122,6 +131,10 @@ class AttentionFusion(Fusion):
         alpha = masked_softmax(scores, present)  # (B, 4)
         fused = torch.bmm(alpha[:, None], tokens)[:, 0]  # (B, d)
         return self.head(fused), alpha
+
+    @torch.no_grad()
+    def even_out(self) -> None:
+        self.score.weight.zero_()
 
 
 class SharedAttentionFusion(Fusion):
@@ -166,6 +179,10 @@ class SharedAttentionFusion(Fusion):
             update, weights = self._attend(self.norm(x), present, trust)
             x = x + self.dropout(update)
         return self.head(x[:, 0]), weights[:, :, 0].mean(dim=1)
+
+    @torch.no_grad()
+    def even_out(self) -> None:
+        self.project_key.zero_()
 
     def _attend(self, x: Tensor, present: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
         """Return the update (B, 5, d) and the attention (B, heads, 5, 4) of all tokens on modalities."""

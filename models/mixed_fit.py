@@ -211,12 +211,16 @@ def best_shrinkage(residuals: _Array, group: NDArray[np.int64], n_bands: int | N
     for number in range(n_folds):
         held = np.where(np.isfinite(residuals), residuals, 0.0)[fold == number]
         covariance = positive(scatter(residuals[fold != number]) / max((fold != number).sum(), 1))
+        if not np.trace(covariance) > 0:
+            continue  # cells of one trial each: nothing is left of them
         for at, ridge in enumerate(ridges):
             target = structured_target(covariance, n_bands, ridge)
             for column, share in enumerate(_SHARES):
                 factor = np.linalg.cholesky(_mixed(covariance, target, share))
                 white = solve_triangular(factor, held.T, lower=True)
                 found[at, column] -= (white**2).sum() / 2 + len(held) * np.log(np.diag(factor)).sum()
+    if not found.any():
+        return Shrinkage()
     best = divmod(int(found.argmax()), len(_SHARES))
     return Shrinkage(_SHARES[best[1]], ridges[best[0]])
 

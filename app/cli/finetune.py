@@ -1,4 +1,4 @@
-"""The command that trains a classifier on labelled trials of one subject: finetune."""
+"""The command that trains a classifier on labelled trials: finetune."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ class WeightOptions:
 class LabelledDataOptions(opt.DataOptions):
     """One data set or recording, its labels, and which part of it is used."""
 
-    subject: Annotated[str | None, Option(help="Data sets: the subject by number.")] = None
+    subject: Annotated[str | None, Option(help="Data sets: subject by number, several (1,2,5) or all.")] = (
+        None
+    )
     session: Annotated[int | None, Option(help="Data sets: the session by number.", show_default="all")] = (
         None
     )
@@ -133,6 +135,7 @@ class TrainingOptions:
             dcca=self.dcca,
             normalisation=self.normalisation,
             seed=self.seed,
+            evidence=True,
             eye_tails=0.01,
             fill=True,
         )
@@ -147,6 +150,8 @@ def finetune(
     as_json: opt.Json = False,
 ) -> None:
     """Train a classifier on labelled trials, and test it on other trials.
+
+    A network and a discriminant; held-out subjects (or trials, of one) decide how much each counts.
 
     Data sets: trained on the training trials of the published split, tested on its test trials.
 

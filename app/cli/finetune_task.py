@@ -67,7 +67,7 @@ class FinetuneTask:
     """What is trained on what, and how it is to be marked."""
 
     source: Source
-    subject: str | None  # of a data set
+    subject: str | None  # of a data set: numbers with commas between them, or all
     session: int | None  # None: all
     labels: Labels
     options: FinetuneOptions
@@ -135,7 +135,8 @@ class FinetuneTask:
         if self.subject is None:
             what = "expected the subject's number"
             raise InputError(what, where=f"--{source.kind}", remedy="add for example --subject 1")
-        trials = source.trials([self.subject], config, excluded)
+        subjects = None if self.subject == "all" else [part.strip() for part in self.subject.split(",")]
+        trials = source.trials(subjects, config, excluded)
         if not trials:
             raise InputError(excluded[0].why, where=f"subject {self.subject}", code=ErrorCode.DATA)
         chosen = [trial for trial in trials if self.session in (None, trial.session)]
@@ -152,7 +153,8 @@ class FinetuneTask:
     def _words(self, trials: list[Trial]) -> str:
         """Return what the model is trained on, with the caveats of its figures."""
         first, initial = trials[0], self.initial
-        sessions = sorted({trial.session for trial in trials})
+        sessions = [str(number) for number in sorted({trial.session for trial in trials})]
+        subjects = dict.fromkeys(trial.subject for trial in trials)
         made = ""
         if self.generated:
             made = "generated data in the layout of " if self.source.is_dataset else "simulated "
@@ -160,7 +162,7 @@ class FinetuneTask:
         if len(sessions) > 1 and self.labels.how in ("first", "per-class"):
             labels += " of each session"
         words = (
-            f"{made}{self.source.kind}, subject {first.subject}, session {', '.join(map(str, sessions))}, "
+            f"{made}{self.source.kind}, subject {', '.join(subjects)}, session {', '.join(sessions)}, "
             f"labels: {labels}, {first.origin} features"
         )
         if initial.encoders is not None:
@@ -195,9 +197,21 @@ class Trained:
         """Write the model's folder and return the checksum of the weights."""
         task, model = self.task, self.model
         tensors = model.normaliser.to_dict()
-        sha256 = save_checkpoint(task.out, model.config, model.network, tensors, self.card().markdown())
+        sha256 = save_checkpoint(
+            task.out, model.config, model.network, tensors, self.card().markdown(), model.evidence
+        )
         write_record(task.out, self.record)
         return sha256
+
+    def _weights(self) -> list[str]:
+        """Return what the answer is made of, for the card."""
+        if (about := self.model.config.evidence) is None:
+            return []
+        parts = {"network": about.network_weight, "discriminant": about.weights[0]}
+        whole = sum(parts.values())
+        shares = ", ".join(f"{name} {weight / whole:.0%}" for name, weight in parts.items())
+        unused = [name for name, weight in parts.items() if weight == 0]
+        return [f"**The answer:** {shares}" + (f"; the {unused[0]} got no weight." if unused else ".")]
 
     def card(self) -> ModelCard:
         """Return the model's card."""
@@ -211,6 +225,7 @@ class Trained:
         inputs = [
             f"**Inputs:** {' and '.join(config.modalities)}; {len(config.ch_names)} EEG channels, windows "
             f"of {config.windows.eeg_n_steps} steps, one every {config.step_s:g} s.",
+            *self._weights(),
             f"**Fusion:** {config.network.fusion.variant}. **Outputs:** {', '.join(config.labels)}.",
         ]
         return ModelCard(

@@ -180,6 +180,14 @@ def cross_validation(
             yield [t for t in trials if fold_of[_key(t)] != fold], test
 
 
+def folds_of_people(trials: Sequence[OfTrial], n_folds: int, seed: int = 0) -> list[set[str]]:
+    """Return the people that are left out together, each person once; one a fold where there are few."""
+    people = sorted({trial.subject for trial in trials})
+    order = np.random.default_rng(seed).permutation(len(people))
+    n_folds = min(n_folds, len(people))
+    return [{people[at] for at in order[fold::n_folds]} for fold in range(n_folds)]
+
+
 def held_out(trials: Sequence[T], share: float = 0.2, seed: int = 0) -> tuple[list[T], list[T]]:
     """Return training trials less a part of them, and that part, for early stopping.
 

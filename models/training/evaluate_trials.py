@@ -18,7 +18,7 @@ from models.datasets.splits import by_session, coverage, cross_validation, publi
 from models.datasets.trials import PUBLISHED, TRIAL_MODALITIES, Excluded, Trial, WindowSet, cut_windows
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
-from models.training.finetune import Progress, finetune, training_windows
+from models.training.finetune import Finetuned, Progress, finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, seen_without_labels
 from models.training.finetune_tokens import TrialClassifier
 from models.training.loop import Report
@@ -198,7 +198,8 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
     excluded: list[Excluded] = []
     sessions = tested_sessions(test, config, excluded)
     normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors)
-    model = TrialClassifier(config, checkpoint.network.prepare_inference(), normaliser)
+    network = checkpoint.network.prepare_inference()
+    model = TrialClassifier(config, network, normaliser, evidence=checkpoint.evidence)
     n_classes = record.n_classes if record is not None and record.complete else None
     entries: dict[tuple[str, Condition], list[Entry]] = {}
     for number, trials in enumerate(sessions, start=1):
@@ -310,11 +311,11 @@ class ScoreReport:
         return lines + [f"{name}: {s.accuracy:.1%} per trial" for name, s in self.extra.items()]
 
 
-def report_on_test(
-    model: TrialClassifier, test: Sequence[Trial], protocol: str, seed: int = 1
-) -> ScoreReport:
+def report_on_test(model: Finetuned, test: Sequence[Trial], protocol: str, seed: int = 1) -> ScoreReport:
     """Return the scores on test trials, with each modality alone and with masked EEG channels."""
-    extra: dict[str, Scores] = {}
+    extra = {f"{name} alone": said.trial_scores() for name, said in model.predict_parts(test).items()}
+    if extra:
+        extra["with a running level, as live"] = replace(model, levels=None).predict(test).trial_scores()
     for one in conditions(held_modalities(model.config.modalities, test))[1:]:
         found = model.predict(test, one.modalities, mask=one.mask, seed=seed, same_channels=True)
         name = (
@@ -334,22 +335,25 @@ def report_by_cross_validation(
 ) -> ScoreReport:
     """Return the scores of models trained on the other folds' trials, beside the linear discriminant's."""
     folds = list(cross_validation(trials, n_folds, options.seed))
-    parts, discriminant = [], []
+    parts, beside = list[Predictions](), dict[str, list[Predictions]]()
     for number, (train, test) in enumerate(folds):
 
         def part(stage: str, share: float, loss: float, number: int = number) -> None:
             progress(f"fold {number + 1} of {len(folds)}", share if stage == "training" else 0.0, loss)
 
-        parts.append(finetune(train, options, pretrained, progress=part).predict(test))
-        discriminant.append(_discriminant(train, test, options))
+        model = finetune(train, options, pretrained, progress=part)
+        parts.append(model.predict(test))
+        alone = {f"{name} alone": said for name, said in model.predict_parts(test).items()}
+        for name, said in (alone | {"shrinkage LDA on the same folds": _lda(train, test, options)}).items():
+            beside.setdefault(name, []).append(said)
     protocol = (
         f"cross-validation over {len(trials)} trials in {len(folds)} folds; no trial is in training and test"
     )
-    extra = {"shrinkage LDA on the same folds": joined(discriminant).trial_scores()}
+    extra = {name: joined(said).trial_scores() for name, said in beside.items()}
     return ScoreReport.of(protocol, joined(parts), extra)
 
 
-def _discriminant(train: Sequence[Trial], test: Sequence[Trial], options: FinetuneOptions) -> Predictions:
+def _lda(train: Sequence[Trial], test: Sequence[Trial], options: FinetuneOptions) -> Predictions:
     classifier = LdaClassifier(len(train[0].label_names), options.seed)
     classifier.fit(only(training_windows(train, options), options))
     windows = only(cut_windows(test, options.n_steps), options)

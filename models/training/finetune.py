@@ -10,7 +10,7 @@ many epochs; the temperature is fitted to the held-out trials as well. No test t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
@@ -23,12 +23,13 @@ from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
 from models.config import ModelConfig
-from models.datasets.splits import coverage, cross_validation, held_out
+from models.datasets.splits import coverage, cross_validation, folds_of_people, held_out
 from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.dcca import DCCA_WEIGHT, DccaLoss
 from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
+from models.training.evidence import Course, Fused, HeldOut, Weighed, evidence_alone, fit_evidence, follow
 from models.training.finetune_config import (
     MIN_DCCA_TRIALS,
     FinetuneOptions,
@@ -50,12 +51,13 @@ from models.training.finetune_tokens import (
     whitened,
 )
 from models.training.loop import Progress, train_steps
-from models.training.scores import best_temperature
-from models.training.session_levels import SessionLevels, centred
+from models.training.scores import Predictions, best_temperature
+from models.training.session_levels import SessionLevels, centred, means_of
 from models.training.trial_tensors import TrialTensors, cut_for, fit_normaliser
 
 _TEMPERATURES = torch.logspace(-0.5, 1.0, 31)
 _NORM_BATCHES = 4  # whose statistics frozen random encoders take
+EVIDENCE_FOLDS = 3  # of subjects or trials, where network and discriminant are weighed
 MIN_TRIALS_TO_STOP_EARLY = 12  # fewer training trials are all needed for training
 
 
@@ -66,6 +68,17 @@ class Finetuned(TrialClassifier):
     epochs: int
     temperature: float
     notes: tuple[str, ...]  # sentences for the model card and the table
+    apart: FusionNetwork | None = None  # the network as trained, where the model does not use its answer
+
+    def predict_parts(self, trials: Sequence[Trial]) -> dict[str, Predictions]:
+        """Return what network and discriminant say by themselves, with evidence."""
+        windows, tokens, scores = self._heard(trials)
+        if scores is None:
+            return {}
+        network = FrozenTokens(self.apart or self.network, tokens.tensors).fused().logits
+        logits = {"network": network, "discriminant": scores.sum(dim=1)}
+        probs = {name: torch.softmax(x, dim=-1).double().numpy() for name, x in logits.items()}
+        return {name: Predictions.of(one, windows) for name, one in probs.items()}
 
 
 def finetune(
@@ -86,17 +99,20 @@ def finetune(
     Raises `InputError` if the trials do not fit each other or the pre-trained model.
     """
     keep_freed_memory()
-    config = classifier_config(trials, options, pretrained, trained_on, is_simulated=is_simulated)
     notes = [f"trained on {coverage(trials).words()}"]
+    if options.evidence and options.max_windows is not None:
+        options = replace(options, evidence=False)
+        notes.append("no discriminant: it learns from whole trials")
+    config = classifier_config(trials, options, pretrained, trained_on, is_simulated=is_simulated)
     if options.dcca is None:
         options = replace(options, dcca=len(trials) >= MIN_DCCA_TRIALS)
         if not options.dcca and len(config.modalities) > 1:
             notes.append(f"no DCCA loss: fewer than {MIN_DCCA_TRIALS} trials")
-    epochs, temperature = options.few_epochs, 1.0
+    epochs, temperature, parts = options.few_epochs, 1.0, list[HeldOut]()
     enough = options.max_windows is None and len(trials) >= MIN_TRIALS_TO_STOP_EARLY
     folds = _folds(trials, options) if options.stop_early and enough else []
     if folds:
-        epochs, temperature = _best_epoch(folds, config, options, pretrained, progress)
+        epochs, temperature, parts = _best_epoch(folds, config, options, pretrained, progress)
         n_out = sum(len(out) for _, out in folds)
         notes.append(
             f"early-stopped after {epochs} epochs on {n_out} held-out training trials, then retrained on "
@@ -113,6 +129,16 @@ def finetune(
     run = Training(config, trials, options, pretrained)
     run.train(epochs, progress)
     run.network.fusion.divide_logits(temperature)
+    evidence = apart = None
+    if run.evidence is not None:
+        parts = parts or evidence_alone(trials, config, options.max_windows_per_trial, options.seed)
+        chosen = Weighed.on(parts)
+        evidence = chosen.applied(run.evidence, parts)
+        notes.append(chosen.words())
+        if chosen.share == 0:
+            apart = deepcopy(run.network).prepare_inference()
+            run.network.fusion.even_out()
+        run.network.config = config = replace(config, evidence=evidence.config)
     how = "pre-trained model" if options.normalisation == "keep" and pretrained else "training trials"
     notes.append(f"normalised with the statistics of the {how}")
     if new := run.whitened_modalities():
@@ -124,17 +150,27 @@ def finetune(
         notes.append("the DCCA loss had no effect: every batch is smaller than it needs")
     return Finetuned(
         config, run.network.prepare_inference(), run.normaliser, epochs, temperature, tuple(notes),
-        levels=run.levels,
+        apart, levels=run.levels, evidence=evidence,
     )  # fmt: skip
 
 
 def _folds(trials: Sequence[Trial], options: FinetuneOptions) -> list[tuple[list[Trial], list[Trial]]]:
-    """Return pairs of training and held-out trials to choose the number of epochs by; none if one class."""
-    if options.stop_folds > 1:
-        folds = list(cross_validation(trials, options.stop_folds, options.seed))
+    """Return pairs of training and held-out trials to choose the number of epochs by; none if one class.
+
+    With evidence to be weighed every trial is held out once, with its subject where there are several.
+    """
+    subjects = folds_of_people(trials, EVIDENCE_FOLDS, options.seed) if options.evidence else []
+    if len(subjects) > 1:
+        pairs = [
+            ([t for t in trials if t.subject not in o], [t for t in trials if t.subject in o])
+            for o in subjects
+        ]
+    elif options.evidence or options.stop_folds > 1:
+        n_folds = EVIDENCE_FOLDS if options.stop_folds == 1 else options.stop_folds
+        pairs = list(cross_validation(trials, n_folds, options.seed))
     else:
-        folds = [held_out(trials, seed=options.seed)]
-    return folds if all(len({t.label for t in out}) > 1 for _, out in folds) else []
+        pairs = [held_out(trials, seed=options.seed)]
+    return pairs if all(len({t.label for t in out}) > 1 for _, out in pairs) else []
 
 
 def _best_epoch(
@@ -143,25 +179,52 @@ def _best_epoch(
     options: FinetuneOptions,
     pretrained: PretrainedEncoders | None,
     progress: Progress,
-) -> tuple[int, float]:
-    """Return the epoch (from 1) and the temperature of least NLL on the held-out trials of all folds."""
-    patience = options.patience if len(folds) == 1 else options.epochs  # all folds see the same epochs
-    curves = [
-        Training(config, kept, options, pretrained).curve(out, patience, progress) for kept, out in folds
-    ]
-    label = torch.cat([label for label, _ in curves])
+) -> tuple[int, float, list[HeldOut]]:
+    """Return the epoch (from 1) and temperature of least NLL on held-out trials, and what is said of those.
+
+    With ``stop_folds`` of 1 the first fold chooses the epoch, and the others train for as many.
+    """
+    n = len(folds) if options.stop_folds > 1 else 1
+
+    def curve(kept: list[Trial], out: list[Trial], options: FinetuneOptions, patience: int) -> Curve:
+        return Training(config, kept, options, pretrained).curve(out, patience, progress)
+
+    patience = options.patience if n == 1 else options.epochs  # all folds see the same epochs
+    curves = [curve(kept, out, options, patience) for kept, out in folds[:n]]
     found = [
-        best_temperature(_nll(torch.cat(logits), label), _TEMPERATURES)
-        for logits in zip(*(logits for _, logits in curves), strict=True)
+        best_temperature(_nll(torch.cat([fused.logits for fused in epoch]), curves), _TEMPERATURES)
+        for epoch in zip(*(one.epochs for one in curves), strict=True)
     ]
     best = min(range(len(found)), key=lambda at: found[at][0])
-    progress("stopping", 1.0, found[best][0])
-    return best + 1, found[best][1]
+    shorter = replace(options, epochs=best + 1)
+    curves += [curve(kept, out, shorter, best + 1) for kept, out in folds[n:]]
+    ends = [one.epochs[best] for one in curves]
+    nll, temperature = best_temperature(
+        _nll(torch.cat([fused.logits for fused in ends]), curves), _TEMPERATURES
+    )
+    progress("stopping", 1.0, nll)
+    parts = [
+        HeldOut(one.windows, one.scores, one.course.measures, end._replace(logits=end.logits / temperature))
+        for one, end in zip(curves, ends, strict=True)
+        if one.course is not None and one.scores is not None
+    ]
+    return best + 1, temperature, parts
 
 
-def _nll(logits: Tensor, label: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return the mean negative log-likelihood as a function of the temperature."""
+def _nll(logits: Tensor, curves: Sequence[Curve]) -> Callable[[Tensor], Tensor]:
+    """Return the mean negative log-likelihood of the curves' windows as a function of the temperature."""
+    label = torch.cat([torch.from_numpy(curve.windows.label) for curve in curves])
     return lambda temperature: nn.functional.cross_entropy(logits / temperature, label)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What is said of held-out windows after each epoch, and what a discriminant of the kept trials says."""
+
+    windows: WindowSet
+    epochs: list[Fused]
+    course: Course | None
+    scores: Tensor | None  # of ``course``
 
 
 class Training:
@@ -177,6 +240,7 @@ class Training:
         self._config, self._options = config, options
         known = None if pretrained is None else Normaliser.from_dict(pretrained.normaliser)
         self.levels = SessionLevels.of(trials, config) if config.own_level else None
+        self.evidence = fit_evidence(trials, config) if options.evidence else None
         if options.normalisation == "keep" and known is not None:
             self.normaliser = known
         else:
@@ -243,9 +307,14 @@ class Training:
     ) -> TrialTensors:
         windows = training_windows(trials, self._options, self._config)
         levels = None if self.levels is None else self.levels.levels(trials, drawn)
+        return self._centred(trials, windows, seed, None if levels is None else means_of(levels, windows))
+
+    def _centred(
+        self, trials: Sequence[Trial], windows: WindowSet, seed: int, means: Mapping[str, Tensor] | None
+    ) -> TrialTensors:
         return TrialTensors(
             windows, trials[0].ch_names, self._config, self.normaliser,
-            mask=self._options.mask, seed=seed, thinned=self._options.thinned, levels=levels,
+            mask=self._options.mask, seed=seed, thinned=self._options.thinned, means=means,
         )  # fmt: skip
 
     def _token_source(self, tensors: TrialTensors) -> Tokens:
@@ -306,23 +375,30 @@ class Training:
                 if has_weights(self.network, modality):
                     move_center(self.network, modality, encoded, self._tensors)
 
-    def curve(self, out: Sequence[Trial], patience: int, progress: Progress) -> tuple[Tensor, list[Tensor]]:
-        """Return held-out trials' labels (n,), and their logits (n, n_labels) after each epoch.
+    def curve(self, out: Sequence[Trial], patience: int, progress: Progress) -> Curve:
+        """Train, and return what held-out trials are told after each epoch.
 
         It ends ``patience`` epochs after the one of least NLL, by its best temperature.
         """
-        tensors = self._tensors_of(out, self._options.seed + 1, None)
-        source, curve, nlls = self._token_source(tensors), list[Tensor](), list[float]()
+        windows, seed = training_windows(out, self._options, self._config), self._options.seed + 1
+        course = scores = None
+        tensors = self._tensors_of(out, seed, None)
+        if self.evidence is not None:
+            course = follow(out, self.evidence, self._config, windows, self.levels)
+            scores = course.scores(self.evidence)
+            tensors = self._centred(out, windows, seed, course.means(len(self._config.ch_names)))
+        curve = Curve(windows, [], course, scores)
+        source, nlls = self._token_source(tensors), list[float]()
         with self._training():
             for epoch in range(1, self._options.epochs + 1):
                 loss = self._epoch()
                 self.network.eval()
-                curve.append(source.logits())
-                nlls.append(best_temperature(_nll(curve[-1], tensors.label), _TEMPERATURES)[0])
+                curve.epochs.append(source.fused())
+                nlls.append(best_temperature(_nll(curve.epochs[-1].logits, [curve]), _TEMPERATURES)[0])
                 progress("stopping", epoch / self._options.epochs, loss)
                 if epoch - 1 - int(np.argmin(nlls)) >= patience:
                     break
-        return tensors.label, curve
+        return curve
 
     def _batches(self, order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         return np.array_split(order, max(1, round(len(order) / self._options.batch_size)))

@@ -55,6 +55,7 @@ class FinetuneOptions:
     freeze: bool = False  # keep the pre-trained encoders as they are
     dcca: bool | None = None  # CE + 0.1 DCCA, where there are two modalities; None: and `MIN_DCCA_TRIALS`
     detach_heads: bool = True  # heads of single modalities read tokens without changing them
+    evidence: bool = False  # fit a discriminant beside the network: `models.training.evidence`
     own_level: bool = False  # centre each session on its own level: `models.training.session_levels`
     eye_tails: float = 0.0  # share of the eye features' values beyond either limit of their scale
     count_trials: bool = False  # a new projection's discriminant counts trials, not overlapping windows
@@ -175,7 +176,10 @@ def classifier_config(
         is_classifier=True,
         feature_origin=first.origin,
         step_s=first.step_s,
-        own_level=options.own_level,
+        own_level=options.own_level or options.evidence,
+        evidence=None,
+        answers=None,
+        profile_answers=None,
     )
 
 

@@ -29,10 +29,12 @@ from acquisition.types import MODALITIES
 from models.config import ModelConfig
 from models.datasets.trials import Trial, WindowSet
 from models.encoders.layers import ChannelWeights, MaskedBatchNorm, by_step
+from models.level import Evidence
 from models.network import FusionNetwork
 from models.normalise import Normaliser
+from models.training.evidence import Fused, follow
 from models.training.scores import Predictions
-from models.training.session_levels import SessionLevels
+from models.training.session_levels import SessionLevels, means_of
 from models.training.trial_tensors import TrialTensors, cut_for
 from models.window_batch import NetworkInput
 
@@ -147,13 +149,14 @@ class Tokens:
         return self._network.modality_tokens(inputs), self._network.presence(inputs)
 
     @torch.no_grad()
-    def logits(self, wanted: Tensor | None = None) -> Tensor:
-        """Return the fusion's logits (n, n_labels) of all windows, by all or some modalities (4,)."""
+    def fused(self, wanted: Tensor | None = None) -> Fused:
+        """Return what the fusion makes of all windows, by all or some modalities (4,)."""
         parts = []
         for start in range(0, len(self.tensors), ENCODE_BATCH):
             tokens, present = self(np.arange(start, min(start + ENCODE_BATCH, len(self.tensors))))
-            parts.append(self._network.fusion(tokens, present if wanted is None else present & wanted)[0])
-        return torch.cat(parts)
+            present = present if wanted is None else present & wanted
+            parts.append((*self._network.fusion(tokens, present), present))
+        return Fused(*map(torch.cat, zip(*parts, strict=True)))
 
     @torch.no_grad()
     def encoded(self) -> dict[str, Tensor]:
@@ -281,6 +284,7 @@ class TrialClassifier:
     network: FusionNetwork  # on the CPU, prepared for inference
     normaliser: Normaliser
     levels: SessionLevels | None = field(default=None, kw_only=True)  # where its config has `own_level`
+    evidence: Evidence | None = field(default=None, kw_only=True)  # of a config with `evidence`
 
     def predict(
         self,
@@ -295,11 +299,12 @@ class TrialClassifier:
         """Return the probabilities of all windows of some trials; other modalities are masked.
 
         Of the EEG channels, ``mask`` is the share hidden in each window: others in each, so a trial's mean
-        has seen nearly all, or the same (``same_channels``) in all. With `own_level` a session's level
-        is that of its training trials; where it has none, of the trials up to each one.
+        has seen nearly all, or the same (``same_channels``) in all. With `own_level` a session's level is
+        that of its training trials; where it has none it runs as it does live, or without evidence is that of
+        the trials up to each one.
         """
-        windows, tokens = self._tokens(trials, max_per_trial, mask, seed, same_channels)
-        return self._scored(windows, tokens, modalities)
+        heard = self._heard(trials, max_per_trial, mask, seed, same_channels)
+        return self._scored(heard, modalities)
 
     def predict_each(
         self, trials: Sequence[Trial], given: Mapping[str, Sequence[str]], *, max_per_trial: int | None = None
@@ -308,31 +313,44 @@ class TrialClassifier:
 
         Sets with a modality that the network does not read are left out.
         """
-        windows, tokens = self._tokens(trials, max_per_trial)
+        heard = self._heard(trials, max_per_trial)
         known = {name: wanted for name, wanted in given.items() if set(wanted) <= set(self.config.modalities)}
-        return {name: self._scored(windows, tokens, wanted) for name, wanted in known.items()}
+        return {name: self._scored(heard, wanted) for name, wanted in known.items()}
 
-    def _tokens(
+    def _heard(
         self,
         trials: Sequence[Trial],
-        max_per_trial: int | None,
+        max_per_trial: int | None = None,
         mask: float = 0.0,
         seed: int = 1,
         same_channels: bool = False,
-    ) -> tuple[WindowSet, Tokens]:
+    ) -> tuple[WindowSet, Tokens, Tensor | None]:
+        """Return windows, their tokens and evidence (n, 4, n_labels)."""
         windows = cut_for(self.config, trials, max_per_trial=max_per_trial)
-        levels = None
-        if self.config.own_level:
+        means = course = None
+        if self.evidence is not None:
+            course = follow(trials, self.evidence, self.config, windows, self.levels)
+            means = course.means(len(self.config.ch_names))
+        elif self.config.own_level:
             levels = self.levels or SessionLevels.unknown(self.config, self.normaliser)
+            means = means_of(levels.levels(trials), windows)
         tensors = TrialTensors(
             windows, trials[0].ch_names, self.config, self.normaliser,
-            mask=mask, seed=seed, same_channels=same_channels,
-            levels=None if levels is None else levels.levels(trials),
+            mask=mask, seed=seed, same_channels=same_channels, means=means,
         )  # fmt: skip
-        return windows, FrozenTokens(self.network, tensors)
+        scores = None
+        if course is not None and self.evidence is not None:
+            hidden = tensors.hidden.repeat_interleave(len(self.config.features.bands), dim=1).numpy()
+            scores = course.scores(self.evidence, hidden if mask else None)
+        return windows, FrozenTokens(self.network, tensors), scores
 
-    @staticmethod
-    def _scored(windows: WindowSet, tokens: Tokens, modalities: Sequence[str] | None) -> Predictions:
+    def _scored(
+        self,
+        heard: tuple[WindowSet, Tokens, Tensor | None],
+        modalities: Sequence[str] | None,
+    ) -> Predictions:
+        windows, tokens, scores = heard
         wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
-        probs = torch.softmax(tokens.logits(wanted), dim=-1)
-        return Predictions.of(probs.double().numpy(), windows)
+        fused, about = tokens.fused(wanted), self.config.evidence
+        logits = fused.logits if scores is None or about is None else fused.with_evidence(scores, about)
+        return Predictions.of(torch.softmax(logits, dim=-1).double().numpy(), windows)

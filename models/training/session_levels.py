@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.config import ModelConfig
@@ -38,17 +39,25 @@ def key_of(trial: Trial) -> TrialKey:
     return trial.subject, trial.session, trial.trial
 
 
+def rows_of(trial: Trial, config: ModelConfig) -> dict[str, NDArray[np.float64]]:
+    """Return a trial's steps (W, F) by modality of a model: EEG of the model's channels, NaN where absent."""
+    rows = {}
+    if "eeg" in config.modalities and trial.eeg is not None:
+        eeg = np.full((len(trial.eeg), len(config.ch_names), trial.eeg.shape[2]), np.nan)
+        here = [i for i, name in enumerate(trial.ch_names) if name in config.ch_names]
+        eeg[:, [config.ch_names.index(trial.ch_names[i]) for i in here]] = trial.eeg[:, here]
+        rows["eeg"] = eeg.reshape(len(eeg), -1)
+    if "eye" in config.modalities and trial.eye is not None:
+        rows["eye"] = np.asarray(trial.eye, dtype=np.float64)
+    return rows
+
+
 def trial_mean(trial: Trial, config: ModelConfig) -> Level:
     """Return the mean over a trial's steps, of the model's channels."""
-    eeg = eye = None
-    if "eeg" in config.modalities and trial.eeg is not None:
-        eeg = torch.full((len(config.ch_names), trial.eeg.shape[2]), torch.nan, dtype=torch.float64)
-        here = [i for i, name in enumerate(trial.ch_names) if name in config.ch_names]
-        places = [config.ch_names.index(trial.ch_names[i]) for i in here]
-        eeg[places] = torch.from_numpy(trial.eeg[:, here]).double().nanmean(dim=0)
-    if "eye" in config.modalities and trial.eye is not None:
-        eye = torch.from_numpy(trial.eye).double().nanmean(dim=0)
-    return Level(eeg, eye)
+    means = {m: torch.from_numpy(rows).nanmean(dim=0) for m, rows in rows_of(trial, config).items()}
+    if "eeg" in means:
+        means["eeg"] = means["eeg"].unflatten(0, (len(config.ch_names), -1))
+    return Level(means.get("eeg"), means.get("eye"))
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,13 @@ class SessionLevels:
         more = _means(trials, self.config)
         joined = {key: {**self.means.get(key, {}), **found} for key, found in more.items()}
         return replace(self, means={**self.means, **joined})
+
+    def known(self, session: tuple[str, int]) -> dict[str, NDArray[np.floating]] | None:
+        """Return the level (F,) by modality of a session of which trials are known, else None."""
+        if not (trials := self.means.get(session)):
+            return None
+        level = self._level(list(trials.values()))
+        return {m: x.flatten().numpy() for m, x in zip(Level._fields, level, strict=True) if x is not None}
 
     def levels(
         self, trials: Sequence[Trial], rng: np.random.Generator | None = None
@@ -157,16 +173,15 @@ def _prior_and_kappa(sessions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return prior, kappa.nan_to_num(nan=0.0, posinf=1e3).clamp(_LEAST_KAPPA, 1e3)
 
 
-def normaliser_of(normaliser: Normaliser, levels: Mapping[TrialKey, Level], windows: WindowSet) -> Normaliser:
-    """Return the normaliser with a mean for each window: that of its trial's level."""
+def means_of(levels: Mapping[TrialKey, Level], windows: WindowSet) -> dict[str, Tensor]:
+    """Return each window's level, that of its trial, as `TrialTensors` takes it."""
     keys = list(zip(windows.subject.tolist(), windows.session.tolist(), windows.trial.tolist(), strict=True))
     unique = list(dict.fromkeys(keys))
     row = {key: at for at, key in enumerate(unique)}
     at = torch.tensor([row[key] for key in keys])
     eeg, eye = _stacked([levels[key] for key in unique])
     means = {"eeg": eeg, "eye": eye}
-    per_window = {modality: mean[at, None] for modality, mean in means.items() if mean is not None}
-    return normaliser.centred_on(per_window, normaliser.origin)
+    return {modality: mean[at, None] for modality, mean in means.items() if mean is not None}
 
 
 def centred(trials: Sequence[Trial], levels: SessionLevels) -> list[Trial]:

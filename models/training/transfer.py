@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from models.datasets.splits import by_session
+from models.datasets.splits import by_session, folds_of_people
 from models.datasets.trials import TRIAL_MODALITIES, Trial
 from models.training.evaluate_trials import joined
 from models.training.finetune import Training
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, classifier_config
 from models.training.finetune_tokens import TrialClassifier
 from models.training.loop import Progress
-from models.training.scores import LEAST_PROBABILITY, Predictions, per_trial
+from models.training.scores import LEAST_PROBABILITY, Predictions, per_trial, preferred_share
 
 #: Labelled trials of a session that are the subject's own, and those to test on.
 Split = Callable[[Sequence[Trial]], tuple[list[Trial], list[Trial]]]
@@ -164,14 +164,6 @@ def answers_of(
     return {name: joined([part[name] for part in found]) for name in found[0]}
 
 
-def folds_of_people(trials: Sequence[Trial], n_folds: int, seed: int = 0) -> list[set[str]]:
-    """Return the people that are left out together, each person once; one a fold where there are few."""
-    people = sorted({trial.subject for trial in trials})
-    order = np.random.default_rng(seed).permutation(len(people))
-    n_folds = min(n_folds, len(people))
-    return [{people[at] for at in order[fold::n_folds]} for fold in range(n_folds)]
-
-
 def blended(one: Predictions, other: Predictions, weight: float) -> Predictions:
     """Return the normalised geometric mean of two classifiers' probabilities, ``weight`` the other's.
 
@@ -185,15 +177,10 @@ def blended(one: Predictions, other: Predictions, weight: float) -> Predictions:
 def chosen_weight(reference: Predictions, network: Predictions) -> float:
     """Return what share of the answer the network gets by its predictions for other people.
 
-    It is the one of five with the least negative log-likelihood per trial, each person counting alike, if
-    that is lower than the reference's alone by more than one standard error over people; else 0.
+    It is one of five, by the negative log-likelihood per trial, each person counting alike.
     """
-    nll = {weight: _nll_by_person(blended(reference, network, weight)) for weight in _WEIGHTS}
-    best = min(_WEIGHTS, key=lambda weight: float(nll[weight].mean()))
-    gain = nll[0.0] - nll[best]
-    if len(gain) < 2 or gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
-        return 0.0
-    return best
+    blends = {weight: blended(reference, network, weight) for weight in _WEIGHTS}
+    return preferred_share({weight: _nll_by_person(said) for weight, said in blends.items()})
 
 
 def _nll_by_person(predictions: Predictions) -> NDArray[np.float64]:

@@ -16,7 +16,6 @@ from models.encoders.layers import by_step
 from models.encoders.mv_sstma import random_channel_mask
 from models.normalise import EegScale, Normaliser, fit_eeg, fit_eye, fit_likeness
 from models.training.scores import trial_ids
-from models.training.session_levels import Level, TrialKey, normaliser_of
 from models.window_batch import (
     NetworkInput,
     Part,
@@ -94,7 +93,7 @@ class TrialTensors:
     Channels of ``ch_names`` that the model does not know are excluded. ``mask`` is the share of the EEG
     channels hidden in each window: others in each, or with ``same_channels`` the same in all, as electrodes
     that are lost. ``thinned`` is the share of the windows that keep a random number of their channels, from
-    half of them on. With ``levels`` each window is centred on that of its trial.
+    half of them on. With ``means``, (n, 1, ...) by modality, each window is centred on its own.
     """
 
     def __init__(
@@ -108,21 +107,25 @@ class TrialTensors:
         seed: int = 0,
         same_channels: bool = False,
         thinned: float = 0.0,
-        levels: Mapping[TrialKey, Level] | None = None,
+        means: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.config = config
         self.label = torch.from_numpy(windows.label)  # (n,) long
         self.trial = torch.from_numpy(trial_ids(windows))  # (n,) long
-        if levels is not None:
-            normaliser = normaliser_of(normaliser, levels, windows)
+        if means is not None:
+            normaliser = normaliser.centred_on(means, normaliser.origin)
         picks = [i for i, name in enumerate(ch_names) if name in config.ch_names] or [0]
         self.positions = torch.tensor([config.ch_names.index(ch_names[i]) for i in picks])
+        self.hidden = torch.zeros(len(windows), len(config.ch_names), dtype=torch.bool)  # by ``mask``
         parts: list[Part] = []
         if "eeg" in config.modalities and windows.eeg is not None and normaliser.eeg is not None:
             values = torch.from_numpy(windows.eeg[:, picks]).transpose(1, 2)  # (n, T, C, F)
             usable = torch.isfinite(values).all(dim=-1)
             part = eeg_part(values, usable, self.positions, config, normaliser)
+            there = part["eeg_channel_mask"]
             part = _with_hidden_channels(part, mask, seed, same_channels)
+            lost = by_step(there & ~part["eeg_channel_mask"]).any(dim=1)
+            self.hidden[:, self.positions] = lost & ~by_step(part["eeg_channel_mask"]).any(dim=1)
             part = _thinned_out(part, thinned, seed)
             likeness = normaliser.eeg.select(self.positions).likeness
             parts.append(filled_from_other_channels(part, likeness))

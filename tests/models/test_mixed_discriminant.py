@@ -371,3 +371,10 @@ def test_nothing_to_learn_from_is_refused():
     flat = [LabelledTrial("a", 1, k, {"eye": np.ones((4, 2))}) for k in range(3)]
     with pytest.raises(InputError):
         MixedDiscriminant.fit(flat, N_LABELS)
+
+
+def test_cells_of_one_trial_each_leave_the_usual_shrinkage():
+    rng = np.random.default_rng(0)
+    trials = [LabelledTrial("1", 1, label, {"eye": rng.normal(size=(8, 4))}) for label in (0, 0, 1)]
+    model = MixedDiscriminant.fit(trials, 2, person="1")
+    assert np.isfinite(model.class_means("eye")).all()

@@ -17,8 +17,9 @@ import pytest
 from command_line import exit_code, refused, run
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.simulator.recording import write_simulated
 from app.model_loading import check_runs_live
-from models.checkpoint import load_config
+from models.checkpoint import load_checkpoint, load_config
 
 QUICK = ("--quick", "--epochs", "1")
 
@@ -114,6 +115,27 @@ def test_the_command_line_in_the_card_makes_the_same_model_again(
     assert json.loads(capsys.readouterr().out)["sha256"] == json.loads(said)["sha256"]
 
 
+def test_a_model_keeps_its_discriminant_says_what_it_weighs_and_replays_with_it(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--from-scratch", "--raw", recorded / "first_raw.fif", *QUICK, "--out", tmp_path / "m", "--json")
+    code, said, _ = finetune(capsys, *words)
+    assert code == 0
+    assert {"network alone", "discriminant alone"} <= set(json.loads(said)["extra"])
+    model = load_checkpoint(tmp_path / "m")
+    assert model.evidence is not None
+    assert (model.config.evidence.network_weight, model.config.own_level) == (0.0, True)
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert "**The answer:** network 0%, discriminant 100%; the network got no weight." in card
+    write_simulated(tmp_path / "eeg.xdf", ("eeg",), 8.0)
+    replay = ("replay", tmp_path / "eeg.xdf", "--model", tmp_path / "m", "--headless")
+    assert exit_code(*replay, "--jsonl", tmp_path / "said") == 0
+    said = [json.loads(line) for line in (tmp_path / "said").read_text().splitlines()]
+    told = [record["probs"]["left"] for record in said if "probs" in record]
+    assert len(told) > 10
+    assert np.std(told) > 1e-3
+
+
 def test_a_classifier_is_trained_on_only_when_asked_to_and_says_so(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,8 +229,8 @@ def test_evaluate_scores_a_kept_classifier_as_finetune_reported_it(
     code, said, _ = run(capsys, *words, "--json")
     assert code == 0
     found = json.loads(said)
-    assert found["rows"][0]["mean"] == pytest.approx(reported["window"]["accuracy"])
-    assert found["confusion"]["rows"][1]["counts"] == reported["trial"]["confusion"]
+    as_live = reported["extra"]["with a running level, as live"]
+    assert found["confusion"]["rows"][1]["counts"] == as_live["confusion"]
     code, said, _ = run(capsys, *words, "--out", tmp_path / "ev")
     assert code == 0
     assert "GENERATED DATA" in said

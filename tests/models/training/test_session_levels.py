@@ -9,7 +9,7 @@ import torch
 from models.datasets.trials import cut_windows
 from models.normalise import fit_eye
 from models.training.finetune_config import FinetuneOptions, classifier_config
-from models.training.session_levels import SessionLevels, centred, key_of
+from models.training.session_levels import SessionLevels, centred, key_of, means_of
 from models.training.trial_tensors import TrialTensors, fit_normaliser
 from tests.models.training.test_finetune_run import CH_NAMES, make_trials
 
@@ -40,7 +40,11 @@ def test_sessions_that_differ_by_an_offset_alone_give_the_same_input():
     levels = SessionLevels.of(trials, CONFIG)
     normaliser = fit_normaliser(centred(trials, levels), CONFIG, None)
     tensors = TrialTensors(
-        cut_windows(trials, 3), CH_NAMES, CONFIG, normaliser, levels=levels.levels(trials)
+        cut_windows(trials, 3),
+        CH_NAMES,
+        CONFIG,
+        normaliser,
+        means=means_of(levels.levels(trials), cut_windows(trials, 3)),
     ).batch(slice(None))
     half = len(tensors.eeg) // 2
     torch.testing.assert_close(tensors.eeg[:half], tensors.eeg[half:], atol=0.05, rtol=0.0)

@@ -1,0 +1,250 @@
+"""The mixed discriminant beside a fine-tuned network: fitted to the same trials, weighed on held-out ones.
+
+Trials held out from both are followed second by second with a running level, as a live session is; what each
+part says of them, and of nothing else, decides how much of the answer it gives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from acquisition.errors import InputError
+from acquisition.types import MODALITIES
+from models.config import EvidenceConfig, ModelConfig
+from models.datasets.splits import by_session, cross_validation
+from models.datasets.trials import TRIAL_MODALITIES, Trial, WindowSet
+from models.fusion import weighed
+from models.level import Evidence, Given, RunningLevel, SignalRange
+from models.mixed_discriminant import MixedDiscriminant
+from models.mixed_part import LabelledTrial
+from models.training.scores import best_temperature, preferred_share, trial_ids
+from models.training.session_levels import SessionLevels, rows_of
+from models.training.simulated_sessions import recent_of
+from models.training.trial_tensors import cut_for
+
+#: Shares of the answer that the network may get.
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+_TEMPERATURES = torch.logspace(0.0, 1.0, 31)  # from 1: few held-out trials are no reason to be surer
+
+
+def fit_evidence(trials: Sequence[Trial], config: ModelConfig) -> Evidence:
+    """Fit a discriminant to training trials of several subjects, or of one whose next session is to be told.
+
+    Each session is centred on its own level. Evidence is about as many steps as the network's windows have.
+    """
+    labelled = [LabelledTrial(t.subject, t.session, t.label, rows_of(t, config)) for t in trials]
+    subjects = {trial.subject for trial in trials}
+    person = subjects.pop() if len(subjects) == 1 else None
+    discriminant = MixedDiscriminant.fit(
+        labelled, len(config.labels), person=person, n_bands=len(config.features.bands)
+    )
+    last = max(trial.session for trial in trials)
+    signals = {m: [trial.steps[m] for trial in labelled] for m in config.modalities}
+    windows, seconds = config.windows, [trial.n_steps * trial.step_s for trial in trials]
+    about = EvidenceConfig(
+        n_steps=(windows.eeg_n_steps, windows.eye_n_steps, 1, 1), trial_s=float(np.mean(seconds))
+    )
+    return Evidence(discriminant.in_session(last + 1), SignalRange.fit(signals), about)
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What is known at the end of each of n windows."""
+
+    levels: Mapping[str, Tensor]  # (n, F) by modality
+    given: Sequence[Mapping[str, Given]]
+    measures: Tensor  # (n, 4, 2): `Evidence.measures`
+
+    def scores(self, evidence: Evidence, hidden: NDArray[np.bool_] | None = None) -> Tensor:
+        """Return evidence (n, 4, n_labels), with some EEG features ``hidden``, (n, F)."""
+        given = list(self.given)
+        if hidden is not None:
+            given = [
+                {m: one.without(at) if m == "eeg" else one for m, one in window.items()}
+                for window, at in zip(given, hidden, strict=True)
+            ]
+        return torch.stack([evidence.scores(window) for window in given])
+
+    def means(self, n_channels: int) -> dict[str, Tensor]:
+        """Return what `Normaliser.centred_on` takes, for each window."""
+        means = {m: level[:, None] for m, level in self.levels.items()}
+        return means | {m: x.unflatten(2, (n_channels, -1)) for m, x in means.items() if m == "eeg"}
+
+
+def follow(
+    trials: Sequence[Trial],
+    evidence: Evidence,
+    config: ModelConfig,
+    windows: WindowSet,
+    levels: SessionLevels | None = None,
+) -> Course:
+    """Return what is known at these windows of the trials, about a level that runs through each session.
+
+    In sessions of which ``levels`` knows trials it is theirs, and does not run.
+    """
+    columns = windows.subject, windows.session, windows.trial, windows.end_step
+    row = {key: at for at, key in enumerate(zip(*(column.tolist() for column in columns), strict=True))}
+    modalities = [m for m in TRIAL_MODALITIES if m in evidence.discriminant.modalities]
+    sizes = {m: len(evidence.discriminant.level_prior(m).mean) for m in modalities}
+    about = {m: torch.empty(len(row), size) for m, size in sizes.items()}
+    given: list[Mapping[str, Given]] = [{}] * len(row)
+    measures = torch.full((len(row), len(MODALITIES), 2), math.nan)
+    for (subject, session), group in by_session(trials).items():
+        fixed = None if levels is None else levels.known((subject, session))
+        level = RunningLevel(evidence.discriminant, evidence.config, fixed)
+        parts = [rows_of(trial, config) for trial in group]
+        features = {m: np.concatenate([part[m] for part in parts]) for m in parts[0]}
+        steps = [(trial.trial, step) for trial in group for step in range(trial.n_steps)]
+        for number, (trial, step) in enumerate(steps):
+            at = row.get((subject, session, trial, step))
+            if at is None and fixed is not None:
+                continue
+            recent = recent_of(features, number, config.windows)
+            now = evidence.given(recent, level)
+            if at is not None:
+                given[at], measures[at] = now, evidence.measures(recent, now, level)
+                for modality, found in about.items():
+                    found[at] = torch.from_numpy(level.mean(modality))
+            level.take(recent, evidence.scores(now).sum(dim=0).numpy(), config.step_s)
+    return Course(about, given, measures)
+
+
+class Fused(NamedTuple):
+    """What a network makes of n windows."""
+
+    logits: Tensor  # (n, n_labels)
+    attention: Tensor  # (n, 4)
+    present: Tensor  # (n, 4)
+
+    def with_evidence(self, evidence: Tensor, config: EvidenceConfig) -> Tensor:
+        """Return the logits of network and evidence (n, 4, n_labels), as `FusionNetwork.fuse` does."""
+        scaled = evidence * evidence.new_tensor(config.weights)[:, None]
+        of_modalities = weighed(scaled, self.attention, self.present, torch.ones_like(self.attention))
+        return config.network_weight * self.logits + of_modalities
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What both parts say of windows of trials that trained neither; without ``fused`` the evidence alone."""
+
+    windows: WindowSet
+    evidence: Tensor  # (n, 4, n_labels)
+    measures: Tensor  # (n, 4, 2)
+    fused: Fused | None
+
+
+def evidence_alone(
+    trials: Sequence[Trial], config: ModelConfig, most: int | None, seed: int
+) -> list[HeldOut]:
+    """Return what discriminants say of trials left out in turn, none where classes have one trial each."""
+    try:
+        folds = list(cross_validation(trials, seed=seed))
+    except InputError:
+        return []
+    parts = []
+    for kept, out in folds:
+        evidence = fit_evidence(kept, config)
+        windows = cut_for(config, out, max_per_trial=most)
+        course = follow(out, evidence, config, windows, SessionLevels.of(kept, config))
+        parts.append(HeldOut(windows, course.scores(evidence), course.measures, None))
+    return parts
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """How much of the answer the network gives, the discriminant gives the rest; and on what that rests."""
+
+    share: float = 0.0
+    temperature: float = 1.0
+    n_trials: int = 0
+    n_subjects: int = 0
+    compared: bool = False  # False: too few trials to hold some out from a network
+
+    @classmethod
+    def on(cls, parts: Sequence[HeldOut]) -> Self:
+        """Choose by the likelihood of held-out trials, each subject (or trial, of one) counting the same.
+
+        Each share has the temperature that serves it best. The network gets a share only if the gain over
+        the discriminant alone is more than one standard error.
+        """
+        if not parts:
+            return cls()
+        nll: dict[float, NDArray[np.float64]] = {}
+        temperatures: dict[float, float] = {}
+        compared = all(part.fused is not None for part in parts)
+        for share in SHARES if compared else SHARES[:1]:
+            losses = _Losses(parts, share)
+            _, temperatures[share] = best_temperature(losses.mean, _TEMPERATURES)
+            nll[share] = losses(temperatures[share])
+        share = preferred_share(nll)
+        n_trials = sum(len(np.unique(trial_ids(part.windows))) for part in parts)
+        n_subjects = len({name for part in parts for name in part.windows.subject.tolist()})
+        return cls(share, temperatures[share], n_trials, n_subjects, compared)
+
+    def applied(self, evidence: Evidence, parts: Sequence[HeldOut]) -> Evidence:
+        """Return the evidence with these weights, and with the range of signals of held-out trials."""
+        config = replace(
+            evidence.config,
+            network_weight=self.share / self.temperature,
+            weights=((1 - self.share) / self.temperature,) * len(MODALITIES),
+        )
+        signals = evidence.range
+        if parts:
+            signals = signals.within(torch.cat([part.measures for part in parts]))
+        return Evidence(evidence.discriminant, signals, config)
+
+    def words(self) -> str:
+        """Return one sentence for the model card."""
+        shares = f"weights: network {self.share:.0%}, discriminant {1 - self.share:.0%}"
+        if self.share in (0.0, 1.0):
+            shares += f"; the {'discriminant' if self.share else 'network'} got no weight"
+        if not self.compared:
+            return f"{shares}, because the training trials are too few to compare both on some of them"
+        unit = f"subjects ({self.n_subjects})" if self.n_subjects > 1 else "trials"
+        return f"{shares}: chosen on {unit} left out in turn, {self.n_trials} trials in all"
+
+
+class _Losses:
+    """Mean negative log-likelihood of each unit, by temperature: subjects, or trials of one."""
+
+    def __init__(self, parts: Sequence[HeldOut], share: float) -> None:
+        self._logits = torch.cat([_mixed(part, share) for part in parts])
+        self._label = torch.cat([torch.from_numpy(part.windows.label) for part in parts])
+        trials = [trial_ids(part.windows) for part in parts]
+        starts = np.cumsum([0, *(at.max() + 1 for at in trials)])
+        self._trial = np.concatenate([at + start for at, start in zip(trials, starts, strict=False)])
+        subject = np.concatenate([part.windows.subject for part in parts])
+        names, self._unit = np.unique(subject, return_inverse=True)
+        if len(names) == 1:
+            self._unit = self._trial
+
+    def __call__(self, temperature: float | Tensor) -> NDArray[np.float64]:
+        """Return (n_units,): windows count by trial, trials by unit."""
+        loss = nn.functional.cross_entropy(self._logits / temperature, self._label, reduction="none")
+        of_trial = _means(loss.double().numpy(), self._trial)
+        first = np.unique(self._trial, return_index=True)[1]
+        return _means(of_trial, self._unit[first])
+
+    def mean(self, temperature: float | Tensor) -> float:
+        """Return the mean over the units."""
+        return float(self(temperature).mean())
+
+
+def _means(values: NDArray[np.float64], group: NDArray[np.intp]) -> NDArray[np.float64]:
+    return np.bincount(group, values) / np.bincount(group)
+
+
+def _mixed(part: HeldOut, share: float) -> Tensor:
+    """Return the logits (n, n_labels) of both parts; the discriminant alone takes modalities as they are."""
+    if part.fused is None or share == 0:
+        return part.evidence.sum(dim=1)
+    about = EvidenceConfig(network_weight=share, weights=(1 - share,) * len(MODALITIES))
+    return part.fused.with_evidence(part.evidence, about)
