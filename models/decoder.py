@@ -156,6 +156,7 @@ class Decoder:
         self._picks = None if is_all else [spec.ch_names.index(name) for name in known]
         self._positions = torch.tensor([self.config.ch_names.index(name) for name in known])
         self._cached = {key: value for key, value in self._cached.items() if key[0] != "eeg"}
+        self._step_features.reset()
         self._reset_stream()
 
     @property
@@ -210,6 +211,7 @@ class Decoder:
         """
         self._cached = {}
         self._reset_stream()
+        self._step_features.reset()
         self.newest = None
         self._filter = self._new_filter()  # the level stays: it is the same subject's
         self._taken_s = -math.inf
@@ -245,6 +247,7 @@ class Decoder:
         absent = dict.fromkeys(MODALITIES, False)
         nothing = Window(0, 0.0, {}, absent, dict.fromkeys(MODALITIES, 0.0), 0.0, 0.0)
         self._forward(self._assembled(nothing)[0])
+        self._step_features.reset()
 
     @torch.inference_mode()
     def decode(self, window: Window) -> Prediction | None:
@@ -284,6 +287,9 @@ class Decoder:
     def _take_new_steps(self, window: Window) -> float:
         """Compute and cache what is new; return the seconds the encoders took."""
         encoders_s = 0.0
+        for step in window.context:
+            if step.valid and not step.known and step.data is not None:
+                self._cache("eeg", step, self._encoded("eeg", self._features("eeg", step), step))
         for modality, steps in window.steps.items():
             for step in steps:
                 if not step.valid or step.known or step.data is None:
@@ -293,9 +299,6 @@ class Decoder:
                 self._cache(modality, step, self._encoded(modality, features, step))
                 encoders_s += stopwatch() - began
                 self._collect_baseline(step, features)
-        for step in window.context:
-            if step.valid and not step.known and step.data is not None:
-                self._cache("eeg", step, self._encoded("eeg", self._features("eeg", step), step))
         return encoders_s
 
     def _cache(self, modality: str, step: Step, cached: CachedStep) -> None:

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from models.features.eeg import differential_entropy, raw_eeg
 from models.features.face import FaceFinder, crop_face, decode_frame
 from models.features.gaze import ScreenGeometry, eye_features
 from models.features.log_mel import log_mel, resample
+from models.features.smoothing import EntropySmoother
 
 #: x, y of the upper left corner, width, height in shares of the frame.
 FaceBox = tuple[float, float, float, float]
@@ -90,7 +91,8 @@ class StepFeatures:
 
     EEG and voice features are computed on ``device``, which may be reassigned; their results are on the CPU.
     With a ``screen`` eye features are in degrees. With ``raw_eeg``, EEG steps are ``raw_s`` long and their
-    samples are wanted; the entropy, then for display alone, is that of the last second.
+    samples are wanted; the entropy, then for display alone, is that of the last second. Steps stand alone,
+    but for EEG with `FeatureConfig.smoothing`: then they have to come in the order of time.
     """
 
     def __init__(
@@ -106,6 +108,12 @@ class StepFeatures:
         self.device = device
         self._screen = screen
         self._finder: FaceFinder | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the steps so far: what comes next does not continue them."""
+        ratio = self.config.smoothing
+        self._smoother = None if ratio is None else EntropySmoother(ratio)
 
     def __call__(self, modality: str, step: Step) -> StepFeature:
         """Return a modality's feature of a valid step with its samples."""
@@ -127,8 +135,10 @@ class StepFeatures:
         if self._takes_raw_eeg:
             raw = raw_eeg(x, step.sfreq, self.config).cpu()
             x = x[:, -round(step.sfreq) :]
-        entropy = differential_entropy(x, step.sfreq, self.config).cpu()
-        return EegStep(entropy, torch.from_numpy(usable), raw)
+        found = EegStep(differential_entropy(x, step.sfreq, self.config).cpu(), torch.from_numpy(usable), raw)
+        if self._smoother is not None:
+            found = replace(found, de=self._smoother(step.t_end, found.usable_de).nan_to_num())
+        return found
 
     def eye(self, step: Step) -> Tensor:
         """Return (n_features,) float32, NaN where a feature has nothing to go by."""

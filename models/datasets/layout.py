@@ -16,6 +16,7 @@ from models.datasets.files import damaged
 from models.datasets.trials import Excluded, Trial, note
 from models.features.config import FeatureConfig
 from models.features.eeg import differential_entropy
+from models.features.smoothing import smoothed
 from models.steps import usable_channels
 
 STEP_S = 1.0
@@ -87,7 +88,7 @@ def entropy_steps(
     usable = np.array([usable_channels(step) for step in steps])[:, :, None]  # (W, C, 1)
     filled = torch.from_numpy(np.where(usable, steps, 0.0))
     de = differential_entropy(filled, sfreq, config).numpy()  # (W, C, n_bands)
-    return np.where(usable, de, np.nan).astype(np.float32)
+    return smoothed(np.where(usable, de, np.nan).astype(np.float32), config.smoothing, step_s)
 
 
 def masked_channels(

@@ -29,6 +29,7 @@ from models.datasets.files import first_line
 from models.datasets.layout import STEP_S, entropy_steps
 from models.datasets.trials import Trial
 from models.features.config import FeatureConfig
+from models.features.smoothing import smoothed
 from models.steps import StepFeatures
 
 _MOST_OVERLAP_S = 0.5
@@ -210,10 +211,12 @@ class _RawFile:
         except Exception as error:  # as in opening: whatever the bytes happen to say
             what = f"the samples cannot be read: {first_line(error)}"
             raise _unusable(what, self._path, "check that the file is complete; copy it again") from error
-        return entropy_steps(self._adapter.convert(x.T).T, self.sfreq, self._config)
+        plain = replace(self._config, smoothing=None)  # these may be a part of a trial
+        return entropy_steps(self._adapter.convert(x.T).T, self.sfreq, plain)
 
     def trial(self, number: int, label: int, names: tuple[str, ...], eeg: NDArray[np.float32]) -> Trial:
         """Return a trial of the file."""
+        eeg = smoothed(eeg, self._config.smoothing)
         return Trial("raw", self._path.stem, 1, number, label, names, STEP_S,
                      eeg, None, self._adapter.spec.ch_names, "raw", str(self._path))  # fmt: skip
 

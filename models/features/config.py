@@ -31,6 +31,7 @@ class FeatureConfig:
     # Differential entropy of EEG
     n_tapers: int = 3  # sine tapers a step: more are steadier, and blur a band by (n_tapers + 1) / 2 Hz
     bands: Bands = EEG_BANDS
+    smoothing: float | None = None  # q/r a second of the causal filter of `models.features.smoothing`
     line_hz: float | None = None  # 50 or 60: leave the mains out of its band
     line_halfwidth_hz: float = 2.0
     variance_floor_uv2: float = 1e-4  # (0.01 uV)^2, below the noise of any amplifier
@@ -114,6 +115,8 @@ class FeatureConfig:
     def digest(self) -> str:
         """Return the SHA-256 (hex) of the settings in canonical JSON: sorted keys, no spaces."""
         numbers = _numbers_as_float(self.to_dict())
+        if self.smoothing is None:
+            del numbers["smoothing"]  # as models were hashed before there was the setting
         text = json.dumps(numbers, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
