@@ -215,6 +215,12 @@ class EvidenceConfig:
     trial_s: float = 24.0  # a trial's worth of data for the level
     max_trials: float = 8.0  # bound of the level's weight
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Which of network and discriminant have no weight in the answer."""
+        parts = {"network": (self.network_weight,), "discriminant": self.weights}
+        return tuple(name for name, weights in parts.items() if not any(weights))
+
 
 @dataclass(frozen=True)
 class ModelConfig:

@@ -210,8 +210,8 @@ class Trained:
         parts = {"network": about.network_weight, "discriminant": about.weights[0]}
         whole = sum(parts.values())
         shares = ", ".join(f"{name} {weight / whole:.0%}" for name, weight in parts.items())
-        unused = [name for name, weight in parts.items() if weight == 0]
-        return [f"**The answer:** {shares}" + (f"; the {unused[0]} got no weight." if unused else ".")]
+        unused = "".join(f"; the {part} got no weight" for part in about.unused)
+        return [f"**The answer:** {shares}{unused}."]
 
     def card(self) -> ModelCard:
         """Return the model's card."""

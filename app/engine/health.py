@@ -37,6 +37,7 @@ def model_info(checkpoint: Checkpoint, options: SessionOptions) -> ModelInfo:
         windows=config.windows,
         profile="" if profile is None else profile.name,
         warning="" if profile is None else profile.warning,
+        unused=config.evidence.unused if config.evidence is not None else (),
         answers=config.answers,
     )
 

@@ -42,6 +42,7 @@ class ModelInfo:
     windows: WindowConfig
     profile: str = ""  # of the participant, if one is in use
     warning: str = ""  # why the profile must not be trusted, if so
+    unused: tuple[str, ...] = ()  # network or discriminant, where the answer is without it
     answers: AnswerConfig | None = None  # when it answers; None: it states no error of its answers
 
 

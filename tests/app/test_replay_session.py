@@ -19,6 +19,7 @@ from app.compare import compare_runs
 from app.outputs import DigestSink
 from app.replay import INCOMPLETE_REST, ReplaySession
 from app.request import ReplayRequest, SessionOptions
+from models.checkpoint import load_checkpoint, save_checkpoint
 
 MONTAGES = "tests/data/montages"
 
@@ -61,6 +62,15 @@ def test_speed_changes_no_byte(recording, random_model, whole):
 
 def test_digest_tells_different_input(recording, random_model, whole):
     assert replayed(recording, random_model, line=50)[1] != whole
+
+
+def test_smoothed_entropy_comes_out_the_same_at_any_chunk_size(recording, random_model, tmp_path):
+    plain = load_checkpoint(random_model)
+    config = replace(plain.config, features=replace(plain.config.features, smoothing=0.05))
+    save_checkpoint(tmp_path, config, plain.network, plain.normaliser_tensors, "# Card\n")
+    smooth = replayed(recording, tmp_path, stop_s=5.0)[1]
+    assert replayed(recording, tmp_path, stop_s=5.0, chunk=64)[1] == smooth
+    assert replayed(recording, random_model, stop_s=5.0)[1] != smooth
 
 
 def test_part_of_a_recording_is_replayed(recording, random_model):

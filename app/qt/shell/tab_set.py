@@ -244,8 +244,9 @@ def answer_words(verdict: Shown) -> str:
 
 
 def model_words(model: ModelInfo) -> str:
-    """Return what a model was trained on, its size and where it runs."""
+    """Return what a model was trained on, its size, what its answer is without, and where it runs."""
     size = f"preset {one_line(model.preset, 40)}, {model.n_parameters:,} parameters"
+    size += "".join(f"; the {part} has no weight in the answer" for part in model.unused)
     return f"Trained on {one_line(model.trained_on, 120)}; {size}; runs on {one_line(model.device, 60)}"
 
 

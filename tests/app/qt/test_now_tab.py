@@ -16,6 +16,7 @@ from acquisition.windowing import WindowConfig
 from app.engine.messages import GazePart, MarkerPart, ModelInfo, Opened, Phase
 from app.qt.panels.reasons import NOTHING_FOUND
 from app.qt.plots.plot import DataExporter
+from app.qt.shell.tab_set import model_words
 from app.qt.tabs import NowTab
 from app.qt.theme import DARK, LIGHT
 from app.view.store import ViewStore
@@ -463,3 +464,9 @@ def test_an_emotion_in_warm_up_is_small_and_tagged_first(tab, qtbot):
     assert QFontMetricsF(tab.answer.word.font()).height() < 0.8 * large
     assert tab.answer.verdict.state == "warming up"
     assert tab.answer.word.text() == "warming up: sad"
+
+
+def test_the_models_tooltip_names_the_part_without_weight():
+    known = model(("a", "b"))
+    assert "no weight" not in model_words(known)
+    assert "the network has no weight" in model_words(replace(known, unused=("network",)))

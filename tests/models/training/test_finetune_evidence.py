@@ -43,6 +43,7 @@ def model():
 def test_few_trials_leave_the_discriminant_to_answer_and_say_so(model):
     about = model.config.evidence
     assert about.network_weight == 0
+    assert about.unused == ("network",)
     assert 0.1 <= about.weights[0] <= 1  # a temperature from 1 to 10
     assert about.n_steps[:2] == (3, 3)
     assert about.trial_s == 24.0
