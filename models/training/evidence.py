@@ -7,9 +7,9 @@ part says of them, and of nothing else, decides how much of the answer it gives.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from models.fusion import weighed
 from models.level import Evidence, Given, RunningLevel, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LabelledTrial
-from models.training.scores import best_temperature, preferred_share, trial_ids
+from models.training.scores import preferred_share, trial_ids
 from models.training.session_levels import SessionLevels, rows_of
 from models.training.simulated_sessions import recent_of
 from models.training.trial_tensors import cut_for
@@ -141,6 +141,18 @@ class HeldOut:
     fused: Fused | None
 
 
+def held_out_by(
+    evidence: Evidence,
+    out: Sequence[Trial],
+    config: ModelConfig,
+    windows: WindowSet,
+    levels: SessionLevels | None,
+) -> tuple[HeldOut, Course]:
+    """Return what evidence says of windows of trials that it does not know."""
+    course = follow(out, evidence, config, windows, levels)
+    return HeldOut(windows, course.scores(evidence), course.measures, None), course
+
+
 def evidence_alone(
     trials: Sequence[Trial], config: ModelConfig, most: int | None, seed: int
 ) -> list[HeldOut]:
@@ -153,8 +165,7 @@ def evidence_alone(
     for kept, out in folds:
         evidence = fit_evidence(kept, config)
         windows = cut_for(config, out, max_per_trial=most)
-        course = follow(out, evidence, config, windows, SessionLevels.of(kept, config))
-        parts.append(HeldOut(windows, course.scores(evidence), course.measures, None))
+        parts.append(held_out_by(evidence, out, config, windows, SessionLevels.of(kept, config))[0])
     return parts
 
 
@@ -181,9 +192,10 @@ class Weighed:
         temperatures: dict[float, float] = {}
         compared = all(part.fused is not None for part in parts)
         for share in SHARES if compared else SHARES[:1]:
-            losses = _Losses(parts, share)
-            _, temperatures[share] = best_temperature(losses.mean, _TEMPERATURES)
-            nll[share] = losses(temperatures[share])
+            losses = _unit_losses(parts, share)
+            found = [losses(temperature) for temperature in _TEMPERATURES]
+            best = int(np.argmin([loss.mean() for loss in found]))
+            nll[share], temperatures[share] = found[best], float(_TEMPERATURES[best])
         share = preferred_share(nll)
         n_trials = sum(len(np.unique(trial_ids(part.windows))) for part in parts)
         n_subjects = len({name for part in parts for name in part.windows.subject.tolist()})
@@ -212,30 +224,22 @@ class Weighed:
         return f"{shares}: chosen on {unit} left out in turn, {self.n_trials} trials in all"
 
 
-class _Losses:
-    """Mean negative log-likelihood of each unit, by temperature: subjects, or trials of one."""
+def _unit_losses(parts: Sequence[HeldOut], share: float) -> Callable[[Any], NDArray[np.float64]]:
+    """Return the mean NLL (n_units,) by temperature: of subjects, or of trials where there is one."""
+    logits = torch.cat([_mixed(part, share) for part in parts])
+    label = torch.cat([torch.from_numpy(part.windows.label) for part in parts])
+    ids = [trial_ids(part.windows) for part in parts]
+    starts = np.cumsum([0, *(of_part.max() + 1 for of_part in ids)])
+    trial = np.concatenate([of_part + start for of_part, start in zip(ids, starts, strict=False)])
+    subject = np.concatenate([part.windows.subject for part in parts])
+    names, unit = np.unique(subject[np.unique(trial, return_index=True)[1]], return_inverse=True)
 
-    def __init__(self, parts: Sequence[HeldOut], share: float) -> None:
-        self._logits = torch.cat([_mixed(part, share) for part in parts])
-        self._label = torch.cat([torch.from_numpy(part.windows.label) for part in parts])
-        trials = [trial_ids(part.windows) for part in parts]
-        starts = np.cumsum([0, *(at.max() + 1 for at in trials)])
-        self._trial = np.concatenate([at + start for at, start in zip(trials, starts, strict=False)])
-        subject = np.concatenate([part.windows.subject for part in parts])
-        names, self._unit = np.unique(subject, return_inverse=True)
-        if len(names) == 1:
-            self._unit = self._trial
+    def losses(temperature: Any) -> NDArray[np.float64]:
+        loss = nn.functional.cross_entropy(logits / temperature, label, reduction="none")
+        of_trial = _means(loss.double().numpy(), trial)
+        return of_trial if len(names) == 1 else _means(of_trial, unit)
 
-    def __call__(self, temperature: float | Tensor) -> NDArray[np.float64]:
-        """Return (n_units,): windows count by trial, trials by unit."""
-        loss = nn.functional.cross_entropy(self._logits / temperature, self._label, reduction="none")
-        of_trial = _means(loss.double().numpy(), self._trial)
-        first = np.unique(self._trial, return_index=True)[1]
-        return _means(of_trial, self._unit[first])
-
-    def mean(self, temperature: float | Tensor) -> float:
-        """Return the mean over the units."""
-        return float(self(temperature).mean())
+    return losses
 
 
 def _means(values: NDArray[np.float64], group: NDArray[np.intp]) -> NDArray[np.float64]:

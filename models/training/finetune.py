@@ -29,7 +29,7 @@ from models.dcca import DCCA_WEIGHT, DccaLoss
 from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
-from models.training.evidence import Course, Fused, HeldOut, Weighed, evidence_alone, fit_evidence, follow
+from models.training.evidence import Fused, HeldOut, Weighed, evidence_alone, fit_evidence, held_out_by
 from models.training.finetune_config import (
     MIN_DCCA_TRIALS,
     FinetuneOptions,
@@ -204,9 +204,9 @@ def _best_epoch(
     )
     progress("stopping", 1.0, nll)
     parts = [
-        HeldOut(one.windows, one.scores, one.course.measures, end._replace(logits=end.logits / temperature))
+        replace(one.held, fused=end._replace(logits=end.logits / temperature))
         for one, end in zip(curves, ends, strict=True)
-        if one.course is not None and one.scores is not None
+        if one.held is not None
     ]
     return best + 1, temperature, parts
 
@@ -223,8 +223,7 @@ class Curve:
 
     windows: WindowSet
     epochs: list[Fused]
-    course: Course | None
-    scores: Tensor | None  # of ``course``
+    held: HeldOut | None
 
 
 class Training:
@@ -381,13 +380,11 @@ class Training:
         It ends ``patience`` epochs after the one of least NLL, by its best temperature.
         """
         windows, seed = training_windows(out, self._options, self._config), self._options.seed + 1
-        course = scores = None
-        tensors = self._tensors_of(out, seed, None)
+        tensors, held = self._tensors_of(out, seed, None), None
         if self.evidence is not None:
-            course = follow(out, self.evidence, self._config, windows, self.levels)
-            scores = course.scores(self.evidence)
+            held, course = held_out_by(self.evidence, out, self._config, windows, self.levels)
             tensors = self._centred(out, windows, seed, course.means(len(self._config.ch_names)))
-        curve = Curve(windows, [], course, scores)
+        curve = Curve(windows, [], held)
         source, nlls = self._token_source(tensors), list[float]()
         with self._training():
             for epoch in range(1, self._options.epochs + 1):

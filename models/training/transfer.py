@@ -18,6 +18,7 @@ from scipy.special import softmax
 from models.datasets.splits import by_session, folds_of_people
 from models.datasets.trials import TRIAL_MODALITIES, Trial
 from models.training.evaluate_trials import joined
+from models.training.evidence import SHARES
 from models.training.finetune import Training
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, classifier_config
 from models.training.finetune_tokens import TrialClassifier
@@ -43,7 +44,6 @@ BASE = FinetuneOptions(
     few_epochs=2,
     max_windows_per_trial=3,
 )
-_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def chosen_weight(reference: Predictions, network: Predictions) -> float:
 
     It is one of five, by the negative log-likelihood per trial, each person counting alike.
     """
-    blends = {weight: blended(reference, network, weight) for weight in _WEIGHTS}
+    blends = {weight: blended(reference, network, weight) for weight in SHARES}
     return preferred_share({weight: _nll_by_person(said) for weight, said in blends.items()})
 
 
