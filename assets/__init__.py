@@ -22,3 +22,6 @@ TEN_FIVE = ASSETS / "montages" / "ten_five.csv"
 
 #: Five emotions in ten trials, with prompts, pictures and sounds that the program made itself.
 DEFAULT_PROTOCOL = ASSETS / "protocols" / "five-emotions.toml"
+
+#: The style sheets of the window (a template of its colours) and of a calibration's report.
+WINDOW_STYLE, REPORT_STYLE = ASSETS / "styles" / "window.qss", ASSETS / "styles" / "report.css"

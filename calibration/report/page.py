@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from acquisition.errors import printable
 from acquisition.text import number, percent
+from assets import REPORT_STYLE
 from calibration.consent import INTENDED_USE, TITLES
 from calibration.quality import remarks
 from calibration.report import figures
@@ -22,43 +23,6 @@ from calibration.report.summary import Score, Summary, to_json
 from calibration.types import DisplayTiming
 from calibration.verdict import ALPHA, DO_NOT_TRUST, VerdictCode
 from models.conformal import too_rarely_covered
-
-STYLE = """
-:root { color-scheme: light; }
-* { box-sizing: border-box; }
-body { margin: 0; background: #eceff3; color: #15191f; font: 15px/1.5 "Segoe UI", "Noto Sans", "DejaVu Sans",
-  Verdana, sans-serif; }
-main { max-width: 60rem; margin: 1.5rem auto; padding: 2rem 2.5rem 3rem; background: #fff; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .2rem; }
-h2 { font-size: 1.2rem; margin: 2.4rem 0 .5rem; padding-top: .7rem; border-top: 1px solid #d5dae2; }
-p { margin: .4rem 0 .7rem; max-width: 52rem; }
-.under { color: #566070; margin: 0 0 1rem; }
-.notice { border: 1px solid #9aa3af; padding: .6rem .9rem; margin: .8rem 0; }
-.notice, .simulated { max-width: none; }
-.simulated { border: 3px solid #b94a00; padding: .6rem .9rem; margin: .8rem 0; font-weight: 700; }
-.verdict { border-left: .6rem solid #566070; background: #f3f5f8; padding: .9rem 1.2rem; margin: 1rem 0; }
-.verdict.good { border-color: #00795a; } .verdict.weak { border-color: #9a6700; }
-.verdict.bad { border-color: #b94a00; }
-.verdict .word { font-size: 1.5rem; font-weight: 700; margin: 0; }
-.verdict .use { font-weight: 700; }
-.figure { margin: .6rem 0; } .figure svg { display: block; width: 100%; height: auto; }
-.figure.small svg { max-width: 30rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; margin: .5rem 0 1rem; font-size: .92rem; }
-p.caption { color: #566070; margin: .6rem 0 .2rem; font-size: .92rem; }
-th, td { border: 1px solid #d5dae2; padding: .25rem .6rem; text-align: left; vertical-align: top; }
-thead th, tbody th { background: #f3f5f8; font-weight: 600; }
-td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-td.hit { outline: 2px solid #15191f; outline-offset: -2px; font-weight: 700; }
-td.count { text-align: center; min-width: 4.2rem; }
-td.hash { font-family: "DejaVu Sans Mono", Consolas, monospace; overflow-wrap: anywhere; }
-@media print {
-  body { background: #fff; font-size: 10pt; } main { margin: 0; padding: 0; max-width: none; }
-  h2, h2 + p, p.caption { break-after: avoid; } .figure, .verdict, .short, tr { break-inside: avoid; }
-  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  @page { margin: 16mm; }
-}
-"""
 
 _LONGEST = 400  # characters of a short text
 _SHORT = 16  # rows of a table that stays on one sheet
@@ -131,10 +95,11 @@ def to_html(summary: Summary) -> str:
         _settings(summary),
     ]
     body = "\n".join(part for part in parts if part)
+    style = REPORT_STYLE.read_text(encoding="utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+        f"<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
         "</body>\n</html>\n"
     )
 
