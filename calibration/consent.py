@@ -4,8 +4,6 @@ A modality without consent is not opened, recorded or used. Face video and voice
 a consent of their own; without it, only features computed from them may be kept.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime

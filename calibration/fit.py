@@ -5,8 +5,6 @@ The encoders are frozen. What is fitted: the subject level (`calibration.tokens`
 batches of one size.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """From rows to profile and report: the same for a live session and for its recording."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

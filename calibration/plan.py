@@ -95,11 +95,8 @@ class Plan:
         A stimulus is shortened to 20 s at most; one that is planned shorter keeps its length.
         """
         if not 1 <= time_scale < float("inf"):
-            raise InputError(
-                f"expected a time scale of 1 or more, found {time_scale:g}",
-                where="--time-scale",
-                remedy="give a number such as 20, or omit it",
-            )
+            what = f"expected a time scale of 1 or more, found {time_scale:g}"
+            raise InputError(what, where="--time-scale", remedy="give a number such as 20, or omit it")
         shortened = {name: getattr(self, name) / time_scale for name in SCALED}
         shortest = min(self.stimulus_s, LEAST_STIMULUS_S)
         return dataclasses.replace(self, **shortened, stimulus_s=max(shortest, self.stimulus_s / time_scale))

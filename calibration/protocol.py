@@ -1,7 +1,5 @@
 """The order of a session's trials: balanced over time, no emotion twice in a row, and a pleasant end."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -289,11 +287,8 @@ def choose_trials(
     classes = tuple(name for name in record.classes if counts[name] >= LEAST_PER_CLASS)
     dropped = [name for name in record.classes if name not in classes]
     if len(classes) < 2:
-        raise data_error(
-            f"expected {LEAST_PER_CLASS} trials of at least two classes, found {_counted(record, counts)}",
-            "repeat trials, or run another session",
-            n_classes=len(classes),
-        )
+        what = f"expected {LEAST_PER_CLASS} trials of at least two classes, found {_counted(record, counts)}"
+        raise data_error(what, "repeat trials, or run another session", n_classes=len(classes))
     for trial in usable:
         if named[trial.number] in dropped:
             reasons[trial.number] = f"the only trial of {named[trial.number]}"

@@ -5,8 +5,6 @@ electrodes, gaze or faces are not bad by the limits of `acquisition.quality`. Wh
 without usable EEG is rejected; elsewhere, a trial without any usable modality.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import threading
@@ -183,8 +181,7 @@ class QualityLog:
     def __init__(
         self, *, line_hz: float | None = None, finds_face: Callable[[Any], bool] | None = None
     ) -> None:
-        self._line_hz = line_hz
-        self._finds_face = finds_face
+        self._line_hz, self._finds_face = line_hz, finds_face
         self._streams: dict[str, _Stream] = {}
         self._lock = threading.Lock()
 

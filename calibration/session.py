@@ -4,8 +4,6 @@ Time comes in from outside, as LSL seconds; there is no clock, thread or sleep h
 from the moment that its screen was shown, so a hidden window makes the session wait, not run away.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import replace

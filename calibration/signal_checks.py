@@ -5,8 +5,6 @@ modality that cannot be used is yellow, because the others can be; it is red for
 modality is left.
 """
 
-from __future__ import annotations
-
 import math
 import shutil
 import tempfile

@@ -5,8 +5,6 @@ are the user's alone (0700; Windows has its own permissions). A link among them 
 exported or deleted must lie where its name says.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import json

@@ -5,8 +5,6 @@ and step features as live. Only what a model is fitted to or tested on is comput
 window a second. The base model and the profile are tested on the same windows of the later session.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -178,18 +176,12 @@ class StudyOptions:
     def __post_init__(self) -> None:
         effect_size(self.difficulty)
         if not 1 <= self.n_subjects <= _SEEDS_A_STUDY:
-            raise InputError(
-                f"expected 1 to {_SEEDS_A_STUDY} subjects, found {self.n_subjects}",
-                where="calibrate study",
-                remedy="choose fewer",
-            )
+            what = f"expected 1 to {_SEEDS_A_STUDY} subjects, found {self.n_subjects}"
+            raise InputError(what, where="calibrate study", remedy="choose fewer")
         strange = [name for name in self.plan.classes if name not in EMOTIONS]
         if strange:
-            raise InputError(
-                f"simulated subjects have the emotions {', '.join(EMOTIONS)}, found {', '.join(strange)}",
-                where="--classes",
-                remedy="omit them",
-            )
+            what = f"simulated subjects have the emotions {', '.join(EMOTIONS)}, found {', '.join(strange)}"
+            raise InputError(what, where="--classes", remedy="omit them")
 
     def seeds(self) -> range:
         """Return the seeds of the subjects."""

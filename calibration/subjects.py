@@ -319,12 +319,8 @@ def _check_room(out: Path, files: list[KeptFile]) -> None:
     """Refuse at once what would fail after minutes; samples hardly get smaller when they are packed."""
     need, free = sum(kept.n_bytes for kept in files), shutil.disk_usage(out.parent).free
     if need > free:
-        raise InputError(
-            f"{need / 1e6:,.1f} MB needed, {free / 1e6:,.1f} MB free",
-            where=str(out.parent.absolute()),
-            remedy=_OTHER_PATH,
-            code=ErrorCode.FILE,
-        )
+        what = f"{need / 1e6:,.1f} MB needed, {free / 1e6:,.1f} MB free"
+        raise InputError(what, where=str(out.parent.absolute()), remedy=_OTHER_PATH, code=ErrorCode.FILE)
 
 
 def _write(

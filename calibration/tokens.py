@@ -5,8 +5,6 @@ the subject's own level. Every trial counts the same in it and the baseline coun
 neither a long trial nor a missing step shifts it. No label enters.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace

@@ -3,8 +3,6 @@
 No torch here: the window's process imports it. Times are LSL seconds unless a name says otherwise.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

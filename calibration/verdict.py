@@ -6,8 +6,6 @@ Chance is tested twice: how often a uniform guesser does as well (the binomial t
 on shuffled labels do (the permutation test). No torch here: the window's process imports it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

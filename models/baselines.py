@@ -1,7 +1,5 @@
 """Baselines on flattened features: majority class, shrinkage LDA and linear SVM, and what they share."""
 
-from __future__ import annotations
-
 from typing import Any, Protocol, Self
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A model is a folder: ``config.json``, ``model.safetensors`` and ``README.md``, its card. Never a pickle."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Collection, Mapping

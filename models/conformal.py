@@ -7,8 +7,6 @@ of new cases that are exchangeable with the held-out ones. The unit is the *tria
 with the mean of its windows' probabilities. No torch here: the window's process imports it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

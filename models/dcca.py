@@ -18,8 +18,6 @@ What keeps it safe, none of it in the paper:
 - The ridge r₁ is ``r`` times the mean variance, so no scale of the tokens can hide from it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 

@@ -8,8 +8,6 @@ continue those of the phase's last window (a stream reconnected, a step that was
 than a window holds), its steps are taken from the first again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
@@ -103,8 +101,7 @@ class Forward:
     def __init__(
         self, network: FusionNetwork, device: torch.device, on_failure: Callable[[str], None]
     ) -> None:
-        self.device = device
-        self._on_failure = on_failure
+        self.device, self._on_failure = device, on_failure
         self._cpu_network = network.prepare_inference()
         self._network = network if device.type == "cpu" else _copy_to(network, device)
         self._graph: _GraphedForward | None = None

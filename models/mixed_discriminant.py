@@ -46,9 +46,7 @@ class MixedDiscriminant:
         self, parts: Mapping[str, Part], n_labels: int, session: int, level_trials: float = LEVEL_TRIALS
     ) -> None:
         self._parts = dict(parts)
-        self.n_labels = n_labels
-        self.session = session
-        self.level_trials = level_trials
+        self.n_labels, self.session, self.level_trials = n_labels, session, level_trials
         self.device = torch.device("cpu")
         self._posteriors: dict[str, tuple[_Array, _Array]] = {}
         self._scorers: dict[tuple[str, bytes], _Scorer] = {}

@@ -1,7 +1,5 @@
 """Folders that are gone again if nothing comes into them."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from itertools import takewhile

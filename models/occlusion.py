@@ -6,8 +6,6 @@ the network then sees an ordinary value there, not a missing one, because it has
 network on raw EEG has none to blank.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

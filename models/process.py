@@ -1,7 +1,5 @@
 """Worker processes that end with the program that started them, and the memory that training keeps."""
 
-from __future__ import annotations
-
 import ctypes
 import multiprocessing
 import os
@@ -70,11 +68,9 @@ def _on_cluster(run: Callable[[J], R], jobs: Iterable[J], address: str) -> Itera
     try:
         from distributed import Client
     except ImportError as error:
+        what = "dask is not installed"
         raise InputError(
-            "dask is not installed",
-            where="--dask",
-            remedy='pip install "affectscope[cluster]"',
-            code=ErrorCode.INSTALLATION,
+            what, where="--dask", remedy='pip install "affectscope[cluster]"', code=ErrorCode.INSTALLATION
         ) from error
     try:
         client = Client(address, timeout="10s")

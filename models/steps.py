@@ -8,8 +8,6 @@
 | voice    | log-mel frames                               | `CachedVoice`: its tokens                |
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -103,9 +101,7 @@ class StepFeatures:
         *,
         raw_eeg: bool = False,
     ) -> None:
-        self.config = config
-        self._takes_raw_eeg = raw_eeg
-        self.device = device
+        self.config, self._takes_raw_eeg, self.device = config, raw_eeg, device
         self._screen = screen
         self._finder: FaceFinder | None = None
         self.reset()

@@ -4,8 +4,6 @@ Categories use the palette of Okabe and Ito (https://jfly.uni-koeln.de/color/), 
 white; magnitudes use cividis. No meaning rests on colour alone.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import re

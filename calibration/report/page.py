@@ -1,7 +1,5 @@
 """The report as one HTML page without scripts or outside resources, in the order a reader asks."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -4,8 +4,6 @@ A file is named after what it holds: speaker (2 digits), sentence (letter and 2 
 of the German word), version: ``03a01Wa.wav`` is speaker 03, sentence a01, anger (Wut).
 """
 
-from __future__ import annotations
-
 import re
 import warnings
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Reads the files of data sets, MATLAB and pickled, and says in one line what is wrong with a damaged one."""
 
-from __future__ import annotations
-
 import io
 import math
 import pickle

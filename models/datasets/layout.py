@@ -1,7 +1,5 @@
 """What the readers of data sets share: subjects, entropy step by step, and values that carry nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -52,12 +50,9 @@ def wanted_subjects(
         return there
     chosen = tuple(str(subject) for subject in subjects)
     if unknown := [subject for subject in chosen if subject not in there]:
+        what = f"expected subject {unknown[0]}, found {', '.join(there)}"
         raise InputError(
-            f"expected subject {unknown[0]}, found {', '.join(there)}",
-            where=str(folder),
-            remedy="choose among those",
-            code=ErrorCode.SUBJECT,
-            subject=unknown[0],
+            what, where=str(folder), remedy="choose among those", code=ErrorCode.SUBJECT, subject=unknown[0]
         )
     return chosen
 

@@ -1,7 +1,5 @@
 """Trials from one recording: an XDF file with markers, or any EEG file with annotations that MNE reads."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -5,8 +5,6 @@ IEEE Trans. Cognitive and Developmental Systems 14(2) (SEED-V). No recording of 
 this was written: their reader was tested on recordings made in memory.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What every data set becomes: labelled trials, and the windows cut from them."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass

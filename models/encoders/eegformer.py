@@ -20,8 +20,6 @@ then a convolutional decoder that combines maps, channels and times in this orde
   windows share drowns what differs (see `models.encoders.transformer`).
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

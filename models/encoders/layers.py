@@ -1,7 +1,5 @@
 """Layers that encoders share: pooling by learned weights, and batch normalisation of what is really there."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -96,8 +94,7 @@ class MaskedBatchNorm(nn.Module):
 
     def __init__(self, dim: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
-        self.eps = eps
-        self.momentum = momentum
+        self.eps, self.momentum = eps, momentum
         self.total: Callable[[Tensor], Tensor] | None = None
         self.weight = nn.Parameter(torch.ones(dim))
         self.bias = nn.Parameter(torch.zeros(dim))

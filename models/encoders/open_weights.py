@@ -5,8 +5,6 @@ Their folder settles the sizes (``config.json``) and what pixels and log-mel fra
 folded into the projection of patches: a network with open weights reads the features that any other reads.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -15,8 +15,6 @@ clips of one length and has no mask in the time domain. Its embeddings and layer
 position table is cut to the clip's length, and padded patches are hidden as attention keys.
 """
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 import torch

@@ -12,8 +12,6 @@ signal of that variance (Shi, Jiao & Lu 2013). No filter, hence no state from wi
 chunking of a recording gives the same numbers.
 """
 
-from __future__ import annotations
-
 import cmath
 import math
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Every function looks at one frame alone: no tracking, so that a frame's crop is 
 were dropped before it or not.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

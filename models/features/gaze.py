@@ -4,8 +4,6 @@ The data sets give rows 23 to 31 once per clip; here they look at the last 10 s.
 the definition of rows 32-33 are not published: rows go statistic by statistic, left (x) before right (y).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ frames every 10 ms, mean removed, pre-emphasis 0.97, symmetric Hann window, 512-
 triangular filters on Kaldi's mel scale from 20 Hz to 8 kHz, natural logarithm, AudioSet's mean and SD.
 """
 
-from __future__ import annotations
-
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any

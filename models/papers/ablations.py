@@ -5,8 +5,6 @@ first ten trials of the session (``transfer``: and all trials of the other five)
 are paired by subject. No figure is valid for real brains.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -7,8 +7,6 @@ a linear SVM learns the labels on the code. Its sizes and optimiser are inferred
 train together: the original stacks restricted Boltzmann machines first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self

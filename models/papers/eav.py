@@ -5,8 +5,6 @@ tokens. Its split: of each class the first 56 segments of 5 s train and the last
 trials. Nothing is chosen by test clips: the number of epochs is fixed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path

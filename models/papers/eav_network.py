@@ -1,7 +1,5 @@
 """The network of EAV's table: a preset or open weights, its input from 5 s clips, and its model folder."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

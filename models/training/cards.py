@@ -1,7 +1,5 @@
 """The layout of model cards and the sentences they share; a card is written where its model is trained."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 

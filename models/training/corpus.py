@@ -139,8 +139,7 @@ class _Shards:
 
     def __init__(self, folder: Path, shard_bytes: int) -> None:
         self.entries: list[Entry] = []
-        self._folder = folder
-        self._shard_bytes = shard_bytes
+        self._folder, self._shard_bytes = folder, shard_bytes
         self._number = 0
         self._eeg: list[NDArray[np.float32]] = []
         self._eye: list[NDArray[np.float32]] = []

@@ -1,7 +1,5 @@
 """Tests a model on simulated subjects that it has not seen, second by second, as a live run answers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

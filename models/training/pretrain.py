@@ -4,8 +4,6 @@ The paper (MMV-SSTMA, section 2.1) gives the learning rate, the share of hidden 
 counts hidden channels alone; AdamW, warm-up and cosine are inferred (He et al. 2022, masked autoencoders).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -193,12 +191,8 @@ def _corpus(options: PretrainOptions, world: World, report: Report) -> Corpus:
         corpus = opened()
     if len({entry.step_s for entry in corpus.entries}) > 1:
         steps = sorted({entry.step_s for entry in corpus.entries})
-        raise InputError(
-            f"expected one step length, found {', '.join(f'{s:g} s' for s in steps)}",
-            where="corpus",
-            remedy="use --features raw for all of it",
-            code=ErrorCode.DATA,
-        )
+        what = f"expected one step length, found {', '.join(f'{s:g} s' for s in steps)}"
+        raise InputError(what, where="corpus", remedy="use --features raw for all of it", code=ErrorCode.DATA)
     return corpus
 
 

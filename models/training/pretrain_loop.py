@@ -119,11 +119,8 @@ def joined_world(device: str) -> Iterator[World]:
         return
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
-        raise InputError(
-            f"WORLD_SIZE is {size}, but {', '.join(missing)} is not set",
-            where="environment",
-            remedy="start it with torchrun",
-        )
+        what = f"WORLD_SIZE is {size}, but {', '.join(missing)} is not set"
+        raise InputError(what, where="environment", remedy="start it with torchrun")
     dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield World(_number("RANK", 0), size, local_rank, where)
@@ -211,12 +208,8 @@ def run_loop(
             continue
         mean = state.add(meter.take_losses(), ends_epoch=at_epoch)
         if not math.isfinite(mean):
-            raise InputError(
-                f"the loss is {mean} at step {state.step}",
-                where=stage,
-                remedy="lower --lr",
-                code=ErrorCode.DATA,
-            )
+            what = f"the loss is {mean} at step {state.step}"
+            raise InputError(what, where=stage, remedy="lower --lr", code=ErrorCode.DATA)
         if log is not None:
             rate = schedule.rate_at(state.step - 1)
             log.write(state.step, (state.step - 1) // windows.batches_a_pass, mean, rate, meter)

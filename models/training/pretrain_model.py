@@ -4,8 +4,6 @@ An encoder of `models.network.FusionNetwork` and a decoder of its size; the loss
 hidden channels, in units of the variance of what is rebuilt: 1 is what guessing the mean gives.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -120,11 +120,9 @@ def read_record(folder: Path) -> TrainingRecord | None:
     try:
         return _parsed(json.loads(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        remedy = "copy the model folder again, or train it again"
         raise InputError(
-            "the training record is damaged",
-            where=str(path),
-            remedy="copy the model folder again, or train it again",
-            code=ErrorCode.MODEL,
+            "the training record is damaged", where=str(path), remedy=remedy, code=ErrorCode.MODEL
         ) from error
 
 

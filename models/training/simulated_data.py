@@ -4,8 +4,6 @@ Nothing here computes a feature of its own, so a model trained on these rows see
 training. Rows are a second apart.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, fields
@@ -215,8 +213,7 @@ class Rows:
     def __init__(
         self, subjects: Sequence[SubjectFeatures], normaliser: Normaliser, levels: Levels | None = None
     ) -> None:
-        self.subjects = subjects
-        self.normaliser = normaliser
+        self.subjects, self.normaliser = subjects, normaliser
         self.levels = levels or {}
         lengths = [len(s.t_end) for s in subjects]
         self.first = np.repeat(np.cumsum([0, *lengths[:-1]]), lengths)  # first row of a row's subject

@@ -189,20 +189,14 @@ def kind_of_features(sources: Sequence[Source], wanted: str | None) -> str:
     Raises `InputError`: nothing is given, or published features are wanted of what has none.
     """
     if not sources:
-        raise InputError(
-            "nothing to pre-train on",
-            where="pretrain",
-            remedy="give --seed-iv, --seed-v, --eav, --xdf or --raw",
-        )
+        what = "nothing to pre-train on"
+        raise InputError(what, where="pretrain", remedy="give --seed-iv, --seed-v, --eav, --xdf or --raw")
     if wanted not in (None, "raw", "published"):
         raise InputError(f"expected raw or published, found {wanted}", where="--features")
     raw_only = [source for source in sources if source.kind not in SEED_SETS]
     if wanted == "published" and raw_only:
-        raise InputError(
-            f"{raw_only[0].kind} has no published features, and the two kinds cannot be mixed",
-            where="--features published",
-            remedy="use --features raw, or omit it",
-        )
+        what = f"{raw_only[0].kind} has no published features, and the two kinds cannot be mixed"
+        raise InputError(what, where="--features published", remedy="use --features raw, or omit it")
     if wanted is not None:
         return wanted
     folders = [source for source in sources if source not in raw_only]
@@ -269,11 +263,8 @@ class Labels:
             return cls()
         if how in ("first", "per-class", "first-windows") and number.isdigit() and int(number) > 0:
             return cls(how, int(number))
-        raise InputError(
-            f"expected all, first:K, per-class:K or first-windows:K, found {text!r}",
-            where="--labels",
-            remedy="write for example --labels first:10",
-        )
+        what = f"expected all, first:K, per-class:K or first-windows:K, found {text!r}"
+        raise InputError(what, where="--labels", remedy="write for example --labels first:10")
 
     def choose(self, training: Sequence[Trial], n_steps: int = 10) -> list[Trial]:
         """Return those of a session's training trials whose labels are used.

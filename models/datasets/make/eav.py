@@ -1,7 +1,5 @@
 """Generates a folder like EAV: EEG, drawn faces and a synthetic voice."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

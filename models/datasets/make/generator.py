@@ -11,8 +11,6 @@ large as the emotions', which is why windows of one trial resemble each other: s
 classifier only has to recognise the trial. Effects and maps are the simulator's.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -395,12 +393,8 @@ def load_oracle(folder: Path) -> Oracle | None:
         with np.load(path, allow_pickle=False) as archive:
             return Oracle(**{field.name: archive[field.name] for field in fields(Oracle)})
     except Exception as error:  # a damaged archive makes zipfile and NumPy raise all sorts of things
-        raise InputError(
-            "expected the generator's statistics, found a broken file",
-            where=str(path),
-            remedy=_ORACLE_REMEDY,
-            code=ErrorCode.FILE,
-        ) from error
+        what = "expected the generator's statistics, found a broken file"
+        raise InputError(what, where=str(path), remedy=_ORACLE_REMEDY, code=ErrorCode.FILE) from error
 
 
 def _variance_of_mean(autocovariance: NDArray[np.float64], n: int) -> float:

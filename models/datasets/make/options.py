@@ -1,7 +1,5 @@
 """The folder a data set is generated into, and the notice in it that says so."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import as_completed
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Generates folders like SEED-IV and SEED-V; recordings like SEED-IV's alone."""
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Callable, Iterator
 
@@ -48,11 +46,8 @@ def make_seed_iv(options: MakeOptions, on_done: OnDone = lambda n_done: None) ->
 def make_seed_v(options: MakeOptions, on_done: OnDone = lambda n_done: None) -> None:
     """Write the features of generated subjects."""
     if options.raw:
-        raise InputError(
-            "SEED-V's .cnt recordings are not generated",
-            where="--raw",
-            remedy="use seed-iv --raw; real .cnt files are read through MNE",
-        )
+        remedy = "use seed-iv --raw; real .cnt files are read through MNE"
+        raise InputError("SEED-V's .cnt recordings are not generated", where="--raw", remedy=remedy)
     _make(SEED_V, _write_seed_v, options, on_done)
 
 

@@ -4,8 +4,6 @@ They stand beside `GeneratedSubject`, which stays as it is; the same seed gives 
 true discriminant is written for them: their features are not Gaussian, or not alike from trial to trial.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -4,8 +4,6 @@ With five speakers to learn from, the best member of a grid in cross-validation 
 all members needs no choice. `choose_inside` makes the choice all the same, to show its effect.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """What is measured of a voice: pitch, contours every 10 ms, a clip's statistics; and altered copies."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from fractions import Fraction
