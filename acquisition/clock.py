@@ -23,7 +23,6 @@ class LslClock:
         self._read = local_clock
 
     def now(self) -> float:
-        """Return LSL seconds."""
         return float(self._read())
 
     def wait_until(self, when: float) -> None:

@@ -21,10 +21,8 @@ EDGE_SLACK_S = 1e-6
 class WindowConfig:
     """Geometry of windows on the data's clock; all times in seconds.
 
-    A *step* is one time step of a modality. Steps end on the hop grid, ``t = index * hop_s``.
-
-    Raises `InputError` if a value is not positive, exceeds what it is a part of, or is not a multiple of the
-    hop.
+    A *step* is one time step of a modality. Steps end on the hop grid, ``t = index * hop_s``. Raises
+    `InputError` if a value is not positive, exceeds what it is a part of, or is not a multiple of the hop.
     """
 
     hop_s: float = 0.25  # a new window every hop; divides 1 s

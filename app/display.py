@@ -141,9 +141,8 @@ def parse_size(text: str) -> tuple[int, int]:
 def opens_window(options: SessionOptions, window: WindowOptions) -> bool:
     """Tell whether a session is shown in a window, and say so where a display is missing.
 
-    A digest and an SVG picture of the terminal are made in the terminal.
-
-    Raises `InputError` if there is a display and Qt cannot use it.
+    A digest and an SVG picture of the terminal are made in the terminal. Raises `InputError` if there is a
+    display and Qt cannot use it.
     """
     if options.headless or options.extra_sinks or options.picture is not None:
         return False

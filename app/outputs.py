@@ -261,7 +261,6 @@ class AnnotatedCopySink:
         self._n_written = 0
 
     def write(self, prediction: Prediction) -> None:
-        """Take one prediction."""
         self._waiting.append(prediction)
         if len(self._waiting) >= _AT_ONCE:
             self._flush()

@@ -29,9 +29,8 @@ def choose(text: str | None, *, take_all: bool, timeout_s: float) -> list[Stream
     """Discover streams and return those to record, or everything found.
 
     The text chooses by modality as in live, ``eeg=name:Muse,face=none``, or takes streams of any kind,
-    ``source_id:abc,name:Events``. Without it, one stream a modality and all markers are recorded.
-
-    Raises `InputError` if there are no streams, or the choice is malformed, ambiguous or matches nothing.
+    ``source_id:abc,name:Events``. Without it, one stream a modality and all markers are recorded. Raises
+    `InputError` if there are no streams, or the choice is malformed, ambiguous or matches nothing.
     """
     headers = {found.key: found.header for found in discover(timeout_s)}
     if not headers:
@@ -62,9 +61,8 @@ def _by_field(headers: Mapping[str, StreamHeader], text: str) -> list[StreamHead
 def record(path: Path, headers: list[StreamHeader], seconds: float | None) -> None:
     """Record until ``seconds`` are over, Ctrl-C, or the recording fails.
 
-    In a terminal a status line is updated; elsewhere a line is printed every ten seconds.
-
-    Raises `InputError` if the recording cannot start, or ends by itself.
+    In a terminal a status line is updated; elsewhere a line is printed every ten seconds. Raises `InputError`
+    if the recording cannot start, or ends by itself.
     """
     console, clock = Console(highlight=False), LslClock()
     notices: list[str] = []

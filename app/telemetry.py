@@ -125,7 +125,6 @@ class Telemetry:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def on_event(self, event: StreamEvent) -> None:
-        """Take a change of a stream's state."""
         with self._lock:
             if event.message:
                 self._messages.append(event.message)
@@ -137,7 +136,6 @@ class Telemetry:
             self.listener.on_event(event)
 
     def on_prediction(self, prediction: Prediction) -> None:
-        """Take a prediction."""
         with self._lock:
             self._prediction = prediction
             self.n_predictions += 1
@@ -147,7 +145,6 @@ class Telemetry:
             self.listener.on_prediction(prediction)
 
     def on_failure(self, failure: Failure) -> None:
-        """Take a dead or degraded stage."""
         with self._lock:
             self._failures.append(failure)
             self._n_failures += 1

@@ -44,9 +44,7 @@ class Session:
     ``record`` is a new one, or that of an interrupted session, which then resumes at its first unfinished
     trial. ``on_marker`` gets each marker and its LSL time, in the order of the events; ``on_change`` the
     record whenever it has changed: keep it on disk. ``run`` is of the recording that the markers go into,
-    from 1.
-
-    Raises InputError if the record is of a session with other classes or another number of trials.
+    from 1. Raises InputError if the record is of a session with other classes or another number of trials.
     """
 
     def __init__(

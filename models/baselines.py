@@ -187,7 +187,6 @@ class LdaClassifier:
         return self
 
     def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
-        """Return probabilities (n, n_labels)."""
         probs = softmax(self._flat.rows(test) @ self._maps.T + self._bias, axis=1)
         return over_all_labels(probs, self._labels, self._n_labels)
 
@@ -260,7 +259,6 @@ class TunedSvm:
         return self
 
     def predict_proba(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return probabilities (n, n_labels)."""
         if len(self._labels) == 1:
             return over_all_labels(np.ones((len(rows), 1)), self._labels, self._n_labels)
         return softmax(self._margins(self._svm, rows) / self._temperature, axis=1)
@@ -322,5 +320,4 @@ class SvmClassifier:
         return self
 
     def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
-        """Return probabilities (n, n_labels)."""
         return self._svm.predict_proba(self._flat.rows(test))

@@ -89,7 +89,6 @@ def save_checkpoint(
     """Write a model folder and return its SHA-256; files of an older model in it are replaced.
 
     The normaliser's tensors, statistics of training, are stored with the weights; the card is Markdown.
-
     Raises `InputError` if the folder cannot be written.
     """
     folder = Path(folder)

@@ -50,7 +50,6 @@ def run_here_or_there(
 
     ``run`` must be importable by name. ``dask`` is the address of the scheduler of an existing Dask cluster,
     which then runs the jobs in place of processes here; its workers need this program in the same version.
-
     Raises `InputError` if the cluster cannot be reached, or dask is not installed.
     """
     if dask is not None:

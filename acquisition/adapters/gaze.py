@@ -228,9 +228,8 @@ Scale = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 class GazeAdapter:
     """Converts one eye tracker's samples; with two eyes, gaze is the mean of the valid ones.
 
-    ``gaze_x`` and ``gaze_y`` are fractions of the screen (or of the scene camera's picture), y downwards.
-    A pupil is its diameter, ``validity`` is 1 where gaze is known and 0 elsewhere. What is not known is NaN.
-
+    ``gaze_x`` and ``gaze_y`` are fractions of the screen (or of the scene camera's picture), y downwards. A
+    pupil is its diameter, ``validity`` is 1 where gaze is known and 0 elsewhere. What is not known is NaN.
     Raises `InputError` if no gaze channels are found, their unit is not known, or degrees come without a
     screen.
     """

@@ -62,10 +62,9 @@ _GREY_NAMES = {"gray", "grey", "gray8", "grey8", "grayscale", "greyscale", "mono
 class VideoAdapter:
     """Unpacks pictures; JPEG stays JPEG, because most pictures are never looked at.
 
-    A string that is not a JPEG becomes ``b""``, so that no sample is lost or added; whoever decodes
-    pictures treats it as unreadable.
-
-    Raises `InputError` if the encoding is not known or does not fit the number of channels.
+    A string that is not a JPEG becomes ``b""``, so that no sample is lost or added; whoever decodes pictures
+    treats it as unreadable. Raises `InputError` if the encoding is not known or does not fit the number of
+    channels.
     """
 
     def __init__(self, header: StreamHeader, key: str) -> None:

@@ -143,12 +143,11 @@ class OpenInlet:
 def open_inlet(info: Any, kind: Kind, timeout_s: float) -> OpenInlet:
     """Connect to a stream; takes about a second, so it runs in a background thread.
 
-    liblsl's own recovery is off: it would silently continue with a sender that came back with another
-    rate, because it compares name, type, source_id, format and channel count only. Without it a dead
-    sender is an error at the next pull, and `acquisition.lsl.reconnect` judges who may take over. Stamps
-    stay raw: one causal mapper serves live and replay.
-
-    Raises `InputError` if the sender does not answer within ``timeout_s``.
+    liblsl's own recovery is off: it would silently continue with a sender that came back with another rate,
+    because it compares name, type, source_id, format and channel count only. Without it a dead sender is an
+    error at the next pull, and `acquisition.lsl.reconnect` judges who may take over. Stamps stay raw: one
+    causal mapper serves live and replay. Raises `InputError` if the sender does not answer within
+    ``timeout_s``.
     """
     from pylsl import StreamInlet
 
@@ -189,9 +188,7 @@ def measure_offset(inlet: Any, timeout_s: float) -> tuple[float, float] | None:
 def drain(opened: OpenInlet) -> Iterator[tuple[NDArray[np.float64], NDArray[Any]]]:
     """Pull until nothing is left: stamps (n_samples,) and values (n_samples, n_channels) each time.
 
-    Text comes as bytes in an object array.
-
-    Raises `pylsl.LostError` if the sender is gone.
+    Text comes as bytes in an object array. Raises `pylsl.LostError` if the sender is gone.
     """
     n_most = max(1, min(1024, _PULL_VALUES // opened.header.n_channels))
     if opened.header.channel_format == "string":

@@ -190,9 +190,8 @@ class LslSource:
 
     Streams are keyed by ``name|type|source_id``. Everything that can take long (clock-sync requests, the
     search for a stream that went away) happens in two background threads; `read` never waits. ``kinds`` says
-    which of the found streams are used, by uid, and as what.
-
-    Raises `InputError` if a stream cannot be opened or used.
+    which of the found streams are used, by uid, and as what. Raises `InputError` if a stream cannot be opened
+    or used.
     """
 
     def __init__(

@@ -88,9 +88,8 @@ def microphone_from_text(text: str) -> int | str | Path:
 def find_microphone(device: int | str) -> tuple[str, float]:
     """Return the full name and the sample rate in Hz of an input device.
 
-    ``device`` is an index, ``"default"``, or a part of the name that only one device has.
-
-    Raises `InputError` if there is none, or the name fits several.
+    ``device`` is an index, ``"default"``, or a part of the name that only one device has. Raises `InputError`
+    if there is none, or the name fits several.
     """
     sounddevice = import_sounddevice()
     try:

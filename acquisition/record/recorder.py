@@ -77,10 +77,9 @@ class Recorder:
     def start(self) -> None:
         """Check name, disk and streams, and start the supervisor; returns at once.
 
-        Ask `status` how it goes: LabRecorder needs about two seconds.
-
-        Raises `InputError` if there is nothing to record, the file exists, its folder cannot be written, the
-        disk has too little room, or LabRecorder is missing.
+        Ask `status` how it goes: LabRecorder needs about two seconds. Raises `InputError` if there is nothing
+        to record, the file exists, its folder cannot be written, the disk has too little room, or LabRecorder
+        is missing.
         """
         if self._process is not None:
             raise RuntimeError("this recording was already started")

@@ -45,10 +45,9 @@ class Timeline(Protocol):
 class Schedule:
     """Segments known beforehand; after the last one they begin again, as new trials.
 
-    The same emotion never comes twice in a row, not even across a rest or where the list begins again.
-    A schedule of a single segment holds that emotion for ever.
-
-    Raises `InputError` on an unknown emotion, a duration that is not positive, or one emotion twice in a row.
+    The same emotion never comes twice in a row, not even across a rest or where the list begins again. A
+    schedule of a single segment holds that emotion for ever. Raises `InputError` on an unknown emotion, a
+    duration that is not positive, or one emotion twice in a row.
     """
 
     def __init__(self, segments: list[tuple[str | None, float]]) -> None:

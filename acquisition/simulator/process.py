@@ -299,9 +299,8 @@ def stream_choices(options: SimulatorOptions) -> str:
 def refuse_second(options: SimulatorOptions) -> None:
     """Refuse to simulate a device that is being simulated already.
 
-    Two streams with one ``source_id`` cannot be told apart by those who record or reconnect.
-
-    Raises `InputError` if one of the streams answers on the network.
+    Two streams with one ``source_id`` cannot be told apart by those who record or reconnect. Raises
+    `InputError` if one of the streams answers on the network.
     """
     from pylsl import resolve_bypred
 

@@ -40,10 +40,9 @@ def write_simulated(
     """Write a recording of simulated devices ``eeg``, ``gaze``, ``video``, ``audio``, ``markers``.
 
     Beyond a minute the minute is repeated, with its markers. For a smaller file ``eeg_sfreq`` is a whole
-    fraction of 1000 Hz (low-pass filtered first), and ``video_fps`` below 15.
-
-    Raises `InputError` if the EEG rate is no such fraction, the frames are too many, the length is not
-    finite, or the file cannot be written; what was written is removed then.
+    fraction of 1000 Hz (low-pass filtered first), and ``video_fps`` below 15. Raises `InputError` if the EEG
+    rate is no such fraction, the frames are too many, the length is not finite, or the file cannot be
+    written; what was written is removed then.
     """
     if not math.isfinite(seconds):
         raise InputError(f"expected a finite length, got {seconds:g} s", where="--seconds")

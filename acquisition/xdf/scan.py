@@ -98,9 +98,8 @@ _MOST_DAMAGE = 1000  # entries; a broken header would otherwise fill memory with
 def scan_xdf(path: Path, progress: Callable[[float], None] | None = None) -> XdfIndex:
     """Index an XDF file in memory that grows with its number of chunks only (32 bytes each).
 
-    ``progress`` is told the share of the file that is done, 0 to 1.
-
-    Raises `InputError` if the file cannot be opened or is not an XDF file. Damage inside is only listed.
+    ``progress`` is told the share of the file that is done, 0 to 1. Raises `InputError` if the file cannot be
+    opened or is not an XDF file. Damage inside is only listed.
     """
     path = Path(path)
     with read_errors(path), path.open("rb") as file:

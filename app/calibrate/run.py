@@ -353,7 +353,6 @@ class CalibrationRun(Observer):
         )
 
     def on_recording(self) -> None:
-        """Pass it on."""
         self._watcher.on_recording()
 
     def on_chunk(self, chunk: Chunk) -> None:
@@ -362,7 +361,6 @@ class CalibrationRun(Observer):
         self._watcher.on_chunk(chunk)
 
     def after_decode(self) -> None:
-        """Pass it on."""
         self._watcher.after_decode()
 
     def _mark(self, text: str, time: float) -> None:

@@ -92,7 +92,6 @@ class SignalListener:
         self._background = ThreadPoolExecutor(1, thread_name_prefix="signals")
 
     def on_event(self, event: StreamEvent) -> None:
-        """Take a change of a stream's state."""
         self._background.submit(self._guarded, self._look_at_event, event)
         if self._listener is not None:
             self._listener.on_event(event)
@@ -102,12 +101,10 @@ class SignalListener:
         self._background.submit(self._guarded, self._quality.on_chunk, chunk)
 
     def on_prediction(self, prediction: Prediction) -> None:
-        """Take a prediction."""
         if self._listener is not None:
             self._listener.on_prediction(prediction)
 
     def on_failure(self, failure: Failure) -> None:
-        """Take a dead or degraded stage."""
         if self._listener is not None:
             self._listener.on_failure(failure)
 

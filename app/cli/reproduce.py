@@ -147,9 +147,8 @@ def eav(
 def eav_options(folder: Path, training: EavTraining, run: RunOptions, models: Path | None) -> EavOptions:
     """Return what is run; open weights are loaded once, or downloaded, to see that they can be used.
 
-    The device auto is the CPU: its processes train subjects in parallel.
-
-    Raises `InputError` if weights cannot be used, or the device is missing or shared by processes.
+    The device auto is the CPU: its processes train subjects in parallel. Raises `InputError` if weights
+    cannot be used, or the device is missing or shared by processes.
     """
     from app.model_loading import choose_device
     from models.papers.eav import EavOptions

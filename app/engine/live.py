@@ -53,7 +53,6 @@ class WatchedSession(Observer):
             self._handler.restate()
 
     def on_chunk(self, chunk: Chunk) -> None:
-        """Show a chunk."""
         self._link.tap.on_chunk(chunk)
 
     def after_decode(self) -> None:

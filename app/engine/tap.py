@@ -238,7 +238,6 @@ class Tap:
         self.put(replace(prediction, inputs=None))
 
     def on_failure(self, failure: Failure) -> None:
-        """Take a dead or degraded stage."""
         self.put(failure)
 
     def put(self, message: object) -> None:

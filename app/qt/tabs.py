@@ -46,7 +46,6 @@ class PanelPage(GrowingPage):
             raise failed
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
         for panel in self.panels:
             panel.set_theme(theme)
 

@@ -314,7 +314,6 @@ class FrameHistory(TimedHistory[FramePart]):
         return None if frame is None or frame.time < t - _MAX_AGE_S else frame
 
     def cut_after(self, t: float) -> None:
-        """Drop what is newer than ``t``."""
         self._drop(bisect_right(self._times, t), len(self))
 
     def _drop(self, first: int, end: int) -> None:

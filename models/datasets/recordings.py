@@ -78,9 +78,8 @@ def end_to_end(spans: Sequence[tuple[float, float]], path: Path) -> list[tuple[f
     """Return (begin, end) of trials by their begin, none longer than until the next one begins.
 
     Two trials that share samples would stand in training and test at once. A little is cut off, as times and
-    lengths are rounded; more than that means other lengths or other markers.
-
-    Raises `InputError` if one trial reaches half a second or more into the next.
+    lengths are rounded; more than that means other lengths or other markers. Raises `InputError` if one trial
+    reaches half a second or more into the next.
     """
     cut = []
     for at, (begin, end) in enumerate(spans):

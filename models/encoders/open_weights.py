@@ -39,7 +39,6 @@ def folder_of(source: str) -> Path:
     """Return the folder of a model, downloaded first if it is a hub name that was not yet.
 
     A hub name is OWNER/NAME or OWNER/NAME@COMMIT; one whose first part is a folder here is a mistyped path.
-
     Raises `InputError`: there is no such folder, or the hub does not give it.
     """
     if not source:
@@ -152,10 +151,8 @@ def numbers(settings: Mapping[str, Any], name: str, default: float, n: int, sour
 def copy_weights(source: str, model_class: Any, target: nn.Module, **options: Any) -> None:
     """Copy the weights of a model of `transformers`, called with the options, into one of the same size.
 
-    ``source`` is a folder or a hub name, which downloads: this runs only where the user asked for it.
-
-    Raises `InputError`: the name is empty, nothing loads from it, or its sizes differ from the configured
-    ones.
+    ``source`` is a folder or a hub name, which downloads: this runs only where the user asked for it. Raises
+    `InputError`: the name is empty, nothing loads from it, or its sizes differ from the configured ones.
     """
     folder = folder_of(source)
     try:

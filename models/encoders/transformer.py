@@ -161,9 +161,8 @@ class VitEncoder(TransformerEncoder):
 def open_vit(source: str) -> VitConfig:
     """Return the sizes of an open ViT, whose class token stands for the frame, as in its own training.
 
-    The config's ``source`` is the folder, or the hub name with its commit.
-
-    Raises `InputError`: it is not a ViT, or not one that is supported here.
+    The config's ``source`` is the folder, or the hub name with its commit. Raises `InputError`: it is not a
+    ViT, or not one that is supported here.
     """
     found, sizes = _open_sizes(source, "ViT")
     source, patch_size = sizes["source"], sizes["patch_size"]

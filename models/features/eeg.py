@@ -137,7 +137,6 @@ def differential_entropy(x: torch.Tensor, sfreq: float, config: FeatureConfig) -
     The window is detrended by a line and weighted by ``n_tapers`` sine tapers, so an offset or a steady drift
     adds nothing; a band blurs by ``(n_tapers + 1) / 2`` Hz in a second. Bins that cannot be used (mains,
     above Nyquist) are replaced by the mean of the band's other bins: the band is scaled by bins total / kept.
-
     Raises `InputError` if a band holds no bin, because the rate is too low or the window too short.
     """
     check_window(x, sfreq)
@@ -267,10 +266,8 @@ def raw_eeg(x: torch.Tensor, sfreq: float, config: FeatureConfig) -> torch.Tenso
     window alone: zero phase, no state, nothing past the window's end. A line is removed first and the ends
     are mirrored for 1 s; what is slower than 0.5 Hz cannot be told from the trend in 5 s anyway. Within the
     first and last 0.5 s waves are off by up to a tenth, and the end samples themselves by more: nothing is
-    known beyond them.
-
-    Raises `InputError` if the rate is below twice the band's upper edge (90 Hz), or the window is not
-    ``raw_s`` long to within 2 %.
+    known beyond them. Raises `InputError` if the rate is below twice the band's upper edge (90 Hz), or the
+    window is not ``raw_s`` long to within 2 %.
     """
     least_hz = 2 * config.raw_fmax_hz
     if sfreq < least_hz:

@@ -99,7 +99,6 @@ class BdaeClassifier:
         return self
 
     def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
-        """Return probabilities (n, n_labels)."""
         return self._svm.predict_proba(self._code(test))
 
     def _train(self, features: Mapping[str, Tensor]) -> None:

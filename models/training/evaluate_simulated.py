@@ -57,9 +57,8 @@ def evaluate_simulated(
     from the sixth on, ``chance``, counts and Wilson intervals of the accuracies per trial (``interval``). Of
     all modalities also: ``label_changes_per_minute`` while the emotion holds, ``delay_s`` in the median until
     the label that a trial settles on, ``ece``, ``coverage_90`` and ``set_size_90`` by trial, ``answered`` and
-    ``right_when_answered`` by window; ``attention`` says how it moves under noise.
-
-    Raises `InputError`; see `check_simulated`.
+    ``right_when_answered`` by window; ``attention`` says how it moves under noise. Raises `InputError`; see
+    `check_simulated`.
     """
     check_simulated(checkpoint.config)
     with TemporaryDirectory(prefix="affectscope-evaluate-", ignore_cleanup_errors=True) as scratch:

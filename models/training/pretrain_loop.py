@@ -178,9 +178,8 @@ def run_loop(
     """Train in place.
 
     The folder takes ``resume/<modality>.safetensors`` and ``loss.jsonl``; only the first process writes. A
-    resumed run must have the same ``settings``.
-
-    Raises `InputError`: the run cannot be resumed, or its loss is no longer finite.
+    resumed run must have the same ``settings``. Raises `InputError`: the run cannot be resumed, or its loss
+    is no longer finite.
     """
     stage, state_file = windows.modality, folder / "resume" / f"{windows.modality}.safetensors"
     model.to(world.device).train()

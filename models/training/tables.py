@@ -309,9 +309,8 @@ def _save(figure: Any, axes: Any, table: Table, path: Path) -> None:
 def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list[Path]:
     """Write two CSV files, JSON, the table in words and a bar plot; returns their paths.
 
-    ``by_subject`` draws every subject's bars in place of the means.
-
-    Raises `InputError` if the folder cannot be written.
+    ``by_subject`` draws every subject's bars in place of the means. Raises `InputError` if the folder cannot
+    be written.
     """
     paths = [folder / name for name in (CSV_FILE, JSON_FILE, WORDS_FILE, PLOT_FILE, CONFUSION_FILE)]
     with file_errors("the folder cannot be written", f"--out {folder}", "choose another"):

@@ -112,7 +112,6 @@ class Screen(GrowingPage):
         return self._primary or self
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
         super().set_theme(theme)
         for part in self.findChildren(QWidget):
             if hasattr(part, "set_theme"):

@@ -277,7 +277,6 @@ class CalibrationWindow(EngineWindow):
             self.closed.emit()
 
     def pass_theme_on(self, theme: Theme) -> None:
-        """Give the colours to the screens."""
         for screen in self.screens.by_name.values():
             screen.set_theme(theme)
 

@@ -62,7 +62,6 @@ class AnswerPanel(Panel):
         self.setAccessibleDescription(NO_PREDICTION)
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the verdict at ``t``."""
         prediction, self.verdict = judge_at(store, t)
         verdict, labels = self.verdict, labels_of(store, prediction)
         self._index = labels.index(verdict.top) if verdict.top else 0
@@ -155,7 +154,6 @@ class ScalePlot(Plot):
         self._band.update()
 
     def table(self) -> Table:
-        """Return both figures."""
         return ["figure", "%"], [("probability", self.percent), ("needed", self.threshold)]
 
 

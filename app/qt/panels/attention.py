@@ -56,7 +56,6 @@ class ModalityAttentionPanel(Panel):
         self.plot = self.add_plot(LanesPlot())
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the predictions up to ``t``."""
         newest, span_s = store.predictions.at(t), float(self.span.currentData())
         oldest = store.predictions.oldest_time if newest is not None else None
         if not self.is_new(id(store), newest, span_s, oldest, store.phase.name):
@@ -136,7 +135,6 @@ class LanesPlot(Plot):
         return f"{-x:.1f} s before: {', '.join(said)}"
 
     def table(self) -> Table:
-        """Return the shares over time."""
         values = zip(self.times, self.shares, strict=True)
         rows = [(f"{t:.3f}", *(f"{share:.5f}" for share in shares)) for t, shares in values]
         return ["seconds before the prediction shown", *map(modality_word, MODALITIES)], rows
@@ -156,7 +154,6 @@ class ChannelAttentionPanel(Panel):
         self.plot.setAccessibleName("Attention per EEG channel, deviation from an equal share")
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the newest prediction at ``t``."""
         prediction = store.predictions.at(t)
         if not self.is_new(id(store), prediction):
             return
@@ -184,7 +181,6 @@ class TimeAttentionPanel(Panel):
         self.plot = self.add_plot(StepsPlot())
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the newest prediction at ``t``."""
         prediction = store.predictions.at(t)
         if not self.is_new(id(store), prediction, store.model):
             return
@@ -227,12 +223,10 @@ class StepsPlot(Plot):
         )
 
     def text_at(self, x: float, y: float) -> str:
-        """Return the share of the step under the mouse."""
         found = next((each for each in self.bins if each[0] <= x < each[1]), None)
         return "" if found is None else f"{-found[0]:g} to {abs(found[1]):g} s before: {100 * found[2]:.1f} %"
 
     def table(self) -> Table:
-        """Return each step's share."""
         rows = [(start, end, f"{share:.5f}") for start, end, share in self.bins]
         return ["from (s)", "to (s)", "share"], rows
 

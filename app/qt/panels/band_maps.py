@@ -45,7 +45,6 @@ class BandMapsPanel(Panel):
         )
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the entropy of the newest window at ``t``."""
         bands = store.model.bands if store.model else ()
         if bands != self._bands:
             self._make_maps(bands)

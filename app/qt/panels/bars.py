@@ -30,7 +30,6 @@ class BarsPanel(Panel):
         self.add_plot(self.plot)
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the probabilities at ``t``."""
         prediction, verdict = judge_at(store, t)
         labels = labels_of(store, prediction)
         least = needed(store, labels)

@@ -49,7 +49,6 @@ class CoursePanel(Panel):
         self.plot = self.add_plot(CoursePlot(self))
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the course around ``t``."""
         self.plot.show_store(store, t, 60.0 * int(self.span.currentData()))
 
 

@@ -32,7 +32,6 @@ class ElectrodesPanel(Panel):
         self._show(None)
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the state of the electrodes at ``t``."""
         is_over = store.phase.name in ("failed", "ended")
         self.empty.setText("No figures: the session is over." if is_over else _NO_FIGURES)
         part = store.quality.at(t)

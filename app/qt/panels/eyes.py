@@ -41,7 +41,6 @@ class GazePanel(Panel):
         self.words = self.add_words()
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the gaze as of ``t``."""
         notice = stream_note(store, Kind.GAZE, t)
         words = self.plot.show_gaze(*store.gaze.read(t - _TRAIL_S, t), t)
         self.plot.set_notice(notice or ("" if self.plot.place is not None else words))
@@ -82,12 +81,10 @@ class GazePlot(Plot):
         return words
 
     def text_at(self, x: float, y: float) -> str:
-        """Return the place under the mouse."""
         is_inside = 0 <= x <= 100 and 0 <= y <= 100
         return _place(x, y) if is_inside else ""
 
     def table(self) -> Table:
-        """Return the trail."""
         trail = zip(self.ages, self.trail, strict=True)
         rows = [(f"{-age:.4f}", f"{x:.3f}", f"{y:.3f}") for age, (x, y) in trail]
         return [SECONDS, "% from the left", "% from the top"], rows
@@ -140,7 +137,6 @@ class PupilPanel(Panel):
         self._counted = -math.inf
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show pupils as of ``t``."""
         notice = stream_note(store, Kind.GAZE, t)
         if not math.isfinite(t) or not len(store.gaze):
             self.plot.set_notice(notice)

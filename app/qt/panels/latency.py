@@ -47,7 +47,6 @@ class LatencyPanel(Panel):
         self._show([], "muted", why_no_prediction(ViewStore()))
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the newest prediction at ``t``."""
         prediction = store.predictions.at(t)
         # The prediction of this moment is being painted; its display time is known from the next pass on.
         shown_ms = math.nan if prediction is None else self.display.of(prediction)

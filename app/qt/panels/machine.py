@@ -54,7 +54,6 @@ class MachinePanel(Panel):
         self._shown = ()
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the figures of now."""
         if self.is_new(id(store), store.health.time if store.health else None):
             self.plot.show_engine(store.engine_memory)
             self._show(machine_figures(store.health, self._cpu_percent, self._memory_mb))

@@ -67,7 +67,6 @@ class OcclusionPanel(Panel):
         self._lay_out()
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the newest result, beside the prediction at ``t``."""
         self._store = store
         shown = store.predictions.at(t)
         shown_end = None if shown is None else shown.t_end

@@ -35,7 +35,6 @@ class PlanePanel(Panel):
         self.body.addWidget(self.caption)
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the point at ``t`` and the trail up to it."""
         prediction, verdict = judge_at(store, t)
         labels = labels_of(store, prediction)
         if self.is_new(prediction, labels, verdict.is_grey):
@@ -85,11 +84,9 @@ class PlanePlot(Plot):
         return self._content.name_rects()
 
     def text_at(self, x: float, y: float) -> str:
-        """Return the place under the mouse."""
         return f"valence {figure_text(x)}, arousal {figure_text(y)}" if max(abs(x), abs(y)) <= 1 else ""
 
     def table(self) -> Table:
-        """Return the trail."""
         rows = [(f"{time:.3f}", f"{at.valence:.4f}", f"{at.arousal:.4f}") for time, at in self.trail]
         return ["LSL time (s)", "valence (-1 to 1)", "arousal (-1 to 1)"], rows
 

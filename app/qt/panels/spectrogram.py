@@ -33,7 +33,6 @@ class SpectrogramPanel(Panel):
         self._shown_ch = ""
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the spectrogram as of ``t``."""
         self._offer(store)
         history = store.spectrogram
         notice = stream_note(store, Kind.EEG, t)

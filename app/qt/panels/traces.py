@@ -40,7 +40,6 @@ class TracesPanel(Panel):
         self._spans.currentIndexChanged.connect(lambda _: self.plot.set_span(self._spans.currentData()))
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the EEG as of ``t``."""
         eeg = store.eeg
         self.plot.set_notice(stream_note(store, Kind.EEG, t))
         if not eeg.ch_names or not math.isfinite(t):

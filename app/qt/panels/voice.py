@@ -41,7 +41,6 @@ class VoicePanel(Panel):
         self.add_plot(self.plot)
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show level and log-mel as of ``t``."""
         notice = stream_note(store, Kind.AUDIO, t)
         self.plot.set_notice(notice or ("" if len(store.log_mel) else "no log-mel yet"))
         self.meter.show_level(store, t, is_grey=bool(notice))
@@ -99,7 +98,6 @@ class LevelMeter(Plot):
         return f"CLIPPING: turn the microphone down   {said}" if self.is_clipping else said
 
     def table(self) -> Table:
-        """Return both levels."""
         return ["level", "dBFS"], [("RMS", self.rms_db), ("peak", self.peak_db)]
 
 

@@ -25,7 +25,6 @@ class WebcamPanel(Panel):
         self.words = self.add_words()
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the frame at ``t``."""
         notice = stream_note(store, Kind.VIDEO, t)
         frame = store.frames.at(t) if math.isfinite(t) else None
         box, words = _face(store, t)
@@ -71,7 +70,6 @@ class FramePlot(Plot):
             self._frame.update()
 
     def table(self) -> Table:
-        """Return the face's box."""
         return ["x", "y", "width", "height"], [] if self.box is None else [self.box]
 
 

@@ -119,12 +119,10 @@ class BarPlot(Plot):
         self._colour_levels()
 
     def text_at(self, x: float, y: float) -> str:
-        """Return the row under the mouse in full."""
         row = self.rows[math.floor(y)] if 0 <= y < len(self.rows) else None
         return "" if row is None or not row.figures else "  ".join((row.name, *row.figures))
 
     def table(self) -> Table:
-        """Return each bar's name, start and end."""
         rows = [(row.name, row.start, row.end) for row in self.rows if row.figures]
         return ["name", f"start ({self.unit})", f"end ({self.unit})"], rows
 

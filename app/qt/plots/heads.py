@@ -144,7 +144,6 @@ class HeadPlot(Plot):
         return self.words(self.names[int(np.nanargmin(off))])
 
     def table(self) -> Table:
-        """Return each electrode's value and state."""
         values = self.values if self.values is not None else np.full(len(self.names), np.nan)
         states = (self.states.get(name) for name in self.names)
         rows = [

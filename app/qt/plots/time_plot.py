@@ -121,7 +121,6 @@ class CurvePlot(TimePlot):
         return ", ".join(said)
 
     def table(self) -> Table:
-        """Return every curve's times and values."""
         rows: list[Sequence[object]] = []
         for name, curve in self.curves.items():
             times, values = curve.getOriginalDataset()

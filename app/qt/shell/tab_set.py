@@ -188,7 +188,6 @@ class Header(QWidget):
         self.recording.setStyleSheet(f"color: {theme.bad}; font-weight: 600;")
 
     def refresh(self, store: ViewStore, playback: Playback) -> None:
-        """Show the current state."""
         self._show_sign(store)
         self._show_answer(store, playback)
         self._show_state(*state_words(store, playback))

@@ -205,7 +205,6 @@ class MainWindow(EngineWindow):
         super().before_closing()
 
     def pass_theme_on(self, theme: Theme) -> None:
-        """Give the colours to tabs, time bar and header."""
         self.tabs.set_theme(theme)
         self.replay_bar.set_theme(theme)
         self.header.set_theme(theme)

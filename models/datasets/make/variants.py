@@ -31,12 +31,10 @@ class HeavyTails(GeneratedSubject):
     """Each trial deviates from its emotion's mean by a factor of its own: Student's t, not Gauss."""
 
     def eeg_trial(self, session: int, trial: int, emotion: str, n_seconds: int) -> _Array:
-        """Return (n_seconds, D) nats."""
         rows = super().eeg_trial(session, trial, emotion, n_seconds)
         return self._stretched(rows, self.eeg_mean(session, emotion), "eeg", session, trial)
 
     def eye_trial(self, session: int, trial: int, emotion: str, n_seconds: int) -> _Array:
-        """Return (n_seconds, 33) in their units."""
         rows = super().eye_trial(session, trial, emotion, n_seconds)
         return self._stretched(rows, self.eye_mean(session, emotion), "eye", session, trial)
 
@@ -50,12 +48,10 @@ class SessionShifts(GeneratedSubject):
     """The level moves steadily from a session's first trial to its last, as electrodes dry."""
 
     def eeg_trial(self, session: int, trial: int, emotion: str, n_seconds: int) -> _Array:
-        """Return (n_seconds, D) nats."""
         shift = self._patterned(self._rng("shift", session), SHIFT_SD)
         return super().eeg_trial(session, trial, emotion, n_seconds) + _moved(trial) * shift
 
     def eye_trial(self, session: int, trial: int, emotion: str, n_seconds: int) -> _Array:
-        """Return (n_seconds, 33) in their units."""
         rows = super().eye_trial(session, trial, emotion, n_seconds)
         shift = EYE_SHIFT_SD * self._rng("eye shift", session).standard_normal(rows.shape[1])
         return rows + _moved(trial) * shift * self._shared.eye_spread
@@ -70,14 +66,12 @@ class PersonGains(GeneratedSubject):
     """Each subject's features vary more or less than others', band by band and in the eyes as a whole."""
 
     def eeg_trial(self, session: int, trial: int, emotion: str, n_seconds: int) -> _Array:
-        """Return (n_seconds, D) nats."""
         rows = super().eeg_trial(session, trial, emotion, n_seconds)
         gains = np.exp(GAIN_SD * self._rng("gains").standard_normal(len(EEG_BANDS)))
         base = self._shared.base
         return base + (rows - base) * np.tile(gains, len(base) // len(gains))
 
     def eye_trial(self, session: int, trial: int, emotion: str, n_seconds: int) -> _Array:
-        """Return (n_seconds, 33) in their units."""
         rows = super().eye_trial(session, trial, emotion, n_seconds)
         gain = float(np.exp(GAIN_SD * self._rng("eye gain").standard_normal()))
         return self._shared.eye_mean + gain * (rows - self._shared.eye_mean)
