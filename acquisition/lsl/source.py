@@ -1,7 +1,7 @@
 """Live streams as a source of chunks: an inlet each, drained fully, reconnected, watched."""
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -361,19 +361,14 @@ class LslSource:
 
 
 def open_live(
-    choices: str | None = None,
-    *,
-    timeout_s: float = 1.0,
-    kinds: Collection[Kind] = (Kind.EEG, Kind.GAZE, Kind.VIDEO, Kind.AUDIO, Kind.MARKERS),
-    make_intake: MakeIntake | None = None,
+    choices: str | None = None, *, timeout_s: float = 1.0, make_intake: MakeIntake | None = None
 ) -> LslSource:
     """Discover, select (``choices`` is the text of ``--streams``) and open streams.
 
     Raises `InputError` if the choice is malformed, ambiguous or empty, or a stream cannot be used.
     """
     found = discover(timeout_s)
-    headers = {stream.key: stream.header for stream in found}
-    chosen = select_streams(headers, choices, kinds, with_notes=False)
+    chosen = select_streams({stream.key: stream.header for stream in found}, choices, with_notes=False)
     return LslSource(found, chosen, make_intake=make_intake)
 
 

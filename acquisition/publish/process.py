@@ -89,15 +89,7 @@ class PublisherProcess:
         _tidy(self.control)
 
 
-def start_publisher(
-    kind: str,
-    device: str,
-    *,
-    name: str = "",
-    fps: float = 0.0,
-    loop: bool = False,
-    idle_limit_s: float = _IDLE_LIMIT_S,
-) -> PublisherProcess:
+def start_publisher(kind: str, device: str, *, loop: bool = False) -> PublisherProcess:
     """Start a publisher, or take over the one that already publishes this device. Takes about 1 s.
 
     Parameters
@@ -106,8 +98,8 @@ def start_publisher(
         ``"webcam"`` or ``"microphone"``.
     device : str
         As the user writes it: a number, ``"default"``, a name or a file.
-    name, fps, loop, idle_limit_s
-        As in `Publishing` and `publish_webcam`.
+    loop : bool
+        Repeat a file.
 
     Raises
     ------
@@ -123,13 +115,8 @@ def start_publisher(
         return PublisherProcess(kind, device, source_id, control, None, foreign)
     _tidy(control)
     arguments = [kind, str(parsed.absolute()) if isinstance(parsed, Path) else device]
-    arguments += ["--control", str(control), "--idle-limit", str(idle_limit_s)]
-    if name:
-        arguments += ["--name", name]
-    if fps and kind == "webcam":
-        arguments += ["--fps", str(fps)]
-    if loop:
-        arguments.append("--loop")
+    arguments += ["--control", str(control), "--idle-limit", str(_IDLE_LIMIT_S)]
+    arguments += ["--loop"] if loop else []
     process = start_detached("acquisition.publish.process", arguments, control.with_suffix(".log"))
     return PublisherProcess(kind, device, source_id, control, process)
 

@@ -51,8 +51,7 @@ class CalibrationRun(Observer):
     """One run of a session, from the streams to the closed recording.
 
     ``watcher`` sees what a live session's observer sees; ``listener`` hears of events, predictions and
-    failures. ``interrupted`` ends the session when set, with everything recorded kept; ``close_recording_s``
-    is how long to wait at the end for the recorded file.
+    failures. ``interrupted`` ends the session when set, with everything recorded kept.
     """
 
     session: Session  # once the streams are open
@@ -66,7 +65,6 @@ class CalibrationRun(Observer):
         watcher: Observer | None = None,
         listener: Listener | None = None,
         interrupted: threading.Event,
-        close_recording_s: float = 75.0,
     ) -> None:
         self.prepared, self.consent = prepared, consent
         self.silent: frozenset[str] = frozenset()  # names of the streams that have fallen silent
@@ -76,7 +74,6 @@ class CalibrationRun(Observer):
         self.live: LiveSession | None = None
         self._controller, self._watcher = controller, watcher or Observer()
         self._interrupted, self._ending = interrupted, threading.Event()
-        self._close_recording_s = close_recording_s
         self._quality = QualityLog(line_hz=prepared.request.options.line)
         self._signals = SignalListener(self._quality, listener)
         self.telemetry = Telemetry(listener=self._signals)
@@ -161,13 +158,7 @@ class CalibrationRun(Observer):
             microphone=request.microphone if "voice" in self.consent.modalities else None,
             discovery_s=request.discovery_s,
         )
-        self.live = LiveSession(
-            live,
-            telemetry=self.telemetry,
-            observer=self,
-            interrupted=self._ending,
-            close_recording_s=self._close_recording_s,
-        )
+        self.live = LiveSession(live, telemetry=self.telemetry, observer=self, interrupted=self._ending)
         self.live.run(self._attend)
 
     # --- what a controller may ask for ---

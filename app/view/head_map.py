@@ -13,6 +13,7 @@ from acquisition.montage import unit_positions
 _RIM_DEG = 112.0
 
 _N_LEGENDRE = 50
+_N_PIXELS = 64  # a side of the picture
 
 #: Added to the diagonal: keeps ripples between 62 electrodes small. A smooth pattern comes out within 2 %
 #: at its electrodes, while one electrode alone is blunted, which is why painters show its own value too.
@@ -25,20 +26,15 @@ class HeadMap:
     Spherical splines of order m = 4 after F. Perrin, J. Pernier, O. Bertrand and J. F. Echallier,
     "Spherical splines for scalp potential and current density mapping", Electroencephalography and
     clinical Neurophysiology 72 (1989) 184-187, with the corrigendum 76 (1990) 565: Legendre terms up
-    to 50, a constant term, and coefficients that sum to zero. Two deviations: ``smoothing`` is added to
+    to 50, a constant term, and coefficients that sum to zero. Two deviations: `SMOOTHING` is added to
     the diagonal (Perrin has none; MNE adds 1e-5, which flattens a single electrode), and outside the
     electrodes' convex hull on the flat picture the values at its edge are carried on, since splines
     that stiff make up extremes where nothing was measured. An electrode below the rim's usual 112° from the
-    vertex widens the rim, so that all lie inside.
+    vertex widens the rim, so that all lie inside. ``ch_names`` are 10-20 names in the order of the values,
+    ``positions`` (C, 3) unit vectors where they are not those of the names; NaN unknown.
     """
 
-    def __init__(
-        self,
-        ch_names: Sequence[str],  # 10-20 names in the order of the values
-        n: int = 64,  # pixels a side
-        smoothing: float = SMOOTHING,  # 0 reproduces the values exactly
-        positions: NDArray[np.float64] | None = None,  # (C, 3) unit vectors, NaN unknown
-    ) -> None:
+    def __init__(self, ch_names: Sequence[str], positions: NDArray[np.float64] | None = None) -> None:
         self.ch_names = tuple(ch_names)
         self._positions = unit_positions(self.ch_names) if positions is None else positions
         placed: NDArray[np.bool_] = np.isfinite(self._positions[:, 2])
@@ -49,17 +45,15 @@ class HeadMap:
         flat = self._positions[:, :2] / np.maximum(np.hypot(*self._positions[:, :2].T), 1e-12)[:, None]
         #: (C, 2) places in the head's unit circle, x to the right, y to the nose; NaN where unplaced.
         self.xy: NDArray[np.float64] = flat * (polar / self._rim)[:, None]
-        self._smoothing = smoothing
-        centres = (np.arange(n) + 0.5) * 2 / n - 1
+        centres = (np.arange(_N_PIXELS) + 0.5) * 2 / _N_PIXELS - 1
         self._pixels = np.stack(np.meshgrid(centres, -centres), axis=-1).reshape(-1, 2)
-        self._n = n
         self._placed = placed
         # One matrix per set of electrodes with a value; in practice all, and a few with one missing.
         self._weights: dict[bytes, NDArray[np.float32]] = {}
         self._weights_of(placed)
 
     def square(self, values: ArrayLike) -> NDArray[np.float32]:
-        """Return the picture (n, n) of one value per channel (C,), row 0 at the nose.
+        """Return the picture (64, 64) of one value per channel (C,), row 0 at the nose.
 
         Values that are NaN are left to the others; without a single one everything is NaN. The picture has
         values outside the head too: painters clip the circle.
@@ -67,8 +61,8 @@ class HeadMap:
         given = np.asarray(values, dtype=np.float32)
         usable = self._placed & np.isfinite(given)
         if not usable.any():
-            return np.full((self._n, self._n), np.nan, dtype=np.float32)
-        return (self._weights_of(usable) @ given[usable]).reshape(self._n, self._n)
+            return np.full((_N_PIXELS, _N_PIXELS), np.nan, dtype=np.float32)
+        return (self._weights_of(usable) @ given[usable]).reshape(_N_PIXELS, _N_PIXELS)
 
     def _weights_of(self, usable: NDArray[np.bool_]) -> NDArray[np.float32]:
         key = usable.tobytes()
@@ -76,7 +70,7 @@ class HeadMap:
             if len(self._weights) > 8:  # 1 MB each
                 self._weights.pop(next(iter(self._weights)))
             targets = self._directions(_into_hull(self._pixels, self.xy[usable]))
-            weights = spline_weights(self._positions[usable], targets, self._smoothing)
+            weights = spline_weights(self._positions[usable], targets, SMOOTHING)
             self._weights[key] = weights.astype(np.float32)
         return self._weights[key]
 

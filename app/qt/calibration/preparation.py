@@ -28,15 +28,10 @@ class NoticeScreen(Screen):
     """
 
     def __init__(
-        self,
-        send: Send,
-        notice: Notice,
-        on_agreed: Callable[[], None],
-        on_declined: Callable[[], object],
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        self, send: Send, notice: Notice, on_agreed: Callable[[], None], on_declined: Callable[[], object]
     ) -> None:
         super().__init__("Notice and consent", send, width=170)
-        self._on_agreed, self._now = on_agreed, now
+        self._on_agreed = on_agreed
         self.ticks: dict[str, Tick] = {}
         self.keeps: dict[str, Tick] = {}
         paragraphs, column = QWidget(), QVBoxLayout()
@@ -71,7 +66,7 @@ class NoticeScreen(Screen):
         if not given:
             return
         consent = give_consent(
-            given, self._now(), keep_face_video=self._keeps("face"), keep_voice=self._keeps("voice")
+            given, datetime.now(UTC), keep_face_video=self._keeps("face"), keep_voice=self._keeps("voice")
         )
         self.send(GiveConsent(consent))
         self._on_agreed()
