@@ -9,7 +9,7 @@ from PyQt6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QVBoxLayout
 
 from app.qt.plots.plot import Plot
 from app.qt.theme import DARK, Theme
-from app.qt.widgets import plain_label
+from app.qt.widgets import plain_label, put
 from app.view.store import ViewStore
 
 AnyPlot = TypeVar("AnyPlot", bound=Plot)
@@ -29,15 +29,9 @@ class Panel(QFrame):
         self.setAccessibleName(title)
         self.title = plain_label(title)
         self.title.setObjectName("panel-title")
-        self.head = QHBoxLayout()  # beside the title: a panel's own controls
-        self.head.addWidget(self.title)
-        self.head.addStretch(1)
+        self.head = put(QHBoxLayout(), self.title, 1)  # beside the title: a panel's own controls
         self.body = QVBoxLayout()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 6, 8, 8)
-        layout.setSpacing(4)
-        layout.addLayout(self.head)
-        layout.addLayout(self.body, 1)
+        put(QVBoxLayout(self), self.head, (self.body, 1), margins=(8, 6, 8, 8), spacing=4)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the store as of ``t`` (LSL seconds, NaN before the first sample).

@@ -25,6 +25,7 @@ from app.qt.panels.traces import TracesPanel
 from app.qt.panels.voice import VoicePanel
 from app.qt.panels.webcam import WebcamPanel
 from app.qt.theme import GrowingPage, Theme
+from app.qt.widgets import put
 from app.view.machine import DisplayLatency
 from app.view.store import ViewStore
 
@@ -114,9 +115,7 @@ class SignalsTab(PanelPage):
         )
         sides = Qt.Orientation.Vertical
         columns: dict[QWidget, int] = {self.traces: 46, _split(sides, middle): 28, _split(sides, right): 28}
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(_split(Qt.Orientation.Horizontal, columns))
+        put(QVBoxLayout(self), _split(Qt.Orientation.Horizontal, columns), margins=(4, 4, 4, 4))
 
     def set_highlight(self, spans: Mapping[str, tuple[float, float]] | None) -> None:
         """Shade a prediction's context, per modality, in the time plots; None removes it."""
@@ -142,11 +141,9 @@ class HealthTab(PanelPage):
         self.electrodes, self.latency = ElectrodesPanel(), LatencyPanel(display_latency)
         self.messages = MessagesPanel()
         self.panels = (self.streams, self.machine, self.electrodes, self.latency, self.messages)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(6)
-        layout.addLayout(_row({self.streams: 7, self.machine: 3}), 4)
-        layout.addLayout(_row({self.electrodes: 1, self.latency: 1, self.messages: 1}), 6)
+        above = put(QHBoxLayout(), (self.streams, 7), (self.machine, 3), spacing=6)
+        below = put(QHBoxLayout(), (self.electrodes, 1), (self.latency, 1), (self.messages, 1), spacing=6)
+        put(QVBoxLayout(self), (above, 4), (below, 6), margins=(0, 0, 0, 0), spacing=6)
 
 
 def _stretch(grid: QGridLayout, columns: tuple[int, ...], rows: tuple[int, ...]) -> None:
@@ -154,15 +151,6 @@ def _stretch(grid: QGridLayout, columns: tuple[int, ...], rows: tuple[int, ...])
         grid.setColumnStretch(column, stretch)
     for row, stretch in enumerate(rows):
         grid.setRowStretch(row, stretch)
-
-
-def _row(shares: Mapping[Panel, int]) -> QHBoxLayout:
-    """Return panels side by side, each as wide as its share."""
-    row = QHBoxLayout()
-    row.setSpacing(6)
-    for panel, share in shares.items():
-        row.addWidget(panel, share)
-    return row
 
 
 def _split(orientation: Qt.Orientation, shares: Mapping[QWidget, int]) -> QSplitter:

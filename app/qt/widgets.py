@@ -1,10 +1,10 @@
-"""Small widgets of the window: labels of plain text, tables and lists to copy from, a tick box."""
+"""Small widgets of the windows: layouts, labels of plain text, tables and lists to copy from, a tick box."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
 from PyQt6.QtGui import (
@@ -17,9 +17,61 @@ from PyQt6.QtGui import (
     QPen,
     QPolygonF,
 )
-from PyQt6.QtWidgets import QAbstractItemView, QCheckBox, QLabel, QListWidget, QTableWidget, QWidget
+from PyQt6.QtWidgets import (
+    QAbstractItemView,
+    QBoxLayout,
+    QCheckBox,
+    QFrame,
+    QLabel,
+    QLayout,
+    QListWidget,
+    QScrollArea,
+    QTableWidget,
+    QWidget,
+)
 
 from app.qt.theme import DARK, Theme
+
+#: A part of a layout: a widget or layout, with its stretch if any; a number is a stretch, None a gap.
+Part = QWidget | QLayout | tuple[QWidget | QLayout, int] | int | None
+L = TypeVar("L", bound=QBoxLayout)
+_GAP = 10
+
+
+def put(
+    layout: L, *parts: Part, margins: tuple[int, int, int, int] | None = None, spacing: int | None = None
+) -> L:
+    """Put parts into a layout, in this order, and return it."""
+    if margins is not None:
+        layout.setContentsMargins(*margins)
+    if spacing is not None:
+        layout.setSpacing(spacing)
+    for part in parts:
+        if part is None:
+            layout.addSpacing(_GAP)
+        elif isinstance(part, int):
+            layout.addStretch(part)
+        else:
+            what, stretch = part if isinstance(part, tuple) else (part, 0)
+            if isinstance(what, QWidget):
+                layout.addWidget(what, stretch)
+            else:
+                layout.addLayout(what, stretch)
+    return layout
+
+
+def scrolling(widget: QWidget, name: str) -> QScrollArea:
+    """Return a widget in a scroll area, for where it has too little room."""
+    area = QScrollArea()
+    area.setAccessibleName(name)
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setWidget(widget)
+    if (viewport := area.viewport()) is not None:
+        viewport.setAutoFillBackground(False)
+    widget.setAutoFillBackground(False)
+    return area
 
 
 def plain_label(text: str = "", *, muted: bool = False, wraps: bool = False) -> QLabel:

@@ -8,7 +8,7 @@ from PyQt6.QtWidgets import QApplication, QHBoxLayout, QPushButton, QWidget
 
 from app.qt.shell.commands import Command
 from app.qt.theme import growth, scaled
-from app.qt.widgets import plain_label
+from app.qt.widgets import plain_label, put
 
 #: A command without a name is the key of a screen.
 KEYS = (
@@ -48,9 +48,7 @@ class StatusBar(QWidget):
         super().__init__()
         said = f"{subject}  ·  Emotion inference, for research only"
         self.signs = plain_label(f"SIMULATED DATA  ·  {said}" if is_simulated else said, muted=True)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(24, 0, 24, 8)
-        row.addWidget(self.signs, 1)
+        row = put(QHBoxLayout(self), (self.signs, 1), margins=(24, 0, 24, 8))
         self._buttons: list[QPushButton] = []
         for text, call in buttons:
             button = QPushButton(text)

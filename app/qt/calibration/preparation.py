@@ -7,10 +7,10 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.engine.messages import GiveConsent, Proceed
-from app.qt.calibration.screen import Screen, Send, scrolling
+from app.qt.calibration.screen import Screen, Send
 from app.qt.panels.electrodes import ElectrodesPanel
 from app.qt.theme import Theme
-from app.qt.widgets import Tick
+from app.qt.widgets import Tick, put, scrolling
 from app.view.calibration_screens import LIGHT_WORDS, by_gravity, checks_in_words
 from app.view.health import SHAPES
 from app.view.store import ViewStore
@@ -34,13 +34,9 @@ class NoticeScreen(Screen):
         self._on_agreed = on_agreed
         self.ticks: dict[str, Tick] = {}
         self.keeps: dict[str, Tick] = {}
-        paragraphs, column = QWidget(), QVBoxLayout()
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(9)
-        for place, paragraph in enumerate(notice.paragraphs):
-            column.addWidget(self.words(paragraph, 1.08, bold=place == 0))
-        column.addStretch(1)
-        paragraphs.setLayout(column)
+        paragraphs = QWidget()
+        said = (self.words(paragraph, 1.08, bold=at == 0) for at, paragraph in enumerate(notice.paragraphs))
+        put(QVBoxLayout(paragraphs), *said, 1, margins=(0, 0, 0, 0), spacing=9)
         question = "What may be recorded and used?"
         choices = self.panel(self.words(question, 1.15, bold=True), *map(self._choice, notice.modalities), 1)
         sides = self.row((scrolling(paragraphs, "Notice"), 5), (scrolling(choices, question), 6))

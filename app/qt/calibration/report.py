@@ -18,6 +18,7 @@ from PyQt6.QtWidgets import (
 from app.engine.messages import Answer
 from app.qt.calibration.screen import Screen, Send, TimeBar, is_enter
 from app.qt.theme import DARK, Theme
+from app.qt.widgets import put
 from app.view.store import ViewStore
 from app.view.text import one_line
 from calibration.types import Report, SessionView
@@ -39,8 +40,7 @@ class ReportScreen(Screen):
         self._step_id = 0
         self._is_sent = False
         self.title = self.words("", 1.6, bold=True)
-        self._choices = QHBoxLayout()
-        self._choices.setSpacing(8)
+        self._choices = put(QHBoxLayout(), spacing=8)
         self.buttons = QButtonGroup(self)
         self.buttons.idClicked.connect(self._choose)
         self.sliders: dict[str, AffectiveSlider] = {}

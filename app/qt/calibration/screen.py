@@ -6,20 +6,17 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
 from PyQt6.QtWidgets import (
     QApplication,
-    QBoxLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
-    QLayout,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
 from app.qt.theme import GrowingPage, Theme, scaled, scaled_font
-from app.qt.widgets import plain_label
+from app.qt.widgets import Part, plain_label, put
 from app.view.store import ViewStore
 from calibration.types import SessionView
 
@@ -27,38 +24,6 @@ from calibration.types import SessionView
 _LARGER = 1.2
 
 Send = Callable[[object], None]
-#: A part of a layout: a widget or layout, with its stretch if any; a number is a stretch, None a gap.
-Part = QWidget | QLayout | tuple[QWidget | QLayout, int] | int | None
-_GAP = 10
-
-
-def put(layout: QBoxLayout, *parts: Part) -> None:
-    """Put parts into a layout, in this order."""
-    for part in parts:
-        if part is None:
-            layout.addSpacing(_GAP)
-        elif isinstance(part, int):
-            layout.addStretch(part)
-        else:
-            what, stretch = part if isinstance(part, tuple) else (part, 0)
-            if isinstance(what, QWidget):
-                layout.addWidget(what, stretch)
-            else:
-                layout.addLayout(what, stretch)
-
-
-def scrolling(widget: QWidget, name: str) -> QScrollArea:
-    """Return a widget in a scroll area, for where it has too little room."""
-    area = QScrollArea()
-    area.setAccessibleName(name)
-    area.setWidgetResizable(True)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setWidget(widget)
-    if (viewport := area.viewport()) is not None:
-        viewport.setAutoFillBackground(False)
-    widget.setAutoFillBackground(False)
-    return area
 
 
 class Screen(GrowingPage):
@@ -78,14 +43,8 @@ class Screen(GrowingPage):
         self._sized: list[tuple[QLabel, float, bool]] = []
         self._width = width
         self._inner = QWidget()
-        self.column = QVBoxLayout(self._inner)
-        self.column.setContentsMargins(0, 0, 0, 0)
-        self.column.setSpacing(10)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(24, 18, 24, 12)
-        row.addStretch(1)
-        row.addWidget(self._inner, 1000)
-        row.addStretch(1)
+        self.column = put(QVBoxLayout(self._inner), margins=(0, 0, 0, 0), spacing=10)
+        put(QHBoxLayout(self), 1, (self._inner, 1000), 1, margins=(24, 18, 24, 12))
 
     # --- for subclasses ---
 
@@ -125,17 +84,13 @@ class Screen(GrowingPage):
 
     def row(self, *parts: Part) -> QHBoxLayout:
         """Return parts side by side, such as buttons."""
-        row = QHBoxLayout()
-        put(row, *parts)
-        return row
+        return put(QHBoxLayout(), *parts)
 
     def panel(self, *parts: Part) -> QFrame:
         """Return a frame with parts in it, one below the other."""
         panel = QFrame()
         panel.setObjectName("panel")
-        column = QVBoxLayout(panel)
-        column.setContentsMargins(16, 12, 16, 12)
-        put(column, *parts)
+        put(QVBoxLayout(panel), *parts, margins=(16, 12, 16, 12))
         return panel
 
     def words(

@@ -31,6 +31,7 @@ from app.qt.shell.appearance import Settings
 from app.qt.shell.engine_window import EngineWindow
 from app.qt.shell.session import EngineSession
 from app.qt.theme import Theme
+from app.qt.widgets import put
 from app.request import CalibrationRequest
 from app.view.calibration_screens import CALM_SCREENS, is_armed_to_pause, screen_of
 from app.view.conditions import Condition, calibration_conditions
@@ -96,12 +97,7 @@ class CalibrationWindow(EngineWindow):
             self.stack.addWidget(screen)
         page = QWidget()
         page.setObjectName("page")
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.banners)
-        column.addWidget(self.stack, 1)
-        column.addWidget(self.status)
+        put(QVBoxLayout(page), self.banners, (self.stack, 1), self.status, margins=(0, 0, 0, 0), spacing=0)
         self.setCentralWidget(page)
 
     # --- the session ---

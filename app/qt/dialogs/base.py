@@ -22,7 +22,7 @@ from PyQt6.QtWidgets import (
 )
 
 from acquisition.errors import InputError
-from app.qt.widgets import plain_label
+from app.qt.widgets import plain_label, put
 from app.view.text import message_line
 
 Role = QDialogButtonBox.ButtonRole
@@ -57,20 +57,13 @@ class Dialog(QDialog):
 
     def path_row(self, edit: QWidget, browse: Callable[[], object]) -> QHBoxLayout:
         """Return a field with a button beside it to browse for a file."""
-        button, row = QPushButton("&Browse…"), QHBoxLayout()
+        button = QPushButton("&Browse…")
         button.clicked.connect(lambda: browse())
-        row.addWidget(edit, 1)
-        row.addWidget(button)
-        return row
+        return put(QHBoxLayout(), (edit, 1), button)
 
     def lay_out(self, *parts: QWidget | QLayout, stretched: QWidget | None = None) -> None:
         """Put parts and buttons below each other; ``stretched`` takes the room there is."""
-        column = QVBoxLayout(self)
-        for part in (*parts, self._box):
-            if isinstance(part, QWidget):
-                column.addWidget(part, int(part is stretched))
-            else:
-                column.addLayout(part)
+        put(QVBoxLayout(self), *((part, int(part is stretched)) for part in (*parts, self._box)))
 
     def fit_screen(self, n_columns: int, n_lines: int) -> None:
         """Resize to so many characters and lines (0: as needed), within the screen."""

@@ -29,6 +29,7 @@ from acquisition.select import (
 from acquisition.text import counted, rate
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind, StreamHeader
 from app.qt.dialogs.base import Dialog, Role, Work, plain_table
+from app.qt.widgets import put
 from app.view.text import one_line, tooltip
 
 _LOOK_S = 2.0
@@ -99,13 +100,9 @@ class StreamsDialog(Dialog):
         left.addRow("Mains &frequency", self.line)
         right.addRow("Publish &camera", self.webcam)
         right.addRow("Publish micro&phone", self.microphone)
-        both = QHBoxLayout()
-        both.setSpacing(2 * self.fontMetrics().height())
         for each in (form, left, right):
             each.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        both.addLayout(left, 1)
-        both.addLayout(right, 1)
-        return form, both
+        return form, put(QHBoxLayout(), (left, 1), (right, 1), spacing=2 * self.fontMetrics().height())
 
     def look_again(self) -> None:
         """Look for streams in a thread."""

@@ -14,7 +14,7 @@ from app.qt.panel import Panel
 from app.qt.plots.axes import Axis
 from app.qt.plots.plot import PixelItem, Plot, Table
 from app.qt.theme import growth, scaled_font
-from app.qt.widgets import ElidedLabel, plain_label
+from app.qt.widgets import ElidedLabel, plain_label, put
 from app.view.store import ViewStore
 from app.view.trust import NO_PREDICTION, UNCERTAIN, Shown, judge_at, labels_of, said_sets
 from app.view.truth import Score, score, true_emotion
@@ -51,14 +51,8 @@ class AnswerPanel(Panel):
         self.word.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         self.line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.line.setAlignment(Qt.AlignmentFlag.AlignTop)
-        row = QHBoxLayout()
-        row.addWidget(self._swatch)
-        row.addWidget(self.word, 1)
-        row.addWidget(self.percent)
-        self.body.addLayout(row, 1)
-        self.body.addWidget(self.hits)
-        self.body.addWidget(self.line)
-        self.body.addWidget(self.scale)
+        row = put(QHBoxLayout(), self._swatch, (self.word, 1), self.percent)
+        put(self.body, (row, 1), self.hits, self.line, self.scale)
         self.setAccessibleDescription(NO_PREDICTION)
 
     def refresh(self, store: ViewStore, t: float) -> None:

@@ -7,7 +7,7 @@ from acquisition.quality import ChannelQuality
 from app.engine.messages import QualityPart
 from app.qt.panel import Panel
 from app.qt.plots.heads import ElectrodeState, HeadPlot
-from app.qt.widgets import RowList, plain_label
+from app.qt.widgets import RowList, plain_label, put
 from app.view.health import electrode_counts, electrode_rows, quality_text
 from app.view.store import ViewStore
 from app.view.text import tooltip
@@ -24,11 +24,7 @@ class ElectrodesPanel(Panel):
         self.empty = plain_label(_NO_FIGURES, muted=True, wraps=True)
         self.list = RowList("Electrodes, worst first, with the reason")
         self.head_map = HeadPlot("Quality", n_labels=0)
-        row = QHBoxLayout()
-        row.addWidget(self.head_map, 1)
-        row.addWidget(self.list, 1)
-        self.body.addWidget(self.empty)
-        self.body.addLayout(row, 1)
+        put(self.body, self.empty, (put(QHBoxLayout(), (self.head_map, 1), (self.list, 1)), 1))
         self._show(None)
 
     def refresh(self, store: ViewStore, t: float) -> None:

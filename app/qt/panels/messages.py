@@ -7,7 +7,7 @@ from PyQt6.QtWidgets import QPlainTextEdit, QPushButton
 
 from app.qt.panel import Panel
 from app.qt.theme import Theme
-from app.qt.widgets import plain_label
+from app.qt.widgets import plain_label, put
 from app.view.health import MessageRow, message_rows
 from app.view.store import ViewStore
 from app.view.text import moment_text
@@ -30,8 +30,7 @@ class MessagesPanel(Panel):
         self.text.setUndoRedoEnabled(False)
         self.text.setTabChangesFocus(True)
         self.text.setAccessibleName("Messages, newest first")
-        self.body.addWidget(self.empty)
-        self.body.addWidget(self.text, 1)
+        put(self.body, self.empty, (self.text, 1))
         self._rows: list[MessageRow] = []
         self._store: ViewStore | None = None
         self._show([], moment_text(ViewStore()))

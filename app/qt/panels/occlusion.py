@@ -13,7 +13,7 @@ from app.qt.panel import Panel
 from app.qt.plots.axes import number_text
 from app.qt.plots.bar_plot import BarPlot, BarRow, Level
 from app.qt.plots.heads import HeadPlot
-from app.qt.widgets import plain_label
+from app.qt.widgets import plain_label, put
 from app.view.explanation import Bar, Comparison, axis_end, compare, occlusion_bars, points, region_values
 from app.view.store import ViewStore
 from app.view.text import moment_text
@@ -175,20 +175,10 @@ class OcclusionPanel(Panel):
         self.flag.setStyleSheet(f"color: {colour}")
 
     def _lay_out(self) -> None:
-        right = QVBoxLayout()
-        right.addWidget(self.flag)
-        right.addWidget(plain_label(_READING, muted=True, wraps=True))
-        right.addStretch(1)
-        below = QHBoxLayout()
-        below.addWidget(self.map, 1)
-        below.addLayout(right, 1)
-        self.body.addWidget(self.which)
-        self.body.addWidget(self.note)
-        bars = QHBoxLayout()
-        for plot in self.columns:
-            bars.addWidget(plot, 1)
-        self.body.addLayout(bars, 6)
-        self.body.addLayout(below, 5)
+        right = put(QVBoxLayout(), self.flag, plain_label(_READING, muted=True, wraps=True), 1)
+        below = put(QHBoxLayout(), (self.map, 1), (right, 1))
+        bars = put(QHBoxLayout(), *((plot, 1) for plot in self.columns))
+        put(self.body, self.which, self.note, (bars, 6), (below, 5))
         self.flag.hide()
         self.which.hide()
         self.note.setText(_BEFORE)

@@ -2,11 +2,11 @@
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QFontMetricsF
-from PyQt6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.qt.panel import Panel
 from app.qt.theme import Theme, growth, scaled_font
-from app.qt.widgets import plain_label
+from app.qt.widgets import plain_label, put, scrolling
 from app.view.store import ViewStore
 from app.view.trust import NO_PREDICTION, Finding, judge_at
 from models.trust import State
@@ -24,20 +24,8 @@ class ReasonsPanel(Panel):
         self._rows: list[_Row] = []
         self._findings: tuple[Finding, ...] = ()
         page = QWidget()
-        page.setObjectName("panel-page")
-        self._list = QVBoxLayout(page)
-        self._list.setContentsMargins(0, 0, 0, 0)
-        self._list.setSpacing(3)
-        self._list.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setAccessibleName("Reasons not to trust the answer")
-        scroll.setWidget(page)
-        page.setStyleSheet("QWidget#panel-page { background: transparent; }")
-        scroll.viewport().setStyleSheet("background: transparent;")  # type: ignore[union-attr]
-        self.body.addWidget(scroll, 1)
+        self._list = put(QVBoxLayout(page), 1, margins=(0, 0, 0, 0), spacing=3)
+        self.body.addWidget(scrolling(page, "Reasons not to trust the answer"), 1)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the findings at ``t``; what it waits for is no "note"."""
@@ -75,11 +63,8 @@ class _Row(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.glyph, self.text = plain_label(), plain_label(wraps=True)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(6)
-        layout.addWidget(self.glyph, 0, Qt.AlignmentFlag.AlignTop)
-        layout.addWidget(self.text, 1)
+        row = put(QHBoxLayout(self), self.glyph, (self.text, 1), margins=(0, 0, 0, 0), spacing=6)
+        row.setAlignment(self.glyph, Qt.AlignmentFlag.AlignTop)
 
     def show_finding(self, finding: Finding, theme: Theme, *, says_note: bool) -> None:
         glyph, role = _GLYPHS[finding.severity]

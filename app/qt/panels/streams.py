@@ -5,7 +5,7 @@ from PyQt6.QtGui import QColor, QResizeEvent
 from PyQt6.QtWidgets import QHeaderView, QTableWidgetItem
 
 from app.qt.panel import Panel
-from app.qt.widgets import RowTable, plain_label
+from app.qt.widgets import RowTable, plain_label, put
 from app.view.health import StreamRow, stream_rows, summary
 from app.view.store import ViewStore
 from app.view.text import tooltip
@@ -36,8 +36,7 @@ class StreamsPanel(Panel):
         self.table = _Table()
         self.empty = plain_label(muted=True, wraps=True)
         self.summary = self.add_words(muted=True)
-        self.body.addWidget(self.empty)
-        self.body.addWidget(self.table, 1)
+        put(self.body, self.empty, (self.table, 1))
         self.table.hide()
 
     def refresh(self, store: ViewStore, t: float) -> None:

@@ -13,7 +13,7 @@ from types import TracebackType
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from app.qt.widgets import plain_label
+from app.qt.widgets import plain_label, put
 from app.view.conditions import SEVERITIES, Condition
 from app.view.text import message_line
 
@@ -100,18 +100,10 @@ class Banner(QFrame):
         self._text.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self._title = plain_label(wraps=True)
         self._title.setObjectName("title")
-        words = QVBoxLayout()
-        words.setSpacing(0)
-        words.addWidget(self._title)
-        words.addWidget(self._text)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(8, 2, 4, 2)
-        row.addWidget(self._sign)
-        row.addLayout(words, 1)
-        for text, call in buttons:
-            row.addWidget(_button(text, call))
-        if on_close is not None:
-            row.addWidget(_button(condition.close, on_close))
+        words = put(QVBoxLayout(), self._title, self._text, spacing=0)
+        closing = [] if on_close is None else [(condition.close, on_close)]
+        pressed = [_button(text, call) for text, call in (*buttons, *closing)]
+        put(QHBoxLayout(self), self._sign, (words, 1), *pressed, margins=(8, 2, 4, 2))
         self.show_condition(condition)
 
     def show_condition(self, condition: Condition) -> None:
@@ -142,9 +134,7 @@ class Banners(QWidget):
         self._more = QPushButton()
         self._more.setFlat(True)
         self._more.clicked.connect(lambda: setattr(self, "_shows_all", not self._shows_all))
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(2)
+        self._column = put(QVBoxLayout(self), margins=(0, 0, 0, 0), spacing=2)
         self._column.addWidget(self._more, 0, Qt.AlignmentFlag.AlignRight)
         self.setAccessibleName("Messages")
 

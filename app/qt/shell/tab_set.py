@@ -18,7 +18,7 @@ from app.qt.shell.banners import Faults
 from app.qt.shell.session import Playback, Session, speed_text
 from app.qt.tabs import HealthTab, NowTab, SignalsTab, WhyTab
 from app.qt.theme import Theme
-from app.qt.widgets import ElidedLabel, plain_label
+from app.qt.widgets import ElidedLabel, plain_label, put
 from app.view.machine import DisplayLatency
 from app.view.store import ViewStore
 from app.view.text import clock_text, one_line, tooltip
@@ -160,13 +160,8 @@ class Header(QWidget):
         self.recording = ElidedLabel("Recording", least=11)
         self.state = ElidedLabel("Time shown", least=14)
         self.state.setObjectName("state")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(12, 2, 8, 2)
-        row.setSpacing(10)
-        row.addWidget(self.answer)
-        row.addStretch(1)
-        for label in (self.file, self.model, self.recording, self.state, self.sign):
-            row.addWidget(label)
+        labels = (self.file, self.model, self.recording, self.state, self.sign)
+        put(QHBoxLayout(self), self.answer, 1, *labels, margins=(12, 2, 8, 2), spacing=10)
         self._theme: Theme | None = None
         self._shown_state = ""
         self._answered: tuple[object, ...] = ()

@@ -30,6 +30,7 @@ from app.engine.messages import Mark
 from app.qt.category import fill_category, fill_uncertain
 from app.qt.shell.session import SPEEDS, Playback, speed_text
 from app.qt.theme import DARK, Theme
+from app.qt.widgets import put
 from app.view.course import UNCERTAIN, WARMING_UP, course
 from app.view.store import ViewStore
 from app.view.text import clock_text, one_line, tooltip
@@ -43,8 +44,7 @@ class ReplayBar(QWidget):
         self._playback = playback
         self._toggle = actions["toggle"]
         self.setAccessibleName("Time")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(6, 0, 6, 4)
+        row = put(QHBoxLayout(self), margins=(6, 0, 6, 4))
         for name in ("to_start", "step_back", "toggle", "step_on", "to_end"):
             button = QToolButton()
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
@@ -54,18 +54,16 @@ class ReplayBar(QWidget):
             row.addWidget(button)
         self.timeline = Timeline()
         self.timeline.chosen.connect(playback.seek)
-        row.addWidget(self.timeline, 1)
         self.words = QLabel()
         self.words.setAccessibleName("Time shown, in words")
         self.words.setMinimumWidth(self.words.fontMetrics().horizontalAdvance("00:00.0 of 00:00.0"))
         self.words.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        row.addWidget(self.words)
         self.speed = QComboBox()
         self.speed.addItems([speed_text(speed) for speed in SPEEDS])
         self.speed.setAccessibleName("Replay speed")
         self.speed.setToolTip("Replay speed, times real time")
         self.speed.activated.connect(lambda at: playback.set_speed(SPEEDS[at]))
-        row.addWidget(self.speed)
+        put(row, (self.timeline, 1), self.words, self.speed)
 
     def set_theme(self, theme: Theme) -> None:
         self.timeline.set_theme(theme)

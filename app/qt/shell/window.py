@@ -20,6 +20,7 @@ from app.qt.shell.session import Playback, Session, continued
 from app.qt.shell.tab_set import Header, TabSet
 from app.qt.shell.time_bar import ReplayBar
 from app.qt.theme import Theme
+from app.qt.widgets import put
 from app.request import ReplayRequest, Request
 from app.view.conditions import Condition, can_rest, conditions
 from app.view.text import message_line
@@ -57,12 +58,7 @@ class MainWindow(EngineWindow):
         self.replay_bar = ReplayBar(self.playback, self.actions_by_name)
         self._page = page = QWidget()
         page.setObjectName("page")
-        column = QVBoxLayout(page)
-        column.setContentsMargins(6, 2, 6, 0)
-        column.setSpacing(3)
-        column.addWidget(self.banners)
-        column.addWidget(self.tabs, 1)
-        column.addWidget(self.replay_bar)
+        put(QVBoxLayout(page), self.banners, (self.tabs, 1), self.replay_bar, margins=(6, 2, 6, 0), spacing=3)
         self.setCentralWidget(page)
         page.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         page.setFocus()  # not the first button: Space shall pause the view
