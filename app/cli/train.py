@@ -19,7 +19,7 @@ def train(
     simulated: Annotated[bool, Option("--simulated", help="Train on simulated subjects.")] = False,
     subjects: Annotated[
         int, Option(min=10, help="Simulated subjects; half of them train the encoders.")
-    ] = 160,
+    ] = 100,
     trials: Annotated[int, Option(min=5, help="Trials per subject.")] = 10,
     trial_s: Annotated[float, Option(min=10, help="Trial length in seconds.")] = 24.0,
     difficulty: opt.Difficulty = "default",

@@ -184,20 +184,20 @@ class SimulatedSubjects:
 class TrainingOptions(SimulatedSubjects):
     """How much to train on, and for how long."""
 
-    n_subjects: int = 160
-    n_encoder_subjects: int = 80  # train the encoders; the others fusion, temperature and sets
+    n_subjects: int = 100
+    n_encoder_subjects: int = 50  # train the encoders; the others fusion, temperature and sets
     seed: int = 1
     epochs_scale: float = 1.0  # multiplies every stage's passes
 
     def stages(self) -> dict[str, StageOptions]:
         """Return the settings of each stage."""
         stages = {
-            "eeg": StageOptions(epochs=1.5, batch_size=64, learning_rate=2e-3),
-            "eye": StageOptions(epochs=1.25, batch_size=64, learning_rate=2e-3),
-            "face": StageOptions(epochs=2, batch_size=64, learning_rate=1e-3),
-            "voice": StageOptions(epochs=1.5, batch_size=32, learning_rate=8e-4),
+            "eeg": StageOptions(epochs=2.4, batch_size=64, learning_rate=2e-3),
+            "eye": StageOptions(epochs=2, batch_size=64, learning_rate=2e-3),
+            "face": StageOptions(epochs=3, batch_size=64, learning_rate=1e-3),
+            "voice": StageOptions(epochs=2.2, batch_size=32, learning_rate=8e-4),
             "pooling": StageOptions(epochs=3, batch_size=128, learning_rate=5e-4),
-            "fusion": StageOptions(epochs=12, batch_size=256, learning_rate=1e-3),
+            "fusion": StageOptions(epochs=18, batch_size=256, learning_rate=1e-3),
         }
         return {name: replace(s, epochs=s.epochs * self.epochs_scale) for name, s in stages.items()}
 
