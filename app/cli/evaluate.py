@@ -79,6 +79,10 @@ def simulated(
     trials: Annotated[int, Option(min=5, help="Trials per subject.")] = 10,
     trial_s: Annotated[float, Option(min=10, help="Trial length in seconds.")] = 24.0,
     difficulty: opt.Difficulty = "default",
+    lasting: Annotated[
+        int, Option(min=0, help="Also so many subjects who stay in one emotion for ten minutes.")
+    ] = 0,
+    brief: Annotated[bool, Option("--brief", help="All modalities and channels only.")] = False,
     jobs: opt.Jobs = 2,
     as_json: opt.Json = False,
 ) -> None:
@@ -87,8 +91,9 @@ def simulated(
     With all modalities, each one alone, each one missing, and fewer EEG channels.
 
     \b
-    Example:
+    Examples:
       affectscope evaluate simulated
+      affectscope evaluate simulated --brief --subjects 60 --lasting 12
     """
     from models.checkpoint import load_checkpoint
     from models.training.evaluate_simulated import evaluate_simulated
@@ -97,7 +102,7 @@ def simulated(
     checkpoint = load_checkpoint(model)
     options = SimulatedSubjects(subjects, trials, trial_s, opt.difficulty_value(difficulty), jobs)
     with StageBars() as bars:
-        result = evaluate_simulated(checkpoint, options, bars)
+        result = evaluate_simulated(checkpoint, options, bars, n_lasting=lasting, brief=brief)
     _print(result, as_json, _simulated_tables)
 
 
@@ -295,7 +300,8 @@ def _simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
 
     rows = [row("all four", result["all"], result["interval"]["all"], result["all_window"])]
     for key, title in (("windows", "single windows"), ("trusting", "the same, reliability ignored")):
-        rows.append(row(title, result[key], result["interval"][key], result[f"{key}_window"]))
+        if key in result:
+            rows.append(row(title, result[key], result["interval"][key], result[f"{key}_window"]))
     titles = {
         "only": "{} alone",
         "without": "without {}",
@@ -307,7 +313,7 @@ def _simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
     rows += [
         row(title.format(key), accuracy, result["interval"][group][key], result[f"{group}_window"][key])
         for group, title in titles.items()
-        for key, accuracy in result[group].items()
+        for key, accuracy in result.get(group, {}).items()
     ]
     title = (
         f"{result['n_subjects']} unseen simulated subjects, {result['n_trials']} trials, "
@@ -315,6 +321,15 @@ def _simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
     )
     yield figures_table(title, ("modalities", "per trial", "95 % CI", "per window"), rows)
     yield figures_table("the answers by all four", ("figure", "value"), list(_of_answers(result)))
+    if "lasting" in result:
+        levels = {level: part for level, part in result["lasting"].items() if level != "n_subjects"}
+        yield figures_table(
+            f"one emotion for ten minutes, {result['lasting']['n_subjects']} subjects: windows right",
+            ("level", "first two minutes", "last two minutes"),
+            [(level, f"{part['first']:.1%}", f"{part['last']:.1%}") for level, part in levels.items()],
+        )
+    if "attention" not in result:
+        return
     yield figures_table(
         "attention by modality: what weighs the answer, not a cause",
         ("modality", "mean", "SD over windows", "when it is noise"),

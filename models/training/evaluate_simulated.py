@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,6 +31,8 @@ from models.training.simulated_sessions import Course, answers, run_session
 from models.training.stages import RowInputs, encode_rows, replaced_by_noise
 
 FIRST_EVALUATION_SEED = 900_000  # of simulated subjects: no training uses them
+FIRST_LASTING_SEED = 950_000
+_LASTING_S, _PART_S, _WARM_S = 600, 120, 12  # of a session in one emotion: whole, compared parts, no answers
 _TEST_BATCH = 32
 _STRIDE = 3  # of the windows decoded where every second is not needed
 _SETTLED_TRIALS = 5  # from this trial on the running level has settled
@@ -46,7 +48,12 @@ CAPS = {
 
 
 def evaluate_simulated(
-    checkpoint: Checkpoint, subjects: SimulatedSubjects, progress: Progress
+    checkpoint: Checkpoint,
+    subjects: SimulatedSubjects,
+    progress: Progress,
+    *,
+    n_lasting: int = 0,
+    brief: bool = False,
 ) -> dict[str, Any]:
     """Return accuracies per trial and per window (keys ending in ``_window``), with chance beside them.
 
@@ -57,14 +64,24 @@ def evaluate_simulated(
     from the sixth on, ``chance``, counts and Wilson intervals of the accuracies per trial (``interval``). Of
     all modalities also: ``label_changes_per_minute`` while the emotion holds, ``delay_s`` in the median until
     the label that a trial settles on, ``ece``, ``coverage_90`` and ``set_size_90`` by trial, ``answered`` and
-    ``right_when_answered`` by window; ``attention`` says how it moves under noise. Raises `InputError`; see
-    `check_simulated`.
+    ``right_when_answered`` by window; ``attention`` says how it moves under noise.
+
+    ``brief`` leaves out what some modalities, fewer channels and noise do. ``n_lasting`` other subjects stay
+    in one emotion for ten minutes: ``lasting`` has the windows right, by level, in the ``first`` and the
+    ``last`` two minutes.
+
+    Raises `InputError`; see `check_simulated`.
     """
     check_simulated(checkpoint.config)
+    features = checkpoint.config.features
     with TemporaryDirectory(prefix="affectscope-evaluate-", ignore_cleanup_errors=True) as scratch:
-        features = checkpoint.config.features
         folders = subjects.simulate(FIRST_EVALUATION_SEED, features, Path(scratch), progress)
-        return evaluate_folders(checkpoint, folders, progress)
+        report = evaluate_folders(checkpoint, folders, progress, brief=brief)
+        if n_lasting:
+            alike = replace(subjects, n_subjects=n_lasting, n_trials=1, trial_s=float(_LASTING_S))
+            folders = alike.simulate(FIRST_LASTING_SEED, features, Path(scratch), progress)
+            report["lasting"] = _Evaluation(checkpoint, folders, progress).lasting()
+    return report
 
 
 def check_simulated(config: ModelConfig) -> None:
@@ -97,9 +114,12 @@ class _Condition:
     is_whole: bool = False  # every second is decoded, and answers are filtered as they are live
 
 
-def _conditions() -> dict[str, _Condition]:
+def _conditions(brief: bool) -> dict[str, _Condition]:
     """Return the conditions by the key of their figures."""
-    found = {"all": _Condition(is_whole=True), "windows": _Condition(), "trusting": _Condition(trusting=True)}
+    found = {"all": _Condition(is_whole=True)}
+    if brief:
+        return found
+    found |= {"windows": _Condition(), "trusting": _Condition(trusting=True)}
     for modality in MODALITIES:
         found[f"only/{modality}"] = _Condition((modality,))
         found[f"without/{modality}"] = _Condition([m for m in MODALITIES if m != modality])
@@ -114,9 +134,11 @@ def _conditions() -> dict[str, _Condition]:
     return found
 
 
-def evaluate_folders(checkpoint: Checkpoint, folders: Sequence[Path], progress: Progress) -> dict[str, Any]:
+def evaluate_folders(
+    checkpoint: Checkpoint, folders: Sequence[Path], progress: Progress, *, brief: bool = False
+) -> dict[str, Any]:
     """Return the figures of `evaluate_simulated` on subjects that have been simulated."""
-    return _Evaluation(checkpoint, folders, progress).report()
+    return _Evaluation(checkpoint, folders, progress).report(brief)
 
 
 class _Evaluation:
@@ -140,15 +162,26 @@ class _Evaluation:
         label = rows.label.numpy()[self._tested]
         self._of_tested = label, rows.trial[self._tested], rows.subject[self._tested]
 
-    def report(self) -> dict[str, Any]:
-        conditions = _conditions()
+    def report(self, brief: bool) -> dict[str, Any]:
+        conditions = _conditions(brief)
         found = {}
         for number, (name, condition) in enumerate(conditions.items()):
             found[name] = self._probs(condition)
             self._progress("evaluating", (number + 1) / len(conditions), math.nan)
-        return self._table({name: probs for name, (probs, _) in found.items()}) | {
-            "attention": self._attention({name: attention for name, (_, attention) in found.items()})
-        }
+        table = self._table({name: probs for name, (probs, _) in found.items()})
+        attention = {name: attention for name, (_, attention) in found.items()}
+        return table if brief else table | {"attention": self._attention(attention)}
+
+    def lasting(self) -> dict[str, Any]:
+        """Return how many windows are right at the beginning and at the end of one emotion."""
+        found: dict[str, Any] = {"n_subjects": len(self._subjects)}
+        t, label = self._rows.since_onset_s, self._rows.label.numpy()
+        parts = {"first": (_WARM_S, _PART_S), "last": (_LASTING_S - _PART_S, _LASTING_S)}
+        for level in ("running", "training"):
+            probs, _ = self._probs(_Condition(level=level, is_whole=True))
+            right = probs.argmax(axis=1) == label
+            found[level] = {name: float(right[(t > a) & (t <= b)].mean()) for name, (a, b) in parts.items()}
+        return found
 
     # --- one condition ---
 

@@ -10,11 +10,13 @@ from acquisition.types import MODALITIES
 from models.checkpoint import load_checkpoint
 from models.features.config import FeatureConfig
 from models.training.evaluate_simulated import CAPS, FIRST_EVALUATION_SEED, evaluate_simulated
+from models.training.loop import StageOptions, train_stage
 from models.training.scores import wilson_interval
 from models.training.simulated import (
     FIRST_TRAINING_SEED,
     SimulatedSubjects,
     TrainingOptions,
+    best_weights,
     train_simulated,
 )
 from models.training.simulated_data import Augment, SubjectPlan, simulate_subject, thinned
@@ -59,6 +61,46 @@ def test_evaluation_reports_every_condition_with_chance_and_intervals(trained):
         for key, accuracy in result[group].items():
             low, high = result["interval"][group][key]
             assert low <= accuracy <= high
+
+
+@pytest.mark.slow
+def test_a_brief_evaluation_has_the_answers_alone_and_lasting_emotions_by_level(trained, monkeypatch):
+    monkeypatch.setattr("models.training.evaluate_simulated._LASTING_S", 30)
+    monkeypatch.setattr("models.training.evaluate_simulated._PART_S", 15)
+    options = SimulatedSubjects(n_subjects=1, n_trials=5, trial_s=10.0, n_jobs=1)
+    result = evaluate_simulated(load_checkpoint(trained[0]), options, nothing, n_lasting=1, brief=True)
+    assert "only" not in result
+    assert result["lasting"]["n_subjects"] == 1
+    for level in ("running", "training"):
+        assert all(0 <= result["lasting"][level][part] <= 1 for part in ("first", "last"))
+
+
+def test_a_part_that_says_nothing_of_the_label_gets_no_weight():
+    rng = np.random.default_rng(5)
+    label = torch.from_numpy(rng.integers(0, 3, 400))
+    telling = torch.nn.functional.one_hot(label, 3).float() + 0.5 * torch.from_numpy(
+        rng.standard_normal((400, 3)).astype(np.float32)
+    )
+    against = -telling
+    telling_weight, weight_against = best_weights(torch.stack([telling, against]), label)
+    assert telling_weight > 1.0
+    assert weight_against == 0.0
+
+
+def test_rows_of_one_subject_come_together_where_a_stage_is_told_the_subjects():
+    subject = np.repeat([0, 1, 2], 100)
+    seen: list[np.ndarray] = []
+    weight = torch.nn.Parameter(torch.zeros(1))
+
+    def loss(at: np.ndarray) -> torch.Tensor:
+        seen.append(at)
+        return weight.sum()
+
+    options = StageOptions(epochs=1, batch_size=32, learning_rate=1e-3)
+    train_stage([weight], loss, np.arange(300), options, np.random.default_rng(0), subject=subject)
+    assert all(len(np.unique(subject[at])) <= 2 for at in seen)
+    rows = np.concatenate(seen)
+    assert len(np.unique(rows)) == len(rows) == 3 * 96
 
 
 def test_evaluation_subjects_are_never_training_subjects():
