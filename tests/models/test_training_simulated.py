@@ -99,7 +99,7 @@ def test_rows_of_one_subject_come_together_where_a_stage_is_told_the_subjects():
     options = StageOptions(epochs=1, batch_size=32, learning_rate=1e-3)
     train_stage([weight], loss, np.arange(300), options, np.random.default_rng(0), subject=subject)
     assert all(len(np.unique(subject[at])) <= 2 for at in seen)
-    rows = np.concatenate(seen)
+    rows = np.concatenate(seen[:9])  # what no run holds comes from a second pass
     assert len(np.unique(rows)) == len(rows) == 3 * 96
 
 
