@@ -1,4 +1,4 @@
-"""What is changed while a session runs, window by window: modalities masked manually, and rests.
+"""What is changed while a session runs, window by window: modalities masked manually, rests, self-reports.
 
 Markers note the changes live, and a replay repeats them. A change holds for the windows that end at its time
 or later, live and in a replay alike.
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
+from calibration.markers import ASKED, UNDO
 
 _MARKER = re.compile(rf"affectscope/(unplug|plug)/({'|'.join(MODALITIES)})")
 _REST = re.compile(r"affectscope/rest/(\d{1,4})")
+_CHECK = re.compile(r"affectscope/check/(?:(asked|undo)|felt/(.{1,100}))")
 #: Least distance of changes from the ends of windows, seconds: a recording's clock offsets move stamps less.
 _MARGIN_S = 0.01
 
@@ -58,8 +60,26 @@ class Rest:
         return f"{what} here, as in the live run"
 
 
-def read_change(text: str, time: float) -> MaskChange | Rest | None:
+@dataclass(frozen=True)
+class CheckMark:
+    """A self-check's question, answer or undoing, before the first window that ends at ``time`` or later."""
+
+    time: float
+    what: str  # as `calibration.check.SelfCheck.take` takes it
+
+    @property
+    def marker(self) -> str:
+        """The text of the marker that notes it."""
+        return f"affectscope/check/{self.what if self.what in (ASKED, UNDO) else f'felt/{self.what}'}"
+
+
+Recorded = MaskChange | Rest | CheckMark
+
+
+def read_change(text: str, time: float) -> Recorded | None:
     """Return what a marker's text notes; None for any other marker."""
+    if match := _CHECK.fullmatch(text):
+        return CheckMark(time, match[1] or match[2])
     if match := _REST.fullmatch(text):
         return Rest(time, float(match[1]))
     match = _MARKER.fullmatch(text)
@@ -72,7 +92,7 @@ class ModalityMask:
     ``recorded`` are the changes that a recording holds of its live session.
     """
 
-    def __init__(self, recorded: Iterable[MaskChange | Rest] = ()) -> None:
+    def __init__(self, recorded: Iterable[Recorded] = ()) -> None:
         self._changes = tuple(sorted(recorded, key=lambda change: change.time))
         self._settled: dict[str, bool] = {}  # manually, for all windows
         self._newest_window = -math.inf
@@ -98,8 +118,12 @@ class ModalityMask:
 
     def between(self, after: float, to: float) -> list[MaskChange | Rest]:
         """Return the changes with ``after < time <= to`` that are in force."""
-        in_time = (change for change in self._changes if after < change.time <= to)
+        in_time = (c for c in self._changes if after < c.time <= to and not isinstance(c, CheckMark))
         return [c for c in in_time if isinstance(c, Rest) or c.modality not in self._settled]
+
+    def checks(self, after: float, to: float) -> list[CheckMark]:
+        """Return the self-check's marks with ``after < time <= to``."""
+        return [c for c in self._changes if isinstance(c, CheckMark) and after < c.time <= to]
 
     def change(self, modality: str, masked: bool, now: float, hop_s: float) -> MaskChange:
         """Mask or unmask a modality from the next window on that is not decoded yet.
@@ -118,6 +142,13 @@ class ModalityMask:
             rest = Rest(self._free_time(now, hop_s), duration_s)
             self._changes = (*self._changes, rest)
             return rest
+
+    def check(self, what: str, now: float, hop_s: float) -> CheckMark:
+        """Note a mark of the self-check before the next window that is not decoded yet."""
+        with self._lock:
+            mark = CheckMark(self._free_time(now, hop_s), what)
+            self._changes = (*self._changes, mark)
+            return mark
 
     def restated(self, now: float, hop_s: float) -> list[MaskChange]:
         """Return what is masked now as changes made now, for a recording that has just begun."""

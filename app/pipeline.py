@@ -13,13 +13,14 @@ from dataclasses import replace
 from acquisition.clock import stopwatch
 from acquisition.pump import Pump
 from acquisition.types import Change, Chunk, Source, StreamEvent, Window
-from app.modality_mask import ModalityMask, Rest
+from app.modality_mask import CheckMark, ModalityMask, Rest
+from calibration.check import Outcome, SelfCheck, Shown
 from models.decoder import Decoder
 from models.prediction import Latency, Prediction
 
 
 class Pipeline(Pump):
-    """A pump with a decoder: features, network, manual masking and rests.
+    """A pump with a decoder: features, network, manual masking, rests and self-reports.
 
     Without a ``mask``, the decoder's own ``masked`` counts. The other parameters are those of `Pump`.
     """
@@ -33,6 +34,7 @@ class Pipeline(Pump):
         on_event: Callable[[StreamEvent], None] = lambda event: None,
         on_chunk: Callable[[Chunk], None] = lambda chunk: None,
         mask: ModalityMask | None = None,
+        check: SelfCheck | None = None,
     ) -> None:
         super().__init__(
             source,
@@ -45,6 +47,8 @@ class Pipeline(Pump):
         )
         self.decoder, self._mask = decoder, mask
         self._rest: Rest | None = None  # the newest that the decoder was told
+        self.check = check or SelfCheck(decoder.config.labels, decoder.evidence, decoder.set_threshold)
+        self._checked_to = -math.inf
         self._stepped_to = -math.inf
         self._stepped: Window | None = None
 
@@ -57,12 +61,19 @@ class Pipeline(Pump):
             if rest is not None and rest is not self._rest:
                 self._rest = rest
                 self.decoder.begin_rest(rest.duration_s, window.t_end)
+            if math.isinf(self._checked_to):  # older marks are of windows that this pipeline did not decode
+                self._checked_to = window.t_end - self.aligner.config.hop_s
+            for mark in self._mask.checks(self._checked_to, window.t_end):
+                self._self_check(mark)
+            self._checked_to = window.t_end
         rests = self.decoder.is_in_baseline
         prediction = self.decoder.decode(window)
         if rests and not self.decoder.is_in_baseline:
             self._on_event(_rest_over(window.t_end, self.decoder.rest_failed))
         if prediction is None:
             return None
+        if self.check.is_asking:
+            self.check.keep(Shown(prediction, self.decoder.newest_deviations(), self.decoder.has_fixed_level))
         latency = prediction.latency
         if not self.live:
             return replace(prediction, latency=replace(latency, total=(stopwatch() - started) * 1e3))
@@ -78,6 +89,13 @@ class Pipeline(Pump):
                 age=(done - window.t_end) * 1e3,
             ),
         )
+
+    def _self_check(self, mark: CheckMark) -> None:
+        outcome, check = self.check.take(mark.what, mark.time), self.check
+        self.decoder.judge_by(check.evidence, check.shadow if check.has_shadow else None, check.reports)
+        change = Change.WARNING if outcome is Outcome.PROMOTED else Change.NOTICE
+        if words := check.words(outcome):
+            self._on_event(StreamEvent("", change, mark.time, words))
 
     def step(self, now: float) -> list[Prediction]:
         """Acquire, and decode every window that is due, in order. For replay and tests."""

@@ -16,7 +16,7 @@ from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.outline import Outline, outline_xdf, read_markers
 from acquisition.xdf.scan import check_xdf, scan_xdf
 from acquisition.xdf.source import XdfSource
-from app.modality_mask import MaskChange, ModalityMask, Rest, read_change
+from app.modality_mask import ModalityMask, Recorded, Rest, read_change
 from app.model_loading import load_model, make_decoder
 from app.outputs import AnnotatedCopySink, Sink
 from app.pipeline import Pipeline
@@ -129,8 +129,8 @@ class ReplayFile:
         return sidecar.get("level") if is_own else None
 
     @cached_property
-    def recorded_changes(self) -> list[MaskChange | Rest]:
-        """What was masked manually while an own recording was made, and rests, whichever markers are in use.
+    def recorded_changes(self) -> list[Recorded]:
+        """What was masked manually in an own recording, rests and self-reports, whichever markers are in use.
 
         A profile has its own level, which no rest sets.
         """

@@ -19,6 +19,7 @@ PAUSE = "pause"
 RESUME = "resume"
 ABORTED = "session_aborted"
 ENDED = "session_end"
+ASKED, UNDO = "asked", "undo"  # of a self-check, see `calibration.check`
 
 
 def record_from_markers(

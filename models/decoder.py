@@ -30,7 +30,8 @@ from models.checkpoint import Checkpoint
 from models.features.gaze import ScreenGeometry
 from models.features.log_mel import n_log_mel_frames
 from models.forward import EegStream, Forward
-from models.level import AnswerFilter, Given, RunningLevel
+from models.fusion import weighed
+from models.level import AnswerFilter, Evidence, Given, Recent, RunningLevel
 from models.normalise import MIN_BASELINE_STEPS, Baseline, Normaliser
 from models.prediction import Latency, Prediction
 from models.steps import (
@@ -43,7 +44,7 @@ from models.steps import (
     StepFeature,
     StepFeatures,
 )
-from models.trust import MOSTLY, SignalFacts, judge
+from models.trust import LEAST_RELIABLE, MOSTLY, SelfReports, SignalFacts, judge
 from models.window_batch import NetworkInput, assemble, eeg_steps
 
 #: Told (modality, step index, what is cached of the step) when a step was computed: see `Decoder.on_step`.
@@ -117,6 +118,9 @@ class Decoder:
         )
         self._evidence, self._fixed = checkpoint.evidence, checkpoint.level
         self._bare, self._level, self._filter = self.normaliser, self._new_level(), self._new_filter()
+        self._recent_steps: Recent = {}  # of the newest window
+        self._shadow: Evidence | None = None
+        self._shadow_filter: AnswerFilter | None = None
         self._eeg_stream = EegStream(checkpoint.network) if self.config.network.streams else None
         if self._fixed is not None:
             self._centre()
@@ -214,6 +218,7 @@ class Decoder:
         self._step_features.reset()
         self.newest = None
         self._filter = self._new_filter()  # the level stays: it is the same subject's
+        self._shadow_filter = self._new_filter()
         self._taken_s = -math.inf
         if self._baseline is not None:
             self._baseline = None if self._baseline.is_rest else Baseline(self._baseline.duration_s)
@@ -389,7 +394,7 @@ class Decoder:
         """Put evidence and reliability into a window's input, then take its newest second into the level."""
         if self._evidence is None or self._level is None:
             return {}
-        recent = self._recent(window)
+        self._recent_steps = recent = self._recent(window)
         given = self._evidence.given(recent, self._level)
         inputs.evidence = self._evidence.scores(given)[None]
         measures = self._evidence.measures(recent, given, self._level)
@@ -460,6 +465,57 @@ class Decoder:
             return cached.tokens[cached.mask].mean(dim=0).numpy() if cached.mask.any() else None
         return cached.numpy()
 
+    # --- the self-check ---
+
+    def judge_by(
+        self, evidence: Evidence | None, shadow: Evidence | None, reports: SelfReports | None
+    ) -> None:
+        """Use other evidence, with a ``shadow`` beside it, and reports from the next window on."""
+        if self._shadow is None and shadow is not None:
+            self._shadow_filter = self._new_filter()
+        self._evidence, self._shadow = evidence, shadow
+        self._facts = replace(self._facts, reports=reports)
+
+    def newest_deviations(self) -> dict[str, NDArray[np.floating]]:
+        """Return the newest window's steps about the level, (n, F) by modality present and reliable."""
+        newest, level = self.newest, self._level
+        if newest is None or level is None:
+            return {}
+        used = [m for m in newest.given if newest.present[m] and newest.reliability[m] >= LEAST_RELIABLE]
+        return {m: self._recent_steps[m] - level.mean(m) for m in used}
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """The evidence in use."""
+        return self._evidence
+
+    @property
+    def set_threshold(self) -> float | None:
+        """The largest score in the 90 % set, None without sets."""
+        return self._facts.set_thresholds[0]
+
+    @property
+    def has_fixed_level(self) -> bool:
+        """True where a profile, a baseline or a rest has set the level."""
+        return self._level is not None and self._level.fixed is not None
+
+    def _by_shadow(
+        self, window: Window, inputs: NetworkInput, output: Mapping[str, Tensor], given: Mapping[str, Given]
+    ) -> dict[str, float]:
+        """Return the answer as if the shadow were in use; {} without one."""
+        config = self.config.evidence
+        if self._shadow is None or self._shadow_filter is None or config is None:
+            return {}
+        change = self._shadow.scores(given)[None] - inputs.evidence
+        change = change * change.new_tensor(config.weights)[:, None]
+        gates = output["modality_attention"], self._read(inputs), inputs.reliability
+        logits = output["logits"] + weighed(change, *gates)
+        return self._by_label(self._shadow_filter(window.index, logits[0]))
+
+    def _read(self, inputs: NetworkInput) -> Tensor:
+        """Return which modalities the fusion reads, (1, 4)."""
+        return inputs.present & torch.tensor([m in self.config.modalities for m in MODALITIES])
+
     def evidence_without(self, prediction: Prediction, ch_names: Collection[str], band: int = -1) -> Tensor:
         """Return a prediction's evidence (1, 4, n_labels) as if EEG channels, or a band, were unknown."""
         assert prediction.inputs is not None
@@ -522,6 +578,7 @@ class Decoder:
             level_trials=math.nan if self._level is None or self._fixed else self._level.worth,
             given=given,
             reliability={m: r for m, r in self._reliabilities(inputs).items() if present[m] and m in given},
+            shadow=self._by_shadow(window, inputs, output, given),
         )
         return replace(prediction, verdict=judge(prediction, self._facts, self._signals(prediction, window)))
 

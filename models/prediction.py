@@ -66,3 +66,4 @@ class Prediction:
     given: Mapping[str, Given] = field(default_factory=dict)  # what the evidence was about; stays as `inputs`
     reliability: Mapping[str, float] = field(default_factory=dict)  # by modality, 0..1; empty: not known
     verdict: Verdict = field(default_factory=Verdict)
+    shadow: Mapping[str, float] = field(default_factory=dict)  # probabilities by other evidence, if it runs

@@ -73,13 +73,16 @@ class Code(StrEnum):
     SIMULATED_MODEL = "simulated model"  # on_real_streams
     SETS_DIFFER = "sets differ"  # n_inside, n_trials, level
     NOT_FITTED = "not fitted"  # the model states no error of its answers
+    SELF_REPORTS = "self-reports"  # n_reports, n_right, low, high; n_inside, low_inside, high_inside
+    WITHDRAWN = "withdrawn"  # self-reports no better than chance: n_reports, n_right, balanced, needed
+    UNCOVERED = "uncovered"  # sets without the self-reports: n_reports, n_inside, level
     NORMALISATION = "normalisation"
 
 
 #: Withhold the answer.
-ABSTENTIONS = frozenset({Code.NAN, Code.PROBABILITY, Code.MARGIN, Code.BAD_EEG, Code.PROFILE})
+ABSTENTIONS = frozenset({Code.NAN, Code.PROBABILITY, Code.MARGIN, Code.BAD_EEG, Code.PROFILE, Code.WITHDRAWN})
 #: Leave an answer that nothing should act upon; so does a simulated model on streams that are not.
-_UNSAFE = frozenset({Code.RELIABILITY, Code.SETS_DIFFER, Code.NOT_FITTED})
+_UNSAFE = frozenset({Code.RELIABILITY, Code.SETS_DIFFER, Code.NOT_FITTED, Code.UNCOVERED})
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,35 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class SelfReports:
+    """How often self-reports of a running session agreed with what was shown; see `calibration.check`."""
+
+    n: int
+    n_right: int
+    interval: tuple[float, float]  # Wilson, 95 %
+    balanced_accuracy: float
+    needed: float | None  # balanced accuracy above chance, p < .05
+    n_inside: int | None = None  # in the 90 % set; None without sets
+    interval_inside: tuple[float, float] | None = None
+    is_withdrawn: bool = False  # not above chance
+    is_uncovered: bool = False  # sets hold the emotion less often than they claim, p < .05
+
+    def reasons(self) -> Iterator[Reason]:
+        """Yield the figures, and what follows from them."""
+        facts: dict[str, float] = {"n_reports": self.n, "n_right": self.n_right}
+        inside = {} if self.n_inside is None else {"n_inside": self.n_inside}
+        if self.is_withdrawn:
+            found = {"balanced": self.balanced_accuracy, "needed": self.needed or math.nan}
+            yield Reason(Code.WITHDRAWN, Severity.STOP, facts | found)
+        if self.is_uncovered:
+            yield Reason(Code.UNCOVERED, Severity.CAUTION, {"n_reports": self.n, **inside, "level": 0.9})
+        facts |= dict(zip(("low", "high"), self.interval, strict=True)) | inside
+        if self.interval_inside is not None:
+            facts |= dict(zip(("low_inside", "high_inside"), self.interval_inside, strict=True))
+        yield Reason(Code.SELF_REPORTS, Severity.INFO, facts)
+
+
+@dataclass(frozen=True)
 class ModelFacts:
     """What a verdict needs to know of the model in use."""
 
@@ -131,6 +163,7 @@ class ModelFacts:
     is_guessing: bool = False  # the profile is no better than chance
     is_simulated: bool = False
     n_electrodes: int = 0  # EEG channels of training
+    reports: SelfReports | None = None  # of the running session
 
     @cached_property
     def set_thresholds(self) -> tuple[float | None, float | None]:
@@ -162,6 +195,8 @@ class ModelFacts:
             yield Reason(Code.SETS_DIFFER, Severity.CAUTION, facts)
         if self.answers is None:
             yield Reason(Code.NOT_FITTED, Severity.INFO)
+        if self.reports is not None:
+            yield from self.reports.reasons()
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from app.replay import INCOMPLETE_REST, ReplayFile, ReplaySteps
 from app.request import ReplayRequest
 from app.runner import closing
 from app.telemetry import Failure, Telemetry, simulated_streams
+from calibration.check import SelfCheck
 from models.prediction import Prediction
 
 
@@ -44,9 +45,9 @@ class ReplayEngine:
     """Runs a replay for a window.
 
     Commands are carried out while it plays, is ``paused`` or has ``ended``. After seeking back, a window
-    gives the same prediction as the first time, unless a modality was masked in between or a baseline ended
-    (which stays in force). Its ``warm_up`` differs if a stream has a gap 20 to 30 s before, since nothing
-    older was read. Files get each prediction once, in order of time.
+    gives the same prediction as the first time, unless in between a modality was masked, a baseline ended or
+    self-reports updated the model (which stay in force). Its ``warm_up`` differs if a stream has a gap 20 to
+    30 s before, since nothing older was read. Files get each prediction once, in order of time.
     """
 
     def __init__(self, request: ReplayRequest, link: WindowLink) -> None:
@@ -212,6 +213,7 @@ class Player:
         self._decoder.use_level(file.recorded_level)
         self._decoder.warm_up()  # a moment sought is decoded from all of its steps at once
         self._modality_mask = ModalityMask(file.recorded_changes)
+        self._check: SelfCheck | None = None  # the first pipeline's, for all of them
         self._occlusion = OcclusionCheck(self._decoder, tap.put)
         self._meter = HealthMeter(self.telemetry, device)
         self._next_health = -math.inf  # on the stopwatch
@@ -371,7 +373,9 @@ class Player:
             on_event=self._events,
             on_chunk=self._tap.on_chunk,
             mask=self._modality_mask,
+            check=self._check,
         )
+        self._check = pipeline.check
         pipeline.aligner.start_at(index * self._hop_s)
         self._steps = ReplaySteps(pipeline, index, self.last)
         self._now = index * self._hop_s

@@ -5,7 +5,7 @@ the display, the streams and the session join its reasons.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -194,6 +194,9 @@ _WORDS = {
     "one's {n_trials} calibration trials: wider sets are shown",
     Code.NOT_FITTED: "this model does not know how often it is wrong with new participants: it has no "
     "sets, and nothing should act upon its answers",
+    Code.WITHDRAWN: "withdrawn: {n_right} of {n_reports} self-reports right, balanced accuracy "
+    "{balanced:.0%}; {needed:.0%} would be above chance",
+    Code.UNCOVERED: "the {level:.0%} sets held the emotion in only {n_inside} of {n_reports} self-reports",
     Code.NORMALISATION: "normalised with training-data statistics, not this participant's",
 }
 
@@ -221,7 +224,17 @@ def _in_words(reason: Reason, prediction: Prediction, store: ViewStore, t: float
         case Code.RELIABILITY:
             each = ", ".join(f"{MODALITY_NAMES[m]} {percent(share)}" for m, share in facts.items())
             return f"signal unlike that of training or calibration; reliability: {each}"
+        case Code.SELF_REPORTS:
+            inside = (
+                f", {_share('n_inside', '_inside', facts)} in the 90 % set" if "n_inside" in facts else ""
+            )
+            return f"self-reports: {_share('n_right', '', facts)} right{inside}"
     return _WORDS[reason.code].format(**facts).replace("%", " %")
+
+
+def _share(name: str, of: str, facts: Mapping[str, float]) -> str:
+    n, low, high = facts[name], facts[f"low{of}"], facts[f"high{of}"]
+    return f"{n:.0f} of {facts['n_reports']:.0f} ({percent(low)} to {percent(high)})"
 
 
 def _too_little(probability: float, least: float) -> str:
