@@ -23,6 +23,7 @@ from models.datasets.splits import coverage, eav_split
 from models.datasets.trials import Excluded
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg
+from models.papers.eav_discriminant import DIFFERS, ROWS, SubjectClips, features_of, our_entries
 from models.papers.eav_network import (
     HEAD,
     PROTOCOL,
@@ -33,7 +34,7 @@ from models.papers.eav_network import (
     read_clips,
 )
 from models.papers.reproduce import FIT_ERRORS, in_words, usable
-from models.papers.settings import EAV_AVERAGE, EAV_ROWS, EAV_TABLE_1
+from models.papers.settings import EAV_AVERAGE, EAV_ROWS, EAV_TABLE_1, EavRow
 from models.process import keep_freed_memory, run_here_or_there
 from models.training.loop import Report, StageOptions, train_stage
 from models.training.scores import Predictions
@@ -93,6 +94,7 @@ class SubjectResult:
 
     subject: str
     entries: dict[str, Entry]
+    clips: SubjectClips
     model: SubjectModel | None = None
 
 
@@ -112,12 +114,14 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
     differs = (*options.network.differs(config, options.stages()), *_DIFFERS)
     excluded: list[Excluded] = []
     entries: dict[str, list[Entry]] = {}
+    clips: list[SubjectClips] = []
     subjects = eav.eav_subjects(options.folder)[: QUICK_SUBJECTS if options.quick else None]
     jobs = _jobs(options, config, subjects, excluded)
     results = run_here_or_there(run_subject, jobs, options.n_jobs, options.dask)
     for result in usable(results, len(subjects), "subjects", excluded, report):
         for model, entry in result.entries.items():
             entries.setdefault(model, []).append(entry)
+        clips.append(result.clips)
         if result.model is not None and options.keep_models is not None:
             result.model.save(options.keep_models / f"sub-{result.subject}", result.entries)
     if not entries:
@@ -125,14 +129,16 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
         raise InputError(
             f"no usable subject in it; first: {why}", where=str(options.folder), code=ErrorCode.DATA
         )
-    ordered = [model for model in EAV_ROWS if model in entries]  # the first subject may lack some
+    for model, entry in our_entries(clips):
+        entries.setdefault(model, []).append(entry)
+    ordered = [model for model in (*EAV_ROWS, *ROWS) if model in entries]  # the first subject may lack some
     return Table(
         title="EAV, Table I of the EEG, video and audio paper",
         protocol=f"{PROTOCOL}; accuracy per clip of 5 s, or per frame where the row says so; SD over "
         "subjects (n - 1)",
         rows=tuple(_row(model, entries[model]) for model in ordered),
         excluded=tuple(excluded),
-        differs=differs,
+        differs=(*differs, DIFFERS),
         quick=options.quick,
         generated=is_generated(options.folder),
         unit="clip",
@@ -141,9 +147,10 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
 
 
 def _row(model: str, entries: Sequence[Entry]) -> Row:
-    row = EAV_ROWS[model]
+    row = EAV_ROWS.get(model, EavRow("clip"))
     average = None if row.column is None else (EAV_AVERAGE[row.column], None)
-    return Row(model, False, "all", 0.0, tuple(entries), average, row.unit)
+    by_subject = model in EAV_ROWS or model.startswith("mixed discriminant, Multimodal")
+    return Row(model, False, "all", 0.0, tuple(entries), average, row.unit, by_subject)
 
 
 def _jobs(
@@ -165,7 +172,8 @@ def run_subject(job: EavJob) -> SubjectResult | Excluded:
         entries = training.entries()
     except (InputError, *FIT_ERRORS) as error:
         return Excluded(job.subject, in_words(error))
-    return SubjectResult(job.subject, entries, training.model() if job.options.keep_models else None)
+    kept = training.model() if job.options.keep_models else None
+    return SubjectResult(job.subject, entries, training.features, kept)
 
 
 class SubjectTraining:
@@ -177,6 +185,9 @@ class SubjectTraining:
         self._classes_seen = sum(count > 0 for count in coverage(train).counts)
         config = job.config
         arrays = [read_clips(part, config.features, job.options.n_frames) for part in (train, test)]
+        self.features = SubjectClips(
+            *(tuple(features_of(*one)) for one in zip((train, test), arrays, strict=True))
+        )
         self._is_generated = is_generated(job.options.folder)
         modalities = tuple(m for m in ("eeg", "face", "voice") if len(arrays[0].rows(m)))
         config = replace(config, modalities=modalities, is_simulated=self._is_generated)

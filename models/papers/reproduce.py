@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.special import softmax
 
 from acquisition.errors import ErrorCode, InputError
@@ -22,18 +22,25 @@ from models.checkpoint import load_checkpoint
 from models.datasets.make.generator import Oracle, load_oracle
 from models.datasets.make.options import is_generated
 from models.datasets.splits import by_session, coverage, published_split
-from models.datasets.trials import Excluded, Trial, WindowSet, cut_windows, steps_that_fit
+from models.datasets.trials import Excluded, Trial, cut_windows, steps_that_fit
 from models.papers.baselines import BASELINES
-from models.papers.settings import Setting, settings_of
+from models.papers.settings import OURS, Setting, settings_of
 from models.process import run_here_or_there
 from models.training.evaluate_trials import only
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
+from models.training.label_protocols import (
+    Parts,
+    discriminant_answers,
+    discriminants,
+    hidden,
+    kept_answers,
+)
 from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, joined_world
 from models.training.scores import Predictions
-from models.training.sources import Source, missing_classes
+from models.training.sources import Labels, Source, missing_classes
 from models.training.tables import Entry, Row, Table
 
 R = TypeVar("R")
@@ -65,6 +72,14 @@ _DIFFERS = (
     "windows: if a network is as good as LDA, that is why.",
     "In fusion training a modality is dropped from one window in ten, so that the model can do without it.",
 )
+_OURS_DIFFERS = (
+    "Rows of the mixed discriminant are ours, as are those of LDA beside them; both train on all EEG "
+    "channels where some are hidden in the test. With other subjects' labels, all labelled trials of all "
+    "other subjects train too. Kept is the discriminant with the share that our network gets by other "
+    "subjects' trials alone.",
+)
+MASKED_TEST = ", masked in the test only"
+_OF_GIVEN = {"eeg": ", EEG", "eye": ", EYE", "both": ""}
 _OF_TABLE = {
     1: "The paper does not say how many labels its Table 1 used: both interpretations are shown.",
     2: "MAX, fuzzy integral and BDAE are quoted in the paper from another one; here they are retrained. "
@@ -83,11 +98,12 @@ class Job:
     """One setting on one subject's session, with all it needs: it may run on another machine."""
 
     setting: Setting
-    trials: tuple[Trial, ...]  # of one subject and session, training and test
+    trials: tuple[Trial, ...]  # of one subject and session, training and test; of ours all sessions
     options: FinetuneOptions
     pretrained: PretrainedEncoders | None
     oracle: Oracle | None
     shortened: bool = False  # of a generated folder, whose sessions may be shorter than the published ones
+    others: tuple[Trial, ...] = ()  # of other subjects, where their labels train too
 
     def fitted_options(self) -> FinetuneOptions:
         """Return the options as setting and trials want them."""
@@ -128,17 +144,35 @@ def jobs_of(
 ) -> list[Job]:
     """Return a job for each setting on each subject and session; the oracle's only where there is one.
 
-    ``shortened`` takes sessions with fewer trials than were published: see `published_split`.
+    Our own settings have a job a subject. ``shortened`` takes sessions with fewer trials than were published:
+    see `published_split`.
     """
-    return [
+    jobs = [
         Job(
             setting, tuple(group), options, pretrained if setting.pretrained else None,
             oracle if setting.kind == "oracle" else None, shortened,
         )
         for group in by_session(trials).values()
         for setting in settings
-        if setting.kind != "oracle" or oracle is not None
+        if setting.kind != OURS and (setting.kind != "oracle" or oracle is not None)
     ]  # fmt: skip
+    whole = [t for group in by_session(trials).values() if _has_split(group, shortened) for t in group]
+    for subject in dict.fromkeys(trial.subject for trial in whole):
+        mine = tuple(trial for trial in whole if trial.subject == subject)
+        others = tuple(trial for trial in trials if trial.subject != subject)
+        for setting in settings:
+            if setting.kind == OURS and (others or not setting.others):
+                theirs = others if setting.others else ()
+                jobs.append(Job(setting, mine, options, None, None, shortened, theirs))
+    return jobs
+
+
+def _has_split(session: Sequence[Trial], shortened: bool) -> bool:
+    try:
+        published_split(session, shortened=shortened)
+    except InputError:  # other settings' jobs exclude it in words
+        return False
+    return True
 
 
 def run_job(job: Job) -> list[Outcome] | Excluded:
@@ -157,20 +191,26 @@ def run_job(job: Job) -> list[Outcome] | Excluded:
         chosen = setting.labels.choose(training, n_steps)
         if setting.kind == "network":
             answers = _network_answers(job, chosen, test)
+        elif setting.kind == OURS:
+            answers = _our_answers(job, chosen, test)
         else:
-            probs, windows = _reference_answer(job, chosen, test)
-            answers = [(setting.model, setting.mask, Predictions.of(probs, windows))]
+            answers = _reference_answers(job, chosen, test)
     except (InputError, *FIT_ERRORS) as error:
         return Excluded(first.subject, f"session {first.session}, {setting.name}: {in_words(error)}")
-    labels, classes_seen = setting.labels, sum(count > 0 for count in coverage(chosen).counts)
-    notes = tuple(note for note in (labels.too_few(chosen), missing_classes(chosen, labels)) if note)
-    return [
-        Outcome(
-            model, setting, mask, number == 0, Entry.of(predictions, classes_seen),
-            labels.words_of(chosen), notes,
-        )
-        for number, (model, mask, predictions) in enumerate(answers)
-    ]  # fmt: skip
+    labels, sessions = setting.labels, by_session(chosen)
+    notes = [
+        note for own in sessions.values() for note in (labels.too_few(own), missing_classes(own, labels))
+    ]
+    outcomes = []
+    for number, (model, mask, predictions) in enumerate(answers):
+        for of_session in predictions.by_session():
+            own = sessions[str(of_session.subject[0]), int(of_session.session[0])]
+            entry = Entry.of(of_session, sum(count > 0 for count in coverage(own).counts))
+            words = labels.words_of(own)
+            outcomes.append(
+                Outcome(model, setting, mask, number == 0, entry, words, tuple(filter(None, notes)))
+            )
+    return outcomes
 
 
 def usable(
@@ -203,7 +243,7 @@ def _network_answers(
     answers = [(setting.model, setting.mask, model.predict(test, mask=setting.mask))]
     for share in setting.test_masks:
         masked = model.predict(test, mask=share)
-        answers.append((f"{setting.model}, masked in the test only", share, masked))
+        answers.append((setting.model + MASKED_TEST, share, masked))
     alone = setting.modalities if setting.alone else ()
     return answers + [
         (f"{setting.model}, {modality.upper()} alone", setting.mask, model.predict(test, [modality]))
@@ -211,19 +251,53 @@ def _network_answers(
     ]
 
 
-def _reference_answer(
+def _our_answers(
     job: Job, chosen: Sequence[Trial], test: Sequence[Trial]
-) -> tuple[NDArray[np.float64], WindowSet]:
-    """Return probabilities (n, n_labels) and the windows they are of."""
-    options = job.fitted_options()
+) -> list[tuple[str, float, Predictions]]:
+    """Return (row's model, mask, predictions) of our model, by what is given and what the test hides."""
+    setting, options = job.setting, job.options
+    parts = Parts.made(job.others, chosen, test, steps_that_fit(job.trials, options.n_steps))
+    models = discriminants(parts)
+    found = [(setting.model, "", 0.0, discriminant_answers(parts, models))]
+    if setting.kept:
+        split = partial(_split_as, setting.labels, parts.n_steps)
+        found.append(("kept", "", 0.0, kept_answers(parts, split, found[0][3])[0]))
+    for share in setting.test_masks:
+        answers = discriminant_answers(parts, models, share)
+        found.append((setting.model, MASKED_TEST, share, answers))
+    theirs = ", other subjects' labels too" if setting.others else ""
+    return [
+        (f"{model}{_OF_GIVEN[given]}{theirs}{masked}", mask, answers[given])
+        for model, masked, mask, answers in found
+        for given in setting.given
+        if given in answers
+    ]
+
+
+def _split_as(labels: Labels, n_steps: int, session: Sequence[Trial]) -> tuple[list[Trial], list[Trial]]:
+    """Part a session of another subject as the judged one's, to measure what the network is worth."""
+    training, test = published_split(session)
+    return labels.choose(training, n_steps), test
+
+
+def _reference_answers(
+    job: Job, chosen: Sequence[Trial], test: Sequence[Trial]
+) -> list[tuple[str, float, Predictions]]:
+    """Return (row's model, mask, predictions) of a reference, the whole test first."""
+    setting, options = job.setting, job.fitted_options()
     train_windows = training_windows(chosen, options)
     windows = only(cut_windows(test, options.n_steps), options)
     if job.oracle is not None:
         first = job.trials[0]
         scores = job.oracle.scores(first.subject, first.session, windows.eeg, windows.eye)
-        return softmax(scores, axis=1), windows
-    classifier = BASELINES[job.setting.kind](len(chosen[0].label_names), options.seed)
-    return classifier.fit(only(train_windows, options)).predict_proba(windows), windows
+        return [(setting.model, setting.mask, Predictions.of(softmax(scores, axis=1), windows))]
+    classifier = BASELINES[setting.kind](len(chosen[0].label_names), options.seed)
+    classifier.fit(only(train_windows, options))
+    answers = [(setting.model, setting.mask, Predictions.of(classifier.predict_proba(windows), windows))]
+    for share in setting.test_masks:
+        probs = classifier.predict_proba(hidden(windows, share))
+        answers.append((setting.model + MASKED_TEST, share, Predictions.of(probs, windows)))
+    return answers
 
 
 @dataclass(frozen=True)
@@ -335,7 +409,7 @@ def _table(
         "one classifier a session, a subject's score is the mean over sessions",
         rows=tuple(rows),
         excluded=tuple(dict.fromkeys(excluded)),
-        differs=(*differs, _OF_TABLE[options.table]),
+        differs=(*differs, *_OURS_DIFFERS, _OF_TABLE[options.table]),
         quick=options.quick,
         generated=is_generated(options.folder),
         notes=tuple(dict.fromkeys(note for outcome in outcomes for note in outcome.notes)),

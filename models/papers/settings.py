@@ -7,7 +7,7 @@ learning for emotion recognition", Table I (its Figure 2 draws the same numbers)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from acquisition.errors import InputError
@@ -128,6 +128,7 @@ _NETWORKS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
+OURS = "ours"  # the kind of our own model's settings
 _BASELINES = {"MAX": "max", "Fuzzy Integral": "fuzzy", "BDAE": "bdae"}
 
 
@@ -136,7 +137,7 @@ class Setting:
     """One row of a table, before it has figures."""
 
     model: str  # as the paper calls it, or our own words
-    kind: str = "network"  # or a name of `models.papers.baselines.BASELINES`, or oracle
+    kind: str = "network"  # or a name of `models.papers.baselines.BASELINES`, or oracle, or `OURS`
     modalities: tuple[str, ...] = _BOTH
     fusion: str = "attention"
     pretrained: bool = False
@@ -144,6 +145,9 @@ class Setting:
     mask: float = 0.0  # share of EEG channels hidden, in fine-tuning and test alike
     test_masks: tuple[float, ...] = ()  # hidden in the test alone: a row more for each
     alone: bool = False  # a row more for each modality alone, the others removed
+    given: tuple[str, ...] = ()  # of ours: eeg, eye, both; a row for each
+    others: bool = False  # of ours: other subjects' labels train too
+    kept: bool = False  # of ours: rows more for what is kept of discriminant and network
     paper: Figure | None = None  # None where the paper has no such row
 
     @property
@@ -152,6 +156,7 @@ class Setting:
         parts = [self.model]
         if self.kind == "network":
             parts.append("pre-trained" if self.pretrained else "from scratch")
+        parts += ["other subjects' labels too"] if self.others else []
         parts.append(f"labels: {self.labels.words()}")
         if self.mask:
             parts.append(f"{self.mask:.0%} masked")
@@ -171,7 +176,8 @@ def settings_of(dataset: str, table: int, quick: bool = False) -> list[Setting]:
 
 def _table_1(column: int, quick: bool) -> list[Setting]:
     """With and without pre-training, each signal alone; by all labels and by ten."""
-    return [
+    wanted = [TEN_TRIALS] if quick else [ALL_LABELS, TEN_TRIALS]
+    rows = [
         Setting(
             f"MV-SSTMA-{signal}",
             modalities=(signal.lower(),),
@@ -179,9 +185,12 @@ def _table_1(column: int, quick: bool) -> list[Setting]:
             labels=labels,
             paper=figures[column],
         )
-        for labels in ([TEN_TRIALS] if quick else [ALL_LABELS, TEN_TRIALS])
+        for labels in wanted
         for (signal, pretrained), figures in MMV_TABLE_1.items()
     ]
+    for labels in wanted:
+        rows += [_lda(signal, labels) for signal in ("eeg", "eye")] + _ours(labels, ("eeg", "eye"), quick)
+    return rows
 
 
 def _table_2(column: int, quick: bool) -> list[Setting]:
@@ -193,7 +202,7 @@ def _table_2(column: int, quick: bool) -> list[Setting]:
         else:
             rows.append(_network(model, alone=model == "MMV-SSTMA-Att", paper=figures[column]))
     rows.sort(key=lambda row: row.kind != "network")  # stable: networks first
-    return rows + _references(ALL_LABELS)
+    return rows + _references(ALL_LABELS) + _ours(ALL_LABELS, ("both", "eeg"), quick)
 
 
 def _network(model: str, **rest: Any) -> Setting:
@@ -202,10 +211,22 @@ def _network(model: str, **rest: Any) -> Setting:
     return Setting(model, modalities=modalities, fusion=fusion, pretrained=True, **rest)
 
 
+def _lda(signal: str, labels: Labels, **rest: Any) -> Setting:
+    """Return the reference on one signal alone."""
+    name = f"shrinkage LDA, {signal.upper()}"
+    return Setting(name, kind="lda", modalities=(signal,), labels=labels, **rest)
+
+
+def _ours(labels: Labels, given: tuple[str, ...], quick: bool, **rest: Any) -> list[Setting]:
+    """Return our model by own labels, and by other subjects' too; ``quick`` leaves the network out."""
+    own = Setting("mixed discriminant", kind=OURS, labels=labels, given=given, **rest)
+    return [own, replace(own, others=True, kept=not (quick or own.test_masks))]
+
+
 def _references(labels: Labels) -> list[Setting]:
     return [
         Setting("shrinkage LDA", kind="lda", labels=labels),
-        Setting("shrinkage LDA, EEG", kind="lda", modalities=("eeg",), labels=labels),
+        _lda("eeg", labels),
         Setting("linear SVM", kind="svm", labels=labels),
         Setting("most frequent class of training", kind="majority", labels=labels),
         Setting("discriminant with the generator's true statistics", kind="oracle", labels=labels),
@@ -219,14 +240,17 @@ def _table_3(column: int, quick: bool) -> list[Setting]:
         for labels in ([TEN_TRIALS, TEN_WINDOWS] if quick else [TEN_TRIALS, TEN_WINDOWS, TWO_A_CLASS])
         for model in _NETWORKS
     ]
-    return rows + _references(TEN_TRIALS)
+    return rows + _references(TEN_TRIALS) + _ours(TEN_TRIALS, ("both", "eeg"), quick)
 
 
 def _table_4(column: int, quick: bool) -> list[Setting]:
     """Unmasked fine-tuning, masked in the test alone; then masks in fine-tuning and test alike."""
     unmasked = [_network(model, labels=TEN_TRIALS, test_masks=MASKS) for model in _NETWORKS]
-    return unmasked + [
+    masked = [
         _network(model, labels=TEN_TRIALS, mask=mask, paper=(MMV_TABLE_4[model][column][at], None))
         for at, mask in enumerate(MASKS)
         for model in _NETWORKS
     ]
+    lda = Setting("shrinkage LDA", kind="lda", labels=TEN_TRIALS, test_masks=MASKS)
+    references = [lda, _lda("eeg", TEN_TRIALS, test_masks=MASKS)]
+    return unmasked + masked + references + _ours(TEN_TRIALS, ("both", "eeg"), quick, test_masks=MASKS)

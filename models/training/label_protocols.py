@@ -20,6 +20,7 @@ from acquisition.errors import ErrorCode, InputError
 from models.baselines import LdaClassifier, SvmClassifier
 from models.datasets.splits import by_session, first_trials, published_split
 from models.datasets.trials import TRIAL_MODALITIES, Excluded, Trial, WindowSet, cut_windows, steps_that_fit
+from models.encoders.mv_sstma import random_channel_mask
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LabelledTrial, own_level
 from models.process import run_here_or_there
@@ -30,6 +31,7 @@ from models.training.sources import Source
 from models.training.tables import Entry
 from models.training.transfer import (
     ALONE,
+    Split,
     TransferBase,
     TransferOptions,
     answers_of,
@@ -57,6 +59,7 @@ class LabelTest:
     n_steps: int = 10
     n_jobs: int = 1
     subjects: tuple[str, ...] | None = None  # who is judged; None: all
+    network: bool = True  # else nothing trains one, and it has no share in what is kept
 
     def split(self, session: Sequence[Trial]) -> tuple[list[Trial], list[Trial]]:
         """Return a session's labelled trials and those to test on."""
@@ -112,6 +115,20 @@ class LabelResult:
         }
 
 
+def pooled(results: Mapping[int, LabelResult]) -> LabelResult:
+    """Return the same test on several sets as one, each set's subjects named by its number too."""
+    entries: dict[tuple[str, str], list[Entry]] = {}
+    shares: dict[str, list[float]] = {}
+    for number, result in results.items():
+        for key, found in result.entries.items():
+            more = [replace(entry, subject=f"{number}-{entry.subject}") for entry in found]
+            entries.setdefault(key, []).extend(more)
+        for given, of_set in result.shares.items():
+            shares.setdefault(given, []).extend(of_set)
+    excluded = [one for result in results.values() for one in result.excluded]
+    return LabelResult(next(iter(results.values())).test, entries, tuple(excluded), shares)
+
+
 def _interval(by_subject: Sequence[float], n_trials: int) -> list[float]:
     """Return the t interval over subjects, cut to 0-1; of one subject Wilson's over the trials."""
     low, high = t_interval(by_subject) or wilson_interval(float(np.mean(by_subject)), n_trials)
@@ -147,8 +164,15 @@ class Parts:
                 train, judged = job.test.split(session)
                 own, test = own + train, test + judged
         others = [t for t in job.trials if t.subject != job.subject and job.test.protocol == "transfer"]
-        n_steps = steps_that_fit([*own, *test, *others], job.test.n_steps)
-        return cls(others, own, test, n_steps, _levels([*own, *others]))
+        return cls.made(others, own, test, job.test.n_steps)
+
+    @classmethod
+    def made(
+        cls, others: Sequence[Trial], own: Sequence[Trial], test: Sequence[Trial], most_steps: int
+    ) -> Parts:
+        """Take windows of ``most_steps`` or what all trials can fill, and levels from what trains."""
+        n_steps = steps_that_fit([*own, *test, *others], most_steps)
+        return cls(list(others), list(own), list(test), n_steps, _levels([*own, *others]))
 
     def of_session(self, key: tuple[str, int]) -> tuple[list[Trial], list[Trial]]:
         """Return what trains and what is tested of one session of the judged subject."""
@@ -183,22 +207,37 @@ def _levels(trials: Sequence[Trial]) -> dict[tuple[str, int], dict[str, NDArray[
     }
 
 
-def discriminant_answers(parts: Parts) -> Answers:
-    """Return what the discriminant with two levels says."""
-    n_labels = len(parts.own[0].label_names)
-    base = None
+def discriminants(parts: Parts) -> dict[tuple[str, int], MixedDiscriminant]:
+    """Return the discriminant with two levels for each tested session, which its own trials update."""
+    n_labels, base, models = len(parts.own[0].label_names), None, {}
     if parts.others:
         base = MixedDiscriminant.fit([LabelledTrial.of(trial) for trial in parts.others], n_labels)
-    found: list[tuple[dict[str, NDArray[Any]], WindowSet]] = []
     for key in by_session(parts.test):
-        own, test = parts.of_session(key)
-        labelled = [LabelledTrial.of(trial) for trial in own]
-        if base is None:
-            model = MixedDiscriminant.fit(labelled, n_labels, person=key[0])
-        else:
-            centred = [trial.minus(parts.levels[key]) for trial in labelled]
-            model = base.in_session(key[1]).aligned(centred).update(centred)
-        windows = parts.centred_means(test)
+        labelled = [LabelledTrial.of(trial) for trial in parts.of_session(key)[0]]
+        models[key] = adapted(base, labelled, parts.levels[key], n_labels)
+    return models
+
+
+def adapted(
+    base: MixedDiscriminant | None,
+    own: Sequence[LabelledTrial],
+    level: Mapping[str, NDArray[np.float64]],
+    n_labels: int,
+) -> MixedDiscriminant:
+    """Return the discriminant for one session, by other subjects' ``base`` or by the ``own`` trials alone."""
+    if base is None:
+        return MixedDiscriminant.fit(own, n_labels, person=own[0].person)
+    centred = [trial.minus(level) for trial in own]
+    return base.in_session(own[0].session).aligned(centred).update(centred)
+
+
+def discriminant_answers(
+    parts: Parts, models: Mapping[tuple[str, int], MixedDiscriminant] | None = None, mask: float = 0.0
+) -> Answers:
+    """Return what `discriminants` say, with a share of each test window's EEG channels hidden."""
+    found: list[tuple[dict[str, NDArray[Any]], WindowSet]] = []
+    for key, model in (models or discriminants(parts)).items():
+        windows = hidden(parts.centred_means(parts.of_session(key)[1]), mask)
         n_steps = torch.full((len(windows),), parts.n_steps)
         evidence = {}
         for modality in TRIAL_MODALITIES:
@@ -240,7 +279,16 @@ def reference_answers(kind: type[LdaClassifier] | type[SvmClassifier], parts: Pa
     return _joined(found)
 
 
-def network_answers(parts: Parts, test: LabelTest) -> tuple[Answers, dict[str, float]]:
+def kept_answers(
+    parts: Parts, split: Split, discriminant: Answers
+) -> tuple[Answers, Answers, dict[str, float]]:
+    """Return what is kept of discriminant and network, what the network says, and the network's shares."""
+    network, shares = network_answers(parts, split)
+    kept = {g: blended(ours, network[g], shares.get(g, 0.0)) for g, ours in discriminant.items()}
+    return kept, network, shares
+
+
+def network_answers(parts: Parts, split: Split) -> tuple[Answers, dict[str, float]]:
     """Return what the network says, and its share in what is kept: chosen on the other subjects alone.
 
     Without other subjects it is trained on each session's own trials, and nothing says what it is worth.
@@ -253,15 +301,24 @@ def network_answers(parts: Parts, test: LabelTest) -> tuple[Answers, dict[str, f
         return {name: joined([part[name] for part in found]) for name in found[0]}, {}
     options = TransferOptions()
     options = replace(options, base=replace(options.base, n_steps=parts.n_steps))
-    result = transfer(parts.others, parts.own, parts.test, test.split, GIVEN, options)
+    result = transfer(parts.others, parts.own, parts.test, split, GIVEN, options)
     held_out = []
-    for kept, own, judged in inner_folds(parts.others, test.split, options):
-        held_out.append(discriminant_answers(Parts(kept, own, judged, parts.n_steps, _levels([*kept, *own]))))
+    for kept, own, judged in inner_folds(parts.others, split, options):
+        held_out.append(discriminant_answers(Parts.made(kept, own, judged, parts.n_steps)))
     shares = {
         given: chosen_weight(joined([part[given] for part in held_out]), network)
         for given, network in result.held_out.items()
     }
     return result.test, shares
+
+
+def hidden(windows: WindowSet, share: float, seed: int = 1) -> WindowSet:
+    """Return the windows without a share of the EEG channels, others in each; as the network's are drawn."""
+    if share <= 0 or windows.eeg is None:
+        return windows
+    there = torch.from_numpy(np.isfinite(windows.eeg).all(axis=-1).any(axis=2))  # (n, C)
+    visible = random_channel_mask(there, share, torch.Generator().manual_seed(seed)).numpy()
+    return replace(windows, eeg=np.where(visible[..., None, None], windows.eeg, np.nan))
 
 
 def _with(windows: WindowSet, modalities: Sequence[str]) -> WindowSet:
@@ -305,29 +362,18 @@ def judge(job: Job) -> Judged | Excluded:
             "lda": reference_answers(LdaClassifier, parts),
             "svm": reference_answers(SvmClassifier, parts),
         }
-        network, shares = network_answers(parts, job.test)
-        answers["network"] = network
-        answers["kept"] = {
-            given: blended(reference, network[given], shares.get(given, 0.0))
-            for given, reference in answers["discriminant"].items()
-        }
+        kept, shares = answers["discriminant"], dict[str, float]()
+        if job.test.network:
+            kept, answers["network"], shares = kept_answers(parts, job.test.split, kept)
+        answers["kept"] = kept
     except InputError as error:
         return Excluded(job.subject, str(error))
     entries = {
-        (model, given): _by_session(predictions)
+        (model, given): [Entry.of(one, None) for one in predictions.by_session()]
         for model, of_model in answers.items()
         for given, predictions in of_model.items()
     }
     return Judged(entries, shares)
-
-
-def _by_session(predictions: Predictions) -> list[Entry]:
-    entries = []
-    for session in np.unique(predictions.session):
-        at = predictions.session == session
-        one = Predictions(**{name: array[at] for name, array in vars(predictions).items()})
-        entries.append(Entry.of(one, None))
-    return entries
 
 
 def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:

@@ -11,10 +11,13 @@ import torch
 from app.model_loading import check_runs_live
 from models.checkpoint import load_checkpoint
 from models.datasets.eav import CH_NAMES, LABELS, load_eav_clips
+from models.datasets.splits import eav_split
 from models.decoder import Decoder
 from models.features.config import FeatureConfig
 from models.papers import settings as paper
 from models.papers.eav import EavJob, EavOptions, SubjectTraining, reproduce_eav, run_subject
+from models.papers.eav_discriminant import ROWS as OUR_ROWS
+from models.papers.eav_discriminant import SubjectClips, features_of, our_entries, trials_of
 from models.papers.eav_network import read_clips
 from models.training.loop import StageOptions
 from models.training.scores import Scores
@@ -59,12 +62,13 @@ def job(folder, **options):
 
 
 def test_rows_count_clips_and_frames(table):
-    assert [row.model for row in table.rows] == ROWS
-    assert {row.model: row.entries[0].window.n for row in table.rows} == {
+    assert [row.model for row in table.rows] == [*ROWS, *OUR_ROWS[: len(OUR_ROWS) // 2]]  # nobody else
+    assert {row.model: row.entries[0].window.n for row in table.rows[:6]} == {
         **dict.fromkeys(ROWS[:4], N_TEST), **dict.fromkeys(ROWS[4:], 2 * N_TEST)
     }  # fmt: skip
     assert {row.unit for row in table.rows[:4]} == {"clip"}
-    assert {row.unit for row in table.rows[4:]} == {"frame"}
+    assert {row.unit for row in table.rows[4:6]} == {"frame"}
+    assert {row.unit for row in table.rows[6:]} == {"clip"}
     assert all(row.entries[0].trial.n == N_TEST for row in table.rows)
     assert table.excluded == ()
     assert "GENERATED DATA" in table.marks()
@@ -72,7 +76,8 @@ def test_rows_count_clips_and_frames(table):
 
 def test_the_papers_figures_stand_in_the_rows_of_their_unit(table):
     average = dict(zip(COLUMNS, paper.EAV_AVERAGE, strict=True))
-    assert {row.model: row.paper and row.paper[0] for row in table.rows} == {
+    assert all(row.paper is None for row in table.rows[6:])
+    assert {row.model: row.paper and row.paper[0] for row in table.rows[:6]} == {
         "Vision": None,
         "Audio": average["Audio"],
         "EEG": average["EEG"],
@@ -97,6 +102,37 @@ def test_subjects_of_the_real_set_have_the_papers_figure(folder, tmp_path):
         "Vision, per frame": pytest.approx(theirs["Vision"] / 100),
         "Multimodal, per frame": pytest.approx(theirs["Multimodal"] / 100),
     }
+
+
+def test_our_rows_are_of_the_same_clips_and_other_subjects_labels_have_rows_of_their_own(folder):
+    clips = list(load_eav_clips(folder, excluded=[]))
+    parts = [features_of(part, read_clips(part, FeatureConfig(), 2)) for part in eav_split(clips)]
+    one = SubjectClips(*map(tuple, parts))
+    as_other = [[replace(c, clip=replace(c.clip, person="2")) for c in part] for part in parts]
+    twin = SubjectClips(*map(tuple, as_other))
+    found = list(our_entries([one, twin]))
+    assert [row for row, _ in found] == [*OUR_ROWS, *OUR_ROWS]
+    assert {entry.window.n for _, entry in found} == {N_TEST}
+    assert {entry.classes_seen for _, entry in found} == {5}
+    known = {row: entry.window.accuracy for row, entry in found[: len(OUR_ROWS)]}
+    assert (
+        known["mixed discriminant, Multimodal, other subjects' labels too"] == 1.0
+    )  # its twin's tests train
+
+
+def test_features_of_a_clip_are_steps_of_entropy_faces_and_voice(folder):
+    clips = list(load_eav_clips(folder, excluded=[]))[:2]
+    arrays = read_clips(clips, FeatureConfig(), 2)
+    arrays.has_crops[1], arrays.n_mel[1] = False, 0
+    whole, eeg_alone = features_of(clips, arrays)
+    assert {m: steps.shape for m, steps in whole.clip.steps.items()} == {
+        "eeg": (5, 150), "face": (2, 64), "voice": (5, 32)
+    }  # fmt: skip
+    assert whole.clip.steps["face"][0].mean() == pytest.approx(arrays.crops[0, 0].mean(), rel=0.02)
+    assert whole.clip.steps["voice"][0, :16].mean() == pytest.approx(arrays.mel[0, :100].mean(), abs=0.02)
+    assert set(eeg_alone.clip.steps) == {"eeg"}
+    joined = trials_of([whole, replace(eeg_alone, trial=whole.trial)])[0].steps
+    assert {m: len(steps) for m, steps in joined.items()} == {"eeg": 10, "face": 2, "voice": 5}
 
 
 def test_figure_2_has_the_papers_bars_beside_ours_where_there_are_some(tmp_path, monkeypatch):
