@@ -110,32 +110,37 @@ def generated(
     ablation: Annotated[
         bool, Option("--ablation", help="Instead: what each part of the network's training is worth.")
     ] = False,
+    labels: Annotated[
+        bool, Option("--labels", help="Instead: what own and other subjects' labels are worth, alone.")
+    ] = False,
     quick: opt.Quick = False,
     jobs: opt.Jobs = 2,
     as_json: opt.Json = False,
 ) -> None:
     """On generated data sets: check whether the differences reported in the MMV-SSTMA paper appear.
 
-    Pre-training, fusion, masking and streaming, compared with LDA, SVM and the true discriminant. Takes up to
-    an hour.
+    Pre-training, fusion, masking and streaming, compared with LDA, SVM and the true discriminant; then what
+    labels are worth to what is kept, to LDA and SVM. Takes up to two hours.
 
     \b
     Example:
       affectscope evaluate generated --json
     """
     if ablation:
+        opt.refuse({"--labels": labels}, "not with --ablation")
         from models.papers.ablations import ablate
 
         with StageBars() as bars:
             found = ablate(bars, n_jobs=jobs, quick=quick) | {"quick": quick}
         _print(found, as_json, _ablation_tables)
         return
-    from models.papers.directions import DirectionsOptions, directions
+    from models.papers.directions import DirectionsOptions, directions, labels_alone
 
     options = DirectionsOptions(n_jobs=jobs)
+    options = options.quick() if quick else options
     with StageBars() as bars:
-        result = directions(options.quick() if quick else options, bars).to_dict() | {"quick": quick}
-    _print(result, as_json, _generated_tables)
+        result = labels_alone(options, bars) if labels else directions(options, bars).to_dict()
+    _print(result | {"quick": quick}, as_json, _generated_tables)
 
 
 def emodb(
@@ -360,13 +365,13 @@ def _ablation_tables(result: dict[str, Any]) -> Iterable[Table]:
     yield figures_table(title, heads, rows)
 
 
-def _label_tables(result: dict[str, Any]) -> Iterable[Table]:
+def _label_tables(result: dict[str, Any], quick: str = "") -> Iterable[Table]:
     rows = result["rows"]
     first = rows[0]
     title = (
         f"{'GENERATED DATA; ' if result['generated'] else ''}protocol {first['protocol']}, own labelled "
         f"trials: {first['labels']}; {len(first['subjects'])} subjects, {first['n_trials']} tested trials, "
-        f"chance {first['chance']:.0%}"
+        f"chance {first['chance']:.0%}.{quick}"
     )
     cells = [
         (
@@ -402,17 +407,21 @@ def _generated_tables(result: dict[str, Any]) -> Iterable[Table]:
     def points(share: float | None) -> str:
         return "" if share is None else f"{100 * share:.1f}"
 
-    low, high = result["lda_eeg_from_to"]
-    yield figures_table(
-        f"GENERATED DATA, {len(result['seeds'])} sets of {result['n_subjects']} subjects; accuracy "
-        f"per window, chance {result['chance']:.0%}.{_quick(result)}",
-        ("", "mean", "SD over subjects", "SD over sets"),
-        [
-            (row["row"], f"{row['mean']:.1%}", points(row["sd"]), points(row["sd_seeds"]))
-            for row in result["rows"]
-        ],
-        caption=f"Difficulty is set so that EEG LDA accuracy is between {low:.0%} and {high:.0%}.",
-    )
+    if "rows" in result:
+        low, high = result["lda_eeg_from_to"]
+        yield figures_table(
+            f"GENERATED DATA, {len(result['seeds'])} sets of {result['n_subjects']} subjects; accuracy "
+            f"per window, chance {result['chance']:.0%}.{_quick(result)}",
+            ("", "mean", "SD over subjects", "SD over sets"),
+            [
+                (row["row"], f"{row['mean']:.1%}", points(row["sd"]), points(row["sd_seeds"]))
+                for row in result["rows"]
+            ],
+            caption=f"Difficulty is set so that EEG LDA accuracy is between {low:.0%} and {high:.0%}.",
+        )
+    for protocol, n in dict.fromkeys((row["protocol"], row["labels"]) for row in result["labels"]):
+        rows = [row for row in result["labels"] if (row["protocol"], row["labels"]) == (protocol, n)]
+        yield from _label_tables({"generated": True, "rows": rows}, _quick(result))
     rows = []
     for one in result["directions"]:
         low, high = one["interval"]

@@ -8,7 +8,10 @@ independent of each other, so differences are paired by subject. No figure is va
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +29,7 @@ from models.papers.reproduce import Job, jobs_of, run_job, usable
 from models.papers.settings import TEN_TRIALS, Setting
 from models.process import run_here_or_there
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
+from models.training.label_protocols import LabelTest, evaluate_labels, pooled
 from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, joined_world
@@ -51,16 +55,19 @@ SETTINGS: dict[str, Setting] = {
     "fused, 10 trials": Setting("fused", labels=_TEN, pretrained=True),
     "fused, 10 trials, 50 % masked": Setting("fused", labels=_TEN, pretrained=True, mask=0.5),
     "fused": Setting("fused", pretrained=True),
-    "LDA, EEG": Setting("LDA", kind="lda", modalities=_EEG),
-    "LDA": Setting("LDA", kind="lda"),
-    "SVM": Setting("SVM", kind="svm"),
-    "LDA, 10 trials": Setting("LDA", kind="lda", labels=_TEN),
     "true discriminant, EEG": Setting("true", kind="oracle", modalities=_EEG),
     "true discriminant": Setting("true", kind="oracle"),
 }
 STREAMING_SETTINGS: dict[str, Setting] = {
     f"{STREAMED}EEG": Setting("EEG", modalities=_EEG, pretrained=True),
     f"{STREAMED}fused": Setting("fused", pretrained=True),
+}
+#: Rows of `worth_of_labels` beside them, of the same trials: own labels, their number, model, what is given.
+REFERENCES: dict[str, tuple[int | None, str, str]] = {
+    "LDA, EEG": (None, "lda", "eeg"),
+    "LDA": (None, "lda", "both"),
+    "SVM": (None, "svm", "both"),
+    "LDA, 10 trials": (10, "lda", "both"),
 }
 CONTEXTS = {"window": SETTINGS, "streaming": STREAMING_SETTINGS}
 #: Claim, the row that should be ahead, the row it is held against; a mask's claim is about what it costs.
@@ -92,6 +99,7 @@ class DirectionsOptions:
         freeze=True, max_windows_per_trial=8, stop_early=False, few_epochs=30
     )
     passes_from_nothing: int = 10
+    label_networks: bool = True  # of `worth_of_labels`, with other subjects' labels
 
     def quick(self) -> DirectionsOptions:
         """Return the options with two sets of two subjects and few passes, to try it out."""
@@ -103,6 +111,7 @@ class DirectionsOptions:
             pretrain_windows=64,
             finetune=self.finetune.quick(),
             passes_from_nothing=2,
+            label_networks=False,
         )
 
 
@@ -113,6 +122,7 @@ class Directions:
     accuracy: dict[str, BySubject]  # by row, then (seed, subject)
     excluded: tuple[Excluded, ...]
     options: DirectionsOptions
+    labels: tuple[dict[str, Any], ...] = ()  # rows of `worth_of_labels`
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints; ``sd`` is over subjects, ``sd_seeds`` over the sets' means."""
@@ -123,6 +133,7 @@ class Directions:
             "chance": 0.25,
             "rows": [self._row(name) for name in self.accuracy],
             "directions": self.claims(),
+            "labels": list(self.labels),
             "lda_eeg_from_to": list(LDA_EEG),
             "people": [
                 {"row": name, "seed": seed, "subject": subject, "accuracy": value}
@@ -157,17 +168,84 @@ class Directions:
             for name, name_whole in (("EEG", "EEG, 10 trials"), ("fused", "fused, 10 trials"))
         )
         ahead, behind = (self.accuracy[row] for row in _CLAIMS[0][1:])
-        return [*claims, _claim(_MASK_CLAIM, _differences(fused, eeg)), _spread_claim(ahead, behind)]
+        return [
+            *claims,
+            _claim(_MASK_CLAIM, _differences(fused, eeg)),
+            _spread_claim(ahead, behind),
+            *label_claims(self.labels),
+        ]
 
 
-def directions(options: DirectionsOptions, report: Report) -> Directions:
-    """Generate every set, train, judge, and gather."""
+def label_claims(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return how far what is kept is ahead of the better of LDA and SVM, by EEG and eyes and by subject."""
+    found = {(r["protocol"], r["labels"], r["model"]): r for r in rows if r["modalities"] == "both"}
+    claims = []
+    for n, (ours, theirs) in product(
+        (10, "all"), (("transfer", "transfer"), ("transfer", "own"), ("own", "own"))
+    ):
+        if (ours, n, "kept") not in found or (theirs, n, "lda") not in found:
+            continue
+        best = max((found[theirs, n, model] for model in ("lda", "svm")), key=lambda row: row["mean"])
+        ahead, behind = (
+            {(0, one["subject"]): one["mean"] for one in row["subjects"]}
+            for row in (found[ours, n, "kept"], best)
+        )
+        words = f"{n} own trials: kept, {ours}, is ahead of {best['model'].upper()}, {theirs}"
+        claims.append(_claim(words, _differences(ahead, behind)))
+    return claims
+
+
+def worth_of_labels(
+    folders: Mapping[int, Path], options: DirectionsOptions, report: Report
+) -> tuple[tuple[dict[str, Any], ...], dict[str, BySubject]]:
+    """Return rows of `models.training.label_protocols` over all sets, and `REFERENCES` of the first sessions.
+
+    Without other subjects nothing gives the network a share in what is kept, so none is trained.
+    """
+    rows: list[dict[str, Any]] = []
+    references: dict[str, BySubject] = {}
+    for protocol, n_labels in product(("own", "transfer"), (10, None)):
+        results = {}
+        for seed, folder in folders.items():
+            source = Source("seed-iv", folder, "published")
+            network = protocol == "transfer" and options.label_networks
+            test = LabelTest(source, protocol, n_labels, n_jobs=options.n_jobs, network=network)
+            results[seed] = evaluate_labels(test, report)
+        rows += pooled(results).to_dict()["rows"]
+        for name, (n, *key) in REFERENCES.items() if protocol == "own" else ():
+            if n == n_labels:
+                references[name] = {
+                    (seed, entry.subject): entry.window.accuracy
+                    for seed, result in results.items()
+                    for entry in result.entries[key[0], key[1]]
+                    if entry.session == 1
+                }
+    return tuple(rows), references
+
+
+def labels_alone(options: DirectionsOptions, report: Report) -> dict[str, Any]:
+    """Return what ``--labels --json`` prints: the rows of `worth_of_labels` and its claims."""
+    with _made(options) as folders:
+        rows, _ = worth_of_labels(folders, options, report)
+    return {"generated": True, "seeds": list(options.seeds), "labels": rows, "directions": label_claims(rows)}
+
+
+@contextmanager
+def _made(options: DirectionsOptions) -> Iterator[dict[int, Path]]:
+    """Generate the sets in a folder that goes when they have served."""
     with TemporaryDirectory(prefix="affectscope-directions-", ignore_cleanup_errors=True) as scratch:
         folders = {seed: Path(scratch) / str(seed) for seed in options.seeds}
         for seed, folder in folders.items():
             make_seed_iv(
                 MakeOptions(folder, options.n_subjects, seed, options.difficulty, jobs=options.n_jobs)
             )
+        yield folders
+
+
+def directions(options: DirectionsOptions, report: Report) -> Directions:
+    """Generate every set, train, judge, and gather."""
+    with _made(options) as folders:
+        labels, accuracy = worth_of_labels(folders, options, report)
         runs = [
             PretrainOptions(
                 sources=(Source("seed-iv", folder),),
@@ -191,7 +269,6 @@ def directions(options: DirectionsOptions, report: Report) -> Directions:
             for (seed, context), of_context in encoders.items()
             for named in _jobs(folders[seed], context, of_context, options)
         ]
-    accuracy: dict[str, BySubject] = {}
     excluded: list[Excluded] = []
     results = run_here_or_there(_accuracy, jobs, options.n_jobs)
     for name, key, share in usable(results, len(jobs), "fine-tuning", excluded, report):
@@ -204,7 +281,7 @@ def directions(options: DirectionsOptions, report: Report) -> Directions:
             remedy="fix that, or try --quick first",
             code=ErrorCode.DATA,
         )
-    return Directions(accuracy, tuple(excluded), options)
+    return Directions(accuracy, tuple(excluded), options, labels)
 
 
 def _jobs(

@@ -5,7 +5,20 @@ from dataclasses import replace
 
 import pytest
 
-from models.papers.directions import SETTINGS, STREAMING_SETTINGS, Directions, DirectionsOptions, directions
+from models.datasets.make.options import MakeOptions
+from models.datasets.make.seed import make_seed_iv
+from models.papers.directions import (
+    REFERENCES,
+    SETTINGS,
+    STREAMING_SETTINGS,
+    Directions,
+    DirectionsOptions,
+    directions,
+    label_claims,
+    worth_of_labels,
+)
+from models.training.label_protocols import LabelTest, evaluate_labels
+from models.training.sources import Source
 
 SUBJECTS = [(1, "1"), (1, "2"), (2, "1"), (2, "2")]
 
@@ -56,6 +69,48 @@ def test_spread_over_subjects_is_judged_too():
     assert one["holds"]
 
 
+def label_row(protocol, n, model, *means):
+    subjects = [{"subject": f"1-{at}", "mean": mean} for at, mean in enumerate(means)]
+    mean = sum(means) / len(means)
+    return {
+        "protocol": protocol, "labels": n, "model": model, "modalities": "both", "mean": mean,
+        "subjects": subjects,
+    }  # fmt: skip
+
+
+def test_what_is_kept_is_held_against_the_better_reference_of_the_same_labels_and_of_own_ones():
+    rows = [
+        label_row("own", 10, "kept", 0.5, 0.7), label_row("own", 10, "lda", 0.6, 0.6),
+        label_row("own", 10, "svm", 0.4, 0.4), label_row("transfer", 10, "kept", 0.8, 0.9),
+        label_row("transfer", 10, "lda", 0.5, 0.5), label_row("transfer", 10, "svm", 0.7, 0.7),
+    ]  # fmt: skip
+    found = {one["claim"]: one["difference"] for one in label_claims(rows)}
+    assert found == {
+        "10 own trials: kept, transfer, is ahead of SVM, transfer": pytest.approx(0.15),
+        "10 own trials: kept, transfer, is ahead of LDA, own": pytest.approx(0.25),
+        "10 own trials: kept, own, is ahead of LDA, own": pytest.approx(0.0),
+    }
+
+
+def test_references_are_of_the_first_sessions_and_of_the_same_run_as_the_rows_of_labels(tmp_path):
+    folders = {seed: tmp_path / str(seed) for seed in (1, 2)}
+    for seed, folder in folders.items():
+        make_seed_iv(MakeOptions(folder, subjects=2, seed=seed, trials=12, trial_s=20, jobs=1))
+    options = replace(DirectionsOptions(), seeds=(1, 2), n_subjects=2, n_jobs=1, label_networks=False)
+    rows, references = worth_of_labels(folders, options, lambda *told: None)
+    assert set(references) == set(REFERENCES)
+    assert all(set(found) == set(SUBJECTS) for found in references.values())
+    keys = [(row["protocol"], row["labels"], row["model"], row["modalities"]) for row in rows]
+    models = ("discriminant", "lda", "svm", "kept")
+    assert len(set(keys)) == len(keys) == 2 * 2 * len(models) * 3
+    assert [one["subject"] for one in rows[0]["subjects"]] == ["1-1", "1-2", "2-1", "2-2"]
+    test = LabelTest(Source("seed-iv", folders[2], "published"), "own", None, network=False)
+    entries = evaluate_labels(test, lambda *told: None).entries["svm", "both"]
+    assert references["SVM"][2, "2"] == next(
+        e.window.accuracy for e in entries if (e.subject, e.session) == ("2", 1)
+    )
+
+
 def test_everybodys_figures_are_in_the_result():
     result = made(fused=(0.4, 0.6, 0.5, 0.7)).to_dict()
     assert {"row": "fused", "seed": 2, "subject": "1", "accuracy": 0.5} in result["people"]
@@ -65,6 +120,7 @@ def test_everybodys_figures_are_in_the_result():
 def test_small_run_fills_every_row():
     options = replace(DirectionsOptions().quick(), seeds=(1,), n_subjects=1, n_jobs=1, pretrain_windows=4)
     result = directions(options, lambda *told: None).to_dict()
-    assert {row["row"] for row in result["rows"]} == {*SETTINGS, *STREAMING_SETTINGS}
+    assert {row["row"] for row in result["rows"]} == {*SETTINGS, *STREAMING_SETTINGS, *REFERENCES}
+    assert {row["model"] for row in result["labels"]} == {"discriminant", "lda", "svm", "kept"}
     assert all(0 <= row["mean"] <= 1 for row in result["rows"])
     assert result["left_out"] == []
