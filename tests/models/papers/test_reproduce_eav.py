@@ -111,7 +111,7 @@ def test_our_rows_are_of_the_same_clips_and_other_subjects_labels_have_rows_of_t
     as_other = [[replace(c, clip=replace(c.clip, person="2")) for c in part] for part in parts]
     twin = SubjectClips(*map(tuple, as_other))
     found = list(our_entries([one, twin]))
-    assert [row for row, _ in found] == [*OUR_ROWS, *OUR_ROWS]
+    assert sorted(row for row, _ in found) == sorted([*OUR_ROWS, *OUR_ROWS])
     assert {entry.window.n for _, entry in found} == {N_TEST}
     assert {entry.classes_seen for _, entry in found} == {5}
     known = {row: entry.window.accuracy for row, entry in found[: len(OUR_ROWS)]}
@@ -244,7 +244,8 @@ def test_without_any_video_there_is_no_row_of_it(folder, tmp_path):
     shutil.copytree(folder, bare)
     shutil.rmtree(bare / "subject1" / "Video")
     found = reproduce_eav(Brief(bare, quick=True, keep_models=tmp_path / "models"), quiet)
-    assert [row.model for row in found.rows] == ["Audio", "EEG", "Multimodal"]
+    ours = [row for row in OUR_ROWS[: len(OUR_ROWS) // 2] if "Vision" not in row]
+    assert [row.model for row in found.rows] == ["Audio", "EEG", "Multimodal", *ours]
     assert len(found.excluded) == 10  # videos, each named
     assert load_checkpoint(tmp_path / "models" / "sub-1").config.modalities == ("eeg", "voice")
 
@@ -292,6 +293,6 @@ def test_json_has_the_keys_of_every_table(table, tmp_path):
     assert set(found) >= {"protocol", "unit", "rows", "subjects", "left_out", "quick"}
     assert found["generated"] is True
     assert found["unit"] == "clip"
-    assert {row["model"] for row in found["subjects"]} == set(ROWS)
+    assert {row["model"] for row in found["subjects"]} == {*ROWS, *OUR_ROWS[: len(OUR_ROWS) // 2]}
     paths = write_table(table, tmp_path, by_subject=True)
     assert paths[3].read_bytes().startswith(b"\x89PNG")
