@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -180,10 +179,11 @@ def _windows(clips: Sequence[ClipFeatures], widths: dict[str, int]) -> WindowSet
         ])
         for c in clips
     ]  # fmt: skip
-    columns: tuple[NDArray[Any], ...] = (
-        np.array([c.clip.label for c in clips]),
-        np.array([c.clip.person for c in clips]),
-        np.array([c.clip.session for c in clips]),
-        np.array([c.trial for c in clips]),
+    label, subject, session, trial = (
+        np.array(column)
+        for column in zip(
+            *((c.clip.label, c.clip.person, c.clip.session, c.trial) for c in clips), strict=True
+        )
     )
-    return WindowSet(None, np.stack(rows)[:, :, None], *columns, np.zeros(len(clips), dtype=np.int64))
+    no_step = np.zeros(len(clips), dtype=np.int64)
+    return WindowSet(None, np.stack(rows)[:, :, None], label, subject, session, trial, no_step)
