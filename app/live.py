@@ -57,6 +57,9 @@ class Observer:
     def on_recording(self) -> None:
         """Note that a recording has begun, and has every stream, in the session's thread."""
 
+    def attend(self) -> None:
+        """Do what is due, ten times a second, in the session's thread."""
+
     def own_source_ids(self) -> list[str]:
         """Return further streams of this program to record."""
         return []
@@ -171,6 +174,7 @@ class LiveSession:
             for publisher in self._publishers:
                 for message in publisher.messages():
                     self._warn(message)
+            observer.attend()
             show()
 
         runner = LiveRunner(pipeline, clock, sinks, self.telemetry, after_acquire, observer.after_decode)

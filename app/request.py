@@ -132,6 +132,7 @@ class LiveRequest:
     microphone: str | None = None
     discovery_s: float = 2.0
     simulated: SimulatorOptions | None = None
+    check_every_s: float | None = None  # between two questions of a self-check; None: on request alone
 
     def calibration(self, subject: str) -> CalibrationRequest:
         """Return a calibration of ``subject`` with the devices and the model of this session."""

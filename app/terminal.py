@@ -139,9 +139,9 @@ _LINE_EVERY = 4  # predictions a printed line, without a screen
 _PICTURE_COLUMNS = 88
 
 
-def show_live(session: LiveSession) -> None:
-    """Run a live session to its end."""
-    console = Console()
+def show_live(session: LiveSession, *, quiet: bool = False) -> None:
+    """Run a live session to its end; ``quiet`` leaves stdout to others."""
+    console = Console(stderr=quiet)
     _ = session.checkpoint
     if session.options.headless or not console.is_terminal:
         lines = _Lines(console, session)

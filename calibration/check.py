@@ -27,7 +27,7 @@ from models.prediction import Prediction
 from models.training.scores import balanced_accuracy, t_interval, wilson_interval
 from models.trust import SelfReports
 
-EVERY_S = 300.0
+LAPSE_S = 60.0
 MIN_REPORTS = 8  # before, chance is no reason to withdraw anything
 _FIRST_LOOK, _ALPHA = 6, 0.05
 _LEAST_P = 0.01  # of a score: one report must not decide
@@ -271,5 +271,6 @@ class Reminder:
         self._last = now
 
     def is_due(self, now: float) -> bool:
-        """Tell whether it is time to ask."""
-        return self._every_s is not None and now >= self._last + self._every_s
+        """Tell whether it is time to ask; a question put off lapses after a minute, until the next one."""
+        waited_s = now - self._last
+        return self._every_s is not None and waited_s >= self._every_s and waited_s % self._every_s < LAPSE_S

@@ -120,6 +120,20 @@ def session_numbers(data: Path, subject: str) -> tuple[int, ...]:
     return tuple(sorted(map(int, _names_of_folders(subject_folder(data, subject), _SESSION_FOLDER))))
 
 
+def newest_profile(data: Path, subject: str) -> Path:
+    """Return the folder of the subject's newest profile; raises InputError if there is none."""
+    for number in reversed(session_numbers(data, subject)):
+        folder = session_place(data, subject, number).profile
+        if folder.is_dir():
+            return folder
+    raise InputError(
+        "there is no profile of this subject",
+        where=f"--subject {subject}",
+        remedy=f"calibrate first: affectscope calibrate --subject {subject}",
+        code=ErrorCode.PROFILE,
+    )
+
+
 def next_session_number(data: Path, subject: str) -> int:
     """Return one more than the highest number so far: a gap is not filled."""
     return max(session_numbers(data, subject), default=0) + 1

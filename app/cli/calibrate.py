@@ -91,6 +91,23 @@ class SimulationOptions:
     ] = 1.0
 
 
+@option_group("Self-check of a profile")
+class CheckOptions:
+    """A live session that asks what is felt, in place of a calibration."""
+
+    check: Annotated[
+        bool, Option("--check", help="Run live with the newest profile, ask what is felt, and compare.")
+    ] = False
+    every: Annotated[float, Option(min=0.1, help="Minutes between two questions.")] = 5.0
+    replay: Annotated[
+        Path | None, Option(help="Count the self-reports of this recording instead.", metavar="FILE")
+    ] = None
+    record: Annotated[Path | None, Option(help="Record streams and self-reports to this XDF file.")] = None
+    jsonl: Annotated[Path | None, Option(help="Write predictions to this file, one JSON object a line.")] = (
+        None
+    )
+
+
 def _session(
     context: typer.Context,
     who: SubjectOptions,
@@ -100,9 +117,10 @@ def _session(
     simulation: SimulationOptions,
     model: opt.ModelOptions,
     screen: opt.ScreenOptions,
+    check: CheckOptions,
 ) -> int:
     if context.invoked_subcommand is not None:
-        groups = (who, streams, plan, consent, simulation, model, screen)
+        groups = (who, streams, plan, consent, simulation, model, screen, check)
         if any(group != type(group)() for group in groups):
             raise InputError(
                 "options must follow the subcommand",
@@ -110,6 +128,11 @@ def _session(
                 remedy=f"see: affectscope calibrate {context.invoked_subcommand} --help",
             )
         return ExitCode.GOOD
+    if check.check:
+        return _self_check(who, streams, plan, simulation, model, screen, check)
+    opt.refuse(
+        {"--replay": check.replay, "--record": check.record, "--jsonl": check.jsonl}, "only with --check"
+    )
     from app.request import CalibrationRequest, calibration_streams
 
     given, difficulty = consent.given(), opt.difficulty_value(simulation.difficulty)
@@ -149,6 +172,65 @@ def _session(
         everything = ConsentOptions(consent=",".join(MODALITIES), keep_face_video=True, keep_voice=True)
         given = everything.given()
     return _headless(request, given, who.as_json)
+
+
+def _no_subject() -> InputError:
+    what, remedy = "the subject ID is missing", "give an ID: --subject S01"
+    return InputError(what, where="--subject", remedy=remedy, code=ErrorCode.SUBJECT)
+
+
+def _self_check(
+    who: SubjectOptions,
+    streams: opt.LiveStreamOptions,
+    plan: SessionPlanOptions,
+    simulation: SimulationOptions,
+    model: opt.ModelOptions,
+    screen: opt.ScreenOptions,
+    check: CheckOptions,
+) -> int:
+    from app.display import opens_window
+    from app.request import LiveRequest, ReplayRequest, check_request, demo_streams
+    from calibration.storage import newest_profile
+
+    if who.subject is None:
+        raise _no_subject()
+    profile = newest_profile(_data_folder(who.data_dir), who.subject)
+    options = opt.session_options(screen, streams, model, check, profile=profile)
+    request: LiveRequest | ReplayRequest
+    if check.replay is not None:
+        opt.refuse({"--record": check.record, "--simulate": simulation.simulate}, "not with --replay")
+        request = ReplayRequest(check.replay, options)
+    else:
+        difficulty = opt.difficulty_value(simulation.difficulty)
+        simulated = demo_streams(plan.seed, difficulty=difficulty) if simulation.simulate else None
+        devices = streams.webcam, streams.microphone, streams.discovery
+        request = LiveRequest(options, *devices, simulated, check_every_s=60 * check.every)
+    check_request(request)
+    if (
+        isinstance(request, LiveRequest)
+        and not who.as_json
+        and opens_window(options, window := screen.window())
+    ):
+        from app.qt.application import run_window
+
+        return run_window(request, window)
+    from app.replay import ReplaySession
+    from app.self_check import report_record, run_check
+    from app.terminal import show_live, show_replay
+
+    code: int = ExitCode.GOOD
+    if isinstance(request, LiveRequest):
+        telemetry = run_check(request, lambda session: show_live(session, quiet=who.as_json))
+    else:
+        session = ReplaySession(request)
+        code, telemetry = show_replay(session, quiet=True), session.telemetry
+    newest = telemetry.snapshot().prediction
+    record = report_record(None if newest is None else newest.verdict)
+    if who.as_json:
+        print(json.dumps(record))
+    elif record["self_reports"] is None:
+        print("No self-report was counted.")
+    return code
 
 
 def _headless(request: CalibrationRequest, consent: Consent | None, as_json: bool) -> int:
@@ -277,6 +359,8 @@ calibrate = application(
       affectscope calibrate --subject S01
       affectscope calibrate --subject S01 --simulate --headless --time-scale 20 --json
       affectscope calibrate refit sub-S01_ses-01_task-calibration_run-01.xdf
+      affectscope calibrate --subject S01 --check --every 3 --record checked.xdf
+      affectscope calibrate --subject S01 --check --replay checked.xdf --json
     """,
     _session,
 )

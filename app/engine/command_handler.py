@@ -9,6 +9,7 @@ from app.engine.messages import (
     MarkerPart,
     Mask,
     Note,
+    SelfCheckMark,
     SessionCommand,
     SetRest,
     StartRecording,
@@ -18,6 +19,7 @@ from app.engine.tap import Tap
 from app.live import LiveSession, OpenSession
 from app.modality_mask import read_change
 from app.outlets import NoteOutlet
+from app.self_check import Questions
 from app.telemetry import Failure, Telemetry
 
 
@@ -25,7 +27,13 @@ class CommandHandler:
     """Carries out the commands to a running session on ``device`` and collects its figures."""
 
     def __init__(
-        self, opened: OpenSession, notes: NoteOutlet, telemetry: Telemetry, tap: Tap, device: str
+        self,
+        opened: OpenSession,
+        notes: NoteOutlet,
+        telemetry: Telemetry,
+        tap: Tap,
+        device: str,
+        check_every_s: float | None = None,
     ) -> None:
         self._opened, self._notes, self._telemetry, self._tap = opened, notes, telemetry, tap
         self._hop_s = opened.checkpoint.config.windows.hop_s
@@ -33,6 +41,7 @@ class CommandHandler:
         self._next_health = float("-inf")
         self._recording_state = ""
         self.occlusion = OcclusionCheck(opened.decoder, tap.put)
+        self._questions = Questions(opened, self._push, check_every_s)
 
     def handle(self, command: object) -> None:
         """Carry out a command; if that fails, report a failure and continue."""
@@ -60,6 +69,7 @@ class CommandHandler:
                 masked=self._opened.mask.masked_at(math.inf),
                 rest=self._opened.mask.rest_at(now + self._hop_s),
                 n_view_dropped=self._tap.n_dropped,
+                check_due=self._questions.is_due,
             )
         )
 
@@ -69,6 +79,9 @@ class CommandHandler:
                 self._mask(modality, masked)
             case SetRest(duration_s):
                 self._rest(duration_s)
+            case SelfCheckMark(what):
+                self._questions.note(what)
+                self._next_health = float("-inf")
             case Note(text):
                 self._push(text if read_change(text.strip(), 0.0) is None else f"typed: {text}", self._now())
             case StartRecording(path):

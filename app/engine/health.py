@@ -63,6 +63,7 @@ class HealthMeter:
         n_view_dropped: int = 0,
         rest: Rest | None = None,
         n_predictions: int | None = None,
+        check_due: bool = False,
     ) -> HealthPart:
         """Return the figures at ``time`` (LSL seconds).
 
@@ -82,6 +83,7 @@ class HealthMeter:
             recording=recording,
             masked=tuple(masked),
             n_view_dropped=n_view_dropped,
+            check_due=check_due,
             rest_left_s=0.0 if rest is None else max(0.0, rest.time + rest.duration_s - time),
         )
 

@@ -22,6 +22,7 @@ class WatchedSession(Observer):
     """Connects a live session to a window: shows it, handles commands, and sends notes as a stream."""
 
     _telemetry: Telemetry  # of the session, before its streams are opened
+    _check_every_s: float | None = None  # of a self-check
 
     def __init__(self, options: SessionOptions, link: WindowLink) -> None:
         self._options, self._link = options, link
@@ -45,7 +46,8 @@ class WatchedSession(Observer):
         opening = Opened("live", model, None, bool(streams.simulated), streams.real)
         self._link.tell_stage(opening)
         self._link.tell(Phase("running"))
-        self._handler = CommandHandler(opened, self._notes, self._telemetry, self._link.tap, model.device)
+        given = opened, self._notes, self._telemetry, self._link.tap, model.device, self._check_every_s
+        self._handler = CommandHandler(*given)
 
     def on_recording(self) -> None:
         """Note in the recording what is masked, and whether the participant rests, at its start."""
@@ -78,7 +80,7 @@ class LiveEngine(WatchedSession):
 
     def __init__(self, request: LiveRequest, link: WindowLink) -> None:
         super().__init__(request.options, link)
-        self._request = request
+        self._request, self._check_every_s = request, request.check_every_s
         self._telemetry = Telemetry(listener=link.tap)
         self._stopping = threading.Event()
 

@@ -214,6 +214,7 @@ class HealthPart:
     masked: tuple[str, ...]  # modalities masked manually
     n_view_dropped: int  # chunks not displayed: engine or window was too slow
     rest_left_s: float = 0.0  # of a rest; 0: none
+    check_due: bool = False  # it is time for a self-report
 
 
 @dataclass(frozen=True)
@@ -268,6 +269,13 @@ class SetRest:
     """Begin a rest of so many whole seconds, which sets the participant's level; 0 ends it early."""
 
     duration_s: float
+
+
+@dataclass(frozen=True)
+class SelfCheckMark:
+    """Note a self-check's question, its answer (a label), or an undoing: see `calibration.markers`."""
+
+    what: str
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from app.engine.messages import (
     PhaseName,
     Play,
     Seek,
+    SelfCheckMark,
     SessionCommand,
     StartRecording,
     Timeline,
@@ -322,7 +323,7 @@ class Player:
                 self._occlusion.ask()
             case ChooseSpectrogram(ch_name):
                 self._tap.choose_spectrogram(ch_name)
-            case Note() | StartRecording() | SessionCommand.STOP_RECORDING:
+            case Note() | SelfCheckMark() | StartRecording() | SessionCommand.STOP_RECORDING:
                 raise InputError(
                     "a replay cannot add notes or record",
                     where="note" if isinstance(command, Note) else "recording",

@@ -47,7 +47,7 @@ class Condition:
 def conditions(store: ViewStore) -> list[Condition]:
     """Return everything that holds now, the gravest first."""
     found = [*_of_session(store), *_of_streams(store), *_of_failures(store), *_of_recording(store)]
-    found += [*_of_rest(store), *_of_devices(store), *_of_damage(store), *_of_model(store)]
+    found += [*_of_rest(store), *_of_check(store), *_of_devices(store), *_of_damage(store), *_of_model(store)]
     return sorted(found, key=lambda condition: SEVERITIES.index(condition.severity))
 
 
@@ -218,6 +218,19 @@ def _of_rest(store: ViewStore) -> list[Condition]:
         return []
     text = f"Rest for {REST_S:.0f} s to set this participant's level: answers are surer with it"
     return [Condition("rest", "info", text, "", ("start_rest",), close="Skip")]
+
+
+def can_report(store: ViewStore) -> bool:
+    """Tell whether a self-report can be given."""
+    return store.mode == "live" and store.phase.name == "running" and store.model is not None
+
+
+def _of_check(store: ViewStore) -> list[Condition]:
+    """Remind of the self-check's next question, and offer to undo an update in use."""
+    if not can_report(store) or store.health is None or not store.health.check_due:
+        return []
+    text = "Self-check: what does the participant feel now? Their answer is compared with the one shown"
+    return [Condition("self-check", "info", text, "", ("self_report",), close="Later")]
 
 
 def _of_damage(store: ViewStore) -> list[Condition]:

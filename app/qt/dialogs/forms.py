@@ -1,7 +1,8 @@
-"""Dialogs with a field to fill in: the file to record to, and the participant to calibrate."""
+"""Dialogs to fill in: the file to record to, the participant to calibrate, and what is felt now."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from PyQt6.QtWidgets import QFileDialog, QFormLayout, QLabel, QLineEdit, QWidget
@@ -108,3 +109,21 @@ class SubjectDialog(Dialog):
     def _take(self) -> None:
         self.accept()
         self._on_chosen(self.edit.text().strip())
+
+
+class SelfReportDialog(Dialog):
+    """A button for each emotion, with its number as key; Escape leaves the question unanswered."""
+
+    def __init__(
+        self, parent: QWidget | None, labels: Sequence[str], on_chosen: Callable[[str], None]
+    ) -> None:
+        super().__init__(parent, "Self-report")
+        for at, label in enumerate(labels, 1):
+            call = partial(self._take, on_chosen, label)
+            self.button(f"&{at} {label}", Role.ActionRole, call)
+        self.button("None of these", Role.RejectRole, self.reject)
+        self.lay_out(self.label("What do you feel now?", n_columns=40))
+
+    def _take(self, on_chosen: Callable[[str], None], label: str) -> None:
+        self.accept()
+        on_chosen(label)

@@ -35,6 +35,13 @@ MENUS: dict[str, tuple[Command, ...]] = {
             "start_rest", "Start a res&t", ("Ctrl+B",), "rest for 60 s, which sets the participant's level"
         ),
         Command("stop_rest", "Stop t&he rest", ("Ctrl+Shift+B",), "end the rest early"),
+        Command("self_report", "Sel&f-report…", ("Ctrl+J",), "say what is felt now, to check the answers"),
+        Command(
+            "undo_update",
+            "&Undo the update",
+            ("Ctrl+Shift+J",),
+            "return to the model before self-reports updated it",
+        ),
         Command("record", "&Record…", ("Ctrl+R",), "start or stop the recording"),
         Command("write_note", "Write a &note", ("Ctrl+N",), "write a note, sent as an LSL marker"),
         Command("open_recording", "&Open recording…", ("Ctrl+O",), "replay an XDF file", "Open"),

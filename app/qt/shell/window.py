@@ -9,8 +9,9 @@ from PyQt6.QtWidgets import QVBoxLayout, QWidget
 
 from acquisition.types import MODALITIES
 from app.display import TAB_NAMES
-from app.engine.messages import REST_S, Note, SetRest
+from app.engine.messages import REST_S, Note, SelfCheckMark, SetRest
 from app.qt.dialogs.base import KeysDialog, NoticeDialog, ask, key_names
+from app.qt.dialogs.forms import SelfReportDialog
 from app.qt.shell.appearance import Settings
 from app.qt.shell.calibrating import CalibrateCommand
 from app.qt.shell.choosers import Choosers, MaskCommands, RecordCommand
@@ -22,8 +23,9 @@ from app.qt.shell.time_bar import ReplayBar
 from app.qt.theme import Theme
 from app.qt.widgets import put
 from app.request import ReplayRequest, Request
-from app.view.conditions import Condition, can_rest, conditions
+from app.view.conditions import Condition, can_report, can_rest, conditions
 from app.view.text import message_line
+from calibration.markers import ASKED, UNDO
 
 _REFRESH_MS = 33
 
@@ -75,6 +77,8 @@ class MainWindow(EngineWindow):
             "record": self.recording.toggle,
             "start_rest": lambda: self.session.send(SetRest(REST_S)),
             "stop_rest": lambda: self.session.send(SetRest(0.0)),
+            "self_report": self._report,
+            "undo_update": lambda: self.session.send(SelfCheckMark(UNDO)),
             "start_again": self.start_again,
             "quit": self.close,
             "write_note": lambda: self.toolbar.note.setFocus(),
@@ -99,6 +103,13 @@ class MainWindow(EngineWindow):
         handlers |= {f"show_{name}": partial(lambda n: self.tabs.show_tab(n), name) for name in TAB_NAMES}
         handlers |= {f"mask_{m}": partial(lambda m: self.masks.toggle(m), m) for m in MODALITIES}
         return handlers
+
+    def _report(self) -> None:
+        """Ask what is felt; the question counts from now on."""
+        model = self.session.store.model
+        if model is not None and can_report(self.session.store):
+            self.session.send(SelfCheckMark(ASKED))
+            SelfReportDialog(self, model.labels, lambda label: self.session.send(SelfCheckMark(label))).open()
 
     # --- the session ---
 
@@ -167,6 +178,8 @@ class MainWindow(EngineWindow):
         self.toolbar.note.allow(can_note)
         self.actions_by_name["write_note"].setEnabled(can_note)
         self.actions_by_name["start_rest"].setEnabled(can_rest(store))
+        for name in ("self_report", "undo_update"):
+            self.actions_by_name[name].setEnabled(can_report(store))
         rests = store.health is not None and store.health.rest_left_s > 0
         self.actions_by_name["stop_rest"].setEnabled(rests and can_rest(store))
         for name in ("slower", "faster"):

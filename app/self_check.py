@@ -1,0 +1,157 @@
+"""The self-check of a live session: puts its questions, and notes the answers as LSL markers."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from acquisition.simulator.process import SimulatorProcess, stream_choices
+from app.live import LiveSession, Observer, OpenSession
+from app.outlets import NoteOutlet
+from app.request import LiveRequest
+from app.telemetry import Telemetry
+from calibration.check import Reminder
+from calibration.markers import ASKED, UNDO
+from models.trust import Code, Verdict
+
+
+class Questions:
+    """Puts questions to whoever a session watches; ``push`` sends a marker and its time, LSL seconds."""
+
+    def __init__(
+        self, opened: OpenSession, push: Callable[[str, float], object], every_s: float | None
+    ) -> None:
+        self._opened, self._push = opened, push
+        self._hop_s = opened.checkpoint.config.windows.hop_s
+        self._reminder = Reminder(every_s, opened.clock.now())
+        self.labels = opened.checkpoint.config.labels
+
+    @property
+    def now(self) -> float:
+        """LSL seconds."""
+        return self._opened.clock.now()
+
+    @property
+    def is_due(self) -> bool:
+        """True when it is time for the next question."""
+        return self._reminder.is_due(self.now)
+
+    def note(self, what: str) -> None:
+        """Note a question (`ASKED`), its answer (a label) or `UNDO`, from the next window on."""
+        now = self.now
+        mark = self._opened.mask.check(what, now, self._hop_s)
+        self._push(mark.marker, mark.time)
+        if what != UNDO:
+            self._reminder.asked(now)
+
+
+class TerminalCheck(Observer):
+    """Asks in the terminal: a number answers, ``?`` asks at once, ``u`` undoes an update.
+
+    ``lines`` are what is typed; ``truth`` returns the emotion of a simulated subject, who answers at once.
+    """
+
+    def __init__(
+        self,
+        every_s: float | None,
+        telemetry: Telemetry,
+        lines: Iterable[str] = (),
+        truth: Callable[[], str] | None = None,
+    ) -> None:
+        self._every_s, self._telemetry, self._lines, self._truth = every_s, telemetry, lines, truth
+        self._typed: deque[str] = deque()
+        self._is_asking = False
+        self._notes: NoteOutlet | None = None
+        self._questions: Questions | None = None
+
+    def own_source_ids(self) -> list[str]:
+        """Open the stream of notes, for recordings to include."""
+        self._notes = NoteOutlet()
+        return [self._notes.header.source_id]
+
+    def on_open(self, opened: OpenSession) -> None:
+        """Begin to ask, and to read what is typed."""
+        assert self._notes is not None
+        self._questions = Questions(opened, self._notes.push, self._every_s)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self._lines:
+            self._typed.append(line.strip().lower())
+
+    def attend(self) -> None:
+        """Ask where it is time, and take answers."""
+        questions = self._questions
+        if questions is None:
+            return
+        if self._is_asking and self._truth is not None:
+            self._answer(questions, self._truth())
+        while self._typed:
+            line = self._typed.popleft()
+            if line == "u":
+                questions.note(UNDO)
+            elif line == "?":
+                self._ask(questions)
+            elif self._is_asking and line.isdecimal() and 0 < int(line) <= len(questions.labels):
+                self._answer(questions, questions.labels[int(line) - 1])
+            else:
+                self._is_asking = False  # nothing of this
+        if questions.is_due:
+            self._ask(questions)
+
+    def _ask(self, questions: Questions) -> None:
+        questions.note(ASKED)
+        self._is_asking = True
+        choices = ", ".join(f"{at} {label}" for at, label in enumerate(questions.labels, 1))
+        self._telemetry.say(f"What do you feel now? {choices}; Enter: none of these", questions.now)
+
+    def _answer(self, questions: Questions, label: str) -> None:
+        self._is_asking = False
+        if label in questions.labels:
+            questions.note(label)
+
+    def close(self) -> None:
+        """Close the stream of notes."""
+        if self._notes is not None:
+            self._notes.close()
+
+
+def run_check(request: LiveRequest, show: Callable[[LiveSession], object]) -> Telemetry:
+    """Run a live session in the terminal that asks as requested; a simulated subject answers.
+
+    ``show`` runs it, as `app.terminal.show_live` does.
+    """
+    telemetry, every_s = Telemetry(), request.check_every_s
+    if request.simulated is None:
+        _run(request, TerminalCheck(every_s, telemetry, sys.stdin), telemetry, show)
+        return telemetry
+    with SimulatorProcess(request.simulated) as simulator:
+        felt = [""]
+        simulator.wait_until_found()
+        simulator.tell(lambda emotion: felt.__setitem__(0, emotion))
+        options = replace(request.options, streams=stream_choices(request.simulated))
+        alone = replace(request, options=options, simulated=None)
+        _run(alone, TerminalCheck(every_s, telemetry, truth=lambda: felt[0]), telemetry, show)
+    return telemetry
+
+
+def _run(
+    request: LiveRequest, check: TerminalCheck, telemetry: Telemetry, show: Callable[[LiveSession], object]
+) -> None:
+    with contextlib.closing(check):
+        show(LiveSession(request, telemetry=telemetry, observer=check))
+
+
+def report_record(verdict: Verdict | None) -> dict[str, Any]:
+    """Return the figures of the self-reports as plain values for JSON; none before the first."""
+    reasons = {reason.code: dict(reason.facts) for reason in verdict.reasons} if verdict is not None else {}
+    return {
+        "self_reports": reasons.get(Code.SELF_REPORTS),
+        "withdrawn": reasons.get(Code.WITHDRAWN),
+        "uncovered": reasons.get(Code.UNCOVERED),
+    }
