@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import threading
 from collections import deque
@@ -29,6 +30,7 @@ class Questions:
         self._opened, self._push = opened, push
         self._hop_s = opened.checkpoint.config.windows.hop_s
         self._reminder = Reminder(every_s, opened.clock.now())
+        self._asked = -math.inf  # LSL seconds of the newest question's mark
         self.labels = opened.checkpoint.config.labels
 
     @property
@@ -44,8 +46,11 @@ class Questions:
     def note(self, what: str) -> None:
         """Note a question (`ASKED`), its answer (a label) or `UNDO`, from the next window on."""
         now = self.now
-        mark = self._opened.mask.check(what, now, self._hop_s)
+        # An answer lies in a later window than its question, whose window holds what was shown.
+        mark = self._opened.mask.check(what, max(now, self._asked + self._hop_s), self._hop_s)
         self._push(mark.marker, mark.time)
+        if what == ASKED:
+            self._asked = mark.time
         if what != UNDO:
             self._reminder.asked(now)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from app.outputs import DigestSink
 from app.pipeline import Pipeline
 from app.replay import ReplayFile, ReplaySession
 from app.request import ReplayRequest, SessionOptions
+from app.self_check import Questions
 from calibration.markers import ASKED, UNDO
 from calibration.profile import features_sha256, save_profile
 from calibration.profile_summary import ProfileSummary, model_sha256
@@ -41,6 +43,19 @@ def test_marks_are_read_as_they_were_written_and_hold_from_the_next_window_on():
     assert mask.checks(10.05, 10.25) == [felt]
     assert mask.between(0.0, 20.0) == []
     assert read_change("affectscope/check/felt/", 0.0) is None
+
+
+def test_an_answer_given_at_once_lies_in_a_later_window_than_its_question():
+    clock = SimpleNamespace(now=lambda: 10.3)
+    config = SimpleNamespace(labels=CLASSES, windows=SimpleNamespace(hop_s=HOP_S))
+    mask, pushed = ModalityMask(), []
+    opened = SimpleNamespace(clock=clock, mask=mask, checkpoint=SimpleNamespace(config=config))
+    questions = Questions(opened, lambda marker, time: pushed.append((marker, time)), 0.1)
+    questions.note(ASKED)
+    questions.note("happy")
+    assert [mark.what for mark in mask.checks(10.25, 10.5)] == [ASKED]
+    assert [mark.what for mark in mask.checks(10.5, 10.75)] == ["happy"]
+    assert pushed == [(mark.marker, mark.time) for mark in mask.checks(10.0, 11.0)]
 
 
 @pytest.fixture(scope="module")
