@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -29,18 +28,12 @@ from models.process import run_here_or_there
 from models.training.evaluate_trials import only
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
-from models.training.label_protocols import (
-    Parts,
-    discriminant_answers,
-    discriminants,
-    hidden,
-    kept_answers,
-)
+from models.training.label_protocols import Parts, discriminant_answers, discriminants, hidden, kept_answers
 from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, joined_world
 from models.training.scores import Predictions
-from models.training.sources import Labels, Source, missing_classes
+from models.training.sources import Source, missing_classes
 from models.training.tables import Entry, Row, Table
 
 R = TypeVar("R")
@@ -258,9 +251,13 @@ def _our_answers(
     setting, options = job.setting, job.options
     parts = Parts.made(job.others, chosen, test, steps_that_fit(job.trials, options.n_steps))
     models = discriminants(parts)
+
+    def split(session: Sequence[Trial]) -> tuple[list[Trial], list[Trial]]:  # another subject's, the same way
+        training, tested = published_split(session)
+        return setting.labels.choose(training, parts.n_steps), tested
+
     found = [(setting.model, "", 0.0, discriminant_answers(parts, models))]
     if setting.kept:
-        split = partial(_split_as, setting.labels, parts.n_steps)
         found.append(("kept", "", 0.0, kept_answers(parts, split, found[0][3])[0]))
     for share in setting.test_masks:
         answers = discriminant_answers(parts, models, share)
@@ -272,12 +269,6 @@ def _our_answers(
         for given in setting.given
         if given in answers
     ]
-
-
-def _split_as(labels: Labels, n_steps: int, session: Sequence[Trial]) -> tuple[list[Trial], list[Trial]]:
-    """Part a session of another subject as the judged one's, to measure what the network is worth."""
-    training, test = published_split(session)
-    return labels.choose(training, n_steps), test
 
 
 def _reference_answers(

@@ -8,9 +8,9 @@ are each session's own, from the trials that train.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -45,6 +45,8 @@ from models.training.transfer import (
 GIVEN = {"eeg": ("eeg",), "eye": ("eye",), "both": TRIAL_MODALITIES}
 _OTHERS_WINDOWS = 4  # of a trial of someone else, for the references: more change little and take long
 
+K = TypeVar("K")
+V = TypeVar("V")
 #: Predictions by what is given.
 Answers = dict[str, Predictions]
 
@@ -117,16 +119,25 @@ class LabelResult:
 
 def pooled(results: Mapping[int, LabelResult]) -> LabelResult:
     """Return the same test on several sets as one, each set's subjects named by its number too."""
-    entries: dict[tuple[str, str], list[Entry]] = {}
-    shares: dict[str, list[float]] = {}
-    for number, result in results.items():
-        for key, found in result.entries.items():
-            more = [replace(entry, subject=f"{number}-{entry.subject}") for entry in found]
-            entries.setdefault(key, []).extend(more)
-        for given, of_set in result.shares.items():
-            shares.setdefault(given, []).extend(of_set)
-    excluded = [one for result in results.values() for one in result.excluded]
-    return LabelResult(next(iter(results.values())).test, entries, tuple(excluded), shares)
+    named = [
+        {
+            key: [replace(e, subject=f"{number}-{e.subject}") for e in of_key]
+            for key, of_key in r.entries.items()
+        }
+        for number, r in results.items()
+    ]
+    excluded = tuple(one for result in results.values() for one in result.excluded)
+    shares = _merged([result.shares for result in results.values()])
+    return LabelResult(next(iter(results.values())).test, _merged(named), excluded, shares)
+
+
+def _merged(found: Iterable[Mapping[K, Sequence[V]]]) -> dict[K, list[V]]:
+    """Return one mapping, the values of a key one after the other."""
+    merged: dict[K, list[V]] = {}
+    for one in found:
+        for key, values in one.items():
+            merged.setdefault(key, []).extend(values)
+    return merged
 
 
 def _interval(by_subject: Sequence[float], n_trials: int) -> list[float]:
@@ -340,8 +351,7 @@ def _joined(found: Sequence[tuple[dict[str, NDArray[Any]], WindowSet]]) -> Answe
     for given in GIVEN:
         parts = [Predictions.of(probs[given], windows) for probs, windows in found if given in probs]
         if parts:
-            columns = {name: np.concatenate([vars(p)[name] for p in parts]) for name in vars(parts[0])}
-            answers[given] = Predictions(**columns)
+            answers[given] = joined(parts)
     return answers
 
 
@@ -349,7 +359,7 @@ class Judged(NamedTuple):
     """One judged subject."""
 
     entries: dict[tuple[str, str], list[Entry]]  # by model and what was given, one a session
-    shares: dict[str, float]  # of the network in what is kept, by what was given
+    shares: dict[str, list[float]]  # the network's in what is kept, by what was given
 
 
 def judge(job: Job) -> Judged | Excluded:
@@ -373,7 +383,7 @@ def judge(job: Job) -> Judged | Excluded:
         for model, of_model in answers.items()
         for given, predictions in of_model.items()
     }
-    return Judged(entries, shares)
+    return Judged(entries, {given: [share] for given, share in shares.items()})
 
 
 def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:
@@ -401,21 +411,18 @@ def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:
             code=ErrorCode.DATA,
         )
     jobs = [Job(test, subject, _needed(test, subject, trials)) for subject in subjects]
-    entries: dict[tuple[str, str], list[Entry]] = {}
-    shares: dict[str, list[float]] = {}
+    judged: list[Judged] = []
     for number, result in enumerate(run_here_or_there(judge, jobs, test.n_jobs), start=1):
         if isinstance(result, Excluded):
             excluded.append(result)
         else:
-            for key, found in result.entries.items():
-                entries.setdefault(key, []).extend(found)
-            for given, share in result.shares.items():
-                shares.setdefault(given, []).append(share)
+            judged.append(result)
         report("subjects", number / len(jobs), math.nan, f"{number} of {len(jobs)}")
-    if not entries:
+    if not judged:
         raise InputError(
             f"nobody could be judged; first: {excluded[0].why}", where=where, code=ErrorCode.DATA
         )
+    entries, shares = _merged([one.entries for one in judged]), _merged([one.shares for one in judged])
     return LabelResult(test, entries, tuple(excluded), shares)
 
 
