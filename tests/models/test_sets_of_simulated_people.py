@@ -22,12 +22,14 @@ from models.training.simulated_sessions import run_session
 
 N_TRIALS, TRIAL_S = 10, 2
 FIRST_UNSEEN = 5_000
-_NOISE_SD = 0.7
-_MIXING = np.random.default_rng(0).standard_normal((6, 30))  # on six channels of five bands
+_NOISE_SD = 1.5
+SHOWN = 0.6  # effect size: at 1 the parameters tell nearly everything
+_N_FOLDS = 10
+_MIXING = np.random.default_rng(0).standard_normal((6, 60))  # on twelve channels of five bands
 CONFIG = EvidenceConfig(trial_s=TRIAL_S, n_steps=(2, 1, 2, 1))
 
 
-def session(seed: int, difficulty: str = "default") -> tuple[dict[str, np.ndarray], np.ndarray]:
+def session(seed: int, difficulty: str | float = SHOWN) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return features (n, F) by modality of a person's session, a step a second, and labels (n,)."""
     person, rng = SimulatedSubject(seed, difficulty), np.random.default_rng(seed)
     schedule = Schedule.balanced(seed, N_TRIALS, TRIAL_S)
@@ -39,8 +41,8 @@ def session(seed: int, difficulty: str = "default") -> tuple[dict[str, np.ndarra
         for m in MODALITIES:
             shown = person.effect(m, segment.emotion) + person.trial_effect(m, segment.index)
             row = shown + person.without_emotion(m, float(second))
-            row = row + _NOISE_SD * rng.standard_normal(len(row))
-            found[m].append(row @ _MIXING if m == "eeg" else row)
+            row = row @ _MIXING if m == "eeg" else row
+            found[m].append(row + _NOISE_SD * rng.standard_normal(len(row)))
     return {m: np.stack(rows) for m, rows in found.items()}, np.array(label)
 
 
@@ -71,13 +73,13 @@ def probs_of(sessions, evidence: Evidence):
 
 @pytest.fixture(scope="module")
 def trained():
-    """Evidence of 60 people, and sets fitted to each third of them by the others, and to themselves."""
-    people = [session(seed) for seed in range(60)]
+    """Evidence of 30 people, and sets fitted to each tenth of them by the others, and to themselves."""
+    people = [session(seed) for seed in range(30)]
     held_out = []
-    for fold in range(3):
-        told = evidence_of([one for at, one in enumerate(people) if at % 3 != fold])
-        probs, label, trial, subject = probs_of(people[fold::3], told)
-        held_out.append((probs, label, trial, subject * 3 + fold))
+    for fold in range(_N_FOLDS):
+        told = evidence_of([one for at, one in enumerate(people) if at % _N_FOLDS != fold])
+        probs, label, trial, subject = probs_of(people[fold::_N_FOLDS], told)
+        held_out.append((probs, label, trial, subject * _N_FOLDS + fold))
     columns = [np.concatenate(parts) for parts in zip(*held_out, strict=True)]
     everybody = evidence_of(people)
     return everybody, fit_answers(*columns), fit_answers(*probs_of(people, everybody))
@@ -94,7 +96,7 @@ def test_sets_cover_500_unseen_sessions_at_their_level_and_in_sample_scores_woul
     ):
         found = coverage(means, label, threshold, subject)
         assert found.n_trials == 5000
-        assert found.covered == pytest.approx(level, abs=0.03)
+        assert found.covered == pytest.approx(level, abs=0.04)  # folds know fewer people: a little too wide
         assert 0.5 <= found.tenth < level
         assert coverage(means, label, of_training, subject).covered < level - 0.03
 
@@ -103,12 +105,12 @@ def test_sets_cover_500_unseen_sessions_at_their_level_and_in_sample_scores_woul
 def test_ten_own_trials_tell_of_people_who_show_nothing_that_the_sets_do_not_hold(trained):
     evidence, held_out, _ = trained
 
-    def share_told(difficulty: str) -> float:
+    def share_told(difficulty: str | float) -> float:
         sessions = [session(FIRST_UNSEEN + 1000 + n, difficulty) for n in range(40)]
         means, label, subject = trial_means(*probs_of(sessions, evidence))
         scores = trial_scores(means, label)
         told = [too_rarely_covered(scores[subject == who], held_out.set_90, 0.9) for who in range(40)]
         return float(np.mean(told))
 
-    assert share_told("none") > 0.8
-    assert share_told("default") < 0.2
+    assert share_told("none") > 0.5
+    assert share_told(SHOWN) < 0.2
