@@ -165,6 +165,7 @@ _PRESETS = {
 
 MAX_RISK = 0.2  # chosen: one answer in five may be wrong
 NEVER = 1.01  # a probability that no answer reaches
+LEAST_ANSWER = 0.5  # an emotion that is more likely another one is no answer, however seldom that is
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,11 @@ class AnswerConfig:
     n_trials: int
     risk: float = MAX_RISK
     temperature: float = 1.0
+
+    @property
+    def answer_from(self) -> float:
+        """The lowest probability of an answer: `abstain_below`, but nothing that is more likely wrong."""
+        return max(self.abstain_below, LEAST_ANSWER)
 
     def __post_init__(self) -> None:
         for name in ("set_90", "set_80", "error", "answered", "ece", "risk"):

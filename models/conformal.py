@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.config import MAX_RISK, NEVER, AnswerConfig
+from models.config import LEAST_ANSWER, MAX_RISK, NEVER, AnswerConfig
 from models.training.scores import expected_calibration_error
 
 MIN_TRIALS = 30  # behind a rule of abstention: its error then has an interval of about +-14 points
@@ -166,7 +166,7 @@ def fit_answers(
     means, truth, _ = trial_means(probs, label, trial, subject)
     scores = trial_scores(means, truth)
     curve = risk_coverage(probs, label, trial, subject)
-    needed = curve.lowest(risk, min_trials)
+    needed = max(curve.lowest(risk, min_trials), LEAST_ANSWER)
     answered, error, _ = curve.at(needed)
     return AnswerConfig(
         set_90=quantile(scores, 0.9),

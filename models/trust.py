@@ -210,7 +210,7 @@ class SignalFacts:
 
 def needed_probability(n_labels: int, answers: AnswerConfig | None) -> float:
     """Return the lowest probability that counts as an answer."""
-    return (1 + 1 / n_labels) / 2 if answers is None else answers.abstain_below
+    return (1 + 1 / n_labels) / 2 if answers is None else answers.answer_from
 
 
 def ranked(probs: Mapping[str, float]) -> list[tuple[str, float]]:

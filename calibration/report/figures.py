@@ -166,7 +166,7 @@ def risk_figure(summary: Summary) -> Figure | None:
     axes.plot(curve.answered, curve.error, color=BLUE, linewidth=2, drawstyle="steps-post")
     if answers is not None:
         axes.axhline(answers.risk, color=MUTED, linestyle=":", linewidth=1.4)
-        answered, error, n_trials = curve.at(answers.abstain_below)
+        answered, error, n_trials = curve.at(answers.answer_from)
         if n_trials:
             axes.plot(answered, error, "o", color=VERMILLION, markersize=9, clip_on=False)
     axes.set_ylim(0, 1)

@@ -230,13 +230,20 @@ def answer_words(summary: Summary) -> str:
     if answers.abstain_below > 1:
         rule = "Profiles of other subjects were wrong too often at every probability: it never answers."
     else:
-        answered, error, n_answered = curve.at(answers.abstain_below)
+        answered, error, n_answered = curve.at(answers.answer_from)
         here = f"of the held-out windows here {percent(answered)}"
         here += f", wrongly {percent(error)} of them, in {_trials(n_answered)}" if n_answered else ""
+        others = f"with {answers.n_subjects} other subjects ({answers.n_trials} trials)"
+        found = (
+            f"that was {percent(answers.answered)} of the windows, of which {percent(answers.error)} wrongly"
+        )
+        if answers.abstain_below < answers.answer_from:
+            found = (
+                f"from {percent(answers.abstain_below)} on {percent(answers.error)} of the windows were wrong"
+            )
         rule = (
-            f"It answers from {percent(answers.abstain_below)} on: with {answers.n_subjects} other subjects "
-            f"({answers.n_trials} trials) that was {percent(answers.answered)} of the windows, of which "
-            f"{percent(answers.error)} wrongly (dot; dotted: {percent(answers.risk)}); {here}."
+            f"It answers from {percent(answers.answer_from)} on: {others} {found} "
+            f"(dot; dotted: {percent(answers.risk)}); {here}."
         )
     differ = ""
     if too_rarely_covered([trial.score for trial in summary.fit.trials], answers.set_90, 0.9):

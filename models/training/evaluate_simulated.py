@@ -294,7 +294,7 @@ class _Evaluation:
                     covered.mean_size,
                 )
                 figures[f"coverage_{level}_tenth_percentile"] = covered.tenth
-            is_answer = tested.max(axis=1) >= rule.abstain_below
+            is_answer = tested.max(axis=1) >= rule.answer_from
             right = tested.argmax(axis=1) == label
             figures["answered"] = float(is_answer.mean())
             figures["right_when_answered"] = float(right[is_answer].mean()) if is_answer.any() else math.nan
