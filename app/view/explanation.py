@@ -105,6 +105,9 @@ LOWERS_BY = 0.02
 #: Attention below this counts as little: less than half of an equal share among four.
 LITTLE = 0.10
 
+#: Attention stands out from so many equal shares on.
+STANDS_OUT = 1.3
+
 #: A change at least this large matters to a reader: more than rounding to tenths would hide.
 MATTERS = 0.05
 
@@ -121,7 +124,7 @@ def compare(attention: Mapping[str, float], rows: Iterable[OcclusionRow], label:
     """Compare attention per modality (0..1, 0 where missing) with the occlusion of each in one window.
 
     It is ``unknown`` with fewer than two modalities that have both figures. They ``disagree`` where removing
-    the modality with the highest attention lowers the probability of ``label`` by less than `LOWERS_BY`, or
+    the modality whose attention stands out lowers the probability of ``label`` by less than `LOWERS_BY`, or
     where one with less than `LITTLE` attention changes it most, and by at least `MATTERS`.
     """
     deltas = {row.name: row.delta_p for row in rows if row.kind == "modality" and attention.get(row.name)}
@@ -129,12 +132,15 @@ def compare(attention: Mapping[str, float], rows: Iterable[OcclusionRow], label:
         return Comparison("unknown", ("Too few modalities with data to compare attention with occlusion.",))
     top = max(deltas, key=lambda name: attention[name])
     strongest = max(deltas, key=lambda name: abs(deltas[name]))
-    is_needed = deltas[top] <= -LOWERS_BY
+    stands_out = attention[top] >= STANDS_OUT / len(deltas)
+    is_needed = deltas[top] <= -LOWERS_BY or not stands_out
     has, it = _pronouns(top)
     about_top = (
         f"{modality_word(top)} {has} the highest attention ({_share(attention[top])}), "
         f"{'and' if is_needed else 'yet'} without {it} {_change(label, deltas[top])}."
     )
+    if not stands_out:
+        about_top = "No modality's attention stands out."
     found = [] if is_needed else [about_top]
     if attention[strongest] < LITTLE and abs(deltas[strongest]) >= MATTERS and strongest != top:
         has, it = _pronouns(strongest)

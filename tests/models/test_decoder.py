@@ -130,6 +130,13 @@ def test_nothing_is_predicted_with_everything_masked(checkpoint):
 ALWAYS = AnswerConfig(0.85, 0.79, 0.0, 0.2, 1.0, 0.03, 12, 120)  # answers whatever the probability
 
 
+@pytest.fixture
+def _answers_anything(monkeypatch):
+    """Let the probabilities of a network that was not trained be answers."""
+    monkeypatch.setattr("models.config.LEAST_ANSWER", 0.0)
+
+
+@pytest.mark.usefixtures("_answers_anything")
 def test_a_prediction_carries_the_verdict_of_its_models_figures(checkpoint):
     config = replace(checkpoint.config, answers=ALWAYS, is_simulated=True)
     _, run_to = pumped(replace(checkpoint, config=config), streams=("eeg",))
@@ -145,6 +152,7 @@ def test_a_prediction_carries_the_verdict_of_its_models_figures(checkpoint):
     assert Code.NOT_FITTED not in codes
 
 
+@pytest.mark.usefixtures("_answers_anything")
 def test_nothing_acts_upon_a_simulated_model_on_streams_that_are_not(checkpoint):
     decoder = Decoder(
         replace(checkpoint, config=replace(checkpoint.config, answers=ALWAYS, is_simulated=True))
@@ -154,6 +162,7 @@ def test_nothing_acts_upon_a_simulated_model_on_streams_that_are_not(checkpoint)
     assert (verdict.answer is None, verdict.safe_to_act) == (False, False)
 
 
+@pytest.mark.usefixtures("_answers_anything")
 def test_mostly_bad_electrodes_withhold_the_answer_of_eeg_alone(checkpoint):
     decoder = Decoder(replace(checkpoint, config=replace(checkpoint.config, answers=ALWAYS)))
     decoder.open(StreamSpec("cap", "Cap", Kind.EEG, ("CZ", "PZ", "OZ"), ("uV",) * 3, 250.0))

@@ -62,3 +62,10 @@ def test_bands_and_regions_do_not_count():
 )
 def test_points_are_signed(delta, text):
     assert points(delta) == text
+
+
+def test_where_attention_is_nearly_even_no_modality_has_to_be_needed_most():
+    even = {"eeg": 0.27, "eye": 0.25, "face": 0.2, "voice": 0.28}
+    found = compare(even, rows(eeg=-0.05, eye=-0.43, face=0.32, voice=0.08), "fear")
+    assert found.state == "agree"
+    assert found.sentences == ("No modality's attention stands out.",)
