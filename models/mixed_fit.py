@@ -27,9 +27,10 @@ _N_FLIPS = 8  # of the separable target; it settles within five
 _MAX_LAG = 12  # steps
 _RHOS = np.linspace(0.0, 0.98, 50)
 _EFFECTS = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56)
-_N_ROUNDS = 3
+_N_ROUNDS, _MANY_PEOPLE = 3, 20  # of fewer people, more than one round follows chance
 _EXPONENTS = (0.0, 0.5, 1.0)
-_FACTORS, _LOG_FACTOR_SD = np.geomspace(1 / 256, 256, 33), 1.0
+_FACTORS, _FEW_FACTORS = np.geomspace(1 / 256, 256, 33), np.geomspace(1 / 32, 32, 21)
+_LOG_FACTOR_SD = 1.0
 _TAIL_DFS = (3.0, 5.0, 8.0, 15.0, 30.0, 100.0, 1e6)
 _N_SCALES = 20
 _MARGIN = 5.0
@@ -356,7 +357,7 @@ class Effects:
     """Sizes of the class effects in the prior."""
 
     shared: float  # of the part that people have in common, in units of ``size``
-    own: float  # of the part that each has alone; fitted, both add up to 1
+    own: float  # of the part that each has alone; of many people both add up to 1
     size: _Array  # (D,) variance of an effect of size 1 in each direction
 
 
@@ -369,8 +370,8 @@ def fit_effects(cells: Cells, directions: Directions) -> Effects:
     """Return the sizes of greatest marginal likelihood over several people's cells.
 
     First one size for all directions, which follow the variance between trials, or within, or both; then
-    each direction's own factor, averaged over its likelihood times a log-normal prior about 1; and both anew,
-    since few directions carry what labels do, and the many others say that there is nothing.
+    each direction's own factor, averaged over its likelihood times a log-normal prior about 1; and of many
+    people both anew, since few directions carry what labels do, and the others say that there is nothing.
     """
     if len(np.unique(cells.person)) < 2:
         return default_effects(directions)
@@ -386,7 +387,9 @@ def fit_effects(cells: Cells, directions: Directions) -> Effects:
         return np.maximum(values, 0)[:, None], (vectors.T @ cells.scaled) ** 2  # (n, 1) and (n, D)
 
     spectra, begun = {pair: spectrum(*pair) for pair in product(_EFFECTS, _EFFECTS)}, None
-    for _ in range(_N_ROUNDS):
+    many = len(np.unique(cells.person)) >= _MANY_PEOPLE
+    factors = _FACTORS if many else _FEW_FACTORS
+    for _ in range(_N_ROUNDS if many else 1):
         best, found = -np.inf, default_effects(directions)
         for (shared, own), (values, turned) in spectra.items():
             for size in sizes:
@@ -396,15 +399,16 @@ def fit_effects(cells: Cells, directions: Directions) -> Effects:
         both = found.shared + found.own
         if both == 0:
             return found
-        found = Effects(found.shared / both, found.own / both, found.size * both)
+        if many:
+            found = Effects(found.shared / both, found.own / both, found.size * both)
         begun = found.size if begun is None else begun * both
         values, turned = spectrum(found.shared, found.own)
         log_weight = (
-            np.stack([_log_likelihood(values * begun * factor + noise, turned) for factor in _FACTORS])
-            - 0.5 * (np.log(_FACTORS)[:, None] / _LOG_FACTOR_SD) ** 2
+            np.stack([_log_likelihood(values * begun * factor + noise, turned) for factor in factors])
+            - 0.5 * (np.log(factors)[:, None] / _LOG_FACTOR_SD) ** 2
         )
         weight = np.exp(log_weight - log_weight.max(axis=0))
-        sizes = [begun * (weight * _FACTORS[:, None]).sum(axis=0) / weight.sum(axis=0)]
+        sizes = [begun * (weight * factors[:, None]).sum(axis=0) / weight.sum(axis=0)]
     return replace(found, size=sizes[0])
 
 

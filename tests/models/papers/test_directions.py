@@ -118,7 +118,7 @@ def test_everybodys_figures_are_in_the_result():
 
 @pytest.mark.slow
 def test_small_run_fills_every_row():
-    options = replace(DirectionsOptions().quick(), seeds=(1,), n_subjects=1, n_jobs=1, pretrain_windows=4)
+    options = replace(DirectionsOptions().quick(), seeds=(1,), n_subjects=2, n_jobs=1, pretrain_windows=4)
     result = directions(options, lambda *told: None).to_dict()
     assert {row["row"] for row in result["rows"]} == {*SETTINGS, *STREAMING_SETTINGS, *REFERENCES}
     assert {row["model"] for row in result["labels"]} == {"discriminant", "lda", "svm", "kept"}
