@@ -180,8 +180,11 @@ def test_replay_of_the_marks_repeats_it_to_the_byte_in_any_chunks(session, file,
 def test_undoing_returns_to_the_frozen_model_and_poor_reports_withdraw_it(session, file, options):
     undone = Session(file, options, undo_after=7)
     (back,) = undone.times("back to the model")
-    frozen = next(p.label for t, p in undone.kept.by_time.items() if t > BEGIN_S)
-    assert {p.label for t, p in undone.kept.by_time.items() if t > back + 1} == {frozen}
+    never = Session(file, options, undo_after=1)  # blocks every promotion
+    assert not never.times("used from now on")
+    after = {t: p.probs for t, p in undone.kept.by_time.items() if t > back + 1}
+    assert after
+    assert after == {t: never.kept.by_time[t].probs for t in after}
     assert not undone.times("used from now on")[1:]
     newest = undone.kept.by_time[max(undone.kept.by_time)].verdict
     assert (newest.answer, newest.safe_to_act) == (None, False)
