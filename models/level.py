@@ -95,9 +95,8 @@ class RunningLevel:
                 continue
             step = np.asarray(steps[-1], dtype=np.float64)
             total, worth = self._sum[modality][told], self._worth[modality][told]
-            known = np.isfinite(step) & (
-                worth < self._most
-            )  # what lasts says no more once it has had its say
+            # What lasts says no more once it has had its say.
+            known = np.isfinite(step) & (worth < self._most)
             total[known] += share * (step - probs @ self._effects[modality])[known]
             worth[known] += share
 

@@ -8,7 +8,6 @@ import queue
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -389,7 +388,7 @@ class FusionTraining:
         )
         logits = torch.tensordot(torch.tensor(evidence.profile_weights), with_profile, 1)
         shown = answers(logits, rows.first, evidence)
-        of_profiles = answers_of_profiles(shown, rows, MIN_SINCE_ONSET_TESTED_S)
+        of_profiles = answers_at(shown, rows, MIN_SINCE_ONSET_TESTED_S)
         config = replace(config, evidence=evidence, answers=chosen.answers, profile_answers=of_profiles)
         network = FusionNetwork(config)
         network.load_state_dict(self._network.state_dict())
@@ -469,23 +468,18 @@ def choose_answer(held_out: Tensor, rows: Rows, config: EvidenceConfig, since_s:
     The weights by the likelihood of windows, none below 0: a part that does not help gets none. Persistence
     as the least that keeps the answer to `_MOST_CHANGES` a minute.
     """
-    at = rows.where(min_since_onset_s=since_s)
     usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
     weights = best_weights(held_out[:, usable], rows.label[usable])
     logits = torch.tensordot(torch.tensor(weights), held_out, 1)
-
-    def nll(logits: Tensor, temperature: Any) -> Tensor:
-        return nn.functional.cross_entropy(logits[at] / temperature, rows.label[at])
-
     for persistence in _PERSISTENCE:
         shown = answers(logits, rows.first, replace(config, persistence=persistence))
         if changes_a_minute(shown.argmax(dim=1).numpy(), rows, since_s) <= _MOST_CHANGES:
             break
     # The last answer's bonus makes it surer than it is: the temperature is that of what is shown.
-    _, temperature = best_temperature(partial(nll, shown), torch.logspace(-0.5, 1.0, 61))
-    probs = torch.softmax(shown / temperature, dim=1)[at].double().numpy()
-    fitted = fit_answers(probs, rows.label[at].numpy(), rows.trial[at], rows.subject[at])
-    return Choice(tuple(float(w) / temperature for w in weights), persistence / temperature, fitted)
+    fitted = answers_at(shown, rows, since_s)
+    weights = [weight / fitted.temperature for weight in weights]
+    persistence /= fitted.temperature
+    return Choice(tuple(weights), persistence, replace(fitted, temperature=1.0))
 
 
 def best_weights(parts: Tensor, label: Tensor) -> list[float]:
@@ -504,10 +498,10 @@ def best_weights(parts: Tensor, label: Tensor) -> list[float]:
     return [float(w) if w >= _LEAST_WEIGHT else 0.0 for w in found]
 
 
-def answers_of_profiles(shown: Tensor, rows: Rows, since_s: float) -> AnswerConfig:
-    """Return when profiles answer, by logits (n, n_labels) of subjects told with labels of their own.
+def answers_at(shown: Tensor, rows: Rows, since_s: float) -> AnswerConfig:
+    """Return when answers are given, by logits (n, n_labels) of held-out subjects as they are shown.
 
-    Its temperature is what a profile's logits are divided by.
+    Its temperature is what the logits are divided by.
     """
     at = rows.where(min_since_onset_s=since_s)
 
