@@ -507,9 +507,8 @@ class Decoder:
         if self._shadow is None or self._shadow_filter is None or config is None:
             return {}
         change = self._shadow.scores(given)[None] - inputs.evidence
-        change = change * change.new_tensor(config.weights)[:, None]
         gates = output["modality_attention"], self._read(inputs), inputs.reliability
-        logits = output["logits"] + weighed(change, *gates)
+        logits = output["logits"] + weighed(change, change.new_tensor(config.weights), *gates)
         return self._by_label(self._shadow_filter(window.index, logits[0]))
 
     def _read(self, inputs: NetworkInput) -> Tensor:

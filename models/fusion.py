@@ -62,9 +62,11 @@ def gates_of(attention: Tensor, present: Tensor, reliability: Tensor) -> Tensor:
     return (present * reliability).sum(dim=1, keepdim=True) * attention
 
 
-def weighed(evidence: Tensor, attention: Tensor, present: Tensor, reliability: Tensor) -> Tensor:
-    """Return the sum (B, n_labels) of evidence (B, 4, n_labels), each modality's times its gate."""
-    return (gates_of(attention, present, reliability)[..., None] * evidence).sum(dim=1)
+def weighed(
+    evidence: Tensor, weights: Tensor, attention: Tensor, present: Tensor, reliability: Tensor
+) -> Tensor:
+    """Return the sum (B, n_labels) of evidence (B, 4, n_labels), each times weight (4,) and gate."""
+    return (gates_of(attention, present, reliability)[..., None] * (evidence * weights[:, None])).sum(dim=1)
 
 
 @torch.no_grad()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
-from models.config import FusionConfig, ModelConfig, MvSstmaConfig
+from models.config import EvidenceConfig, FusionConfig, ModelConfig, MvSstmaConfig
 from models.encoders.eegformer import EegformerEncoder
 from models.encoders.layers import ChannelPool, ChannelWeights, TimePool
 from models.encoders.mv_sstma import MvSstmaEncoder
@@ -45,6 +46,7 @@ class FusionNetwork(nn.Module):
     """
 
     _trained_with: Tensor  # (4,) bool
+    _weights: Tensor  # (4,) of the evidence: on the device, since a CUDA graph cannot fetch it
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -74,6 +76,14 @@ class FusionNetwork(nn.Module):
         self.fusion = FUSIONS[fusion.variant](fusion, n_labels)
         trained = torch.tensor([modality in config.modalities for modality in MODALITIES])
         self.register_buffer("_trained_with", trained, persistent=False)
+        self.register_buffer("_weights", torch.ones(len(MODALITIES)), persistent=False)
+        if config.evidence is not None:
+            self.weigh_by(config.evidence)
+
+    def weigh_by(self, evidence: EvidenceConfig) -> None:
+        """Let a discriminant's evidence count as this says from now on."""
+        self.config = replace(self.config, evidence=evidence)
+        self._weights = self._weights.new_tensor(evidence.weights)
 
     def forward(self, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None = None) -> NetworkOutput:
         """Return logits and attention of a batch of windows; see `NetworkInput`, `NetworkOutput`.
@@ -102,8 +112,8 @@ class FusionNetwork(nn.Module):
         """
         logits, attention = self.fusion(tokens, present, reliability)
         if (config := self.config.evidence) is not None:
-            scaled = evidence * evidence.new_tensor(config.weights)[:, None]
-            logits = config.network_weight * logits + weighed(scaled, attention, present, reliability)
+            of_modalities = weighed(evidence, self._weights, attention, present, reliability)
+            logits = config.network_weight * logits + of_modalities
         return logits, attention
 
     def modality_tokens(self, inputs: NetworkInput, only: Collection[str] = MODALITIES) -> Tensor:

@@ -126,8 +126,8 @@ class Fused(NamedTuple):
 
     def with_evidence(self, evidence: Tensor, config: EvidenceConfig) -> Tensor:
         """Return the logits of network and evidence (n, 4, n_labels), as `FusionNetwork.fuse` does."""
-        scaled = evidence * evidence.new_tensor(config.weights)[:, None]
-        of_modalities = weighed(scaled, self.attention, self.present, torch.ones_like(self.attention))
+        gates = self.attention, self.present, torch.ones_like(self.attention)
+        of_modalities = weighed(evidence, evidence.new_tensor(config.weights), *gates)
         return config.network_weight * self.logits + of_modalities
 
 

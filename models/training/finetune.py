@@ -138,7 +138,8 @@ def finetune(
         if chosen.share == 0:
             apart = deepcopy(run.network).prepare_inference()
             run.network.fusion.even_out()
-        run.network.config = config = replace(config, evidence=evidence.config)
+        run.network.weigh_by(evidence.config)
+        config = run.network.config
     how = "pre-trained model" if options.normalisation == "keep" and pretrained else "training trials"
     notes.append(f"normalised with the statistics of the {how}")
     if new := run.whitened_modalities():

@@ -380,7 +380,7 @@ def train_fusion(
         kept = there & torch.from_numpy(rng.random(tuple(there.shape)) >= _P_DROP)
         kept = torch.where(kept.any(1, keepdim=True), kept, there)
         logits, attention = network.fusion(chosen, kept, reliability)
-        total = logits + weighed(evidence * log_scale.exp()[:, None], attention, kept, reliability)
+        total = logits + weighed(evidence, log_scale.exp(), attention, kept, reliability)
         on_noise = (attention * noise).sum(dim=1).mean()
         clean = kept & ~noise
         share = attention * clean.sum(dim=1, keepdim=True)
