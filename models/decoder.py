@@ -30,10 +30,10 @@ from models.checkpoint import Checkpoint
 from models.features.gaze import ScreenGeometry
 from models.features.log_mel import n_log_mel_frames
 from models.forward import EegStream, Forward
-from models.fusion import weighed
 from models.level import AnswerFilter, Evidence, Given, Recent, RunningLevel
 from models.normalise import MIN_BASELINE_STEPS, Baseline, Normaliser
 from models.prediction import Latency, Prediction
+from models.shadow import Shadow
 from models.steps import (
     CachedFace,
     CachedStep,
@@ -119,8 +119,7 @@ class Decoder:
         self._evidence, self._fixed = checkpoint.evidence, checkpoint.level
         self._bare, self._level, self._filter = self.normaliser, self._new_level(), self._new_filter()
         self._recent_steps: Recent = {}  # of the newest window
-        self._shadow: Evidence | None = None
-        self._shadow_filter: AnswerFilter | None = None
+        self._shadow: Shadow | None = None
         self._eeg_stream = EegStream(checkpoint.network) if self.config.network.streams else None
         if self._fixed is not None:
             self._centre()
@@ -218,7 +217,8 @@ class Decoder:
         self._step_features.reset()
         self.newest = None
         self._filter = self._new_filter()  # the level stays: it is the same subject's
-        self._shadow_filter = self._new_filter()
+        if self._shadow is not None:
+            self._shadow.restart()
         self._taken_s = -math.inf
         if self._baseline is not None:
             self._baseline = None if self._baseline.is_rest else Baseline(self._baseline.duration_s)
@@ -471,9 +471,13 @@ class Decoder:
         self, evidence: Evidence | None, shadow: Evidence | None, reports: SelfReports | None
     ) -> None:
         """Use other evidence, with a ``shadow`` beside it, and reports from the next window on."""
-        if self._shadow is None and shadow is not None:
-            self._shadow_filter = self._new_filter()
-        self._evidence, self._shadow = evidence, shadow
+        self._evidence = evidence
+        if shadow is None:
+            self._shadow = None
+        elif self._shadow is None:
+            self._shadow = Shadow(shadow, self.config.windows.hop_s)
+        else:
+            self._shadow.evidence = shadow
         self._facts = replace(self._facts, reports=reports)
 
     def newest_deviations(self) -> dict[str, NDArray[np.floating]]:
@@ -499,22 +503,6 @@ class Decoder:
         """True where a profile, a baseline or a rest has set the level."""
         return self._level is not None and self._level.fixed is not None
 
-    def _by_shadow(
-        self, window: Window, inputs: NetworkInput, output: Mapping[str, Tensor], given: Mapping[str, Given]
-    ) -> dict[str, float]:
-        """Return the answer as if the shadow were in use; {} without one."""
-        config = self.config.evidence
-        if self._shadow is None or self._shadow_filter is None or config is None:
-            return {}
-        change = self._shadow.scores(given)[None] - inputs.evidence
-        gates = output["modality_attention"], self._read(inputs), inputs.reliability
-        logits = output["logits"] + weighed(change, change.new_tensor(config.weights), *gates)
-        return self._by_label(self._shadow_filter(window.index, logits[0]))
-
-    def _read(self, inputs: NetworkInput) -> Tensor:
-        """Return which modalities the fusion reads, (1, 4)."""
-        return inputs.present & torch.tensor([m in self.config.modalities for m in MODALITIES])
-
     def evidence_without(self, prediction: Prediction, ch_names: Collection[str], band: int = -1) -> Tensor:
         """Return a prediction's evidence (1, 4, n_labels) as if EEG channels, or a band, were unknown."""
         assert prediction.inputs is not None
@@ -526,9 +514,6 @@ class Decoder:
             hidden[:, band] = True
         eeg = prediction.given["eeg"].without(hidden.ravel())
         return self._evidence.scores({**prediction.given, "eeg": eeg})[None]
-
-    def _reliabilities(self, inputs: NetworkInput) -> dict[str, float]:
-        return dict(zip(MODALITIES, inputs.reliability[0].tolist(), strict=True))
 
     # --- the answer ---
 
@@ -555,6 +540,7 @@ class Decoder:
             output[f"{axis}_attention"][0].double().tolist() for axis in ("modality", "channel", "time")
         )
         face_box, face_time = self._newest_face(window)
+        shadow, reliability = self._shadow, zip(MODALITIES, inputs.reliability[0].tolist(), strict=True)
         prediction = Prediction(
             index=window.index,
             t_end=window.t_end,
@@ -576,8 +562,8 @@ class Decoder:
             face_time=face_time,
             level_trials=math.nan if self._level is None or self._fixed else self._level.worth,
             given=given,
-            reliability={m: r for m, r in self._reliabilities(inputs).items() if present[m] and m in given},
-            shadow=self._by_shadow(window, inputs, output, given),
+            reliability={m: r for m, r in reliability if present[m] and m in given},
+            shadow=self._by_label(shadow.logits(window.index, inputs, output, given)) if shadow else {},
         )
         return replace(prediction, verdict=judge(prediction, self._facts, self._signals(prediction, window)))
 
