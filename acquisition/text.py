@@ -1,9 +1,15 @@
-"""Numbers with their units as messages, tables, reports and windows write them; what is not known is "-"."""
+"""Numbers with their units as messages, tables, reports and windows write them; what is not known is "-".
 
+And JSON with numbers that every reader takes: finite ones.
+"""
+
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 UNKNOWN = "-"
+_LARGEST = 2**63  # of a whole number in JSON
 
 
 def number(value: float, digits: int = 0, unit: str = "") -> str:
@@ -82,3 +88,40 @@ def rate(sfreq: float, measured: float | None = None) -> str:
         return f"{found} Hz, irregular" if found else "irregular"
     nominal = f"{sfreq:,.4g}" if sfreq < 1000 else f"{sfreq:,.0f}"
     return f"{found} of {nominal} Hz" if found else f"{nominal} Hz"
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what JSON text holds.
+
+    Raises `ValueError` if it is none, or a number in it is NaN, infinite or too large to compute with.
+    """
+
+    def real(number: str) -> float:
+        value = float(number)
+        if not math.isfinite(value):
+            raise ValueError(f"{number} is not a finite number")
+        return value
+
+    def whole(number: str) -> int:
+        value = int(number)
+        if abs(value) > _LARGEST:
+            raise ValueError(f"a whole number of {len(number)} digits is too large")
+        return value
+
+    try:
+        return json.loads(text, parse_float=real, parse_int=whole, parse_constant=real)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def json_text(value: Any, **options: Any) -> str:
+    """Return plain values as JSON, with null for numbers that are not finite; ``options`` of `json.dumps`."""
+    return json.dumps(_finite(value), allow_nan=False, **options)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    return [_finite(entry) for entry in value] if isinstance(value, (list, tuple)) else value

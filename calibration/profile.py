@@ -27,8 +27,8 @@ from calibration.profile_summary import (
     read_config,
     read_file,
 )
-from models.checkpoint import Checkpoint, strip
-from models.config import ModelConfig
+from models.checkpoint import Checkpoint, misfit, read_discriminant, strip
+from models.config import TEMPERATURES, ModelConfig
 from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
 from models.network import FusionNetwork
@@ -80,6 +80,9 @@ def _figure(value: float | int | None) -> str:
 _DISCRIMINANT, _STEPS, _LEVEL, _TEMPERATURE = "discriminant.", "steps.", "level.", "temperature"
 
 
+_MOST = 1e9  # of what is stored
+
+
 @dataclass(frozen=True, eq=False)
 class CalibrationProfile:
     """A subject's level, discriminant and temperature, and what they were fitted to."""
@@ -128,19 +131,17 @@ def load_profile(folder: Path | str) -> CalibrationProfile:
         raise profile_error(WEIGHTS_FILE, what, where) from error
     for name, tensor in tensors.items():
         may_be_nan = name.startswith((_LEVEL, _STEPS))  # unknown features
-        if tensor.isinf().any() or (not may_be_nan and tensor.isnan().any()):
-            raise profile_error(name, f"{name}: expected finite values", where)
+        if (tensor.double().abs() > _MOST).any() or (not may_be_nan and tensor.isnan().any()):
+            raise profile_error(name, f"{name}: expected numbers up to {_MOST:g}", where)
     try:
-        settings = data.get("discriminant", {})
-        discriminant = MixedDiscriminant.from_state(strip(tensors, _DISCRIMINANT), settings)
-        bounds = SignalRange.bounds_of(settings["signal_bounds"])
-    except (InputError, RuntimeError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise profile_error("discriminant", f"discriminant: {error}", where) from error
+        discriminant, signals = read_discriminant(tensors, data.get("discriminant"))
+    except InputError as error:
+        raise profile_error("discriminant", f"discriminant: {error.what}", where) from error
     return CalibrationProfile(
         summary=summary,
         discriminant=discriminant,
-        range=SignalRange({m: t.numpy() for m, t in strip(tensors, _STEPS).items()}, bounds),
-        level={m: t.numpy() for m, t in strip(tensors, _LEVEL).items()},
+        range=signals,
+        level={m: t.float().numpy() for m, t in strip(tensors, _LEVEL).items()},
         temperature=_temperature(tensors.get(_TEMPERATURE), where),
         sha256=_sha256(text, weights),
     )
@@ -240,24 +241,10 @@ def _check_base(summary: ProfileSummary, checkpoint: Checkpoint, where: str, lin
 
 def _check_sizes(profile: CalibrationProfile, checkpoint: Checkpoint, where: str) -> None:
     """Refuse a discriminant or level that does not fit the classes and the base model's features."""
-    found_labels, n_labels = profile.discriminant.n_labels, len(profile.summary.classes)
-    if found_labels != n_labels:
-        what = f"discriminant: expected {n_labels} labels, found {found_labels}"
-        raise profile_error("discriminant", what, where)
-    network, config = checkpoint.config.network, checkpoint.config
-    sizes = {
-        "eeg": len(config.ch_names) * network.n_eeg_features,
-        "eye": network.n_eye_features,
-        "face": network.face.width,
-        "voice": network.voice.width,
-    }
-    told = profile.discriminant
-    found = [("discriminant", m, told.part(m).used.size) for m in told.modalities]
-    found += [("level", m, array.size) for m, array in profile.level.items()]
-    for what, modality, size in found:
-        if size != sizes.get(modality):
-            part, expected = f"{what}.{modality}", sizes.get(modality)
-            raise profile_error(part, f"{part}: expected {expected} features, found {size}", where)
+    given = profile.discriminant, checkpoint.config, len(profile.summary.classes), profile.level
+    if wrong := misfit(*given):
+        part, what = wrong
+        raise profile_error(part, f"{part}: {what}", where)
 
 
 def _trained_on(summary: ProfileSummary, base: ModelConfig) -> str:
@@ -267,8 +254,10 @@ def _trained_on(summary: ProfileSummary, base: ModelConfig) -> str:
 
 def _temperature(tensor: Tensor | None, where: str) -> float:
     value = float("nan") if tensor is None or tensor.numel() != 1 else float(tensor)
-    if not 0 < value < float("inf"):
-        raise profile_error(_TEMPERATURE, f"temperature: expected more than 0, found {value}", where)
+    low, high = TEMPERATURES
+    if not low <= value <= high:
+        what = f"temperature: expected {low:g} to {high:g}, found {value}"
+        raise profile_error(_TEMPERATURE, what, where)
     return value
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.text import parse_json
 from acquisition.types import MODALITIES
 from calibration.verdict import DO_NOT_TRUST, VerdictCode
 
@@ -166,8 +166,8 @@ def read_config(folder: Path) -> tuple[dict[str, Any], bytes]:
     path = folder / CONFIG_FILE
     text = read_file(path)
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:  # bad JSON or bad UTF-8
+        data = parse_json(text)
+    except ValueError as error:  # bad JSON or bad UTF-8
         raise profile_error(CONFIG_FILE, f"is not valid JSON: {error}", path) from error
     if not isinstance(data, dict):
         raise profile_error(CONFIG_FILE, f"expected a JSON object, found {type(data).__name__}", path)

@@ -1,10 +1,11 @@
 """A model is a folder: ``config.json``, ``model.safetensors`` and ``README.md``, its card. Never a pickle."""
 
 import hashlib
-import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.text import json_text, parse_json
 from models.config import ModelConfig
 from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
 from models.network import FusionNetwork
+from models.normalise import Normaliser
 from models.trust import ModelFacts
 
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
@@ -101,7 +104,7 @@ def save_checkpoint(
         tensors |= {_DISCRIMINANT + name: tensor for name, tensor in state.items()}
         tensors |= {_STEPS + name: torch.from_numpy(array) for name, array in evidence.range.steps.items()}
     weights = save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
-    text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    text = json_text(settings, indent=2, ensure_ascii=False) + "\n"
     with file_errors("the model cannot be written", folder, "choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG_FILE).write_bytes(text.encode())
@@ -134,12 +137,64 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
     load_weights(network, strip(tensors, _NETWORK), str(folder / WEIGHTS_FILE), _REMEDY)
     evidence = None
     if config.evidence is not None:
-        discriminant = MixedDiscriminant.from_state(strip(tensors, _DISCRIMINANT), settings or {})
-        steps = {name: tensor.numpy() for name, tensor in strip(tensors, _STEPS).items()}
-        bounds = SignalRange.bounds_of((settings or {})["signal_bounds"])
-        evidence = Evidence(discriminant, SignalRange(steps, bounds), config.evidence)
+        try:
+            discriminant, signals = read_discriminant(tensors, settings)
+        except InputError as error:
+            raise _damaged(f"discriminant: {error.what}", folder) from error
+        if wrong := misfit(discriminant, config, len(config.labels)):
+            raise _damaged(": ".join(wrong), folder)
+        evidence = Evidence(discriminant, signals, config.evidence)
     scales = strip(tensors, _NORMALISER)
+    try:
+        Normaliser.from_dict(scales).check(feature_shapes(config))
+    except (KeyError, ValueError) as error:
+        raise _damaged(f"normaliser: {error}", folder / WEIGHTS_FILE) from error
     return Checkpoint(config, network.eval(), scales, _sha256(text, weights), evidence=evidence)
+
+
+def feature_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of features in which a subject has a level, by modality."""
+    network = config.network
+    return {
+        "eeg": (len(config.ch_names), network.n_eeg_features),
+        "eye": (network.n_eye_features,),
+        "face": (network.face.width,),
+        "voice": (network.voice.width,),
+    }
+
+
+def read_discriminant(
+    tensors: Mapping[str, Tensor], settings: object
+) -> tuple[MixedDiscriminant, SignalRange]:
+    """Return the discriminant and the range of signals among the tensors of a model or profile.
+
+    Raises `InputError` where something is missing, does not fit, or is not a number to compute with.
+    """
+    settings = settings if isinstance(settings, Mapping) else {}
+    discriminant = MixedDiscriminant.from_state(strip(tensors, _DISCRIMINANT), settings)
+    steps = {name: tensor.float().numpy() for name, tensor in strip(tensors, _STEPS).items()}
+    sizes = {modality: discriminant.part(modality).used.size for modality in discriminant.modalities}
+    return discriminant, SignalRange.of_stored(steps, settings.get("signal_bounds"), sizes)
+
+
+def misfit(
+    discriminant: MixedDiscriminant,
+    config: ModelConfig,
+    n_labels: int,
+    levels: Mapping[str, NDArray[np.floating]] = MappingProxyType({}),
+) -> tuple[str, str] | None:
+    """Return which part does not fit a model's features or so many labels, and how; None if all do.
+
+    ``levels`` are those of a profile, by modality.
+    """
+    if discriminant.n_labels != n_labels:
+        return "discriminant", f"expected {n_labels} labels, found {discriminant.n_labels}"
+    shapes = {modality: (math.prod(shape),) for modality, shape in feature_shapes(config).items()}
+    found = [(f"discriminant.{m}", m, discriminant.part(m).used.shape) for m in discriminant.modalities]
+    for part, modality, shape in [*found, *((f"level.{m}", m, a.shape) for m, a in levels.items())]:
+        if shape != shapes.get(modality):
+            return part, f"expected {shapes.get(modality)} features, found {shape}"
+    return None
 
 
 def _read(path: Path) -> bytes:
@@ -158,8 +213,8 @@ def _damaged(what: str, where: Path | str, remedy: str = _REMEDY) -> InputError:
 def _parse(text: bytes, where: str) -> tuple[ModelConfig, dict[str, Any] | None]:
     """Return the config, and the settings of the discriminant beside the network if there is one."""
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:  # bad JSON or bad UTF-8
+        data = parse_json(text)
+    except ValueError as error:  # bad JSON or bad UTF-8
         raise _damaged(f"is not valid JSON: {error}", where) from error
     if not isinstance(data, dict):
         raise _damaged(f"expected a JSON object, found {type(data).__name__}", where)

@@ -6,6 +6,7 @@ Frozen dataclasses that go to JSON and back; `ModelConfig` is what a checkpoint'
 from __future__ import annotations
 
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from models.features.config import FeatureConfig
 
 #: Version of the layout of ``config.json``.
 FORMAT_VERSION = 1
+
+_LARGEST = 1e15  # number in a config
 
 #: Keys of older settings (``config.json``, states of pre-training), and what they are called now.
 _RENAMED_KEYS = {"eeg_run_in": "n_context_steps", "readout": "channel_projection"}
@@ -163,6 +166,7 @@ _PRESETS = {
 }
 
 
+TEMPERATURES = 0.01, 100.0  # which make sense
 MAX_RISK = 0.2  # chosen: one answer in five may be wrong
 NEVER = 1.01  # a probability that no answer reaches
 LEAST_ANSWER = 0.5  # an emotion that is more likely another one is no answer, however seldom that is
@@ -196,10 +200,14 @@ class AnswerConfig:
         for name in ("set_90", "set_80", "error", "answered", "ece", "risk"):
             if not 0 <= getattr(self, name) <= 1:
                 raise _does_not_fit(f"answers.{name}", f"expected 0 to 1, got {getattr(self, name)}")
-        if not (0 <= self.abstain_below <= NEVER and self.temperature > 0):
-            found = f"{self.abstain_below} and {self.temperature}"
-            what = f"expected abstain_below 0 to {NEVER} and a temperature above 0, got {found}"
-            raise _does_not_fit("answers.abstain_below", what)
+        for name, low, high in (
+            ("abstain_below", 0.0, NEVER),
+            ("temperature", *TEMPERATURES),
+            ("n_subjects", 0, math.inf),
+            ("n_trials", 0, math.inf),
+        ):
+            if not low <= (value := getattr(self, name)) <= high:
+                raise _does_not_fit(f"answers.{name}", f"expected {low:g} to {high:g}, got {value}")
 
 
 @dataclass(frozen=True)
@@ -220,6 +228,27 @@ class EvidenceConfig:
     level_temperature: float = 2.0  # of the evidence, where it says which emotion the level is without
     trial_s: float = 24.0  # a trial's worth of data for the level
     max_trials: float = 8.0  # bound of the level's weight
+
+    def __post_init__(self) -> None:
+        n = len(MODALITIES)
+        for name, sizes, low, high in (
+            ("network_weight", None, 0.0, 1e6),
+            ("weights", (n,), 0.0, 1e6),
+            ("profile_weights", (0, n + 1), 0.0, 1e6),
+            ("n_steps", (n,), 1, 3600),
+            ("average_s", None, 0.01, 60.0),
+            ("persistence", None, 0.0, 1e6),
+            ("level_temperature", None, 0.01, 1e6),
+            ("trial_s", None, 1.0, 3600.0),
+            ("max_trials", None, 0.1, 1e6),
+        ):
+            value = getattr(self, name)
+            values = value if isinstance(value, tuple) else (value,)
+            if (sizes and len(values) not in sizes) or not all(low <= one <= high for one in values):
+                numbers = f"{' or '.join(map(str, sizes))} numbers from" if sizes else "a number from"
+                raise _does_not_fit(
+                    f"evidence.{name}", f"expected {numbers} {low:g} to {high:g}, got {value}"
+                )
 
     @property
     def unused(self) -> tuple[str, ...]:
@@ -421,6 +450,8 @@ def _cast_as(kind: Any, value: Any, where: str) -> Any:
     allowed = (int, float) if kind is float else (kind,)
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
         raise _wrong_type(kind.__name__, value, where)
+    if kind in (int, float) and not -_LARGEST < value < _LARGEST:
+        raise _refused(f"expected a finite number, found {value}", where, where.rsplit(": ", 1)[-1])
     return float(value) if kind is float else value
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from acquisition.types import MODALITIES
 from models.config import EvidenceConfig
 from models.mixed_discriminant import MixedDiscriminant
+from models.mixed_part import unfit
 
 #: Steps a second apart of a window, oldest first, (n, F) by modality; NaN where unknown.
 Recent = Mapping[str, NDArray[np.floating]]
@@ -137,15 +138,29 @@ class SignalRange:
         """Return the bounds for JSON, which knows no infinity: None where there is none."""
         return {m: [b if math.isfinite(b) else None for b in three] for m, three in self.bounds.items()}
 
-    @staticmethod
-    def bounds_of(stated: Mapping[str, Sequence[float | None]]) -> dict[str, tuple[float, float, float]]:
-        """Return the bounds of `stated_bounds`; `TypeError` or `ValueError` if they are not three numbers."""
-        nowhere, found = (-math.inf, math.inf, math.inf), {}
-        for modality, three in stated.items():
-            pairs = zip(three, nowhere, strict=True)
-            low, high, mark = (end if bound is None else float(bound) for bound, end in pairs)
-            found[modality] = low, high, mark
-        return found
+    @classmethod
+    def of_stored(
+        cls, steps: Mapping[str, NDArray[np.float32]], stated: object, sizes: Mapping[str, int]
+    ) -> SignalRange:
+        """Return the range of arrays and `stated_bounds` for features of such sizes, by modality.
+
+        Raises `InputError` where one is missing, of another size, or not in order.
+        """
+        nowhere, bounds = (-math.inf, math.inf, math.inf), {}
+        try:
+            for modality, three in stated.items():  # type: ignore[attr-defined]
+                pairs = zip(three, nowhere, strict=True)
+                low, high, mark = (end if bound is None else float(bound) for bound, end in pairs)
+                if modality not in MODALITIES or not (low <= high and mark > 0):
+                    raise ValueError(f"{modality}: {three}")
+                bounds[modality] = low, high, mark
+        except (AttributeError, TypeError, ValueError) as error:
+            raise unfit(f"signal_bounds: expected low, high and mark by modality: {error}") from error
+        for modality, array in steps.items():
+            expected = sizes.get(modality)
+            if array.shape != (expected,) or not (np.isnan(array) | (array > 0) & (array < np.inf)).all():
+                raise unfit(f"steps.{modality}: expected {expected} numbers above 0, or NaN where unknown")
+        return cls(steps, bounds)
 
     def log_ratio(self, modality: str, steps: NDArray[np.floating]) -> float:
         """Return the log of the steps' (n, F) variance over that of training, the median over features."""

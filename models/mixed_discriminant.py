@@ -17,6 +17,7 @@ Fitted in float64 and stored as float32; scored in torch, by the same code on CP
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Self
@@ -28,7 +29,7 @@ from torch import Tensor
 
 from acquisition.types import MODALITIES
 from models.mixed_fit import Cells, Directions, Effects, Gains, SharedPart, TimeCourse
-from models.mixed_part import LabelledTrial, LevelPrior, Part, fit_part, own_level, unfit
+from models.mixed_part import LabelledTrial, LevelPrior, Part, check_numbers, fit_part, own_level, unfit
 
 _Array = NDArray[np.float64]
 
@@ -265,11 +266,20 @@ class MixedDiscriminant:
         Raises `InputError` where tensors or settings are missing or do not fit each other.
         """
         try:
-            parts = {m: _part_of(m, tensors, part) for m, part in settings["modalities"].items()}
-            numbers = int(settings["n_labels"]), int(settings["session"]), float(settings["level_trials"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise unfit(f"its stored form is incomplete: {error}") from error
-        return cls(parts, *numbers)
+            n_labels, session = operator.index(settings["n_labels"]), operator.index(settings["session"])
+            level_trials = float(settings["level_trials"])
+            check_numbers("level_trials", np.array(level_trials), (), 0.0)
+            parts = {}
+            for modality, of_part in settings["modalities"].items():
+                parts[modality] = _part_of(modality, tensors, of_part)
+                parts[modality].check(n_labels)
+            if not parts or not set(parts) <= set(MODALITIES):
+                raise ValueError(f"expected some of {', '.join(MODALITIES)}, found {list(parts)}")
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+            said = f"{error} is missing" if isinstance(error, KeyError) else error
+            where = f"{modality}: " if "modality" in locals() else ""
+            raise unfit(f"its stored form is damaged: {where}{said}") from error
+        return cls(parts, n_labels, session, level_trials)
 
 
 _STORED: dict[str, Any] = {
@@ -295,7 +305,7 @@ def _part_of(modality: str, tensors: Mapping[str, Tensor], settings: Mapping[str
         held[key] = tensors[f"{modality}.{key}"].cpu().numpy().astype(np.float64)
     return Part(
         used=tensors[f"{modality}.used"].cpu().numpy(),
-        course=TimeCourse(**settings["course"]),
+        course=TimeCourse(*(settings["course"][part.name] for part in fields(TimeCourse))),
         effects=Effects(settings["shared"], settings["own"], held.pop("size")),
         mark=float(settings["mark"]),
         **held,

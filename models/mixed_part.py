@@ -117,6 +117,21 @@ def _level_prior(levels: _Array, deviations: _Array, n_groups: int) -> LevelPrio
     return LevelPrior(_stored(levels.mean(axis=0)), _stored(kappa))
 
 
+#: What is stored is within these; a scorer in float32 gives finite numbers for them.
+_MOST, _LEAST_VARIANCE, _MOST_LOG, _MOST_RHO, _WORST_BASIS = 1e9, 1e-12, 10.0, 0.999, 1e9
+
+
+def check_numbers(
+    name: str, array: NDArray[Any], shape: tuple[int, ...], low: float = -_MOST, high: float = _MOST
+) -> None:
+    """Raise `ValueError` unless an array has the shape, and its values lie from ``low`` to ``high``."""
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected {shape} numbers, found {array.shape}")
+    outside = ~((array >= low) & (array <= high))  # NaN is
+    if outside.any():
+        raise ValueError(f"{name}: expected {low:g} to {high:g}, found {array[outside].flat[0]}")
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """What is known in one modality; arrays hold float32 values in float64."""
@@ -131,6 +146,52 @@ class Part:
     mark: float  # 99 % quantile of the distance, of training people as strangers
     gains: Gains
     gain: _Array  # (D,) this person's
+
+    def check(self, n_labels: int) -> None:
+        """Raise `ValueError` unless sizes fit each other and all is a number that can be computed with."""
+        used, own, directions, gains = self.used, self.own, self.directions, self.gains
+        if used.ndim != 1 or used.dtype != np.bool_ or not used.any():
+            raise ValueError("used: expected truth values, one of them true")
+        d, n, n_groups = int(used.sum()), len(own.count), gains.centre.size
+        for name, array, shape, low, high in (
+            ("basis", directions.basis, (d, d), -_MOST, _MOST),
+            ("between", directions.between, (d,), _LEAST_VARIANCE, _MOST),
+            ("within", directions.within, (d,), 0.0, _MOST),
+            ("size", self.effects.size, (d,), 0.0, _MOST),
+            ("shared, own", np.array([self.effects.shared, self.effects.own]), (2,), 0.0, _MOST),
+            ("course", np.array(list(vars(self.course).values())), (3,), 0.0, 1.0),
+            ("rho", np.array(self.course.rho), (), 0.0, _MOST_RHO),
+            ("shared.mean", self.shared.mean, (n_labels, d), -_MOST, _MOST),
+            ("shared.covariance", self.shared.covariance, (d, n_labels, n_labels), -_MOST, _MOST),
+            ("own.count", own.count, (n,), _LEAST_VARIANCE, _MOST),
+            ("own.noise", own.noise, (n,), 0.0, _MOST),
+            ("own.total", own.total, (n, d), -_MOST, _MOST),
+            ("own.label", own.label, (n,), 0, n_labels - 1),
+            ("own.session", own.session, (n,), -_MOST, _MOST),
+            ("own.person", own.person, (n,), -_MOST, _MOST),
+            ("level.mean", self.level.mean, used.shape, -_MOST, _MOST),
+            ("level.kappa", self.level.kappa, used.shape, 0.0, _MOST),
+            ("gains.group", gains.group, (d,), 0, n_groups - 1),
+            ("gains.variance", gains.variance, (d,), 0.0, _MOST),
+            ("gains.centre", gains.centre, (n_groups,), -_MOST_LOG, _MOST_LOG),
+            ("gains.of_people", gains.of_people, (n_groups,), 0.0, _MOST),
+            ("gains.of_trials", gains.of_trials, (n_groups,), 0.0, _MOST),
+            ("gain", self.gain, (d,), math.exp(-_MOST_LOG), math.exp(_MOST_LOG)),
+        ):
+            check_numbers(name, array, shape, low, high)
+        if not self.mark > 0:
+            raise ValueError(f"mark: expected more than 0, found {self.mark}")
+        for name in ("person", "session", "label"):
+            if getattr(own, name).dtype != np.int64:
+                raise ValueError(f"own.{name}: expected whole numbers")
+        covariance = self.shared.covariance
+        scale = np.abs(covariance).max(axis=(1, 2), initial=0.0) + _LEAST_VARIANCE
+        if (np.abs(covariance - covariance.transpose(0, 2, 1)).max(axis=(1, 2)) > 1e-3 * scale).any():
+            raise ValueError("shared.covariance: expected symmetric matrices")
+        if (np.linalg.eigvalsh(covariance)[:, 0] < -1e-3 * scale).any():
+            raise ValueError("shared.covariance: expected no negative variance")
+        if np.linalg.cond(directions.basis) > _WORST_BASIS:
+            raise ValueError("basis: expected independent directions")
 
     def posterior(self, session: int, level_trials: float) -> tuple[_Array, _Array]:
         """Return mean and variance (C, D) of the classes' means in one session of this person."""

@@ -120,6 +120,19 @@ class Normaliser:
         )
         return cls(eeg, eye, face, voice, origin)
 
+    def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise `ValueError` unless all is finite and fits features of such shapes, by modality."""
+        for name, tensor in self.to_dict().items():
+            shape = shapes[name.partition("_")[0]]
+            if name == "eeg_likeness":
+                shape = (shape[1], shape[0], shape[0])
+            if tensor.shape != shape or tensor.dtype != torch.float32 or not tensor.isfinite().all():
+                raise ValueError(f"{name}: expected {shape} finite numbers, found {tuple(tensor.shape)}")
+        if self.eeg is not None and not (self.eeg.sd > 0).all():
+            raise ValueError("eeg_sd: expected more than 0")
+        if self.eye is not None and not (self.eye.high > self.eye.low).all():
+            raise ValueError("eye_high: expected more than eye_low")
+
     def centred_on(self, means: Mapping[str, Tensor], origin: str) -> Normaliser:
         """Return the scales about a subject's own means by modality; where they are NaN these stay."""
         moved = {
