@@ -1,12 +1,12 @@
 """Compares the predictions of two runs window by window, e.g. a live run and the replay of its recording."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.text import parse_json
 
 #: Windows of two runs are the same one when their ends differ by less than this, seconds.
 _SAME_TIME_S = 1e-6
@@ -80,7 +80,7 @@ def _read(path: Path) -> dict[int, dict[str, Any]]:
         with file_errors("cannot read", path), path.open(encoding="utf-8") as file:
             for line in file:
                 number += 1
-                t_end, record = _prediction(json.loads(line))
+                t_end, record = _prediction(parse_json(line))
                 records[t_end] = record
     except ValueError as error:  # no UTF-8 and no JSON are ValueErrors too
         what = f"line {number} is not a prediction: {error}"

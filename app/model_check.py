@@ -1,12 +1,12 @@
 """Checks in a separate process whether a folder contains a model that loads: the window loads no torch."""
 
-import json
 import multiprocessing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.text import parse_json
 
 WEIGHTS_FILE = "model.safetensors"
 _WITHIN_S = 60.0
@@ -26,7 +26,7 @@ class ModelSummary:
 def read_model_summary(path: Path) -> ModelSummary:
     """Read a model's description without loading it; refuse a folder that contains none."""
     try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        config = parse_json((path / "config.json").read_bytes())
         return ModelSummary(
             path,
             tuple(map(str, config["labels"])),

@@ -5,7 +5,6 @@ Floats are written in full, so that a file read back has the same numbers.
 
 import csv
 import hashlib
-import json
 import math
 import shutil
 import xml.etree.ElementTree as ET
@@ -21,6 +20,7 @@ import numpy as np
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.header import PREDICTION_TYPE
 from acquisition.record.recorder import check_target
+from acquisition.text import json_text
 from acquisition.types import MODALITIES
 from acquisition.xdf.format import MAGIC
 from acquisition.xdf.write import XdfWriter
@@ -147,7 +147,7 @@ class JsonlSink(_TextSink):
     def write(self, prediction: Prediction) -> None:
         """Append a line."""
         with _writing(self._where):
-            self._file.write(json.dumps(prediction_record(prediction) | self._remark) + "\n")
+            self._file.write(json_text(prediction_record(prediction) | self._remark) + "\n")
             self._file.flush()
 
 

@@ -123,9 +123,10 @@ class ReplayFile:
 
     @property
     def recorded_level(self) -> Any:
-        """The running level that an own recording's sidecar tells of, None of another model's."""
-        sidecar = read_sidecar(self.path)
-        is_own = sidecar.get("model_sha256") == self.checkpoint.sha256 and self.start_s is None
+        """The running level in an own recording's sidecar; None of another model or profile."""
+        sidecar, checkpoint = read_sidecar(self.path), self.checkpoint
+        used = sidecar.get("model_sha256"), sidecar.get("profile_sha256", "")
+        is_own = used == (checkpoint.sha256, checkpoint.profile_sha256) and self.start_s is None
         return sidecar.get("level") if is_own else None
 
     @cached_property
@@ -233,7 +234,7 @@ class ReplaySession:
             self.telemetry.on_failure(Failure("device", message, clock.now()))
 
         decoder = make_decoder(checkpoint, self.options, on_failure)
-        decoder.use_level(self.file.recorded_level)
+        decoder.use_level(self.file.recorded_level, str(sidecar_path(self.file.path)))
         mask = ModalityMask(self.file.recorded_changes)
         pipeline = Pipeline(source, decoder, live=False, on_event=self.telemetry.on_event, mask=mask)
         hop_s = checkpoint.config.windows.hop_s

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acquisition.select import kind_of
-from acquisition.text import counted, data_size, duration, rate
+from acquisition.text import counted, data_size, duration, json_text, rate
 from acquisition.timebase import agrees
 from acquisition.types import MODALITY_OF_KIND, Kind
 
@@ -180,7 +179,7 @@ def give_table(
 
     paths = [] if folder is None else write_table(table, folder, by_subject=by_subject)
     if as_json:
-        print(json.dumps(table.to_dict()))
+        print(json_text(table.to_dict()))
         return
     _show_table(table)
     if with_confusion:

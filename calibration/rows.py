@@ -7,7 +7,6 @@ hole as long as a later one looks back at its steps.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -25,6 +24,7 @@ from torch import Tensor
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.pump import Pump
 from acquisition.record.files import write_json
+from acquisition.text import parse_json
 from acquisition.types import Chunk, Source, StreamEvent
 from calibration.quality import TrialQuality
 from calibration.types import TrialRecord
@@ -265,7 +265,7 @@ class KeptRows:
         """Return what is kept of a run; None where nothing is, or it is damaged."""
         try:
             rows = RowTable.load(self._rows(run))
-            content = json.loads(self._qualities(run).read_text(encoding="utf-8"))
+            content = parse_json(self._qualities(run).read_bytes())
             return rows, [_quality(entry) for entry in content.values()]
         except (InputError, OSError, ValueError, TypeError, AttributeError):
             return None
@@ -293,8 +293,10 @@ def holds(rows: RowTable, trials: Iterable[TrialRecord]) -> bool:
 
 
 def _quality(entry: dict[str, object]) -> TrialQuality:
+    """Return what JSON holds of a quality, with null for NaN."""
     lists = {name: tuple(value) for name, value in entry.items() if isinstance(value, list)}
-    return TrialQuality(**{**entry, **lists})  # type: ignore[arg-type]
+    unknown = {name: math.nan for name, value in entry.items() if value is None}
+    return TrialQuality(**{**entry, **lists, **unknown})  # type: ignore[arg-type]
 
 
 class RowPump:

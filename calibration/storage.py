@@ -7,7 +7,6 @@ exported or deleted must lie where its name says.
 
 import contextlib
 import dataclasses
-import json
 import math
 import operator
 import os
@@ -22,6 +21,7 @@ import platformdirs
 
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.record.files import write_json
+from acquisition.text import parse_json
 from calibration.protocol import finished_trials
 from calibration.types import Consent, DisplayTiming, Report, SessionRecord, TrialRecord
 
@@ -286,11 +286,11 @@ def load_record(path: Path) -> SessionRecord:
     """
     try:
         with file_errors("cannot be read", path, "check its path and permissions"):
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_bytes())
         version = content.get("version") if isinstance(content, dict) else None
         if version == _VERSION:
             return _record(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         found = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         what = f"is damaged: {found}"
         raise InputError(what, where=str(path), remedy=_DAMAGED, code=ErrorCode.FILE) from error

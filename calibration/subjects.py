@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.record.recorder import is_running
+from acquisition.text import parse_json
 from calibration.storage import (
     LOCK_FILE,
     is_held,
@@ -255,7 +256,7 @@ def _session_entry(data: Path, subject: str, number: int, files: list[KeptFile])
 def _read(path: Path) -> dict[str, Any]:
     """Return a JSON object; empty where there is none that can be read: a list must not fail for it."""
     with contextlib.suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
         if isinstance(content, dict):
             return content
     return {}

@@ -12,6 +12,7 @@ cached steps: that takes a hundredth of a tick, and nothing can become stale.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -192,7 +193,7 @@ class Decoder:
         """Keep the level as of the first second from ``from_s`` on: for a recording begun mid-session."""
         self._keep_from_s, self.kept_level = from_s, None
 
-    def use_level(self, recorded: Mapping[str, Any] | None) -> None:
+    def use_level(self, recorded: Any, where: str = "level") -> None:
         """Continue from a `kept_level` when its second has come; None changes nothing.
 
         Raises `InputError` if it is not a level of this model.
@@ -201,11 +202,15 @@ class Decoder:
             return
         try:
             self._new_level().restore(recorded["state"])  # type: ignore[union-attr]
-            names = ("state", "fixed_by")
-            self._recorded = {"second": int(recorded["second"])} | {name: recorded[name] for name in names}
-        except (KeyError, TypeError, ValueError) as error:
-            what = f"the level in the recording's sidecar does not fit the model: {error}"
-            raise InputError(what, where="level", code=ErrorCode.FILE) from error
+            second, fixed_by = operator.index(recorded["second"]), recorded["fixed_by"]
+            if not (fixed_by is None or isinstance(fixed_by, str)):
+                raise ValueError(f"fixed_by: expected text, found {fixed_by!r}")
+            self._recorded = {"second": second, "state": recorded["state"], "fixed_by": fixed_by}
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+            said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            what = f"the level does not fit the model: {said}"
+            remedy = "move the sidecar away: the level then starts anew"
+            raise InputError(what, where=where, remedy=remedy, code=ErrorCode.FILE) from error
 
     def restart(self) -> None:
         """Forget every window, because what comes next does not continue it.

@@ -23,7 +23,7 @@ from torch import Tensor
 from acquisition.types import MODALITIES
 from models.config import EvidenceConfig
 from models.mixed_discriminant import MixedDiscriminant
-from models.mixed_part import unfit
+from models.mixed_part import LARGEST, check_numbers, unfit
 
 #: Steps a second apart of a window, oldest first, (n, F) by modality; NaN where unknown.
 Recent = Mapping[str, NDArray[np.floating]]
@@ -68,12 +68,12 @@ class RunningLevel:
         return {m: {"sum": self._sum[m].tolist(), "worth": self._worth[m].tolist()} for m in self.modalities}
 
     def restore(self, state: Mapping[str, Mapping[str, list[list[float]]]]) -> None:
-        """Continue from a `state`; raises `ValueError` if it is not of these modalities and features."""
+        """Continue from a `state`; raises `ValueError` if it does not fit."""
         for own, name in ((self._sum, "sum"), (self._worth, "worth")):
             for modality in self.modalities:
                 values = np.array(state[modality][name], dtype=np.float64)
-                if values.shape != own[modality].shape or not np.isfinite(values).all():
-                    raise ValueError(f"{modality}: {own[modality].size} numbers expected")
+                least = 0.0 if name == "worth" else -LARGEST
+                check_numbers(f"{modality}: {name}", values, own[modality].shape, least)
                 own[modality] = values
 
     def mean(self, modality: str) -> NDArray[np.float64]:
@@ -83,7 +83,10 @@ class RunningLevel:
             return np.where(np.isfinite(self.fixed[modality]), self.fixed[modality], prior.mean)
         kappa = prior.kappa.astype(np.float64)
         total, worth = (part[modality].sum(axis=0) for part in (self._sum, self._worth))
-        return (total + kappa * prior.mean) / (worth + kappa)
+        weight = worth + kappa
+        # A feature that no trial ever moves has no kappa: its first step is its level.
+        seen = (total + kappa * prior.mean) / np.where(weight > 0, weight, 1.0)
+        return np.where(weight > 0, seen, prior.mean)
 
     def take(self, recent: Recent, evidence: NDArray[np.floating], seconds: float = 1.0) -> None:
         """Take the newest steps in; ``evidence`` (n_labels,) is the sum of the discriminant's about them."""

@@ -118,11 +118,11 @@ def _level_prior(levels: _Array, deviations: _Array, n_groups: int) -> LevelPrio
 
 
 #: What is stored is within these; a scorer in float32 gives finite numbers for them.
-_MOST, _LEAST_VARIANCE, _MOST_LOG, _MOST_RHO, _WORST_BASIS = 1e9, 1e-12, 10.0, 0.999, 1e9
+LARGEST, _LEAST_VARIANCE, _MOST_LOG, _MOST_RHO, _WORST_BASIS = 1e9, 1e-12, 10.0, 0.999, 1e9
 
 
 def check_numbers(
-    name: str, array: NDArray[Any], shape: tuple[int, ...], low: float = -_MOST, high: float = _MOST
+    name: str, array: NDArray[Any], shape: tuple[int, ...], low: float = -LARGEST, high: float = LARGEST
 ) -> None:
     """Raise `ValueError` unless an array has the shape, and its values lie from ``low`` to ``high``."""
     if array.shape != shape:
@@ -154,28 +154,28 @@ class Part:
             raise ValueError("used: expected truth values, one of them true")
         d, n, n_groups = int(used.sum()), len(own.count), gains.centre.size
         for name, array, shape, low, high in (
-            ("basis", directions.basis, (d, d), -_MOST, _MOST),
-            ("between", directions.between, (d,), _LEAST_VARIANCE, _MOST),
-            ("within", directions.within, (d,), 0.0, _MOST),
-            ("size", self.effects.size, (d,), 0.0, _MOST),
-            ("shared, own", np.array([self.effects.shared, self.effects.own]), (2,), 0.0, _MOST),
+            ("basis", directions.basis, (d, d), -LARGEST, LARGEST),
+            ("between", directions.between, (d,), _LEAST_VARIANCE, LARGEST),
+            ("within", directions.within, (d,), 0.0, LARGEST),
+            ("size", self.effects.size, (d,), 0.0, LARGEST),
+            ("shared, own", np.array([self.effects.shared, self.effects.own]), (2,), 0.0, LARGEST),
             ("course", np.array(list(vars(self.course).values())), (3,), 0.0, 1.0),
             ("rho", np.array(self.course.rho), (), 0.0, _MOST_RHO),
-            ("shared.mean", self.shared.mean, (n_labels, d), -_MOST, _MOST),
-            ("shared.covariance", self.shared.covariance, (d, n_labels, n_labels), -_MOST, _MOST),
-            ("own.count", own.count, (n,), _LEAST_VARIANCE, _MOST),
-            ("own.noise", own.noise, (n,), 0.0, _MOST),
-            ("own.total", own.total, (n, d), -_MOST, _MOST),
+            ("shared.mean", self.shared.mean, (n_labels, d), -LARGEST, LARGEST),
+            ("shared.covariance", self.shared.covariance, (d, n_labels, n_labels), -LARGEST, LARGEST),
+            ("own.count", own.count, (n,), _LEAST_VARIANCE, LARGEST),
+            ("own.noise", own.noise, (n,), 0.0, LARGEST),
+            ("own.total", own.total, (n, d), -LARGEST, LARGEST),
             ("own.label", own.label, (n,), 0, n_labels - 1),
-            ("own.session", own.session, (n,), -_MOST, _MOST),
-            ("own.person", own.person, (n,), -_MOST, _MOST),
-            ("level.mean", self.level.mean, used.shape, -_MOST, _MOST),
-            ("level.kappa", self.level.kappa, used.shape, 0.0, _MOST),
+            ("own.session", own.session, (n,), -LARGEST, LARGEST),
+            ("own.person", own.person, (n,), -LARGEST, LARGEST),
+            ("level.mean", self.level.mean, used.shape, -LARGEST, LARGEST),
+            ("level.kappa", self.level.kappa, used.shape, 0.0, LARGEST),
             ("gains.group", gains.group, (d,), 0, n_groups - 1),
-            ("gains.variance", gains.variance, (d,), 0.0, _MOST),
+            ("gains.variance", gains.variance, (d,), 0.0, LARGEST),
             ("gains.centre", gains.centre, (n_groups,), -_MOST_LOG, _MOST_LOG),
-            ("gains.of_people", gains.of_people, (n_groups,), 0.0, _MOST),
-            ("gains.of_trials", gains.of_trials, (n_groups,), 0.0, _MOST),
+            ("gains.of_people", gains.of_people, (n_groups,), 0.0, LARGEST),
+            ("gains.of_trials", gains.of_trials, (n_groups,), 0.0, LARGEST),
             ("gain", self.gain, (d,), math.exp(-_MOST_LOG), math.exp(_MOST_LOG)),
         ):
             check_numbers(name, array, shape, low, high)

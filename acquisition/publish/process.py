@@ -21,6 +21,7 @@ from acquisition.process import start_detached
 from acquisition.publish.capture import Publishing, publisher_source_id
 from acquisition.publish.microphone import microphone_from_text, publish_microphone
 from acquisition.publish.webcam import camera_from_text, publish_webcam
+from acquisition.text import parse_json
 
 _IDLE_LIMIT_S = 600.0
 _POLL_S = 0.05
@@ -126,7 +127,7 @@ def stop_publishers(timeout_s: float = 3.0) -> list[str]:
     records = {}
     for record in control_folder().glob("*.json"):
         with contextlib.suppress(OSError, ValueError):
-            records[record] = json.loads(record.read_text(encoding="utf-8"))
+            records[record] = parse_json(record.read_bytes())
             record.with_suffix(".stop").touch()
     _wait_while(lambda: any(record.exists() for record in records), timeout_s)
     stopped = []

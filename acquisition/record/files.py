@@ -5,7 +5,6 @@ The supervisor imports it, so it loads the standard library alone.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.text import finite, json_text, parse_json
 
 if TYPE_CHECKING:
     from acquisition.types import StreamHeader
@@ -82,7 +82,7 @@ def read_sidecar(recording: Path) -> dict[str, Any]:
         return {}
     refused = partial(InputError, where=str(path), remedy="move it away", code=ErrorCode.FILE)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise refused(f"the sidecar cannot be read: {error}") from error
     if not isinstance(content, dict):
@@ -97,7 +97,7 @@ def write_json(path: Path, content: Mapping[str, Any], durable: bool = False) ->
     """
     # A name of its own for each writer: two processes may write the same file.
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    text = json.dumps(content, indent=2, default=_as_json) + "\n"
+    text = json_text(content, indent=2, default=_as_json) + "\n"
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -120,7 +120,7 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if hasattr(value, "tolist"):  # NumPy arrays and scalars
-        return value.tolist()
+        return finite(value.tolist())
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

@@ -5,7 +5,6 @@ does not touch; after a crash `stop_recording` ends it from anywhere.
 """
 
 import contextlib
-import json
 import shutil
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from acquisition.record.files import (
     stream_query,
 )
 from acquisition.record.supervisor import CLEAR_UP, RecordingStatus, labrecorder_cli
+from acquisition.text import parse_json
 from acquisition.types import StreamHeader
 
 #: What stays free on the disk: a recording ends before.
@@ -200,7 +200,7 @@ def check_room(path: Path, streams: Sequence[StreamHeader], min_free_bytes: int,
 def read_status(path: Path) -> RecordingStatus | None:
     """Return what the supervisor of ``path`` last wrote, or None if there is nothing readable."""
     try:
-        content = json.loads(status_path(path).read_text(encoding="utf-8"))
+        content = parse_json(status_path(path).read_bytes())
         known = {entry.name for entry in fields(RecordingStatus)}
         return RecordingStatus(**{key: value for key, value in content.items() if key in known})
     except (OSError, ValueError, TypeError, AttributeError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from acquisition.errors import ErrorCode, InputError
-from acquisition.text import percent
+from acquisition.text import json_text, percent
 from app.calibrate.fitting import FinalFit
 from app.calibrate.offline import StageLines
 from app.calibrate.prepare import prepare
@@ -206,7 +205,7 @@ def show_study(options: StudyOptions, *, as_json: bool) -> None:
     make_console(stderr=as_json).print(study_table(study))
     make_console(stderr=as_json).print(summary_line(study), soft_wrap=True)
     if as_json:
-        print(json.dumps(study.to_dict()))
+        print(json_text(study.to_dict()))
 
 
 def study_table(study: Study) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 from typer import Argument, Option
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.text import json_text
 from app.cli import options as opt
 from app.cli.groups import add, application, option_group
 from app.environment import ExitCode
@@ -227,7 +227,7 @@ def _self_check(
     newest = telemetry.snapshot().prediction
     record = report_record(None if newest is None else newest.verdict)
     if who.as_json:
-        print(json.dumps(record))
+        print(json_text(record))
     elif record["self_reports"] is None:
         print("No self-report was counted.")
     return code
@@ -339,7 +339,7 @@ def study(
 
 
 def _print(found: Any, as_json: bool) -> None:
-    for line in [json.dumps(found.to_json())] if as_json else found.lines():
+    for line in [json_text(found.to_json())] if as_json else found.lines():
         print(line, flush=True)
 
 
@@ -382,7 +382,7 @@ def list_(data_dir: _DataDir = None, as_json: opt.Json = False) -> None:
     data = _data_folder(data_dir)
     entries = list_subjects(data)
     if as_json:
-        print(json.dumps({"data_dir": str(data), "subjects": [entry.to_json() for entry in entries]}))
+        print(json_text({"data_dir": str(data), "subjects": [entry.to_json() for entry in entries]}))
         return
     if not entries:
         print(f"No subject has been calibrated yet in {data}.")
@@ -421,7 +421,7 @@ def export(
     with progress_bar("packing") as progress:
         done = export_subject(data, subject, target, datetime.now(UTC), progress)
     if as_json:
-        print(json.dumps(done.to_json()))
+        print(json_text(done.to_json()))
     else:
         files = f"{counted(done.n_files, 'file')} ({data_size(done.n_bytes)})"
         print(f"Packed {files} of {subject} into {done.path}")
@@ -459,7 +459,7 @@ def delete(
             return ExitCode.INTERRUPTED
     removed = delete_subject(data, subject)
     if as_json:
-        print(json.dumps({"removed": removed.to_json()}))
+        print(json_text({"removed": removed.to_json()}))
     else:
         print(f"Deleted {_words(removed)} from {removed.folder}")
     return ExitCode.GOOD

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Argument, Option
 
 from acquisition.errors import InputError
+from acquisition.text import json_text
 from app.cli import options as opt
 from app.cli.groups import add, application, option_group
 from app.tables import StageBars, figures_table, give_table, make_console
@@ -289,7 +289,7 @@ def _on_trials(
 
 def _print(result: dict[str, Any], as_json: bool, tables: Any) -> None:
     if as_json:
-        print(json.dumps(result))
+        print(json_text(result))
         return
     for table in tables(result):
         make_console().print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 from typer import Option
 
 from acquisition.errors import InputError
+from acquisition.text import json_text
 from app.cli import options as opt
 from app.cli.groups import option_group
 from app.tables import StageBars
@@ -197,7 +197,7 @@ def finetune(
         print(f"note: {note}", file=sys.stderr)
     sha256 = trained.save()
     if as_json:
-        print(json.dumps(trained.to_dict(sha256)))
+        print(json_text(trained.to_dict(sha256)))
         return
     for line in trained.lines(sha256):
         print(line)

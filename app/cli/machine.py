@@ -1,6 +1,5 @@
 """Commands about this computer: doctor, bench."""
 
-import json
 import sys
 from dataclasses import asdict
 from importlib import import_module
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 from typer import Option
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.text import json_text
 from app.cli import options as opt
 from app.environment import ExitCode
 
@@ -31,7 +31,7 @@ def doctor(as_json: opt.Json = False) -> int:
 
     results = examine()
     if as_json:
-        print(json.dumps([asdict(result) for result in results]))
+        print(json_text([asdict(result) for result in results]))
     else:
         print_checks(results)
     is_usable = all(result.ok for result in results if result.is_essential)
@@ -71,7 +71,7 @@ def bench(
 
         rows = suite.run_suite(names, quick=quick, say=say)
     if as_json:
-        print(json.dumps({"machine": machine, "rows": [row.to_json() for row in rows]}))
+        print(json_text({"machine": machine, "rows": [row.to_json() for row in rows]}))
     else:
         Console(highlight=False).print(rows_module.render(machine, rows))
     misses = check and not all(row.ok for row in rows)

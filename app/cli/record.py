@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ import typer
 from typer import Argument, Option
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.text import json_text
 from app.cli import options as opt
 from app.cli.groups import add, application
 from app.environment import ExitCode
@@ -48,7 +48,7 @@ def streams(timeout: opt.Discovery = 2.0, as_json: opt.Json = False) -> None:
 
     found = discover(timeout)
     if as_json:
-        print(json.dumps([_as_json(stream) for stream in found]))
+        print(json_text([_as_json(stream) for stream in found]))
     elif found:
         _print_streams(found, make_console())
     else:
@@ -264,7 +264,7 @@ def inspect(file: Annotated[Path, Argument(help="XDF recording.")], as_json: opt
     with progress_bar("reading") as progress:
         report = inspect_xdf(file, progress)
     if as_json:
-        print(json.dumps(report.to_json(), allow_nan=False))
+        print(json_text(report.to_json()))
     else:
         _print(report, make_console())
     return ExitCode.DAMAGED_INPUT if report.damage else ExitCode.GOOD

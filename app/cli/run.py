@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from acquisition.errors import InputError
+from acquisition.text import json_text
 from app.cli import options as opt
 from app.environment import ExitCode
 
@@ -170,7 +170,7 @@ def compare(
 
     result = compare_runs(a, b)
     if as_json:
-        print(json.dumps(asdict(result)))
+        print(json_text(asdict(result)))
         return
     print(f"windows: {result.n_a} and {result.n_b}, {result.n_common} in both")
     print(f"excluded: {result.n_warm_up} windows with incomplete context in one of the runs")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from acquisition.clock import ReplayClock, stopwatch
 from acquisition.errors import ErrorCode, InputError
+from acquisition.record.files import sidecar_path
 from acquisition.types import Change, StreamEvent
 from acquisition.xdf.outline import Outline
 from app.engine.health import PERIOD_S, HealthMeter, OcclusionCheck, model_info
@@ -211,7 +212,7 @@ class Player:
         self.first, self.last = file.span(self._source)
         self._start_s = file.start_s or 0.0  # of `first`, seconds from the recording's first sample
         self._decoder = make_decoder(file.checkpoint, file.options, self._on_failure)
-        self._decoder.use_level(file.recorded_level)
+        self._decoder.use_level(file.recorded_level, str(sidecar_path(file.path)))
         self._decoder.warm_up()  # a moment sought is decoded from all of its steps at once
         self._modality_mask = ModalityMask(file.recorded_changes)
         self._check: SelfCheck | None = None  # the first pipeline's, for all of them

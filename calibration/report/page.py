@@ -12,7 +12,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from acquisition.errors import printable
-from acquisition.text import number, percent
+from acquisition.text import json_text, number, percent
 from assets import REPORT_STYLE
 from calibration.consent import INTENDED_USE, TITLES
 from calibration.quality import remarks
@@ -57,7 +57,7 @@ def write_report(summary: Summary, folder: Path) -> tuple[Path, Path]:
     """
     texts = {
         "report.html": to_html(summary),
-        "report.json": json.dumps(to_json(summary), indent=1, ensure_ascii=False) + "\n",
+        "report.json": json_text(to_json(summary), indent=1, ensure_ascii=False) + "\n",
     }
     paths = []
     for name, content in texts.items():

@@ -5,7 +5,6 @@ Their folder settles the sizes (``config.json``) and what pixels and log-mel fra
 folded into the projection of patches: a network with open weights reads the features that any other reads.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.text import parse_json
 
 CONFIG_FILE, PREPROCESSOR_FILE = "config.json", "preprocessor_config.json"
 _WEIGHTS = "model*.safetensors"
@@ -89,7 +89,7 @@ def read_settings(source: str, name: str = CONFIG_FILE) -> dict[str, Any]:
     if name == PREPROCESSOR_FILE and not path.exists():
         return {}
     try:
-        found = json.loads(path.read_bytes())
+        found = parse_json(path.read_bytes())
     except OSError as error:
         what = f"cannot read {name} of the model ({error.strerror})"
         raise refused(what, source, remedy=_REMEDY) from error

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.text import parse_json
 from models.datasets.trials import Excluded, Trial
 from models.new_folder import new_folder
 from models.normalise import MIN_SD_NATS, EegScale, EyeScale, eye_scale
@@ -119,7 +120,7 @@ def _write(folder: Path, read: ReadTrials, shard_bytes: int) -> None:
 
 def _opened(folder: Path) -> Cached:
     try:
-        index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
+        index = parse_json((folder / INDEX_FILE).read_bytes())
         entries = []
         for e in index["entries"]:
             names = {key: tuple(e[key]) for key in ("ch_names", "label_names")}

@@ -4,7 +4,6 @@ The paper (MMV-SSTMA, section 2.1) gives the learning rate, the share of hidden 
 counts hidden channels alone; AdamW, warm-up and cosine are inferred (He et al. 2022, masked autoencoders).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.montage import SEED_CH_NAMES
+from acquisition.text import json_text
 from acquisition.types import MODALITY_NAMES
 from models.checkpoint import save_checkpoint
 from models.config import CONTEXTS, ModelConfig, preset
@@ -260,7 +260,7 @@ def _write_report(
         "outcomes": {modality: asdict(outcome) for modality, outcome in done.outcomes.items()},
         "settings": {m: _settings(options, done.corpus, config, m) for m in config.modalities},
     }
-    (options.out / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    (options.out / REPORT_FILE).write_text(json_text(report, indent=2) + "\n", encoding="utf-8")
 
 
 def _card(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.text import parse_json
 from models.checkpoint import RECORD_FILE
 from models.datasets.recordings import data_files
 from models.datasets.splits import coverage
@@ -118,8 +119,8 @@ def read_record(folder: Path) -> TrainingRecord | None:
     if not path.exists():
         return None
     try:
-        return _parsed(json.loads(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return _parsed(parse_json(path.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         remedy = "copy the model folder again, or train it again"
         raise InputError(
             "the training record is damaged", where=str(path), remedy=remedy, code=ErrorCode.MODEL

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from acquisition.errors import file_errors
+from acquisition.text import json_text
 from models.datasets.trials import Excluded
 from models.training.cards import markdown_table
 from models.training.scores import Predictions, Scores, Summary, summarise, t_interval, wilson_interval
@@ -321,7 +321,7 @@ def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list
             writer = csv.DictWriter(file, list(_csv_row(table, table.rows[0])))
             writer.writeheader()
             writer.writerows(_csv_row(table, row) for row in table.rows)
-        paths[1].write_text(json.dumps(table.to_dict(), indent=2) + "\n", encoding="utf-8")
+        paths[1].write_text(json_text(table.to_dict(), indent=2) + "\n", encoding="utf-8")
         paths[2].write_text(table_words(table), encoding="utf-8")
         (draw_subjects if by_subject else draw_table)(table, paths[3])
         _write_confusions(table, paths[4])

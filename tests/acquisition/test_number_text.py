@@ -6,7 +6,18 @@ import math
 
 import pytest
 
-from acquisition.text import age, counted, data_size, duration, number, percent, rate, signed_time
+from acquisition.text import (
+    age,
+    counted,
+    data_size,
+    duration,
+    json_text,
+    number,
+    parse_json,
+    percent,
+    rate,
+    signed_time,
+)
 
 
 @pytest.mark.parametrize(
@@ -77,3 +88,17 @@ def test_shares_are_per_cent():
 )
 def test_rates(sfreq, measured, text):
     assert rate(sfreq, measured) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["NaN", "[-Infinity]", "1e999", "1" + "0" * 400, "[" * 100_000, "{", b"\xff"]
+)
+def test_json_with_numbers_that_nothing_can_be_computed_with_is_refused(text):
+    with pytest.raises(ValueError, match=r"."):
+        parse_json(text)
+
+
+def test_json_has_null_for_what_is_not_finite():
+    value = {"a": [math.nan, (math.inf, 1.5)], "b": {"c": -math.inf}, "d": True, "e": 10**15, "f": "NaN"}
+    expected = {"a": [None, [None, 1.5]], "b": {"c": None}, "d": True, "e": 10**15, "f": "NaN"}
+    assert parse_json(json_text(value)) == expected

@@ -10,6 +10,7 @@ import pytest
 import pyxdf
 
 from acquisition.simulator.recording import write_simulated
+from acquisition.text import parse_json
 from app.compare import compare_runs
 from app.outputs import (
     AnnotatedCopySink,
@@ -158,3 +159,14 @@ def test_comparing_counts_other_verdicts_where_both_files_have_them(tmp_path):
     lines = [json.loads(line) for line in a.read_text().splitlines()]
     old.write_text("".join(json.dumps({k: v for k, v in x.items() if k != "verdict"}) + "\n" for x in lines))
     assert compare_runs(a, old).n_verdict_differs is None
+
+
+def test_every_line_is_json_where_a_probability_is_not_a_number(tmp_path):
+    made = prediction((math.nan,) * 3, waited_s=math.inf)
+    sink = JsonlSink(tmp_path / "a.jsonl")
+    sink.write(made)
+    sink.close()
+    record = parse_json((tmp_path / "a.jsonl").read_text())
+    assert (record["probs"]["happy"], record["waited_s"]) == (None, None)
+    verdict = record["verdict"]
+    assert (verdict["answer"], verdict["safe_to_act"], verdict["state"]) == (None, False, "uncertain")

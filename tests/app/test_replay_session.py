@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from profiles import model_with_evidence
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.write import XdfWriter
 from app.compare import compare_runs
 from app.outputs import DigestSink
-from app.replay import INCOMPLETE_REST, ReplaySession
+from app.replay import INCOMPLETE_REST, ReplayFile, ReplaySession
 from app.request import ReplayRequest, SessionOptions
 from models.checkpoint import load_checkpoint, save_checkpoint
 
@@ -39,6 +40,12 @@ def replayed(path, model, **options):
     session = ReplaySession(ReplayRequest(path, kept, **options))
     session.run(lambda share: None)
     return session, digest.line()
+
+
+@pytest.fixture(scope="module")
+def with_evidence(random_model, tmp_path_factory):
+    """Return a model with a discriminant of the eyes beside its network."""
+    return model_with_evidence(random_model, tmp_path_factory.mktemp("evidence"))
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +272,38 @@ def test_a_baseline_longer_than_the_recording_is_said_not_to_be_used(recording, 
 def test_options_no_machine_and_no_screen_has_are_refused(recording, random_model, option):
     with pytest.raises(InputError):
         replayed(recording, random_model, **option)
+
+
+LEVELS = {
+    "of other features": {
+        "second": 1,
+        "state": {"eye": {"sum": [[0.0]], "worth": [[0.0]]}},
+        "fixed_by": None,
+    },
+    "without a state": {"second": 1, "fixed_by": None},
+    "in words": "high",
+    "at no second": {"second": None, "state": None, "fixed_by": None},
+}
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_a_damaged_level_in_the_sidecar_is_refused(recording, with_evidence, tmp_path, name):
+    path = tmp_path / "a.xdf"
+    path.symlink_to(recording)
+    sidecar = {"model_sha256": load_checkpoint(with_evidence).sha256, "level": LEVELS[name]}
+    (tmp_path / "a.json").write_text(json.dumps(sidecar))
+    with pytest.raises(InputError) as caught:
+        replayed(path, with_evidence)
+    assert (caught.value.code, caught.value.where) == (ErrorCode.FILE, str(tmp_path / "a.json"))
+    assert caught.value.remedy
+
+
+def test_the_level_of_a_profile_is_not_used_without_it(recording, with_evidence, tmp_path):
+    path = tmp_path / "a.xdf"
+    path.symlink_to(recording)
+    checkpoint = load_checkpoint(with_evidence)
+    for own, found in (({}, LEVELS["in words"]), ({"profile_sha256": "00"}, None)):
+        sidecar = {"model_sha256": checkpoint.sha256, "level": LEVELS["in words"]} | own
+        (tmp_path / "a.json").write_text(json.dumps(sidecar))
+        file = ReplayFile(ReplayRequest(path, SessionOptions(model=with_evidence)))
+        assert file.recorded_level == found

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
-from profiles import noise_trials
+from profiles import eye_discriminant, model_with_evidence
 from refused import refused
 from safetensors.torch import load_file, save_file
 
@@ -17,23 +17,16 @@ from acquisition.errors import ErrorCode, InputError
 from models.checkpoint import load_checkpoint, read_discriminant, save_checkpoint
 from models.config import AnswerConfig, EvidenceConfig
 from models.level import Evidence, SignalRange
-from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
+from models.mixed_discriminant import LabelledTrial
 
 BAD_NUMBERS = (math.nan, math.inf, -1.0, 1e300)
-
-
-def of_eyes(n_labels):
-    """Return a discriminant of three people's eyes."""
-    rng = np.random.default_rng(0)
-    trials = [t for person in "abc" for t in noise_trials(person, n_labels, rng, 0.2, 2 * n_labels)]
-    return MixedDiscriminant.fit([replace(t, steps={"eye": t.steps["eye"]}) for t in trials], n_labels)
 
 
 @pytest.fixture(scope="module")
 def stored():
     """Return tensors and settings of a discriminant with own trials, as a model's files hold them."""
     own = LabelledTrial("", 1, 2, {"eye": np.random.default_rng(1).normal(size=(4, 33))})
-    state, settings = of_eyes(3).update([own]).state()
+    state, settings = eye_discriminant(3).update([own]).state()
     signals = SignalRange({"eye": np.full(33, 0.02, np.float32)}, {"eye": (-1.0, 1.0, 2.0)})
     tensors = {f"discriminant.{name}": tensor for name, tensor in state.items()}
     tensors["steps.eye"] = torch.from_numpy(signals.steps["eye"])
@@ -159,13 +152,7 @@ def test_answers_are_fitted_figures(name):
 @pytest.fixture(scope="module")
 def with_evidence(random_model, tmp_path_factory):
     """Return the folder of a model with a discriminant beside its network."""
-    base = load_checkpoint(random_model)
-    config = replace(base.config, evidence=EvidenceConfig())
-    signals = SignalRange({"eye": np.full(33, 0.02, np.float32)}, {"eye": (-1.0, 1.0, 2.0)})
-    evidence = Evidence(of_eyes(len(config.labels)), signals, config.evidence)
-    folder = tmp_path_factory.mktemp("evidence")
-    save_checkpoint(folder, config, base.network, base.normaliser_tensors, "card", evidence)
-    return folder
+    return model_with_evidence(random_model, tmp_path_factory.mktemp("evidence"))
 
 
 def changed_config(text):
@@ -224,7 +211,7 @@ def test_a_damaged_model_is_refused_in_a_line(with_evidence, tmp_path, name):
 def test_a_discriminant_of_other_labels_than_the_model_is_refused(random_model, tmp_path):
     base = load_checkpoint(random_model)
     config = replace(base.config, evidence=EvidenceConfig())
-    evidence = Evidence(of_eyes(2), SignalRange({}), config.evidence)
+    evidence = Evidence(eye_discriminant(2), SignalRange({}), config.evidence)
     save_checkpoint(tmp_path, config, base.network, base.normaliser_tensors, "card", evidence)
     with pytest.raises(InputError) as caught:
         load_checkpoint(tmp_path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -150,3 +152,25 @@ def test_last_answer_speaks_for_itself_at_any_hop():
         keep = AnswerFilter(EvidenceConfig(average_s=0.1, persistence=2.0), hop_s)
         assert keep(0, torch.tensor([1.0, 0.0])).tolist() == [1.0, 0.0]
         assert keep(1, torch.tensor([0.0, 1.0])).tolist() == [2.0, 1.0]
+
+
+def test_a_feature_that_nothing_moves_has_the_training_mean_for_its_level(evidence):
+    discriminant = copy.copy(evidence.discriminant)
+    part = discriminant.part("eye")
+    level = replace(part.level, kappa=np.zeros_like(part.level.kappa))
+    discriminant._parts = {"eye": replace(part, level=level)}
+    begun = RunningLevel(discriminant, CONFIG)
+    assert np.array_equal(begun.mean("eye"), part.level.mean)
+    begun.take({"eye": np.full((1, N_FEATURES), 3.0)}, np.zeros(N_LABELS))
+    assert np.isfinite(begun.mean("eye")).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("worth", -1.0), ("sum", np.nan), ("sum", 1e300), ("worth", None)]
+)
+def test_a_state_that_cannot_have_been_is_refused(evidence, name, value):
+    level = RunningLevel(evidence.discriminant, CONFIG)
+    state = level.state()
+    state["eye"][name][0][0] = value
+    with pytest.raises(ValueError, match=name):
+        level.restore(state)
