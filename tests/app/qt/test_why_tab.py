@@ -265,7 +265,7 @@ def test_the_agreement_is_never_cut_on_a_small_screen(tab, store, qtbot):
     rows = [OcclusionRow("modality", name, change) for name, change in (("eeg", 0.3), ("eye", -0.31))]
     rows += [OcclusionRow("region", f"left parieto-occipital {k}", 0.01, ("O1",)) for k in range(9)]
     rows += [OcclusionRow("band", f"band {k}", 0.01) for k in range(5)]
-    little = SHARES | {"eye": 0.05}
+    little = SHARES | {"eeg": 0.7, "eye": 0.05}
     store.take(replace(prediction(159.75), modality_attention=little))
     store.take(Occlusion(159.75, "happy", 0.7, tuple(rows)))
     tab.resize(1366, 570)
