@@ -388,20 +388,19 @@ def fit_effects(cells: Cells, directions: Directions) -> Effects:
 
     spectra, begun = {pair: spectrum(*pair) for pair in product(_EFFECTS, _EFFECTS)}, None
     many = len(np.unique(cells.person)) >= _MANY_PEOPLE
-    factors = _FACTORS if many else _FEW_FACTORS
-    for _ in range(_N_ROUNDS if many else 1):
+    n_rounds, factors = (_N_ROUNDS, _FACTORS) if many else (1, _FEW_FACTORS)
+    for _ in range(n_rounds):
         best, found = -np.inf, default_effects(directions)
         for (shared, own), (values, turned) in spectra.items():
             for size in sizes:
                 likelihood = float(_log_likelihood(values * size + noise, turned).sum())
                 if likelihood > best:
                     best, found = likelihood, Effects(shared, own, size)
-        both = found.shared + found.own
-        if both == 0:
+        if found.shared + found.own == 0:
             return found
-        if many:
-            found = Effects(found.shared / both, found.own / both, found.size * both)
-        begun = found.size if begun is None else begun * both
+        unit = found.shared + found.own if many else 1.0
+        found = Effects(found.shared / unit, found.own / unit, found.size * unit)
+        begun = found.size if begun is None else begun * unit
         values, turned = spectrum(found.shared, found.own)
         log_weight = (
             np.stack([_log_likelihood(values * begun * factor + noise, turned) for factor in factors])
