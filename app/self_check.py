@@ -1,7 +1,5 @@
 """The self-check of a live session: puts its questions, and notes the answers as LSL markers."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import sys

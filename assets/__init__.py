@@ -1,7 +1,5 @@
 """Files that ship with the program."""
 
-from __future__ import annotations
-
 from importlib.resources import files
 from pathlib import Path
 

@@ -7,8 +7,6 @@ score is above 0, and only at the 6th, 12th, 24th … report, at levels .025, .0
 that looking often promotes nothing by chance. All of it follows from the marks and the data alone.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

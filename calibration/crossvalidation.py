@@ -5,8 +5,6 @@ of each label there are. So a fold, a fold within it, and a hundred labellings c
 Windows are encoded once, about the level without their own trial.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -9,8 +9,6 @@ its trials without their labels, so that the covariance is the same for any labe
 the other. It answers alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -7,8 +7,6 @@ shown so far (after a new hint: nothing). The last completed attempt counts. A b
 ``baseline_open_start`` and ``baseline_open_end``; a start without an end does not count.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """A personal model on top of a base model: written with its model card, read and applied."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Fusions, one class a variant: modality tokens and presence in, logits and modalities' shares out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

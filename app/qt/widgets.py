@@ -1,7 +1,5 @@
 """Small widgets of the windows: layouts, labels of plain text, tables and lists to copy from, a tick box."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, TypeVar

@@ -3,8 +3,6 @@
 Start ``affectscope live`` first; it waits a minute for it. Put your stimulus into `act`.
 """
 
-from __future__ import annotations
-
 import sys
 
 from pylsl import StreamInlet, local_clock, resolve_byprop

@@ -4,8 +4,6 @@ Frontal alpha asymmetry: differential entropy of F4 minus that of F3 in the alph
 second.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from pathlib import Path

@@ -3,8 +3,6 @@
 Without a file it decodes the minute of simulated data that ships with the program.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

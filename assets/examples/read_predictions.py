@@ -3,8 +3,6 @@
 Start ``affectscope live`` or ``affectscope demo`` first; it waits a minute for them. Only pylsl is needed.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 

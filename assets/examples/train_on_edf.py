@@ -5,8 +5,6 @@ held-out trials beside chance and a linear discriminant. ``affectscope finetune 
 does the same with more training, and saves a model for live use.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Makes the pictures and sounds in this folder, always the same: python assets/stimuli/make.py [FOLDER]"""
 
-from __future__ import annotations
-
 import sys
 import wave
 from pathlib import Path

@@ -4,8 +4,6 @@ All have the same mean luminance. The pupil follows light long before it follows
 otherwise learn which picture was bright.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import cv2

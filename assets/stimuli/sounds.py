@@ -4,8 +4,6 @@ All are equally loud by A-weighted level. Wear headphones: what a loudspeaker pl
 the model would learn the sound in place of the voice.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ All work on anything that has a subject, a session, a trial number, a label and 
 EAV's clips), within each subject and session for itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar

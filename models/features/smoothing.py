@@ -5,8 +5,6 @@ samples). Only the ratio of both variances matters: ``q`` of a second's walk ove
 that is missing or unusable only predicts: what is known of the level fades, and the next one counts for more.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -5,8 +5,6 @@ discriminant that trials never differ. So it reads the entropy of each second of
 8 x 8 grey values, and each second's mean and SD of 16 bands of the log-mel spectrogram.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 

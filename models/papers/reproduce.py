@@ -3,8 +3,6 @@
 Each setting on each subject's session is a job of its own, run here in processes or on a Dask cluster.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ emotion recognition", Tables 1 to 4, SEED-IV and SEED-V. EAV: Yin et al., "EEG-b
 learning for emotion recognition", Table I (its Figure 2 draws the same numbers).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

@@ -4,8 +4,6 @@ Trials held out from both are followed second by second with a running level, as
 part says of them, and of nothing else, decides how much of the answer it gives.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -10,8 +10,6 @@ outputs.
 `TrialClassifier` is what comes out: network, normalisation, and its predictions on trials.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field

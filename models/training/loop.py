@@ -1,7 +1,5 @@
 """The one training loop, its learning-rate schedules, and the state from which a stopped run resumes."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

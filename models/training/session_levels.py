@@ -5,8 +5,6 @@ So each trial is centred on the mean of the trial means that may be known of its
 the same, however long it is, and no label enters.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self

@@ -6,8 +6,6 @@ move it only as far as they can tell. What it is worth is measured on other peop
 of a base in turn, adapted to in the same way, and tested. Nothing of the judged subject enters that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 

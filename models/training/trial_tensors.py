@@ -1,7 +1,5 @@
 """Trials as network input: windows, normalised as the live path does it, with masks for what is missing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
