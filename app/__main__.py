@@ -37,14 +37,14 @@ def _run(words: list[str]) -> int:
     settle_environment(words[0] if words else "")
     import typer
 
-    from app.cli.main import app, modern
+    from app.cli.main import app
 
     # typer may bring its own click, so take the class from where its errors come from.
     click_exception: type[Exception] = next(
         c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
     )
     try:
-        code = app(args=modern(words), prog_name="affectscope", standalone_mode=False)
+        code = app(args=words, prog_name="affectscope", standalone_mode=False)
         sys.stdout.flush()
     except typer.Abort:
         return ExitCode.INTERRUPTED

@@ -1,4 +1,4 @@
-"""Commands that calibrate subjects and manage their stored data: calibrate, subjects."""
+"""Calibrate subjects: `affectscope calibrate`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,16 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.text import json_text
 from app.cli import options as opt
 from app.cli.groups import add, application, option_group
+from app.cli.subjects import DataDir, data_folder
 from app.environment import ExitCode
 
 if TYPE_CHECKING:
     from app.request import CalibrationRequest
-    from calibration.subjects import Contents
     from calibration.types import Consent
 
 _Trials = Annotated[int | None, Option(min=2, help="Number of trials.", show_default="as planned")]
 _LabelSource = Annotated[
     str, Option(help="Trial labels: intended by the protocol or reported by the subject.")
-]
-_DataDir = Annotated[
-    Path | None, Option(help="Folder of all subjects.", show_default="the user's data folder")
 ]
 
 
@@ -35,7 +32,7 @@ class SubjectOptions:
     """The subject, and where the session is kept."""
 
     subject: Annotated[str | None, Option(help="Subject ID, e.g. S01; never a name.", metavar="ID")] = None
-    data_dir: _DataDir = None
+    data_dir: DataDir = None
     resume: Annotated[
         bool, Option("--resume/--new", help="Resume an interrupted session, or start a new one.")
     ] = True
@@ -128,8 +125,11 @@ def _session(
                 remedy=f"see: affectscope calibrate {context.invoked_subcommand} --help",
             )
         return ExitCode.GOOD
+    if who.subject is None:
+        what = "the subject ID is missing"
+        raise InputError(what, where="--subject", remedy="give an ID: --subject S01", code=ErrorCode.SUBJECT)
     if check.check:
-        return _self_check(who, streams, plan, simulation, model, screen, check)
+        return _self_check(who.subject, who, streams, plan, simulation, model, screen, check)
     opt.refuse(
         {"--replay": check.replay, "--record": check.record, "--jsonl": check.jsonl}, "only with --check"
     )
@@ -138,7 +138,7 @@ def _session(
     given, difficulty = consent.given(), opt.difficulty_value(simulation.difficulty)
     request = CalibrationRequest(
         opt.session_options(screen, streams, model),
-        who.subject or "",
+        who.subject,
         plan=plan.protocol,
         data_dir=who.data_dir,
         seed=plan.seed,
@@ -152,9 +152,6 @@ def _session(
         discovery_s=streams.discovery,
         simulated=calibration_streams(plan.seed, difficulty) if simulation.simulate else None,
     )
-    if who.subject is None:
-        what = "the subject ID is missing"
-        raise InputError(what, where="--subject", remedy="give an ID: --subject S01", code=ErrorCode.SUBJECT)
     if not screen.headless:
         from app.display import has_display, require_window
 
@@ -174,12 +171,8 @@ def _session(
     return _headless(request, given, who.as_json)
 
 
-def _no_subject() -> InputError:
-    what, remedy = "the subject ID is missing", "give an ID: --subject S01"
-    return InputError(what, where="--subject", remedy=remedy, code=ErrorCode.SUBJECT)
-
-
 def _self_check(
+    subject: str,
     who: SubjectOptions,
     streams: opt.LiveStreamOptions,
     plan: SessionPlanOptions,
@@ -192,9 +185,7 @@ def _self_check(
     from app.request import LiveRequest, ReplayRequest, check_request, demo_streams
     from calibration.storage import newest_profile
 
-    if who.subject is None:
-        raise _no_subject()
-    profile = newest_profile(_data_folder(who.data_dir), who.subject)
+    profile = newest_profile(data_folder(who.data_dir), subject)
     options = opt.session_options(screen, streams, model, check, profile=profile)
     request: LiveRequest | ReplayRequest
     if check.replay is not None:
@@ -365,138 +356,3 @@ calibrate = application(
     _session,
 )
 add(calibrate, refit, study)
-
-_Subject = Annotated[str, Argument(help="Subject ID, e.g. S01.", metavar="ID")]
-
-
-def list_(data_dir: _DataDir = None, as_json: opt.Json = False) -> None:
-    """List calibrated subjects: sessions, verdicts, sizes.
-
-    \b
-    Example:
-      affectscope subjects list --json
-    """
-    from app.tables import make_console, say, subjects_table
-    from calibration.subjects import list_subjects
-
-    data = _data_folder(data_dir)
-    entries = list_subjects(data)
-    if as_json:
-        print(json_text({"data_dir": str(data), "subjects": [entry.to_json() for entry in entries]}))
-        return
-    if not entries:
-        print(f"No subject has been calibrated yet in {data}.")
-        return
-    console = make_console()
-    console.print(subjects_table(entries))
-    console.print()
-    for entry in entries:
-        if entry.fault:
-            say(console, f"- {entry.subject}: {entry.fault}")
-    print(f"In {data}")
-
-
-def export(
-    subject: _Subject,
-    out: Annotated[Path | None, Option(help="ZIP file to write.", show_default="sub-ID.zip")] = None,
-    data_dir: _DataDir = None,
-    as_json: opt.Json = False,
-) -> None:
-    """Pack all files of a subject into one ZIP file.
-
-    It includes a manifest of sizes and SHA-256 hashes, and everything that was recorded, voice and video too
-    if the subject consented to it: keep it as safe as the recordings.
-
-    \b
-    Example:
-      affectscope subjects export S01 --out /media/stick/S01.zip
-    """
-    from acquisition.text import counted, data_size
-    from app.tables import progress_bar
-    from calibration.storage import check_subject
-    from calibration.subjects import export_subject
-
-    target = out or Path(f"sub-{check_subject(subject)}.zip")
-    data = _data_folder(data_dir)
-    with progress_bar("packing") as progress:
-        done = export_subject(data, subject, target, datetime.now(UTC), progress)
-    if as_json:
-        print(json_text(done.to_json()))
-    else:
-        files = f"{counted(done.n_files, 'file')} ({data_size(done.n_bytes)})"
-        print(f"Packed {files} of {subject} into {done.path}")
-
-
-def delete(
-    subject: _Subject,
-    data_dir: _DataDir = None,
-    yes: Annotated[bool, Option("--yes", help="Do not ask for confirmation.")] = False,
-    as_json: opt.Json = False,
-) -> int:
-    """Delete all stored data of a subject.
-
-    Recordings, profiles, reports, caches. This cannot be undone. Exports and copies elsewhere remain.
-
-    \b
-    Examples:
-      affectscope subjects delete S01
-      affectscope subjects delete S01 --yes
-    """
-    from calibration.subjects import contents, delete_subject
-
-    data = _data_folder(data_dir)
-    there = contents(data, subject)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise InputError(
-                f"this deletes {_words(there)}",
-                where=f"subjects delete {subject}",
-                remedy="add --yes to delete without confirmation",
-            )
-        print(f"This permanently deletes {_words(there)} from {there.folder}.")
-        if not typer.confirm("Continue?"):
-            print("Nothing was deleted.")
-            return ExitCode.INTERRUPTED
-    removed = delete_subject(data, subject)
-    if as_json:
-        print(json_text({"removed": removed.to_json()}))
-    else:
-        print(f"Deleted {_words(removed)} from {removed.folder}")
-    return ExitCode.GOOD
-
-
-def _data_folder(chosen: Path | None) -> Path:
-    from calibration.storage import default_data_folder
-
-    if chosen is not None and not chosen.is_dir():
-        what = "there is no such folder"
-        raise InputError(
-            what, where=f"--data-dir {chosen}", remedy="choose an existing folder", code=ErrorCode.FILE
-        )
-    return (chosen or default_data_folder()).absolute()
-
-
-def _words(what: Contents) -> str:
-    from acquisition.text import counted, data_size
-
-    parts = [
-        counted(what.n_recordings, "recording"),
-        counted(what.n_profiles, "profile"),
-        counted(what.n_reports, "report"),
-    ]
-    others = counted(what.n_other, "other file")
-    return f"{', '.join(parts)} and {others} ({data_size(what.n_bytes)}) of {what.subject}"
-
-
-subjects = application(
-    "subjects",
-    """List, export or delete the data of calibrated subjects.
-
-    \b
-    Examples:
-      affectscope subjects list
-      affectscope subjects export S01 --out S01.zip
-      affectscope subjects delete S01
-    """,
-)
-add(subjects, list_, export, delete)

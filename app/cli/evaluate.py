@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,13 +11,12 @@ from typer import Argument, Option
 
 from acquisition.errors import InputError
 from acquisition.text import json_text
+from app.cli import evaluation_tables as tables
 from app.cli import options as opt
 from app.cli.groups import add, application, option_group
-from app.tables import StageBars, figures_table, give_table, make_console
+from app.tables import StageBars, give_table, make_console
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from models.datasets.trials import Excluded
     from models.training.sources import Source
 
@@ -103,7 +102,7 @@ def simulated(
     options = SimulatedSubjects(subjects, trials, trial_s, opt.difficulty_value(difficulty), jobs)
     with StageBars() as bars:
         result = evaluate_simulated(checkpoint, options, bars, n_lasting=lasting, brief=brief)
-    _print(result, as_json, _simulated_tables)
+    _print(result, as_json, tables.simulated_tables)
 
 
 def generated(
@@ -132,7 +131,7 @@ def generated(
 
         with StageBars() as bars:
             found = ablate(bars, n_jobs=jobs, quick=quick) | {"quick": quick}
-        _print(found, as_json, _ablation_tables)
+        _print(found, as_json, tables.ablation_tables)
         return
     from models.papers.directions import DirectionsOptions, directions, labels_alone
 
@@ -140,7 +139,7 @@ def generated(
     options = options.quick() if quick else options
     with StageBars() as bars:
         result = labels_alone(options, bars) if labels else directions(options, bars).to_dict()
-    _print(result | {"quick": quick}, as_json, _generated_tables)
+    _print(result | {"quick": quick}, as_json, tables.generated_tables)
 
 
 def emodb(
@@ -171,7 +170,7 @@ def emodb(
     if result["reference"] is None:
         print("no reference: opensmile is not installed (pip install 'affectscope[test]')", file=sys.stderr)
     result |= {"left_out": [{"subject": one.subject, "why": one.why} for one in excluded]}
-    _print(result, as_json, _speech_tables)
+    _print(result, as_json, tables.speech_tables)
 
 
 def seed_iv(folder: _Folder, part: SubjectsOptions, classifier: SeedClassifierOptions) -> None:
@@ -260,7 +259,7 @@ def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: Subjec
         result = evaluate_labels(test, bars).to_dict()
     for one in result["left_out"]:
         print(f"excluded: subject {one['subject']}: {one['why']}", file=sys.stderr)
-    _print(result, asked.as_json, _label_tables)
+    _print(result, asked.as_json, tables.label_tables)
 
 
 def _on_test_trials(kind: str, folder: Path, classifier: ClassifierOptions, part: SubjectsOptions) -> None:
@@ -287,176 +286,12 @@ def _on_trials(
     give_table(found, classifier.out, as_json=classifier.as_json, with_confusion=True)
 
 
-def _print(result: dict[str, Any], as_json: bool, tables: Any) -> None:
+def _print(result: dict[str, Any], as_json: bool, tables_of: Callable[[dict[str, Any]], Any]) -> None:
     if as_json:
         print(json_text(result))
         return
-    for table in tables(result):
+    for table in tables_of(result):
         make_console().print(table)
-
-
-def _quick(result: dict[str, Any]) -> str:
-    return " Quick run, not a result." if result["quick"] else ""
-
-
-def _simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
-    def row(name: str, trial: float, interval: tuple[float, float], window: float) -> tuple[str, ...]:
-        return name, f"{trial:.1%}", f"{interval[0]:.0%} to {interval[1]:.0%}", f"{window:.1%}"
-
-    rows = [row("all four", result["all"], result["interval"]["all"], result["all_window"])]
-    for key, title in (("windows", "single windows"), ("trusting", "the same, reliability ignored")):
-        if key in result:
-            rows.append(row(title, result[key], result["interval"][key], result[f"{key}_window"]))
-    titles = {
-        "only": "{} alone",
-        "without": "without {}",
-        "channels": "EEG alone, {} ch",
-        "channels_with_all": "all four, {} ch EEG",
-        "noise": "all four, {} is noise",
-        "level": "all four, level: {}",
-    }
-    rows += [
-        row(title.format(key), accuracy, result["interval"][group][key], result[f"{group}_window"][key])
-        for group, title in titles.items()
-        for key, accuracy in result.get(group, {}).items()
-    ]
-    title = (
-        f"{result['n_subjects']} unseen simulated subjects, {result['n_trials']} trials, "
-        f"{result['n_windows']} windows; chance {result['chance']:.0%}"
-    )
-    yield figures_table(title, ("modalities", "per trial", "95 % CI", "per window"), rows)
-    yield figures_table("the answers by all four", ("figure", "value"), list(_of_answers(result)))
-    if "lasting" in result:
-        levels = {level: part for level, part in result["lasting"].items() if level != "n_subjects"}
-        yield figures_table(
-            f"one emotion for ten minutes, {result['lasting']['n_subjects']} subjects: windows right",
-            ("level", "first two minutes", "last two minutes"),
-            [(level, f"{part['first']:.1%}", f"{part['last']:.1%}") for level, part in levels.items()],
-        )
-    if "attention" not in result:
-        return
-    yield figures_table(
-        "attention by modality: what weighs the answer, not a cause",
-        ("modality", "mean", "SD over windows", "when it is noise"),
-        [
-            (modality, f"{moved['mean']:.2f}", f"{moved['sd']:.2f}", f"{moved['as_noise']:.2f}")
-            for modality, moved in result["attention"].items()
-        ],
-    )
-
-
-def _ablation_tables(result: dict[str, Any]) -> Iterable[Table]:
-    def points(row: dict[str, Any]) -> str:
-        low, high = (100 * value for value in row["interval"])
-        return f"{100 * row['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
-
-    def masked(share: float | None) -> str:
-        return "" if share is None else f"{share:.1%}"
-
-    title = (
-        f"GENERATED DATA; {result['n_subjects']} subjects, seed {result['seed']}; accuracy per window, "
-        f"chance {result['chance']:.0%}; differences by subject with 95 % CI"
-    )
-    rows = [
-        (row["row"], f"{row['mean']:.1%}", masked(row["masked"]), points(row), row["against"])
-        for row in result["rows"]
-    ]
-    heads = ("one change", "accuracy", "half of the EEG channels masked", "points", "against")
-    yield figures_table(title, heads, rows)
-
-
-def _label_tables(result: dict[str, Any], quick: str = "") -> Iterable[Table]:
-    rows = result["rows"]
-    first = rows[0]
-    title = (
-        f"{'GENERATED DATA; ' if result['generated'] else ''}protocol {first['protocol']}, own labelled "
-        f"trials: {first['labels']}; {len(first['subjects'])} subjects, {first['n_trials']} tested trials, "
-        f"chance {first['chance']:.0%}.{quick}"
-    )
-    cells = [
-        (
-            row["model"], row["modalities"], f"{row['mean']:.1%}", _range(row["interval"]),
-            f"{row['trial_mean']:.1%}", _range(row["trial_interval"]),
-        )
-        for row in rows
-    ]  # fmt: skip
-    yield figures_table(title, ("model", "given", "per window", "95 % CI", "per trial", "95 % CI "), cells)
-
-
-def _range(interval: Sequence[float]) -> str:
-    return f"{interval[0]:.0%} to {interval[1]:.0%}"
-
-
-def _of_answers(result: dict[str, Any]) -> Iterable[tuple[str, str]]:
-    """Yield what the answers are worth, of `models.training.evaluate_simulated`."""
-    yield "per trial, from the sixth on", f"{result['settled']:.1%}"
-    yield "label changes a minute, emotion steady", f"{result['label_changes_per_minute']:.1f}"
-    yield "median delay after a change", f"{result['delay_s']:.1f} s"
-    yield "expected calibration error", f"{result['ece']:.3f}"
-    if "answered" in result:
-        for level in ("90", "80"):
-            covered, size = result[f"coverage_{level}"], result[f"set_size_{level}"]
-            yield f"{level} % sets hold the emotion", f"{covered:.1%} of the trials; {size:.1f} emotions"
-        yield (
-            "windows answered",
-            f"{result['answered']:.0%}; {result['right_when_answered']:.0%} of them right",
-        )
-
-
-def _generated_tables(result: dict[str, Any]) -> Iterable[Table]:
-    def points(share: float | None) -> str:
-        return "" if share is None else f"{100 * share:.1f}"
-
-    if "rows" in result:
-        low, high = result["lda_eeg_from_to"]
-        yield figures_table(
-            f"GENERATED DATA, {len(result['seeds'])} sets of {result['n_subjects']} subjects; accuracy "
-            f"per window, chance {result['chance']:.0%}.{_quick(result)}",
-            ("", "mean", "SD over subjects", "SD over sets"),
-            [
-                (row["row"], f"{row['mean']:.1%}", points(row["sd"]), points(row["sd_seeds"]))
-                for row in result["rows"]
-            ],
-            caption=f"Difficulty is set so that EEG LDA accuracy is between {low:.0%} and {high:.0%}.",
-        )
-    for protocol, n in dict.fromkeys((row["protocol"], row["labels"]) for row in result["labels"]):
-        rows = [row for row in result["labels"] if (row["protocol"], row["labels"]) == (protocol, n)]
-        yield from _label_tables({"generated": True, "rows": rows}, _quick(result))
-    rows = []
-    for one in result["directions"]:
-        low, high = one["interval"]
-        found = "shown" if one["shown"] else "refuted" if one["refuted"] else "not shown"
-        interval = f"{100 * low:+.1f} to {100 * high:+.1f}"
-        rows.append((one["claim"], f"{100 * one['difference']:+.1f}", interval, found))
-    columns = ("direction", "points", "95 % CI", "")
-    yield figures_table("differences within subjects, 95 % CI by Student's t", columns, rows)
-
-
-def _speech_tables(result: dict[str, Any]) -> Iterable[Table]:
-    ours, speakers = result["ours"], list(result["ours"]["speakers"])
-    named = {"ours": ours, **ours["parts"]}
-    named |= {key: result[key] for key in ("reference", "reference_transductive") if result[key]}
-    rows = []
-    for name, scores in named.items():
-        interval = scores["interval"]
-        rows.append(
-            (
-                name.replace("_", " "),
-                f"{scores['mean']:.3f}",
-                "one speaker" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}",
-                f"{scores['pooled']:.3f}",
-                *(f"{scores['speakers'][speaker]:.2f}" for speaker in speakers),
-            )
-        )
-    title = f"balanced accuracy, mean over speakers; chance {result['chance']:.0%}.{_quick(result)}"
-    columns = ("", "mean", "95 % CI", "pooled", *speakers)
-    yield figures_table(f"{title}\n{result['protocol']}", columns, rows)
-    counts = zip(result["labels"], ours["confusion"], strict=True)
-    yield figures_table(
-        "our confusion matrix: true (rows) by predicted (columns), clips",
-        ("", *result["labels"]),
-        [(label, *map(str, row)) for label, row in counts],
-    )
 
 
 evaluate = application(

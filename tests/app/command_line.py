@@ -25,10 +25,10 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, s
 
 def refused(*words: object) -> InputError:
     """Run a command line that cannot be carried out and return why."""
-    from app.cli.main import app, modern
+    from app.cli.main import app
 
     with pytest.raises(InputError) as error:
-        app(args=modern([str(word) for word in words]), standalone_mode=False)
+        app(args=[str(word) for word in words], standalone_mode=False)
     return error.value
 
 

@@ -1,4 +1,4 @@
-"""Groups of options as dataclasses, help with headings, and the spellings of version 0.1."""
+"""Groups of options as dataclasses, and help with headings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from command_line import exit_code, one_line, run
 from acquisition.errors import InputError
 from app.cli import calibrate, evaluate, options
 from app.cli.groups import add, application, grouped, option_group
-from app.cli.main import app, modern
+from app.cli.main import app
 from app.cli.options import refuse
 
 
@@ -116,52 +116,21 @@ def test_options_that_mean_nothing_are_named_together() -> None:
     assert "--a and --c" in error.value.what
 
 
-#: Spellings of version 0.1, and those of today.
-SPELLINGS = {
-    "evaluate --simulated": "evaluate simulated",
-    "evaluate --json --simulated --trials 5": "evaluate simulated --json --trials 5",
-    "evaluate --jobs 1 generated": "evaluate generated --jobs 1",
-    "evaluate emodb DIR": "evaluate emodb DIR",
-    "evaluate seed-iv DIR --model m": "evaluate seed-iv DIR --model m",
-    "evaluate --model eav seed-iv DIR": "evaluate seed-iv --model eav DIR",
-    "evaluate xdf F --model m": "evaluate recording F --model m",
-    "evaluate --model m --quick raw F": "evaluate recording --model m --quick F",
-    "evaluate recording xdf": "evaluate recording xdf",
-    "evaluate emodb raw": "evaluate emodb raw",
-    "evaluate": "evaluate",
-    "reproduce --table 2 seed-v DIR --quick": "reproduce seed-v --table 2 DIR --quick",
-    "calibrate --study 10 --json": "calibrate study 10 --json",
-    "calibrate --json --study=2 --headless": "calibrate study 2 --json",
-    "calibrate --from-xdf a.xdf": "calibrate refit a.xdf",
-    "calibrate --consent eeg --from-xdf a.xdf --from-xdf=b.xdf": "calibrate refit a.xdf b.xdf --consent eeg",
-    "calibrate --subject S01 --headless": "calibrate --subject S01 --headless",
-    "live --streams study": "live --streams study",
-}
-
-
-@pytest.mark.parametrize("old", SPELLINGS)
-def test_old_spellings_become_those_of_today_and_say_so(old: str, capsys: pytest.CaptureFixture[str]) -> None:
-    new = SPELLINGS[old]
-    assert modern(old.split()) == new.split()
-    assert capsys.readouterr().err.count("\n") == (old != new)
-
-
 @pytest.mark.parametrize(
     "words",
     [
-        "calibrate --study 1 --from-xdf a.xdf",
-        "calibrate --study 1 --subject S01",
+        "calibrate study 1 --events a.xdf",
+        "calibrate study 1 --subject S01",
         "calibrate --events 1=a,2=b --subject S01",
-        "calibrate --from-xdf a.xdf --classes sad,happy",
-        "calibrate --from-xdf a.xdf --simulate",
+        "calibrate refit a.xdf --classes sad,happy",
+        "calibrate refit a.xdf --simulate",
         "calibrate --subject S01 --headless --out there",
         "calibrate --subject S01 study 2",
-        "evaluate emodb . --simulated",
-        "evaluate --simulated --test .",
+        "evaluate simulated --test .",
         "evaluate generated --model m",
         "evaluate seed-iv . --model m --events 1=a",
-        "evaluate raw f.edf --model m --session 1",
-        "evaluate xdf f.xdf --model m --quick",
+        "evaluate recording f.edf --model m --session 1",
+        "evaluate recording f.xdf --model m --quick",
         "evaluate seed-iv .",
         "reproduce eav . --table 1 --freeze",
         "reproduce seed-v . --table 1 --face-weights w",

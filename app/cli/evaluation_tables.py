@@ -1,0 +1,178 @@
+"""Tables of what `affectscope evaluate` prints."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from app.tables import figures_table
+
+
+def _quick(result: dict[str, Any]) -> str:
+    return " Quick run, not a result." if result["quick"] else ""
+
+
+def simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
+    """Yield the tables of `evaluate simulated`."""
+
+    def row(name: str, trial: float, interval: tuple[float, float], window: float) -> tuple[str, ...]:
+        return name, f"{trial:.1%}", _range(interval), f"{window:.1%}"
+
+    rows = [row("all four", result["all"], result["interval"]["all"], result["all_window"])]
+    for key, title in (("windows", "single windows"), ("trusting", "the same, reliability ignored")):
+        if key in result:
+            rows.append(row(title, result[key], result["interval"][key], result[f"{key}_window"]))
+    titles = {
+        "only": "{} alone",
+        "without": "without {}",
+        "channels": "EEG alone, {} ch",
+        "channels_with_all": "all four, {} ch EEG",
+        "noise": "all four, {} is noise",
+        "level": "all four, level: {}",
+    }
+    rows += [
+        row(title.format(key), accuracy, result["interval"][group][key], result[f"{group}_window"][key])
+        for group, title in titles.items()
+        for key, accuracy in result.get(group, {}).items()
+    ]
+    title = (
+        f"{result['n_subjects']} unseen simulated subjects, {result['n_trials']} trials, "
+        f"{result['n_windows']} windows; chance {result['chance']:.0%}"
+    )
+    yield figures_table(title, ("modalities", "per trial", "95 % CI", "per window"), rows)
+    yield figures_table("the answers by all four", ("figure", "value"), list(_of_answers(result)))
+    if "lasting" in result:
+        levels = {level: part for level, part in result["lasting"].items() if level != "n_subjects"}
+        yield figures_table(
+            f"one emotion for ten minutes, {result['lasting']['n_subjects']} subjects: windows right",
+            ("level", "first two minutes", "last two minutes"),
+            [(level, f"{part['first']:.1%}", f"{part['last']:.1%}") for level, part in levels.items()],
+        )
+    if "attention" not in result:
+        return
+    yield figures_table(
+        "attention by modality: what weighs the answer, not a cause",
+        ("modality", "mean", "SD over windows", "when it is noise"),
+        [
+            (modality, f"{moved['mean']:.2f}", f"{moved['sd']:.2f}", f"{moved['as_noise']:.2f}")
+            for modality, moved in result["attention"].items()
+        ],
+    )
+
+
+def ablation_tables(result: dict[str, Any]) -> Iterable[Table]:
+    """Yield the table of `evaluate generated --ablation`."""
+
+    def points(row: dict[str, Any]) -> str:
+        low, high = (100 * value for value in row["interval"])
+        return f"{100 * row['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
+
+    def masked(share: float | None) -> str:
+        return "" if share is None else f"{share:.1%}"
+
+    title = (
+        f"GENERATED DATA; {result['n_subjects']} subjects, seed {result['seed']}; accuracy per window, "
+        f"chance {result['chance']:.0%}; differences by subject with 95 % CI"
+    )
+    rows = [
+        (row["row"], f"{row['mean']:.1%}", masked(row["masked"]), points(row), row["against"])
+        for row in result["rows"]
+    ]
+    heads = ("one change", "accuracy", "half of the EEG channels masked", "points", "against")
+    yield figures_table(title, heads, rows)
+
+
+def label_tables(result: dict[str, Any], quick: str = "") -> Iterable[Table]:
+    """Yield the table of what labels are worth, of `evaluate seed-iv|seed-v --protocol`."""
+    rows = result["rows"]
+    first = rows[0]
+    title = (
+        f"{'GENERATED DATA; ' if result['generated'] else ''}protocol {first['protocol']}, own labelled "
+        f"trials: {first['labels']}; {len(first['subjects'])} subjects, {first['n_trials']} tested trials, "
+        f"chance {first['chance']:.0%}.{quick}"
+    )
+    cells = [
+        (
+            row["model"], row["modalities"], f"{row['mean']:.1%}", _range(row["interval"]),
+            f"{row['trial_mean']:.1%}", _range(row["trial_interval"]),
+        )
+        for row in rows
+    ]  # fmt: skip
+    yield figures_table(title, ("model", "given", "per window", "95 % CI", "per trial", "95 % CI "), cells)
+
+
+def _range(interval: Sequence[float]) -> str:
+    return f"{interval[0]:.0%} to {interval[1]:.0%}"
+
+
+def _of_answers(result: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    """Yield what the answers are worth, of `models.training.evaluate_simulated`."""
+    yield "per trial, from the sixth on", f"{result['settled']:.1%}"
+    yield "label changes a minute, emotion steady", f"{result['label_changes_per_minute']:.1f}"
+    yield "median delay after a change", f"{result['delay_s']:.1f} s"
+    yield "expected calibration error", f"{result['ece']:.3f}"
+    if "answered" in result:
+        for level in ("90", "80"):
+            covered, size = result[f"coverage_{level}"], result[f"set_size_{level}"]
+            yield f"{level} % sets hold the emotion", f"{covered:.1%} of the trials; {size:.1f} emotions"
+        right = f"{result['right_when_answered']:.0%} of them right"
+        yield "windows answered", f"{result['answered']:.0%}; {right}"
+
+
+def generated_tables(result: dict[str, Any]) -> Iterable[Table]:
+    """Yield the tables of `evaluate generated`."""
+
+    def points(share: float | None) -> str:
+        return "" if share is None else f"{100 * share:.1f}"
+
+    if "rows" in result:
+        low, high = result["lda_eeg_from_to"]
+        yield figures_table(
+            f"GENERATED DATA, {len(result['seeds'])} sets of {result['n_subjects']} subjects; accuracy "
+            f"per window, chance {result['chance']:.0%}.{_quick(result)}",
+            ("", "mean", "SD over subjects", "SD over sets"),
+            [
+                (row["row"], f"{row['mean']:.1%}", points(row["sd"]), points(row["sd_seeds"]))
+                for row in result["rows"]
+            ],
+            caption=f"Difficulty is set so that EEG LDA accuracy is between {low:.0%} and {high:.0%}.",
+        )
+    for protocol, n in dict.fromkeys((row["protocol"], row["labels"]) for row in result["labels"]):
+        rows = [row for row in result["labels"] if (row["protocol"], row["labels"]) == (protocol, n)]
+        yield from label_tables({"generated": True, "rows": rows}, _quick(result))
+    rows = []
+    for one in result["directions"]:
+        low, high = one["interval"]
+        found = "shown" if one["shown"] else "refuted" if one["refuted"] else "not shown"
+        interval = f"{100 * low:+.1f} to {100 * high:+.1f}"
+        rows.append((one["claim"], f"{100 * one['difference']:+.1f}", interval, found))
+    columns = ("direction", "points", "95 % CI", "")
+    yield figures_table("differences within subjects, 95 % CI by Student's t", columns, rows)
+
+
+def speech_tables(result: dict[str, Any]) -> Iterable[Table]:
+    """Yield the tables of `evaluate emodb`."""
+    ours, speakers = result["ours"], list(result["ours"]["speakers"])
+    named = {"ours": ours, **ours["parts"]}
+    named |= {key: result[key] for key in ("reference", "reference_transductive") if result[key]}
+    rows = []
+    for name, scores in named.items():
+        interval = scores["interval"]
+        rows.append(
+            (
+                name.replace("_", " "),
+                f"{scores['mean']:.3f}",
+                "one speaker" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}",
+                f"{scores['pooled']:.3f}",
+                *(f"{scores['speakers'][speaker]:.2f}" for speaker in speakers),
+            )
+        )
+    title = f"balanced accuracy, mean over speakers; chance {result['chance']:.0%}.{_quick(result)}"
+    columns = ("", "mean", "95 % CI", "pooled", *speakers)
+    yield figures_table(f"{title}\n{result['protocol']}", columns, rows)
+    counts = zip(result["labels"], ours["confusion"], strict=True)
+    yield figures_table(
+        "our confusion matrix: true (rows) by predicted (columns), clips",
+        ("", *result["labels"]),
+        [(label, *map(str, row)) for label, row in counts],
+    )

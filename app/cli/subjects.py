@@ -1,0 +1,157 @@
+"""Manage the stored data of calibrated subjects: `affectscope subjects`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Argument, Option
+
+from acquisition.errors import ErrorCode, InputError
+from acquisition.text import json_text
+from app.cli import options as opt
+from app.cli.groups import add, application
+from app.environment import ExitCode
+
+if TYPE_CHECKING:
+    from calibration.subjects import Contents
+
+DataDir = Annotated[
+    Path | None, Option(help="Folder of all subjects.", show_default="the user's data folder")
+]
+_Subject = Annotated[str, Argument(help="Subject ID, e.g. S01.", metavar="ID")]
+
+
+def data_folder(chosen: Path | None) -> Path:
+    """Return the folder of all subjects, absolute; raises `InputError` if the chosen one is not there."""
+    from calibration.storage import default_data_folder
+
+    if chosen is not None and not chosen.is_dir():
+        what, where = "there is no such folder", f"--data-dir {chosen}"
+        raise InputError(what, where=where, remedy="choose an existing folder", code=ErrorCode.FILE)
+    return (chosen or default_data_folder()).absolute()
+
+
+def list_(data_dir: DataDir = None, as_json: opt.Json = False) -> None:
+    """List calibrated subjects: sessions, verdicts, sizes.
+
+    \b
+    Example:
+      affectscope subjects list --json
+    """
+    from app.tables import make_console, say, subjects_table
+    from calibration.subjects import list_subjects
+
+    data = data_folder(data_dir)
+    entries = list_subjects(data)
+    if as_json:
+        print(json_text({"data_dir": str(data), "subjects": [entry.to_json() for entry in entries]}))
+        return
+    if not entries:
+        print(f"No subject has been calibrated yet in {data}.")
+        return
+    console = make_console()
+    console.print(subjects_table(entries))
+    console.print()
+    for entry in entries:
+        if entry.fault:
+            say(console, f"- {entry.subject}: {entry.fault}")
+    print(f"In {data}")
+
+
+def export(
+    subject: _Subject,
+    out: Annotated[Path | None, Option(help="ZIP file to write.", show_default="sub-ID.zip")] = None,
+    data_dir: DataDir = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Pack all files of a subject into one ZIP file.
+
+    It includes a manifest of sizes and SHA-256 hashes, and everything that was recorded, voice and video too
+    if the subject consented to it: keep it as safe as the recordings.
+
+    \b
+    Example:
+      affectscope subjects export S01 --out /media/stick/S01.zip
+    """
+    from acquisition.text import counted, data_size
+    from app.tables import progress_bar
+    from calibration.storage import check_subject
+    from calibration.subjects import export_subject
+
+    target = out or Path(f"sub-{check_subject(subject)}.zip")
+    data = data_folder(data_dir)
+    with progress_bar("packing") as progress:
+        done = export_subject(data, subject, target, datetime.now(UTC), progress)
+    if as_json:
+        print(json_text(done.to_json()))
+    else:
+        files = f"{counted(done.n_files, 'file')} ({data_size(done.n_bytes)})"
+        print(f"Packed {files} of {subject} into {done.path}")
+
+
+def delete(
+    subject: _Subject,
+    data_dir: DataDir = None,
+    yes: Annotated[bool, Option("--yes", help="Do not ask for confirmation.")] = False,
+    as_json: opt.Json = False,
+) -> int:
+    """Delete all stored data of a subject.
+
+    Recordings, profiles, reports, caches. This cannot be undone. Exports and copies elsewhere remain.
+
+    \b
+    Examples:
+      affectscope subjects delete S01
+      affectscope subjects delete S01 --yes
+    """
+    from calibration.subjects import contents, delete_subject
+
+    data = data_folder(data_dir)
+    there = contents(data, subject)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError(
+                f"this deletes {_words(there)}",
+                where=f"subjects delete {subject}",
+                remedy="add --yes to delete without confirmation",
+            )
+        print(f"This permanently deletes {_words(there)} from {there.folder}.")
+        if not typer.confirm("Continue?"):
+            print("Nothing was deleted.")
+            return ExitCode.INTERRUPTED
+    removed = delete_subject(data, subject)
+    if as_json:
+        print(json_text({"removed": removed.to_json()}))
+    else:
+        print(f"Deleted {_words(removed)} from {removed.folder}")
+    return ExitCode.GOOD
+
+
+def _words(what: Contents) -> str:
+    from acquisition.text import counted, data_size
+
+    parts = [
+        counted(what.n_recordings, "recording"),
+        counted(what.n_profiles, "profile"),
+        counted(what.n_reports, "report"),
+    ]
+    others = counted(what.n_other, "other file")
+    return f"{', '.join(parts)} and {others} ({data_size(what.n_bytes)}) of {what.subject}"
+
+
+subjects = application(
+    "subjects",
+    """List, export or delete the data of calibrated subjects.
+
+    \b
+    Examples:
+      affectscope subjects list
+      affectscope subjects export S01 --out S01.zip
+      affectscope subjects delete S01
+    """,
+)
+add(subjects, list_, export, delete)
