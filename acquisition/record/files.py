@@ -91,15 +91,20 @@ def read_sidecar(recording: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any], durable: bool = False) -> None:
+    """Replace ``path``, as `write_text` does."""
+    write_text(path, json_text(content, indent=2, default=_as_json) + "\n", durable)
+
+
+def write_text(path: Path, text: str, durable: bool = False) -> None:
     """Replace ``path`` in one step, so that a reader never meets half a file.
 
     With ``durable`` the disk has it before this returns, so that a power cut leaves the old file or the new.
+    A lone surrogate, as from a broken file name, is written as JSON's escape for it.
     """
     # A name of its own for each writer: two processes may write the same file.
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    text = json_text(content, indent=2, default=_as_json) + "\n"
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text)
             if durable:
                 file.flush()

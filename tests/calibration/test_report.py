@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from calibration.quality import TrialQuality
-from calibration.report import page as words
+from calibration.report import words
 from calibration.report.page import to_html, write_report
 from calibration.report.summary import (
     FitFigures,

@@ -1,0 +1,187 @@
+"""What the report says in sentences: results against chance, the rule of abstention, markers, consent."""
+
+import math
+from datetime import UTC, datetime
+
+from acquisition.text import counted, percent
+from calibration.consent import TITLES
+from calibration.report.summary import Score, Summary
+from calibration.types import DisplayTiming
+from calibration.verdict import ALPHA
+from models.conformal import too_rarely_covered
+
+SIMULATED = (
+    "Simulated data: the signals come from the program's own simulator, and no figure here is valid for real "
+    "people."
+)
+_PHOTODIODE = (
+    "Markers are stamped at the buffer swap, accurate to ±1 display frame; the panel's own delay is unknown. "
+    "If it matters, put a photodiode on a corner of the screen and record it with the EEG."
+)
+
+
+def trial_counts(summary: Summary) -> str:
+    """Return how many trials there were and what became of them."""
+    parts = [f"{summary.n_planned} planned", f"{summary.n_staged} shown to their end"]
+    if summary.n_repeated:
+        parts.append(f"{summary.n_repeated} restarted")
+    parts += [f"{len(summary.fit.trials)} used", f"{len(summary.excluded)} excluded"]
+    return f"Trials: {', '.join(parts)}."
+
+
+def chance_words(summary: Summary) -> str:
+    """Return the result against both thresholds."""
+    verdict, shuffled = summary.verdict, summary.fit.shuffled
+    n, least = verdict.n_trials, verdict.threshold
+    parts = [f"Chance with {len(summary.fit.classes)} emotions is {percent(verdict.chance)}."]
+    if least.balanced_accuracy is None:
+        parts.append(f"With {n} trials not even a perfect result would rule out guessing.")
+    else:
+        sizes = {int(size) for size in summary.confusion.sum(axis=1) if size}
+        share = percent(least.balanced_accuracy)
+        reached = f"a balanced accuracy of {share}"
+        if len(sizes) == 1:
+            reached = f"{least.n_correct} or more of {n} trials correct (balanced accuracy {share})"
+        parts.append(
+            f"Guessing reaches {reached} in fewer than 1 of 20 sessions (binomial p < .05); for this model "
+            f"{_p_value(verdict.p_binomial)}."
+        )
+    if verdict.p_permutation is None:
+        parts.append("No fit on shuffled labels was made.")
+    else:
+        n_as_good = sum(share >= verdict.balanced_accuracy - 1e-9 for share in shuffled)
+        parts.append(
+            f"Of {len(shuffled)} fits on shuffled labels {n_as_good or 'none'} did as well "
+            f"({_p_value(verdict.p_permutation)})."
+        )
+    parts.append(
+        "The interval treats trials as independent; trials of one subject are not fully independent, so it "
+        "is somewhat too narrow."
+    )
+    return " ".join(parts)
+
+
+def answer_words(summary: Summary) -> str:
+    """Return the rule of abstention and the sets in words."""
+    answers, curve, sets = summary.fit.answers, summary.fit.risk, summary.fit.sets
+    n = sets[0].n_trials
+    trials = f"With {counted(n, 'trial')} of one subject sets have levels of k/{n + 1} only."
+    if answers is None or curve is None:
+        return (
+            "The base model does not know how often profiles of other subjects are wrong: an answer needs a "
+            "probability midway between chance and certainty, and nothing should act upon it. The sets rest "
+            f"on these trials alone, so their counts below are no test of them. {trials}"
+        )
+    if answers.abstain_below > 1:
+        rule = "Profiles of other subjects were wrong too often at every probability: it never answers."
+    else:
+        answered, error, n_answered = curve.at(answers.answer_from)
+        here = f"of the held-out windows here {percent(answered)}"
+        here += f", wrongly {percent(error)} of them, in {counted(n_answered, 'trial')}" if n_answered else ""
+        others = f"with {answers.n_subjects} other subjects ({answers.n_trials} trials)"
+        found = (
+            f"that was {percent(answers.answered)} of the windows, of which {percent(answers.error)} wrongly"
+        )
+        if answers.abstain_below < answers.answer_from:
+            found = (
+                f"from {percent(answers.abstain_below)} on {percent(answers.error)} of the windows were wrong"
+            )
+        rule = (
+            f"It answers from {percent(answers.answer_from)} on: {others} {found} "
+            f"(dot; dotted: {percent(answers.risk)}); {here}."
+        )
+    differ = ""
+    if too_rarely_covered([trial.score for trial in summary.fit.trials], answers.set_90, 0.9):
+        differ = " Sets of other subjects held the emotion too rarely here: the wider sets of both are shown."
+    return f"{rule} {trials}{differ}"
+
+
+def does_eeg_add(summary: Summary) -> str:
+    """Return in words whether EEG adds anything to the rest: the face-only control."""
+    without, face = summary.fit.removed.get("eeg"), summary.fit.alone.get("face")
+    if "eeg" not in summary.modalities:
+        return "EEG was not used in this session."
+    if without is None:
+        return "EEG was the only modality: there is nothing to compare it with."
+    whole = summary.score
+    parts = [f"The face alone predicts {out_of(face)} trials correctly."] if face is not None else []
+    both = out_of(without), out_of(whole)
+    parts.append("Without EEG the model predicts {} trials correctly, with it {}.".format(*both))
+    pairs = list(zip(whole.right, without.right, strict=True))
+    n_won, n_lost = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+    if n_won <= n_lost:
+        nothing = "Nothing here shows that EEG adds anything: the model may rely on face, eyes or voice."
+        return " ".join([*parts, nothing])
+    n = n_won + n_lost
+    p = sum(math.comb(n, k) for k in range(n_won, n + 1)) / 2**n
+    adds = "it adds to the rest" if p < ALPHA else "too few to show that EEG adds anything"
+    corrects = f"EEG corrects {counted(n_won, 'trial')} and makes {n_lost} wrong"
+    return " ".join([*parts, f"{corrects} (one-sided sign test, {_p_value(p)}): {adds}."])
+
+
+def agreement(summary: Summary) -> str:
+    """Return how often the participant named the emotion that was intended."""
+    n_answered = len(summary.reported)
+    fitted = f"The model was fitted to the {summary.fit.labels} emotion."
+    if n_answered == 0:
+        return f"No trial was answered. {fitted}"
+    n_without = summary.n_staged - n_answered
+    unanswered = f"No answer to {counted(n_without, 'trial')}. " if n_without else ""
+    return (
+        f"In {summary.n_agreed} of {n_answered} answered trials the participant named the emotion that was "
+        f"intended ({percent(summary.n_agreed / n_answered)}). {unanswered}{fitted}"
+    )
+
+
+def timing_words(timing: tuple[DisplayTiming, ...]) -> str:
+    """Return how exact the markers are."""
+    shown = [one for one in timing if one.n_frames > 0 and one.interval_s > 0]
+    if not shown:
+        return (
+            "No display was measured: the session ran without a window, and markers carry the time of the "
+            "command to show a stimulus."
+        )
+    intervals = sorted(one.interval_s for one in shown)
+    middle = 1e3 * intervals[len(intervals) // 2]
+    n_frames, n_missed = sum(one.n_frames for one in shown), sum(one.n_missed for one in shown)
+    return (
+        f"Display interval {middle:.1f} ms (median of {len(shown)} steps), so markers are accurate to "
+        f"±{middle:.0f} ms. {n_missed} of {n_frames} frames came late by half an interval or more "
+        f"({100 * n_missed / n_frames:.2f} %). {_PHOTODIODE}"
+    )
+
+
+def consent_words(summary: Summary) -> str:
+    """Return what the participant consented to, without a name."""
+    consent = summary.record.consent
+    agreed = [TITLES.get(one, one) for one in consent.modalities]
+    declined = [title for one, title in TITLES.items() if one not in consent.modalities]
+    raw = {"video of the face": consent.keep_face_video, "voice": consent.keep_voice}
+    kept = " and ".join(name for name, is_kept in raw.items() if is_kept)
+    parts = [f"Consented to: {', '.join(agreed) or 'nothing'}."]
+    if declined:
+        parts.append(f"No consent, neither recorded nor used: {', '.join(declined)}.")
+    parts.append(f"Raw {kept} kept in the recording." if kept else "Neither raw video nor raw sound is kept.")
+    if consent.given_at:
+        parts.append(f"Consent given {moment(consent.given_at)} (notice version {consent.notice_version}).")
+    if summary.record.overridden:
+        parts.append(f"Signal checks at Stop that were overridden: {', '.join(summary.record.overridden)}.")
+    return " ".join(parts)
+
+
+def moment(stamp: str) -> str:
+    """Return an ISO 8601 time as "2026-03-02 10:30 UTC"; anything else as it is."""
+    try:
+        time = datetime.fromisoformat(stamp)
+    except ValueError:
+        return stamp
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if time.tzinfo else f"{time:%Y-%m-%d %H:%M}"
+
+
+def _p_value(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.095 else f"p = {p:.2f}"
+
+
+def out_of(score: Score) -> str:
+    """Return for example 7 of 10."""
+    return f"{score.n_correct} of {score.n_trials}"
