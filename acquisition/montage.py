@@ -178,12 +178,9 @@ def _checked(value: object, key: str, where: str) -> str:
     if isinstance(value, str) and name in known:
         return name
     similar = difflib.get_close_matches(name, known, n=3)
-    raise InputError(
-        f"{value!r} (for {key}) is not a 10-20 name",
-        where=where,
-        remedy=f"perhaps {' or '.join(similar)}" if similar else "use names such as FP1, CZ, PO8",
-        code=ErrorCode.CHANNELS,
-    )
+    what = f"{value!r} (for {key}) is not a 10-20 name"
+    remedy = f"perhaps {' or '.join(similar)}" if similar else "use names such as FP1, CZ, PO8"
+    raise InputError(what, where=where, remedy=remedy, code=ErrorCode.CHANNELS)
 
 
 def _from_mne(name: str) -> Montage:
@@ -192,12 +189,9 @@ def _from_mne(name: str) -> Montage:
     if name not in get_builtin_montages():
         similar = difflib.get_close_matches(name, get_builtin_montages(), n=3)
         hint = f"; similar: {', '.join(similar)}" if similar else ""
-        raise InputError(
-            f"{name!r} is neither a file nor an MNE montage{hint}",
-            where="--montage",
-            remedy='give a TOML file with [labels] or a name such as "biosemi64"',
-            code=ErrorCode.CHANNELS,
-        )
+        what = f"{name!r} is neither a file nor an MNE montage{hint}"
+        remedy = 'give a TOML file with [labels] or a name such as "biosemi64"'
+        raise InputError(what, where="--montage", remedy=remedy, code=ErrorCode.CHANNELS)
     electrodes = electrode_directions(name)
     ten_five = electrode_directions()
     positions = {seed: _POSITION_OF.get(seed, seed) for seed in SEED_CH_NAMES}

@@ -38,21 +38,15 @@ def compare_runs(path_a: Path, path_b: Path) -> Comparison:
     a, b = _read(path_a), _read(path_b)
     pairs = [(a[t], b[t]) for t in sorted(a.keys() & b.keys())]
     if not pairs:
-        raise InputError(
-            f"no window is in both: {len(a)} and {len(b)} predictions",
-            where=f"{path_a} and {path_b}",
-            remedy="compare runs of one recording with the same model",
-            code=ErrorCode.DATA,
-        )
+        what = f"no window is in both: {len(a)} and {len(b)} predictions"
+        remedy = "compare runs of one recording with the same model"
+        raise InputError(what, where=f"{path_a} and {path_b}", remedy=remedy, code=ErrorCode.DATA)
     compared = [(x, y) for x, y in pairs if not (x["warm_up"] or y["warm_up"])]
     for x, y in compared[:1]:
         if x["probs"].keys() != y["probs"].keys():
-            raise InputError(
-                f"expected the same labels, found {sorted(x['probs'])} and {sorted(y['probs'])}",
-                where=f"{path_a} and {path_b}",
-                remedy="compare runs of the same model",
-                code=ErrorCode.DATA,
-            )
+            what = f"expected the same labels, found {sorted(x['probs'])} and {sorted(y['probs'])}"
+            remedy = "compare runs of the same model"
+            raise InputError(what, where=f"{path_a} and {path_b}", remedy=remedy, code=ErrorCode.DATA)
     differences = [max(abs(x["probs"][k] - y["probs"][k]) for k in x["probs"]) for x, y in compared]
     has_verdicts = all("verdict" in record for pair in compared for record in pair)
     n = len(compared)

@@ -35,12 +35,9 @@ def read_model_summary(path: Path) -> ModelSummary:
             str(config["network"]["preset"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            "this folder contains no model of Affectscope",
-            where=str(path),
-            remedy="choose a folder with config.json and model.safetensors",
-            code=ErrorCode.MODEL,
-        ) from error
+        what = "this folder contains no model of Affectscope"
+        remedy = "choose a folder with config.json and model.safetensors"
+        raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.MODEL) from error
 
 
 def check_model(path: Path) -> ModelSummary:

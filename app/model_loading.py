@@ -58,12 +58,9 @@ def _personal(checkpoint: Checkpoint, options: SessionOptions) -> Checkpoint:
 def check_runs_live(config: ModelConfig, where: str) -> None:
     """Refuse a model without a classifier, or of features that only a published data set has."""
     if not config.is_classifier:
-        raise InputError(
-            "this model is pre-trained only and has no classifier",
-            where=where,
-            code=ErrorCode.MODEL,
-            remedy="fine-tune it: affectscope finetune --model ... --out ..., and use the result",
-        )
+        what = "this model is pre-trained only and has no classifier"
+        remedy = "fine-tune it: affectscope finetune --model ... --out ..., and use the result"
+        raise InputError(what, where=where, code=ErrorCode.MODEL, remedy=remedy)
     if config.feature_origin != "raw":
         raise InputError(
             f"this model reads features as published with its data set, one every {config.step_s:g} s and "
@@ -93,12 +90,9 @@ def choose_device(wanted: str) -> str:
     """Return ``cpu`` or ``cuda``; refuse CUDA if it is not available."""
     has_cuda = torch.cuda.is_available()
     if wanted == "cuda" and not has_cuda:
-        raise InputError(
-            "no CUDA device is available to this build of torch",
-            where="--device cuda",
-            remedy="use --device cpu, or install a CUDA build of torch",
-            code=ErrorCode.DEVICE,
-        )
+        what = "no CUDA device is available to this build of torch"
+        remedy = "use --device cpu, or install a CUDA build of torch"
+        raise InputError(what, where="--device cuda", remedy=remedy, code=ErrorCode.DEVICE)
     if wanted not in DEVICES:
         raise InputError(f"expected {', '.join(DEVICES)}, got {wanted!r}", where="--device")
     return "cuda" if wanted == "cuda" or (wanted == "auto" and has_cuda) else "cpu"

@@ -83,12 +83,9 @@ class ReplayFile:
             if value is None or getattr(request.options, option) is not None:
                 continue
             if not isinstance(value, types) or isinstance(value, bool):
-                raise InputError(
-                    f"{name}: expected {types[-1].__name__}, found {value!r}",
-                    where=str(sidecar_path(self.path)),
-                    remedy="correct it or move the sidecar away",
-                    code=ErrorCode.FILE,
-                )
+                what = f"{name}: expected {types[-1].__name__}, found {value!r}"
+                remedy = "correct it or move the sidecar away"
+                raise InputError(what, where=str(sidecar_path(self.path)), remedy=remedy, code=ErrorCode.FILE)
             taken[option] = value
         said = ", ".join(f"{option} {value}" for option, value in taken.items())
         self.notice = f"options from the recording's sidecar: {said}" if said else ""
@@ -174,12 +171,9 @@ class ReplayFile:
         """
         first, last = source.first_time, source.last_time
         if math.isnan(first):
-            raise InputError(
-                "no selected stream contains samples that can be replayed",
-                where=str(self.path),
-                remedy=f"see: affectscope inspect {self.path.name}",
-                code=ErrorCode.RECORDING,
-            )
+            what = "no selected stream contains samples that can be replayed"
+            remedy = f"see: affectscope inspect {self.path.name}"
+            raise InputError(what, where=str(self.path), remedy=remedy, code=ErrorCode.RECORDING)
         if self.options.seconds is not None:
             last = min(last, first + self.options.seconds)
         return first, last

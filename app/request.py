@@ -65,11 +65,9 @@ class SessionOptions:
         if self.screen_cm is None and self.distance_cm is None:
             return None
         if self.screen_cm is None or self.distance_cm is None:
-            raise InputError(
-                "gaze in degrees needs both the size of the screen and its distance",
-                where="--screen-cm and --distance-cm",
-                remedy="give both: --screen-cm 53x30 --distance-cm 60",
-            )
+            what = "gaze in degrees needs both the size of the screen and its distance"
+            remedy = "give both: --screen-cm 53x30 --distance-cm 60"
+            raise InputError(what, where="--screen-cm and --distance-cm", remedy=remedy)
         return ScreenGeometry(*parse_screen_cm(self.screen_cm), self.distance_cm)
 
     def of_devices(self, *, are_simulated: bool, profile: Path | None = None) -> SessionOptions:

@@ -80,12 +80,9 @@ class RowTable:
             with np.load(path, allow_pickle=False) as arrays:
                 table = cls(**{f.name: arrays[f.name] for f in fields(cls)})
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise InputError(
-                f"is damaged or not a file of calibration features: {error}",
-                where=str(path),
-                remedy="compute them again from the recording: affectscope calibrate refit FILE",
-                code=ErrorCode.FILE,
-            ) from error
+            what = f"is damaged or not a file of calibration features: {error}"
+            remedy = "compute them again from the recording: affectscope calibrate refit FILE"
+            raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.FILE) from error
         return table
 
     @classmethod

@@ -126,12 +126,9 @@ def newest_profile(data: Path, subject: str) -> Path:
         folder = session_place(data, subject, number).profile
         if folder.is_dir():
             return folder
-    raise InputError(
-        "there is no profile of this subject",
-        where=f"--subject {subject}",
-        remedy=f"calibrate first: affectscope calibrate --subject {subject}",
-        code=ErrorCode.PROFILE,
-    )
+    what = "there is no profile of this subject"
+    remedy = f"calibrate first: affectscope calibrate --subject {subject}"
+    raise InputError(what, where=f"--subject {subject}", remedy=remedy, code=ErrorCode.PROFILE)
 
 
 def next_session_number(data: Path, subject: str) -> int:
@@ -228,12 +225,9 @@ class SessionLock(contextlib.AbstractContextManager["SessionLock"]):
             _take(descriptor)
         except OSError as error:
             os.close(descriptor)
-            raise InputError(
-                "this session is running in another program",
-                where=str(folder),
-                remedy="end it there first, or start another session with --new",
-                code=ErrorCode.SUBJECT,
-            ) from error
+            what = "this session is running in another program"
+            remedy = "end it there first, or start another session with --new"
+            raise InputError(what, where=str(folder), remedy=remedy, code=ErrorCode.SUBJECT) from error
         self._descriptor = descriptor
 
     def close(self) -> None:
@@ -294,12 +288,9 @@ def load_record(path: Path) -> SessionRecord:
         found = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         what = f"is damaged: {found}"
         raise InputError(what, where=str(path), remedy=_DAMAGED, code=ErrorCode.FILE) from error
-    raise InputError(
-        f"expected version {_VERSION}, found {version}",
-        where=str(path),
-        remedy="update the program" if isinstance(version, int) else _DAMAGED,
-        code=ErrorCode.FILE,
-    )
+    what = f"expected version {_VERSION}, found {version}"
+    remedy = "update the program" if isinstance(version, int) else _DAMAGED
+    raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.FILE)
 
 
 def is_unfinished(record: SessionRecord) -> bool:

@@ -59,12 +59,9 @@ def known_folder(data: Path, subject: str) -> Path:
     folder = subject_folder(data, subject)
     known = known_subjects(data)
     if subject not in known:  # not the folder: Windows and macOS find S01 under the name s01
-        raise InputError(
-            f"there is no subject {subject}; known: {', '.join(known) if known else 'none'}",
-            where=str(data),
-            remedy="see affectscope subjects list, or choose another folder with --data-dir",
-            code=ErrorCode.SUBJECT,
-        )
+        what = f"there is no subject {subject}; known: {', '.join(known) if known else 'none'}"
+        remedy = "see affectscope subjects list, or choose another folder with --data-dir"
+        raise InputError(what, where=str(data), remedy=remedy, code=ErrorCode.SUBJECT)
     return folder
 
 
@@ -203,13 +200,9 @@ def delete_subject(data: Path, subject: str) -> Contents:
         left = [kept for kept in files if kept.path.exists()]
         where, first = errors[0] if errors else (str(folder), OSError("a new file appeared in it"))
         reason = getattr(first, "strerror", None) or first
-        raise InputError(
-            f"removed {len(files) - len(left)} of {len(files)} files, then: {reason}",
-            where=where,
-            remedy="check the permissions of the folder and the disk, and delete again",
-            code=ErrorCode.FILE,
-            n_left=len(left),
-        )
+        what = f"removed {len(files) - len(left)} of {len(files)} files, then: {reason}"
+        remedy = "check the permissions of the folder and the disk, and delete again"
+        raise InputError(what, where=where, remedy=remedy, code=ErrorCode.FILE, n_left=len(left))
     return _counted(subject, folder, files)
 
 

@@ -223,13 +223,9 @@ def refit_from_baseline(
 
 def _check_baseline(n_steps: int) -> None:
     if n_steps < MIN_BASELINE_STEPS:
-        raise InputError(
-            f"expected at least {MIN_BASELINE_STEPS} valid steps of EEG or gaze, got {n_steps}",
-            where="--baseline",
-            remedy="choose a longer one, and check the EEG and eye streams",
-            code=ErrorCode.DATA,
-            n_steps=n_steps,
-        )
+        what = f"expected at least {MIN_BASELINE_STEPS} valid steps of EEG or gaze, got {n_steps}"
+        remedy = "choose a longer one, and check the EEG and eye streams"
+        raise InputError(what, where="--baseline", remedy=remedy, code=ErrorCode.DATA, n_steps=n_steps)
 
 
 def _mean_and_sd(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -74,11 +74,9 @@ def _on_cluster(run: Callable[[J], R], jobs: Iterable[J], address: str) -> Itera
     try:
         client = Client(address, timeout="10s")
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            f"no Dask scheduler answers: {(str(error) or type(error).__name__).splitlines()[0]}",
-            where=f"--dask {address}",
-            remedy="give its address, e.g. tcp://host:8786",
-        ) from error
+        what = f"no Dask scheduler answers: {(str(error) or type(error).__name__).splitlines()[0]}"
+        remedy = "give its address, e.g. tcp://host:8786"
+        raise InputError(what, where=f"--dask {address}", remedy=remedy) from error
     with client:
         # Scattered, a job reaches the worker that runs it and nobody else.
         futures = [client.submit(run, client.scatter(job, hash=False), pure=False) for job in jobs]

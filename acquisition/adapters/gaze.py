@@ -243,12 +243,9 @@ class GazeAdapter:
         found = find_channels(header)
         if not found.gaze:
             labels = " ".join(channel.label or "?" for channel in header.channels) or "no labels"
-            raise InputError(
-                f"found no gaze x and y among {header.n_channels} channels: {labels}",
-                where=where,
-                remedy="label the channels gaze_x and gaze_y, or choose another with --streams eye=...",
-                code=ErrorCode.CHANNELS,
-            )
+            what = f"found no gaze x and y among {header.n_channels} channels: {labels}"
+            remedy = "label the channels gaze_x and gaze_y, or choose another with --streams eye=..."
+            raise InputError(what, where=where, remedy=remedy, code=ErrorCode.CHANNELS)
         notes: list[str] = []
         self._found = found
         self._scale_x, self._scale_y = _scales(header, found, options, notes, where)
@@ -332,12 +329,9 @@ def _scales(
     if found.space == "deg":
         return _degree_scales(found, options, notes, where)
     if found.space == "unknown":
-        raise InputError(
-            f"gaze unit is {found.unit!r}: expected normalised 0-1, pixels or degrees",
-            where=where,
-            remedy="state the unit in desc/channels/channel/unit",
-            code=ErrorCode.CHANNELS,
-        )
+        what = f"gaze unit is {found.unit!r}: expected normalised 0-1, pixels or degrees"
+        remedy = "state the unit in desc/channels/channel/unit"
+        raise InputError(what, where=where, remedy=remedy, code=ErrorCode.CHANNELS)
     if found.space == "unstated":
         notes.append("the stream states no unit for gaze: assumed to be 0-1 from the upper left")
     return (lambda x: x), ((lambda y: 1.0 - y) if found.is_y_up else (lambda y: y))
@@ -348,12 +342,9 @@ def _degree_scales(
 ) -> tuple[Scale, Scale]:
     """Return the scales for visual degrees from the middle of a flat screen: offset = distance * tan."""
     if options.screen_cm is None or options.distance_cm is None:
-        raise InputError(
-            "gaze unit is degrees: expected the screen's size and distance, got none",
-            where=where,
-            remedy="pass --screen-cm 53x30 --distance-cm 60 with your own measurements",
-            code=ErrorCode.CHANNELS,
-        )
+        what = "gaze unit is degrees: expected the screen's size and distance, got none"
+        remedy = "pass --screen-cm 53x30 --distance-cm 60 with your own measurements"
+        raise InputError(what, where=where, remedy=remedy, code=ErrorCode.CHANNELS)
     width, height = options.screen_cm
     distance = options.distance_cm
     sign = -1.0 if found.is_y_up else 1.0

@@ -36,12 +36,9 @@ def import_sounddevice() -> Any:
     try:
         import sounddevice
     except (ImportError, OSError) as error:
-        raise InputError(
-            f"microphones cannot be read: {error}",
-            where="microphone",
-            remedy="apt-get install libportaudio2 or brew install portaudio; pip install sounddevice",
-            code=ErrorCode.INSTALLATION,
-        ) from error
+        what = f"microphones cannot be read: {error}"
+        remedy = "apt-get install libportaudio2 or brew install portaudio; pip install sounddevice"
+        raise InputError(what, where="microphone", remedy=remedy, code=ErrorCode.INSTALLATION) from error
     return sounddevice
 
 
@@ -95,12 +92,9 @@ def find_microphone(device: int | str) -> tuple[str, float]:
     try:
         found = sounddevice.query_devices(None if device == "default" else device, "input")
     except (ValueError, sounddevice.PortAudioError) as error:
-        raise InputError(
-            f"no such microphone: {' '.join(str(error).split())}",
-            where=f"microphone {device}",
-            remedy="see `affectscope publish microphone --list`",
-            code=ErrorCode.DEVICE,
-        ) from error
+        what = f"no such microphone: {' '.join(str(error).split())}"
+        remedy = "see `affectscope publish microphone --list`"
+        raise InputError(what, where=f"microphone {device}", remedy=remedy, code=ErrorCode.DEVICE) from error
     # With its host, a name is unique; an index may mean another device after one was pulled out.
     host = sounddevice.query_hostapis(found["hostapi"])["name"]
     return f"{found['name']}, {host}", float(found["default_samplerate"])

@@ -237,12 +237,9 @@ def stop_recording(path: Path, timeout_s: float = 75.0) -> RecordingStatus:
     while not status.over:
         silent = status.state != "stopping" and time.time() - status.updated_at > _DEAD_S
         if silent or time.monotonic() > deadline:
-            raise InputError(
-                "the recording's supervisor does not answer",
-                where=str(path),
-                remedy=f"it was process {status.pid}; the file is readable up to the last complete chunk",
-                code=ErrorCode.RECORDING,
-            )
+            what = "the recording's supervisor does not answer"
+            remedy = f"it was process {status.pid}; the file is readable up to the last complete chunk"
+            raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
         time.sleep(_POLL_S)
         status = read_status(path) or status
     _tidy(path, status)

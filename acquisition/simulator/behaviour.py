@@ -181,11 +181,9 @@ def _check(segments: list[tuple[str | None, float]]) -> None:
     if len(segments) > 1:
         for first, second in zip(emotions, emotions[1:] + emotions[:1], strict=True):
             if first == second and len(emotions) > 1:
-                raise InputError(
-                    f"{first} appears twice in a row (the schedule repeats)",
-                    where="schedule",
-                    remedy="insert another emotion, or use one longer segment",
-                )
+                what = f"{first} appears twice in a row (the schedule repeats)"
+                remedy = "insert another emotion, or use one longer segment"
+                raise InputError(what, where="schedule", remedy=remedy)
 
 
 # --- how the body follows ---

@@ -254,12 +254,9 @@ class SimulatorProcess:
             ended = not self.running
             if missing and (ended or clock.now() > deadline):
                 what = f"its streams do not answer within {timeout_s:.0f} s"
-                raise InputError(
-                    f"it ended with exit code {self._process.exitcode}" if ended else what,
-                    where="simulator",
-                    remedy="see `affectscope doctor`" + ("" if ended else ": a firewall may block LSL"),
-                    code=ErrorCode.NO_STREAM,
-                )
+                what = f"it ended with exit code {self._process.exitcode}" if ended else what
+                remedy = "see `affectscope doctor`" + ("" if ended else ": a firewall may block LSL")
+                raise InputError(what, where="simulator", remedy=remedy, code=ErrorCode.NO_STREAM)
 
     @property
     def running(self) -> bool:

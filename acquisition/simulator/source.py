@@ -73,10 +73,8 @@ class SimulatorOptions:
         self.parsed_faults()
         unknown = [key for key in self.streams if key not in STREAM_KEYS]
         if unknown or not self.streams or len(set(self.streams)) < len(self.streams):
-            raise InputError(
-                f"expected some of {', '.join(STREAM_KEYS)}, each once; found {', '.join(self.streams)}",
-                where="streams",
-            )
+            what = f"expected some of {', '.join(STREAM_KEYS)}, each once; found {', '.join(self.streams)}"
+            raise InputError(what, where="streams")
         if self.duration_s is not None and not self.duration_s > 0:
             raise InputError(f"expected a positive duration, found {self.duration_s}", where="duration")
 
@@ -179,10 +177,8 @@ class SimulatedSource:
         faults = self.options.parsed_faults()
         for fault in faults:
             if fault.kind not in possible_faults:
-                raise InputError(
-                    f"a simulator without LSL can only {' and '.join(possible_faults)}, found {fault.kind}",
-                    where="faults",
-                )
+                what = f"a simulator without LSL can only {' and '.join(possible_faults)}, found {fault.kind}"
+                raise InputError(what, where="faults")
         self.behaviour = self.options.person(timeline, begin_s)
         self._waits_for_late = any(fault.kind == "stall" for fault in faults)
         self._streams = [

@@ -171,12 +171,9 @@ class XdfSource:
                 self._heap.append((time, at))
         if self._cursors and not self._heap:
             length_s = self.last_time - self.first_time
-            raise InputError(
-                f"no samples in the requested range; the recording is {length_s:.1f} s long",
-                where=str(self.index.path),
-                remedy="choose other --from and --to",
-                code=ErrorCode.RECORDING,
-            )
+            what = f"no samples in the requested range; the recording is {length_s:.1f} s long"
+            remedy = "choose other --from and --to"
+            raise InputError(what, where=str(self.index.path), remedy=remedy, code=ErrorCode.RECORDING)
         heapq.heapify(self._heap)
         self._events = opened + self._events
         self.first_time = max(self.first_time, begin)

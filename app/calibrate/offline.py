@@ -121,12 +121,9 @@ def fit_again(
         check_xdf(path)
     sidecars = [read_sidecar(path) for path in files]
     if len(subjects := {str(one["subject"]) for one in sidecars if "subject" in one}) > 1:
-        raise InputError(
-            f"expected recordings of one subject, found {' and '.join(sorted(subjects))}",
-            where="calibrate refit",
-            remedy="a profile belongs to one subject: fit each subject's recordings separately",
-            code=ErrorCode.SUBJECT,
-        )
+        what = f"expected recordings of one subject, found {' and '.join(sorted(subjects))}"
+        remedy = "a profile belongs to one subject: fit each subject's recordings separately"
+        raise InputError(what, where="calibrate refit", remedy=remedy, code=ErrorCode.SUBJECT)
     consents = [_consent(path, sidecar, consent) for path, sidecar in zip(files, sidecars, strict=True)]
     runs: list[RecordedRun] = []
     record: SessionRecord | None = None
@@ -171,12 +168,9 @@ def _with_run(
             classes=tuple(sorted({*earlier.classes, *own.classes})),
         )
     if not any(trial.run == number for trial in record.trials):
-        raise InputError(
-            "expected the markers of a calibration with a trial shown to its end, found none",
-            where=str(run.path),
-            remedy='for another recording, say which markers start a trial: --events "MARKER=CLASS,..."',
-            code=ErrorCode.RECORDING,
-        )
+        what = "expected the markers of a calibration with a trial shown to its end, found none"
+        remedy = 'for another recording, say which markers start a trial: --events "MARKER=CLASS,..."'
+        raise InputError(what, where=str(run.path), remedy=remedy, code=ErrorCode.RECORDING)
     return record
 
 

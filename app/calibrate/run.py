@@ -117,12 +117,8 @@ class CalibrationRun(Observer):
         """Refuse to resume a session that another program has resumed since it was read."""
         known = self.prepared.record
         if known is not None and load_record(self.place.state) != known:
-            raise InputError(
-                "another program has resumed this session in the meantime",
-                where=str(self.place.folder),
-                remedy="run the same command again",
-                code=ErrorCode.SUBJECT,
-            )
+            what, where = "another program has resumed this session in the meantime", str(self.place.folder)
+            raise InputError(what, where=where, remedy="run the same command again", code=ErrorCode.SUBJECT)
 
     def _end_earlier_recordings(self) -> None:
         """End recordings that outlived a program that was killed."""

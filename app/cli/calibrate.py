@@ -119,11 +119,9 @@ def _session(
     if context.invoked_subcommand is not None:
         groups = (who, streams, plan, consent, simulation, model, screen, check)
         if any(group != type(group)() for group in groups):
-            raise InputError(
-                "options must follow the subcommand",
-                where=f"calibrate {context.invoked_subcommand}",
-                remedy=f"see: affectscope calibrate {context.invoked_subcommand} --help",
-            )
+            what = "options must follow the subcommand"
+            remedy = f"see: affectscope calibrate {context.invoked_subcommand} --help"
+            raise InputError(what, where=f"calibrate {context.invoked_subcommand}", remedy=remedy)
         return ExitCode.GOOD
     if who.subject is None:
         what = "the subject ID is missing"
@@ -229,12 +227,9 @@ def _headless(request: CalibrationRequest, consent: Consent | None, as_json: boo
     from app.calibrate.headless import calibrate_headless
 
     if consent is None:
-        raise InputError(
-            "a session without a window needs the subject's consent",
-            where="--consent",
-            remedy="list the modalities the subject consented to: --consent eeg,eye,face,voice",
-            code=ErrorCode.SUBJECT,
-        )
+        what = "a session without a window needs the subject's consent"
+        remedy = "list the modalities the subject consented to: --consent eeg,eye,face,voice"
+        raise InputError(what, where="--consent", remedy=remedy, code=ErrorCode.SUBJECT)
     with interruptible() as interrupted:
         found = calibrate_headless(request, consent, interrupted, _say)
     if found is None:

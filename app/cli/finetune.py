@@ -41,11 +41,9 @@ class WeightOptions:
 
     def __post_init__(self) -> None:
         if (self.model is None) != self.from_scratch:
-            raise InputError(
-                "expected either a pre-trained model or random weights",
-                where="--model, --from-scratch",
-                remedy="give --model MODEL (see: affectscope pretrain), or --from-scratch",
-            )
+            what = "expected either a pre-trained model or random weights"
+            remedy = "give --model MODEL (see: affectscope pretrain), or --from-scratch"
+            raise InputError(what, where="--model, --from-scratch", remedy=remedy)
         if self.model is not None and self.model.resolve() == self.out.resolve():
             what = "the model would be overwritten by the one made from it"
             raise InputError(what, where=f"--out {self.out}", remedy="choose another folder")

@@ -81,12 +81,9 @@ def bench(
 def _benchmarks(name: str) -> Any:
     """Return a module of ``tests.benchmarks``, which processes that it spawns find on the path too."""
     if not (_PROJECT / "tests" / "benchmarks" / "suite.py").is_file():
-        raise InputError(
-            f"the benchmarks are not part of the installed program: {_PROJECT} has no tests/benchmarks",
-            where="bench",
-            remedy="install the program from its checkout: pip install -e .",
-            code=ErrorCode.INSTALLATION,
-        )
+        what = f"the benchmarks are not part of the installed program: {_PROJECT} has no tests/benchmarks"
+        remedy = "install the program from its checkout: pip install -e ."
+        raise InputError(what, where="bench", remedy=remedy, code=ErrorCode.INSTALLATION)
     if str(_PROJECT) not in sys.path:
         sys.path.insert(0, str(_PROJECT))  # before any other package called tests
     return import_module(f"tests.benchmarks.{name}")

@@ -206,12 +206,8 @@ def refuse(options: Mapping[str, object], why: str, where: str = "") -> None:
     given = [option for option, value in options.items() if value is not None and value is not False]
     if given:
         said = why if not where else f"{listed(given)}: {why}"
-        raise InputError(
-            said,
-            where=where or listed(given),
-            remedy="omit them" if len(given) > 1 else "omit it",
-            option=given[0],
-        )
+        remedy = "omit them" if len(given) > 1 else "omit it"
+        raise InputError(said, where=where or listed(given), remedy=remedy, option=given[0])
 
 
 def listed(words: Sequence[str]) -> str:

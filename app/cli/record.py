@@ -183,11 +183,9 @@ def _write_recording(path: Path, options: SimulatorOptions, eeg_sfreq: float, vi
         SimulatorOptions(), seed=options.seed, schedule=options.schedule, duration_s=options.duration_s
     )
     if options != understood:
-        raise InputError(
-            "it can be combined with --seed, --schedule, --seconds, --eeg-sfreq and --video-fps only",
-            where="--write",
-            remedy="omit the other options, or publish the streams and record them",
-        )
+        what = "it can be combined with --seed, --schedule, --seconds, --eeg-sfreq and --video-fps only"
+        remedy = "omit the other options, or publish the streams and record them"
+        raise InputError(what, where="--write", remedy=remedy)
     check_target(path)
     seconds = options.duration_s or 30.0
     write_simulated(

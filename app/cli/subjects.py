@@ -114,11 +114,8 @@ def delete(
     there = contents(data, subject)
     if not yes:
         if not sys.stdin.isatty():
-            raise InputError(
-                f"this deletes {_words(there)}",
-                where=f"subjects delete {subject}",
-                remedy="add --yes to delete without confirmation",
-            )
+            what, remedy = f"this deletes {_words(there)}", "add --yes to delete without confirmation"
+            raise InputError(what, where=f"subjects delete {subject}", remedy=remedy)
         print(f"This permanently deletes {_words(there)} from {there.folder}.")
         if not typer.confirm("Continue?"):
             print("Nothing was deleted.")

@@ -97,12 +97,9 @@ def make_dataset(
     try:
         make(options, lambda n_done: typer.echo(f"subject {n_done} of {subjects}", err=True))
     except OSError as error:
-        raise InputError(
-            f"the folder is half-written: {error.strerror or error}",
-            where=str(folder),
-            remedy="delete it, free some space or choose another, and start again",
-            code=ErrorCode.FILE,
-        ) from error
+        what = f"the folder is half-written: {error.strerror or error}"
+        remedy = "delete it, free some space or choose another, and start again"
+        raise InputError(what, where=str(folder), remedy=remedy, code=ErrorCode.FILE) from error
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(
         f"{folder}: generated, no real subjects; {subjects} subjects in the layout of {layout}, "

@@ -43,11 +43,8 @@ def parse_events(text: str) -> dict[str, str]:
     for part in text.split(","):
         marker, equals, name = (piece.strip() for piece in part.partition("="))
         if not (marker and equals and name) or marker in events:
-            raise InputError(
-                f"expected MARKER=CLASS separated by commas, found {part.strip()!r}",
-                where="--events",
-                remedy='write for example --events "1=left,2=right,3=idle"',
-            )
+            what, where = f"expected MARKER=CLASS separated by commas, found {part.strip()!r}", "--events"
+            raise InputError(what, where=where, remedy='write for example --events "1=left,2=right,3=idle"')
         events[marker] = name
     return events
 

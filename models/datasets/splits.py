@@ -159,12 +159,8 @@ def cross_validation(
     for key, label in {_key(trial): trial.label for trial in trials}.items():
         by_class.setdefault(label, []).append(key)
     if sum(len(keys) > 1 for keys in by_class.values()) < 2:
-        raise InputError(
-            f"expected two trials of each of two classes, found {coverage(trials).words()}",
-            where="cross-validation",
-            remedy="give more trials",
-            code=ErrorCode.DATA,
-        )
+        what = f"expected two trials of each of two classes, found {coverage(trials).words()}"
+        raise InputError(what, where="cross-validation", remedy="give more trials", code=ErrorCode.DATA)
     n_folds = min(n_folds, max(len(keys) for keys in by_class.values()))
     rng, dealt = np.random.default_rng(seed), 0
     fold_of: dict[tuple[str, int, int], int] = {}
@@ -235,12 +231,9 @@ def _parted(trials: Sequence[T], numbers: Sequence[int]) -> tuple[list[T], list[
 
 def _checked(train: list[T], test: list[T], trials: Sequence[T]) -> tuple[list[T], list[T]]:
     if not train or not test:
-        raise InputError(
-            f"expected training and test trials, found {len(train)} and {len(test)} of {len(trials)}",
-            where="split",
-            remedy="check that the data set is complete",
-            code=ErrorCode.DATA,
-        )
+        what = f"expected training and test trials, found {len(train)} and {len(test)} of {len(trials)}"
+        remedy = "check that the data set is complete"
+        raise InputError(what, where="split", remedy=remedy, code=ErrorCode.DATA)
     return train, test
 
 

@@ -95,12 +95,9 @@ def label_names_of(trials: Sequence[Trial]) -> tuple[str, ...]:
         raise InputError("no trials to work on", where="data set", remedy=remedy, code=ErrorCode.DATA)
     names = {trial.label_names for trial in trials}
     if len(names) > 1:
-        raise InputError(
-            f"expected one list of classes, found {' and '.join('/'.join(n) for n in sorted(names))}",
-            where=", ".join(sorted({trial.dataset for trial in trials})),
-            remedy="train on one data set at a time",
-            code=ErrorCode.DATA,
-        )
+        what = f"expected one list of classes, found {' and '.join('/'.join(n) for n in sorted(names))}"
+        where = ", ".join(sorted({trial.dataset for trial in trials}))
+        raise InputError(what, where=where, remedy="train on one data set at a time", code=ErrorCode.DATA)
     return trials[0].label_names
 
 

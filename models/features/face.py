@@ -57,12 +57,9 @@ class FaceFinder:
         folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
         path = Path(folder) / "haarcascade_frontalface_default.xml"
         if not hasattr(cv2, "CascadeClassifier") or not path.is_file():
-            raise InputError(
-                f"OpenCV {cv2.__version__} has no Haar cascade",
-                where="face detection",
-                remedy='pip install "opencv-python>=4.10,<5"',
-                code=ErrorCode.INSTALLATION,
-            )
+            what = f"OpenCV {cv2.__version__} has no Haar cascade"
+            remedy = 'pip install "opencv-python>=4.10,<5"'
+            raise InputError(what, where="face detection", remedy=remedy, code=ErrorCode.INSTALLATION)
         self._cascade: Any = cv2.CascadeClassifier(str(path))
 
     def find(self, image: NDArray[np.uint8]) -> Box | None:

@@ -275,12 +275,8 @@ def directions(options: DirectionsOptions, report: Report) -> Directions:
         accuracy.setdefault(name, {})[key] = share
     missing = [name for name in (*SETTINGS, *STREAMING_SETTINGS) if name not in accuracy]
     if missing:
-        raise InputError(
-            f"no results for {', '.join(missing)}: {excluded[0].why}",
-            where="evaluate generated",
-            remedy="fix that, or try --quick first",
-            code=ErrorCode.DATA,
-        )
+        what, where = f"no results for {', '.join(missing)}: {excluded[0].why}", "evaluate generated"
+        raise InputError(what, where=where, remedy="fix that, or try --quick first", code=ErrorCode.DATA)
     return Directions(accuracy, tuple(excluded), options, labels)
 
 

@@ -139,12 +139,9 @@ def _relabelled(trials: Sequence[Trial], config: ModelConfig) -> list[Trial]:
         return []
     names = trials[0].label_names
     if unknown := [name for name in names if name not in config.labels]:
-        raise InputError(
-            f"expected classes of the model ({', '.join(config.labels)}), found {', '.join(unknown)}",
-            where=f"{trials[0].dataset}",
-            remedy="use a model of these classes; for recordings, name them so in --events",
-            code=ErrorCode.DATA,
-        )
+        what = f"expected classes of the model ({', '.join(config.labels)}), found {', '.join(unknown)}"
+        remedy = "use a model of these classes; for recordings, name them so in --events"
+        raise InputError(what, where=f"{trials[0].dataset}", remedy=remedy, code=ErrorCode.DATA)
     at = [config.labels.index(name) for name in names]
     return [replace(trial, label=at[trial.label], label_names=config.labels) for trial in trials]
 

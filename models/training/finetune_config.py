@@ -87,11 +87,8 @@ class FinetuneOptions:
                 f"expected {' or '.join(NORMALISATIONS)}, found {self.normalisation}", where="--normalisation"
             )
         if not self.modalities or not set(self.modalities) <= set(TRIAL_MODALITIES):
-            raise InputError(
-                f"expected eeg, eye or both, found {', '.join(self.modalities) or 'none'}",
-                where="--modalities",
-                remedy="face and voice are trained by reproduce eav",
-            )
+            what = f"expected eeg, eye or both, found {', '.join(self.modalities) or 'none'}"
+            raise InputError(what, where="--modalities", remedy="face and voice are trained by reproduce eav")
 
     def quick(self) -> FinetuneOptions:
         """Return the options with few windows and epochs, to try things out."""
@@ -202,12 +199,9 @@ def _with_eye_features(
 
 def _check_pretrained(config: ModelConfig, trial: Trial, modalities: Sequence[str]) -> None:
     if config.network.takes_raw_eeg:
-        raise InputError(
-            "expected a model on band entropies, found one on raw EEG",
-            where="--model",
-            remedy="choose a model of pretrain, or --from-scratch",
-            code=ErrorCode.MODEL,
-        )
+        what = "expected a model on band entropies, found one on raw EEG"
+        remedy = "choose a model of pretrain, or --from-scratch"
+        raise InputError(what, where="--model", remedy=remedy, code=ErrorCode.MODEL)
     known = [name for name in trial.ch_names if name in config.ch_names]
     if "eeg" in modalities and not known:
         raise InputError(

@@ -397,19 +397,11 @@ def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:
     subjects = [name for name in everybody if test.subjects is None or name in test.subjects]
     where = str(test.source.path)
     if not subjects:
-        raise InputError(
-            f"expected a subject of {', '.join(everybody)}, found none",
-            where=where,
-            remedy="name others with --subject",
-            code=ErrorCode.SUBJECT,
-        )
+        what = f"expected a subject of {', '.join(everybody)}, found none"
+        raise InputError(what, where=where, remedy="name others with --subject", code=ErrorCode.SUBJECT)
     if test.protocol == "transfer" and len(everybody) < 2:
-        raise InputError(
-            "expected other subjects to learn from, found one subject",
-            where=where,
-            remedy="use --protocol own",
-            code=ErrorCode.DATA,
-        )
+        what = "expected other subjects to learn from, found one subject"
+        raise InputError(what, where=where, remedy="use --protocol own", code=ErrorCode.DATA)
     jobs = [Job(test, subject, _needed(test, subject, trials)) for subject in subjects]
     judged: list[Judged] = []
     for number, result in enumerate(run_here_or_there(judge, jobs, test.n_jobs), start=1):

@@ -225,12 +225,8 @@ def load_state(
             "the run state is damaged", where=str(path), remedy=remedy, code=ErrorCode.FILE
         ) from error
     if other:
-        raise InputError(
-            f"the stopped run had different settings: {', '.join(other)}",
-            where="--resume",
-            remedy=f"use its settings, or {remedy}",
-            other=", ".join(other),
-        )
+        what, where = f"the stopped run had different settings: {', '.join(other)}", "--resume"
+        raise InputError(what, where=where, remedy=f"use its settings, or {remedy}", other=", ".join(other))
     module.load_state_dict(
         {n.removeprefix("module."): t for n, t in tensors.items() if n.startswith("module.")}
     )

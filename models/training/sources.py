@@ -117,11 +117,8 @@ class Source:
                 ch_names=ch_names,
             )  # fmt: skip
         if events is None:
-            raise InputError(
-                "expected which markers start a trial of which class",
-                where="--events",
-                remedy='write for example --events "1=left,2=right,3=idle"',
-            )
+            what, where = "expected which markers start a trial of which class", "--events"
+            raise InputError(what, where=where, remedy='write for example --events "1=left,2=right,3=idle"')
         windows = None if config is None else config.windows
         return xdf_trials(
             self.path, self.montage, events, trial_s=self.trial_s, features=features, windows=windows,

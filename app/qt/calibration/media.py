@@ -75,12 +75,9 @@ def require_multimedia(kinds: set[str]) -> None:
     """Raise `InputError` where a sound or video is among these kinds and QtMultimedia does not load."""
     playing = sorted(kinds & {"sound", "video"})
     if playing and (fault := multimedia_fault()):
-        raise InputError(
-            f"cannot play {' or '.join(playing)}: {' '.join(fault.split())}",
-            where="stimuli of the plan",
-            code=ErrorCode.INSTALLATION,
-            remedy=f"apt-get install {LIBRARIES}; or use text and images",
-        )
+        what = f"cannot play {' or '.join(playing)}: {' '.join(fault.split())}"
+        remedy = f"apt-get install {LIBRARIES}; or use text and images"
+        raise InputError(what, where="stimuli of the plan", code=ErrorCode.INSTALLATION, remedy=remedy)
 
 
 def tone_samples() -> bytes:

@@ -149,12 +149,9 @@ def _folds(utterances: Sequence[Utterance], test_utterances: Sequence[Utterance]
     else:
         both = sorted(set(names.tolist()) & {one.speaker for one in test_utterances})
         if both:
-            raise InputError(
-                f"in both folders: {', '.join(both)}; test speakers must differ from training speakers",
-                where="--test",
-                remedy="omit --test: each speaker is then tested in turn",
-                code=ErrorCode.SUBJECT,
-            )
+            what = f"in both folders: {', '.join(both)}; test speakers must differ from training speakers"
+            remedy = "omit --test: each speaker is then tested in turn"
+            raise InputError(what, where="--test", remedy=remedy, code=ErrorCode.SUBJECT)
         stop = len(utterances) + len(test_utterances)
         folds = [(np.arange(len(utterances)), np.arange(len(utterances), stop))]
     if len(names) < 3:
