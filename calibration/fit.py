@@ -178,9 +178,6 @@ def _check_windows(session: Session, chosen: ChosenTrials) -> None:
         )
 
 
-# --- figures ---
-
-
 def _temperature(held_out: LeaveOneOut, without: int | None = None) -> float:
     """Return the temperature by the trials, each told without itself; nothing of one ``without``."""
     trials = [number for number in held_out.label if number != without]

@@ -323,9 +323,6 @@ class _Stream:
         self._times, self._data, self._breaks = [], [], []
 
 
-# --- figures of one second, by kind ---
-
-
 class _Electrodes:
     """Which electrodes were bad as of a second's end, by the rules and delays of `QualityMeter`."""
 

@@ -93,9 +93,6 @@ def check_modality(modality: str, status: StreamStatus | None, measured: Measure
     return Check(name, *_one_line((light, f"{stream[1]}; {signal[1]}", remedy)))
 
 
-# --- the stream ---
-
-
 def check_stream(modality: str, status: StreamStatus | None) -> Finding:
     """Return the finding of a stream: there, sending, at its rate, on a known clock, without losses."""
     kind = KIND_OF_MODALITY[modality]
@@ -118,9 +115,6 @@ def check_stream(modality: str, status: StreamStatus | None) -> Finding:
         light, finding, remedy = YELLOW, status.trouble, "restart the LSL app if this persists"
     figures = f"{name}: {rate(status.sfreq, health.rate_hz)}, newest sample {age(health.age_s)} old"
     return light, f"{figures}, {finding}" if finding else figures, remedy
-
-
-# --- the signals ---
 
 
 def check_electrodes(channels: Sequence[ChannelQuality]) -> Finding:
@@ -206,9 +200,6 @@ def _one_line(finding: Finding) -> Finding:
     """Names come from the network and may hold anything."""
     light, words, remedy = map(printable, finding)
     return light, words, remedy
-
-
-# --- the whole ---
 
 
 def preflight(

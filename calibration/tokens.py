@@ -114,8 +114,6 @@ class TrialWindows:
             "voice": steps(rows.voice, rows.voice_mask, clip_s > 0, age - clip_s),
         }
 
-    # --- what the discriminant takes ---
-
     def _raw_features(self, rows: RowTable) -> dict[str, NDArray[np.float32]]:
         found: dict[str, NDArray[Any]] = {}
         if not self.config.network.takes_raw_eeg:
@@ -183,8 +181,6 @@ class TrialWindows:
                 level.take(recent, of_window.sum(dim=0).numpy())
         levels = {m: torch.from_numpy(np.stack(rows)).float() for m, rows in means.items()}
         return Course(levels, *(torch.stack(parts) for parts in zip(*found, strict=True)))
-
-    # --- the network's input ---
 
     def inputs(
         self,

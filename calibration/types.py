@@ -24,8 +24,6 @@ STEP_KINDS = (
 
 STIMULUS_KINDS = ("text", "image", "sound", "video")
 
-# --- the plan ---
-
 
 @dataclass(frozen=True)
 class Stimulus:
@@ -49,9 +47,6 @@ class Step:
     offset_marker: str = ""  # sent when the next screen appears
 
 
-# --- before it begins ---
-
-
 @dataclass(frozen=True)
 class Consent:
     """What the participant consented to, and when."""
@@ -71,9 +66,6 @@ class Check:
     light: str  # green | yellow | red
     finding: str  # one line with figures and units
     remedy: str = ""  # one line; empty if the light is green
-
-
-# --- what happened ---
 
 
 @dataclass(frozen=True)
@@ -106,9 +98,6 @@ class DisplayTiming:
     interval_s: float  # median interval between frame swaps
     n_frames: int
     n_missed: int  # intervals longer than 1.5 times the median
-
-
-# --- while it runs ---
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,6 @@ from models.training.scores import expected_calibration_error
 MIN_TRIALS = 30  # behind a rule of abstention: its error then has an interval of about +-14 points
 
 
-# --- sets ---
-
-
 def quantile(scores: Sequence[float] | NDArray[np.floating], level: float) -> float:
     """Return the score that a new one stays at or below with probability ``level`` at least.
 
@@ -59,9 +56,6 @@ def too_rarely_covered(own_scores: Sequence[float], threshold: float, level: flo
     rate = 1 - level
     tail = sum(math.comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(misses, n + 1))
     return misses > 0 and tail < 0.05
-
-
-# --- fitting ---
 
 
 def trial_means(

@@ -214,8 +214,6 @@ def _describe_space(header: StreamHeader, found: Found) -> None:
     found.is_y_up = found.space != "px" and (upwards or (found.space == "deg" and not downwards))
 
 
-# --- samples ---
-
 COLUMNS = ("gaze_x", "gaze_y", "pupil_left", "pupil_right", "validity")
 
 _MIN_CONFIDENCE = 0.6  # Pupil Labs' own threshold

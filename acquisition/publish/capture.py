@@ -40,9 +40,6 @@ class Publishing:
     idle_limit_s: float = float("inf")  # end when there was no receiver for this long
 
 
-# --- devices ---
-
-
 class DeviceReader:
     """An open device that captures in a thread of its own, because its driver may never return.
 
@@ -207,9 +204,6 @@ class DeviceFeed:
             self._report(f"lost {self._what}: {trouble}; retrying every second")
 
 
-# --- files in place of devices ---
-
-
 class PacedFile:
     """A file played in real time; it begins at the first `take`.
 
@@ -245,9 +239,6 @@ class PacedFile:
 
     def close(self) -> None:
         """Let go of the file."""
-
-
-# --- publishing ---
 
 
 def publisher_source_id(kind: str, device: int | str | Path) -> str:

@@ -158,9 +158,6 @@ def _tidy(control: Path) -> None:
             control.with_suffix(suffix).unlink(missing_ok=True)
 
 
-# --- inside the process ---
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Publish until a signal, the control file ``.stop`` or the end of a file; return the exit code."""
     options = _parse(arguments)

@@ -186,8 +186,6 @@ def _check(segments: list[tuple[str | None, float]]) -> None:
                 raise InputError(what, where="schedule", remedy=remedy)
 
 
-# --- how the body follows ---
-
 RESPONSE_S = 0.8  # time constant with which the body follows a new emotion
 BLINKS_PER_S = 0.25
 _SLOT_S = 1.0  # at most one blink a slot

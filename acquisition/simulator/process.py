@@ -216,9 +216,6 @@ class _Follower:
                 self._timeline.begin(None, t)
 
 
-# --- in a process of its own ---
-
-
 class SimulatorProcess:
     """Simulated devices in a spawned process, which a ``with`` ends."""
 

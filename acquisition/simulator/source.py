@@ -128,8 +128,6 @@ def markers_between(timeline: Timeline, t_start: float, t_end: float) -> list[tu
     return found
 
 
-# --- the source ---
-
 _STALE_S = 1.5
 
 

@@ -118,9 +118,6 @@ def _outliers(steps: np.ndarray, n_mads: float, seconds: float) -> np.ndarray:
     return (away / mad > n_mads) & (away > seconds)
 
 
-# --- markers ---
-
-
 def read_markers(index: XdfIndex, stream_id: int, make_intake: MakeIntake) -> list[tuple[float, str]]:
     """Return (LSL seconds, text) of every marker of a stream, in order of time.
 
@@ -138,8 +135,6 @@ def read_markers(index: XdfIndex, stream_id: int, make_intake: MakeIntake) -> li
                 markers += zip(chunk.times.tolist(), map(str, chunk.data), strict=True)
     return markers
 
-
-# --- one pass over all stamps ---
 
 _BOOKMARK_S = 30.0
 _N_MOST_MARKERS = 2000

@@ -83,8 +83,6 @@ class CalibrationEngine(WatchedSession):
         assert run.opened is not None
         return run.session.view(run.opened.clock.now())
 
-    # --- the session controller ---
-
     def act(self, run: CalibrationRun, now: float) -> None:
         """Carry out the window's commands, and report the session's state."""
         for command in self._link.commands.take():

@@ -245,8 +245,6 @@ class Player:
             elif not self._occlusion.has_work:
                 self._commands.wait(PERIOD_S)
 
-    # --- playing ---
-
     def _advance(self) -> None:
         """Do the next hop if it is due; else read a little for the display, and wait."""
         if self._steps.is_over:
@@ -285,8 +283,6 @@ class Player:
         if phase != "running":
             self._steps.pipeline.acquire(self._now + _BEYOND_S)
         self._tap.put(Phase(phase, speed=self._speed))
-
-    # --- commands ---
 
     def _handle(self, commands: list[object]) -> None:
         """Carry out commands; of several moments sought, as when a slider is drawn, the last one counts.
@@ -391,8 +387,6 @@ class Player:
             prediction = self._steps.pipeline.decode_again()
             if prediction is not None:
                 self._hand_on(prediction)
-
-    # --- figures and failures ---
 
     def _tell_health(self) -> None:
         if stopwatch() < self._next_health:

@@ -210,8 +210,6 @@ class Tap:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="tap", daemon=True)
 
-    # --- called by the session's threads ---
-
     def on_chunk(self, chunk: Chunk) -> None:
         """Take a chunk; costs microseconds."""
         spec = self._specs.get(chunk.stream)
@@ -247,8 +245,6 @@ class Tap:
     def choose_spectrogram(self, ch_name: str) -> None:
         """Show another EEG channel's spectrogram, its last half minute at once."""
         self._wanted = ch_name
-
-    # --- the tap's own thread ---
 
     def start(self) -> None:
         """Begin to send."""

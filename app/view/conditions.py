@@ -16,8 +16,6 @@ from app.view.machine import ROOM_ALARM_S
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
 
-# --- banners ---
-
 SEVERITIES = ("error", "warning", "info")  # the gravest first
 #: Characters of a message; a shorter limit would cut the remedy.
 LONGEST = 1500
@@ -261,8 +259,6 @@ def _of_model(store: ViewStore) -> list[Condition]:
         found.append(Condition("simulated", "info", " ".join(words), can_be_closed=False))
     return found
 
-
-# --- notices of signal panels ---
 
 _STATES = {"stale": "silent", "ended": "ended", "refused": "refused"}
 

@@ -80,8 +80,6 @@ class ViewStore:
         self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
         self.failures: deque[Failure] = deque(maxlen=_N_EVENTS)
 
-    # --- reading ---
-
     @property
     def newest_time(self) -> float:
         """The newest time of any signal, LSL seconds; NaN before the first."""
@@ -110,8 +108,6 @@ class ViewStore:
     @property
     def _signals(self) -> tuple[BinnedHistory, BinnedHistory, SampleHistory, FrameHistory]:
         return self.eeg, self.voice, self.gaze, self.frames
-
-    # --- taking ---
 
     def take(self, message: object) -> None:
         """Take one message; unknown ones are ignored."""

@@ -41,9 +41,6 @@ def tooltip(*paragraphs: str) -> str:
     return "".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs)
 
 
-# --- times ---
-
-
 def clock_text(seconds: float, digits: int = 0) -> str:
     """Return seconds as minutes and seconds, 1:05, with hours from an hour on."""
     if not math.isfinite(seconds):

@@ -35,9 +35,6 @@ def luminance(linear: Image) -> float:
     return float((linear @ _BGR_LUMINANCE).mean())
 
 
-# --- parts ---
-
-
 def _colour(text: str) -> NDArray[np.float64]:
     """Return BGR in 0..1 of ``#rrggbb``."""
     return np.array([int(text[at : at + 2], 16) for at in (5, 3, 1)]) / 255
@@ -81,9 +78,6 @@ def _scattered(
                 placed.append((x, y, float(radius)))
                 break
     return placed
-
-
-# --- pictures ---
 
 
 def slime(rng: np.random.Generator) -> Image:

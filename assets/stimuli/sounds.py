@@ -40,9 +40,6 @@ def level_db(wave: Wave) -> float:
     return float(10 * np.log10((heard**2).mean()))
 
 
-# --- parts ---
-
-
 def _tone(hz: float) -> Wave:
     """Return a sine that fits the loop a whole number of times."""
     return np.sin(2 * np.pi * round(hz * SECONDS) / SECONDS * _T)
@@ -62,9 +59,6 @@ def _struck(at_s: float, hz: float, decay_s: float, partials: Sequence[float] = 
         np.exp(-since / decay_s) * np.clip(since / 0.008, 0, 1) * np.clip((SECONDS - since) / 0.01, 0, 1)
     )
     return envelope * sum(gain * np.sin(2 * np.pi * hz * (k + 1) * since) for k, gain in enumerate(partials))
-
-
-# --- sounds ---
 
 
 def squelch(rng: np.random.Generator) -> Wave:

@@ -104,9 +104,6 @@ def _verdict(summary: Summary) -> str:
     )
 
 
-# --- accuracy ---
-
-
 def _accuracy(summary: Summary) -> str:
     if not summary.fit.trials:
         return ""
@@ -202,9 +199,6 @@ def _courses(summary: Summary) -> str:
     return section("How did each held-out trial go?", paragraph(_COURSES), drawn)
 
 
-# --- signals and answers ---
-
-
 def _quality(summary: Summary) -> str:
     if not summary.quality:
         return ""
@@ -258,9 +252,6 @@ def _timing(timing: tuple[DisplayTiming, ...]) -> str:
     columns = ("Screen", "Interval", "Frames", "Missed")
     missed = table(columns, rows, numeric=(1, 2, 3), caption="Screens that missed frames")
     return section("How exact are the markers?", paragraph(timing_words(timing)), missed)
-
-
-# --- exclusions and methods ---
 
 
 def _excluded(summary: Summary) -> str:

@@ -101,9 +101,6 @@ def _open_sizes(source: str, kind: str) -> tuple[Any, dict[str, Any]]:
     }
 
 
-# --- face ---
-
-
 class ConvStem(nn.Sequential):
     """Convolutions from pixels (N, 3, H, W) to a map of tokens (N, width, H / 16, W / 16)."""
 
@@ -187,9 +184,6 @@ def _check(config: VitConfig) -> None:
             raise refused(
                 f"expected {' or '.join(map(str, allowed))}, got {found}", "face encoder", setting=name
             )
-
-
-# --- voice ---
 
 
 class AstEncoder(TransformerEncoder):

@@ -119,8 +119,6 @@ def _unit_line(n_times: int) -> torch.Tensor:
     return line / line.square().sum().sqrt()
 
 
-# --- differential entropy ---
-
 #: A bin this share of a bin's width below an edge counts as on it: a measured rate of 257.1 Hz puts
 #: bin 4 of a window of 257 samples at 4.0016 Hz, one of 256.9 Hz at 3.9984 Hz, and both are 4 Hz.
 EDGE_TOLERANCE = 0.1

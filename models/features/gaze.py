@@ -14,8 +14,6 @@ from acquisition.errors import InputError
 from models.features.config import FeatureConfig
 from models.features.gaze_events import GazeEvents, Spans, find_events
 
-# --- gaze in degrees of visual angle ---
-
 
 @dataclass(frozen=True)
 class ScreenGeometry:
@@ -114,8 +112,6 @@ def _on_grid(
         known[eye] = (len(filled) + bridged) / n_grid
     return grid, known
 
-
-# --- all features of a moment ---
 
 #: Name and unit of each feature. "pupil" is the tracker's pupil unit (mm, or arbitrary), "angle" degrees
 #: where the screen's geometry is known and screen widths otherwise.

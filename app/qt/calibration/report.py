@@ -239,8 +239,6 @@ class AffectiveSlider(QSlider):
             painter.drawLine(QPointF(x, y - 5), QPointF(x, y + 5))
         self._draw_handle(painter, QPointF(self._x(self.value()), y))
 
-    # --- geometry ---
-
     @property
     def _side(self) -> int:
         return round(self.fontMetrics().height() * 2.6)
@@ -263,8 +261,6 @@ class AffectiveSlider(QSlider):
     def _note_move(self) -> None:
         self.was_moved = True
         self.update()
-
-    # --- drawing ---
 
     def _draw_wedges(self, painter: QPainter, left: float, right: float) -> None:
         top, bottom, middle = self.height() * 0.80, self.height() * 0.97, (left + right) / 2

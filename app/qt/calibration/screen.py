@@ -46,8 +46,6 @@ class Screen(GrowingPage):
         self.column = put(QVBoxLayout(self._inner), margins=(0, 0, 0, 0), spacing=10)
         put(QHBoxLayout(self), 1, (self._inner, 1000), 1, margins=(24, 18, 24, 12))
 
-    # --- for subclasses ---
-
     def begin(self, view: SessionView) -> None:
         """Show a new step."""
 
@@ -75,8 +73,6 @@ class Screen(GrowingPage):
         for part in self.findChildren(QWidget):
             if hasattr(part, "set_theme"):
                 part.set_theme(theme)
-
-    # --- parts ---
 
     def stack(self, *parts: Part) -> None:
         """Put parts into the column, one below the other."""

@@ -100,8 +100,6 @@ class CalibrationWindow(EngineWindow):
         put(QVBoxLayout(page), self.banners, (self.stack, 1), self.status, margins=(0, 0, 0, 0), spacing=0)
         self.setCentralWidget(page)
 
-    # --- the session ---
-
     def open(self) -> None:
         """Show the first screen; the engine starts meanwhile, but opens no device yet."""
         if not self._chooses:
@@ -172,8 +170,6 @@ class CalibrationWindow(EngineWindow):
         if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
             self.banners.tell(Condition("report", "info", f"No program is set up to open the report: {path}"))
 
-    # --- what happens all the time ---
-
     def refresh(self) -> None:
         """Show the screen that belongs to the newest messages, and refresh it."""
         store = self.session.store
@@ -231,8 +227,6 @@ class CalibrationWindow(EngineWindow):
     def tell(self, message: str) -> None:
         """Show a message of the window itself until it is closed or there is a newer one."""
         self.banners.tell(Condition("message", "warning", message_line(message)))
-
-    # --- the window itself ---
 
     def show_keys(self) -> None:
         """List the keys."""

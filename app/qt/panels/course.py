@@ -138,8 +138,6 @@ class CoursePlot(Plot):
         ]
         return [f"{self.time_name}, s", *names], rows
 
-    # --- what is drawn ---
-
     def _draw(self) -> None:
         made, zero = self.course, self.zero
         labels, n_labels = made.labels, len(made.labels)
@@ -213,8 +211,6 @@ class CoursePlot(Plot):
     def _is_held(self, t: float) -> bool:
         """Tell whether ``t`` is a moment looked back at."""
         return self._store is not None and t < self._store.newest_time - _HELD_S
-
-    # --- choosing a moment ---
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Step from prediction to prediction."""

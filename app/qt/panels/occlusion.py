@@ -80,8 +80,6 @@ class OcclusionPanel(Panel):
             self._answered = answered
             self._show_answer(store)
 
-    # --- asking ---
-
     def _ask(self) -> None:
         self._asked_at = self._now()
         self._asked_with = self._store.occlusion if self._store is not None else None
@@ -97,8 +95,6 @@ class OcclusionPanel(Panel):
         if self._asked_at is None:
             return "ready"
         return "asking" if self._now() - self._asked_at < _PATIENCE_S else "no answer"
-
-    # --- showing ---
 
     def _show_which(self, store: ViewStore, shown_end: float | None, state: str) -> None:
         """Show which window was checked, and the state of the check."""

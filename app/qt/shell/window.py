@@ -111,8 +111,6 @@ class MainWindow(EngineWindow):
             self.session.send(SelfCheckMark(ASKED))
             SelfReportDialog(self, model.labels, lambda label: self.session.send(SelfCheckMark(label))).open()
 
-    # --- the session ---
-
     def open(self, request: Request) -> None:
         """Run a request, the first one or after an engine's end."""
         speed = request.speed if isinstance(request, ReplayRequest) else 1.0
@@ -157,8 +155,6 @@ class MainWindow(EngineWindow):
             refused = f"The change failed: {message_line(store.phase.message)}"
             self.banners.tell(Condition("refused", "error", refused, "the previous session was restarted"))
 
-    # --- what happens all the time ---
-
     def refresh(self) -> None:
         self._judge_trial()
         store, t = self.session.store, self.playback.time
@@ -184,8 +180,6 @@ class MainWindow(EngineWindow):
         self.actions_by_name["stop_rest"].setEnabled(rests and can_rest(store))
         for name in ("slower", "faster"):
             self.actions_by_name[name].setEnabled(self.playback.is_replay)
-
-    # --- the window itself ---
 
     def show_notice(self) -> None:
         """Show what the program is for before its first use."""
