@@ -15,10 +15,11 @@ from acquisition.simulator.subject import EMOTIONS
 from assets import ASSETS
 
 STIMULI = ASSETS / "stimuli"
+MAKERS = Path(__file__).parents[1] / "stimuli"
 
 
 def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"stimuli_{name}", STIMULI / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"stimuli_{name}", MAKERS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""Makes the pictures and sounds in this folder, always the same: python assets/stimuli/make.py [FOLDER]"""
+"""Makes the pictures and sounds in ``assets/stimuli``, always the same: python tests/stimuli/make.py [DIR]"""
 
 import sys
 import wave
@@ -7,6 +7,8 @@ from pathlib import Path
 import cv2
 import pictures
 import sounds
+
+from assets import ASSETS
 
 SEED = 1
 
@@ -29,5 +31,5 @@ def make(folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    for path in make(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent):
+    for path in make(Path(sys.argv[1]) if len(sys.argv) > 1 else ASSETS / "stimuli"):
         print(f"{path.stat().st_size / 1e3:6.0f} kB  {path}")
