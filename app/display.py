@@ -141,10 +141,10 @@ def parse_size(text: str) -> tuple[int, int]:
 def opens_window(options: SessionOptions, window: WindowOptions) -> bool:
     """Tell whether a session is shown in a window, and say so where a display is missing.
 
-    A digest and an SVG picture of the terminal are made in the terminal. Raises `InputError` if there is a
+    A digest is made in the terminal. Raises `InputError` if there is a
     display and Qt cannot use it.
     """
-    if options.headless or options.extra_sinks or options.picture is not None:
+    if options.headless or options.extra_sinks:
         return False
     if window.screenshot is None and not has_display():
         print("There is no display here: running in the terminal.", flush=True)

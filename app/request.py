@@ -43,7 +43,6 @@ class SessionOptions:
     seconds: float | None = None
     jsonl: Path | None = None
     csv: Path | None = None
-    picture: Path | None = None
     device: str = "auto"
     threads: int = 0
     extra_sinks: tuple[Sink, ...] = field(default_factory=tuple)

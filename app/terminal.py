@@ -1,9 +1,6 @@
 """The live view in a terminal: probabilities, attention, streams, latency and messages."""
 
-import io
 import math
-import re
-from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -11,7 +8,6 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from acquisition.errors import file_errors
 from acquisition.text import either, percent
 from acquisition.types import MODALITIES, MODALITY_OF_KIND
 from app.environment import ExitCode
@@ -136,7 +132,6 @@ def _bar(share: float) -> str:
 
 
 _LINE_EVERY = 4  # predictions a printed line, without a screen
-_PICTURE_COLUMNS = 88
 
 
 def show_live(session: LiveSession, *, quiet: bool = False) -> None:
@@ -153,8 +148,6 @@ def show_live(session: LiveSession, *, quiet: bool = False) -> None:
         lines = _Lines(console, session, quiet=True)
         lines.skip_what_was_shown()
     lines.finish()
-    if session.options.picture is not None:
-        _save_picture(session, session.options.picture)
 
 
 def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
@@ -173,15 +166,6 @@ def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
     for entry in session.damage:
         lines.say(f"damaged: {entry}")
     return ExitCode.DAMAGED_INPUT if session.damage else ExitCode.GOOD
-
-
-def _save_picture(session: LiveSession, path: Path) -> None:
-    console = Console(record=True, width=_PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
-    console.print(render(session))
-    # Without the web fonts that rich names: a picture must not ask the network for anything.
-    svg = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="affectscope"), flags=re.DOTALL)
-    with file_errors("cannot write", f"--picture {path}"):
-        path.write_text(svg, encoding="utf-8")
 
 
 def introduction(config: ModelConfig, title: str, warning: str = "") -> list[str]:

@@ -139,8 +139,8 @@ _LONGEST_S = 3600.0
 _EMOTION = re.compile(r"[\w-]+")  # parts of markers, separated there by slashes
 
 
-def _is_seconds(value: object, least: float) -> bool:
-    return type(value) in (int, float) and least <= value <= _LONGEST_S  # type: ignore[operator]
+def _is_seconds(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value <= _LONGEST_S  # type: ignore[operator]
 
 
 #: The expected value, as text and as a test.
@@ -154,11 +154,11 @@ _EMOTIONS: _Kind = (
 )
 _SECONDS: _Kind = (
     f"seconds above 0 and at most {_LONGEST_S:.0f}",
-    lambda value: _is_seconds(value, 0.0) and value > 0,
+    lambda value: _is_seconds(value) and value > 0,
 )
 _SECONDS_OR_0: _Kind = (
     f"seconds, 0 or more and at most {_LONGEST_S:.0f}",
-    lambda value: _is_seconds(value, 0.0),
+    _is_seconds,
 )
 _PROTOCOL = {
     "name": _TEXT,

@@ -222,13 +222,7 @@ def _parse(text: bytes, where: str) -> tuple[ModelConfig, dict[str, Any] | None]
     return ModelConfig.from_dict(data, where=where), discriminant
 
 
-def load_weights(
-    module: nn.Module,
-    tensors: Mapping[str, Tensor],
-    where: str,
-    remedy: str,
-    code: ErrorCode = ErrorCode.MODEL,
-) -> None:
+def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str, remedy: str) -> None:
     """Load tensors that must be all of a module's and finite.
 
     Raises
@@ -238,7 +232,7 @@ def load_weights(
     """
 
     def refuse(what: str, tensor: str) -> InputError:
-        return InputError(what, where=where, remedy=remedy, code=code, part=tensor)
+        return InputError(what, where=where, remedy=remedy, code=ErrorCode.MODEL, part=tensor)
 
     own = module.state_dict()
     for problem, names in (("missing", set(own) - set(tensors)), ("unknown", set(tensors) - set(own))):

@@ -23,9 +23,6 @@ FORMAT_VERSION = 1
 
 _LARGEST = 1e15  # number in a config
 
-#: Keys of older settings (``config.json``, states of pre-training), and what they are called now.
-_RENAMED_KEYS = {"eeg_run_in": "n_context_steps", "readout": "channel_projection"}
-
 #: What fields of the configs below may be.
 EEG_ENCODERS = ("mv_sstma", "eegformer")
 CONTEXTS = ("window", "streaming")
@@ -361,7 +358,7 @@ class ModelConfig:
             raise _refused(what, where, "features", remedy)
         # Checkpoints of before there was the key say it in words.
         data.setdefault("is_simulated", "simulated" in str(data.get("trained_on", "")))
-        return _build(cls, with_new_names(data) | {"features": features}, where)
+        return _build(cls, data | {"features": features}, where)
 
 
 def _refused(what: str, where: str, setting: str, remedy: str = "") -> InputError:
@@ -411,13 +408,6 @@ def preset(
 # --- dataclasses from what JSON gives, with names and types checked ---
 
 T = TypeVar("T")
-
-
-def with_new_names(data: Any) -> Any:
-    """Return settings as JSON gives them under the names of today."""
-    if not isinstance(data, Mapping):
-        return data
-    return {_RENAMED_KEYS.get(key, key): with_new_names(value) for key, value in data.items()}
 
 
 def _build(cls: type[T], data: Any, where: str) -> T:

@@ -95,15 +95,14 @@ _LONGEST_XML = 1 << 24
 _MOST_DAMAGE = 1000  # entries; a broken header would otherwise fill memory with one per chunk
 
 
-def scan_xdf(path: Path, progress: Callable[[float], None] | None = None) -> XdfIndex:
+def scan_xdf(path: Path) -> XdfIndex:
     """Index an XDF file in memory that grows with its number of chunks only (32 bytes each).
 
-    ``progress`` is told the share of the file that is done, 0 to 1. Raises `InputError` if the file cannot be
-    opened or is not an XDF file. Damage inside is only listed.
+    Raises `InputError` if the file cannot be opened or is not an XDF file. Damage inside is only listed.
     """
     path = Path(path)
     with read_errors(path), path.open("rb") as file:
-        return _Scan(file, path, progress).index
+        return _Scan(file, path).index
 
 
 def check_xdf(path: Path) -> None:
@@ -115,7 +114,7 @@ def check_xdf(path: Path) -> None:
 class _Scan:
     """One pass over a file."""
 
-    def __init__(self, file, path: Path, progress: Callable[[float], None] | None) -> None:
+    def __init__(self, file, path: Path) -> None:
         self._file = file
         n_bytes = file.seek(0, 2)
         self.index = XdfIndex(path, n_bytes, {}, [])
@@ -123,7 +122,7 @@ class _Scan:
         self._resync = Resync(self._read, n_bytes, self.index.streams)
         self._ids_without_header: set[int] = set()
         _check_magic(self._read(0, 4), path)
-        self._walk(progress)
+        self._walk()
 
     def _read(self, position: int, n_bytes: int) -> bytes:
         self._file.seek(position)
@@ -138,8 +137,8 @@ class _Scan:
         else:
             self._n_unlisted += 1
 
-    def _walk(self, progress: Callable[[float], None] | None) -> None:
-        n_bytes, position, reported = self.index.n_bytes, len(MAGIC), 0
+    def _walk(self) -> None:
+        n_bytes, position = self.index.n_bytes, len(MAGIC)
         while position < n_bytes:
             head = self._head(position)
             if head is None:
@@ -151,15 +150,10 @@ class _Scan:
             head, trusted = self._settle_end(head)
             self._take(head, trusted)
             position = head.end
-            if progress is not None and position - reported > n_bytes // 200:
-                progress(position / n_bytes)
-                reported = position
         for stream in self.index.streams.values():
             self._drop_broken_offsets(stream)
         if self._n_unlisted:
             self.index.damage.append(Damage(n_bytes, f"{self._n_unlisted} more damaged places"))
-        if progress is not None:
-            progress(1.0)
 
     def _settle_end(self, head: Head) -> tuple[Head, bool]:
         """Return the head with the end to believe, and whether that is what it claimed."""

@@ -108,13 +108,6 @@ class OutputOptions:
 
 
 @option_group()
-class LiveOutputOptions(OutputOptions):
-    """Outputs of a live session, which has a final screen."""
-
-    picture: Annotated[Path | None, Option(help="Save the final terminal screen as SVG.")] = None
-
-
-@option_group()
 class ReplayOutputOptions(OutputOptions):
     """Outputs of a replay, which copies its recording and can be repeated."""
 

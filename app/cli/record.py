@@ -115,7 +115,6 @@ def simulate(
         ),
     ] = "",
     seconds: opt.Seconds = None,
-    name_prefix: Annotated[str, Option(help="Prefix of the stream names.")] = "Simulated",
     id_suffix: Annotated[
         str, Option(help="Suffix of the source_ids, to run two simulators with one seed.")
     ] = "",
@@ -149,7 +148,6 @@ def simulate(
         streams=tuple(key.strip() for key in streams.split(",") if key.strip()),
         faults=faults,
         duration_s=seconds,
-        name_prefix=name_prefix,
         source_id_suffix=id_suffix,
         follow=follow,
     )

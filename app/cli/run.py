@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def demo(
     model: opt.PersonalModelOptions,
-    output: opt.LiveOutputOptions,
+    output: opt.OutputOptions,
     screen: opt.TabScreenOptions,
     seed: Annotated[int, Option(min=0, help="Which simulated subject.")] = 1,
     schedule: Annotated[
@@ -81,7 +81,7 @@ def _predict(options: SessionOptions, simulator: SimulatorProcess) -> None:
 def live(
     streams: opt.LiveStreamOptions,
     model: opt.PersonalModelOptions,
-    output: opt.LiveOutputOptions,
+    output: opt.OutputOptions,
     screen: opt.TabScreenOptions,
 ) -> int:
     """Predict from live LSL streams.

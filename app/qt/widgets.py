@@ -93,9 +93,8 @@ class ElidedLabel(QLabel):
         meaning: str,
         least: int = 0,
         mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._least, self._mode = least, mode
         self._meaning, self._details = meaning, ""
         self.setTextFormat(Qt.TextFormat.PlainText)

@@ -18,14 +18,15 @@ from models.prediction import Prediction
 
 #: Ends of the scale of `channel_deviation`, %: a step stays where it is while attention trembles.
 DEVIATION_STEPS = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0)
+_MAX_GAP_S = 1.0
 
 
 def modality_course(
-    predictions: Sequence[Prediction], max_gap_s: float = 1.0
+    predictions: Sequence[Prediction],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return attention per modality over time: times (n,), LSL seconds, and shares (n, 4) of `MODALITIES`.
 
-    Shares are 0..1, NaN where the modality is missing. A row of NaN in every gap longer than ``max_gap_s``
+    Shares are 0..1, NaN where the modality is missing. A row of NaN in every gap longer than 1 s
     keeps lines from bridging it.
     """
     times = np.array([prediction.t_end for prediction in predictions], dtype=float)
@@ -35,20 +36,18 @@ def modality_course(
             for p in predictions
         ]
     ).reshape(-1, len(MODALITIES))
-    gaps = np.flatnonzero(np.diff(times) > max_gap_s) + 1
+    gaps = np.flatnonzero(np.diff(times) > _MAX_GAP_S) + 1
     between = (times[gaps - 1] + times[gaps]) / 2
     return np.insert(times, gaps, between), np.insert(shares, gaps, np.nan, axis=0)
 
 
-def missing_spans(
-    predictions: Sequence[Prediction], modality: str, max_gap_s: float = 1.0
-) -> list[tuple[float, float]]:
+def missing_spans(predictions: Sequence[Prediction], modality: str) -> list[tuple[float, float]]:
     """Return the spans in which a modality was missing, LSL seconds, as far as there are predictions."""
     spans: list[tuple[float, float]] = []
     before = -np.inf
     for prediction in predictions:
         if not prediction.present.get(modality, False):
-            start = before if prediction.t_end - before <= max_gap_s else prediction.t_end
+            start = before if prediction.t_end - before <= _MAX_GAP_S else prediction.t_end
             if spans and spans[-1][1] == start:
                 start = spans.pop()[0]
             spans.append((start, prediction.t_end))

@@ -139,7 +139,6 @@ def load_seed(
     subjects: Sequence[str | int] | None = None,
     *,
     eye: bool = True,
-    eeg_key: str = "de_LDS",
     config: FeatureConfig | None = None,
     excluded: list[Excluded] | None = None,
 ) -> Iterator[Trial]:
@@ -157,8 +156,6 @@ def load_seed(
         Their numbers; all without it.
     eye : bool
         Read the eye features too (published only).
-    eeg_key : str
-        ``de_LDS`` or ``de_movingAve`` (SEED-IV only).
     excluded : list of Excluded, optional
         Takes what cannot be read; without it the first such file raises.
 
@@ -189,7 +186,7 @@ def load_seed(
                     read = _raw_arrays if data_set is SEED_IV else _recording
                     entries = read(path, session, config or FeatureConfig())
                 elif data_set is SEED_IV:
-                    entries = _feature_arrays(path, eye_path, session, eeg_key)
+                    entries = _feature_arrays(path, eye_path, session)
                 else:
                     entries = _feature_pickles(path, eye_path)
                 trials = [_trial(data_set, subject, path, features, entry, excluded) for entry in entries]
@@ -241,8 +238,8 @@ def _trial(
 # -- SEED-IV: MATLAB files of a session, an array a trial --------------------------------------------------
 
 
-def _feature_arrays(path: Path, eye_path: Path | None, session: int, eeg_key: str) -> Iterator[_Entry]:
-    for number, key in _numbered(path, rf"^{eeg_key}(\d+)$"):
+def _feature_arrays(path: Path, eye_path: Path | None, session: int) -> Iterator[_Entry]:
+    for number, key in _numbered(path, r"^de_LDS(\d+)$"):
         eeg = mat_array(path, key, (len(SEED_CH_NAMES), None, N_BANDS)).transpose(1, 0, 2)  # (W, 62, 5)
         eye = None
         if eye_path is not None:

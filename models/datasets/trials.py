@@ -116,10 +116,9 @@ def cut_windows(
     n_steps: int = 10,
     *,
     n_context_steps: int = 0,
-    stride: int = 1,
     max_per_trial: int | None = None,
 ) -> WindowSet:
-    """Cut windows of ``n_steps`` steps from each trial, one every ``stride`` steps.
+    """Cut windows of ``n_steps`` steps from each trial, one every step.
 
     Raises `InputError` if there are no trials, they differ in shape, or one is shorter than a window.
 
@@ -142,7 +141,7 @@ def cut_windows(
     if not trials:
         raise InputError("no trials to cut windows from", where="windows", code=ErrorCode.DATA)
     _check_alike(trials)
-    ends = [_end_steps(trial, n_steps, stride, max_per_trial) for trial in trials]
+    ends = [_end_steps(trial, n_steps, max_per_trial) for trial in trials]
     counts, n_all = [len(of_trial) for of_trial in ends], n_context_steps + n_steps
     eeg = eye = None
     if trials[0].eeg is not None:
@@ -165,12 +164,12 @@ def cut_windows(
     )
 
 
-def _end_steps(trial: Trial, n_steps: int, stride: int, most: int | None) -> NDArray[np.int64]:
+def _end_steps(trial: Trial, n_steps: int, most: int | None) -> NDArray[np.int64]:
     """Return the last step of each window of a trial, (n,)."""
     if trial.n_steps < n_steps:
         what = f"expected at least {n_steps} steps of {trial.step_s:g} s, found {trial.n_steps}"
         raise _unfit(what, trial, f"use windows of at most {trial.n_steps} steps, or exclude the trial")
-    ends = np.arange(n_steps - 1, trial.n_steps, stride)
+    ends = np.arange(n_steps - 1, trial.n_steps)
     if most is not None and len(ends) > most:
         ends = ends[np.linspace(0, len(ends) - 1, most).round().astype(int)]
     return ends.astype(np.int64)

@@ -308,13 +308,13 @@ class ScoreReport:
         return lines + [f"{name}: {s.accuracy:.1%} per trial" for name, s in self.extra.items()]
 
 
-def report_on_test(model: Finetuned, test: Sequence[Trial], protocol: str, seed: int = 1) -> ScoreReport:
+def report_on_test(model: Finetuned, test: Sequence[Trial], protocol: str) -> ScoreReport:
     """Return the scores on test trials, with each modality alone and with masked EEG channels."""
     extra = {f"{name} alone": said.trial_scores() for name, said in model.predict_parts(test).items()}
     if extra:
         extra["with a running level, as live"] = replace(model, levels=None).predict(test).trial_scores()
     for one in conditions(held_modalities(model.config.modalities, test))[1:]:
-        found = model.predict(test, one.modalities, mask=one.mask, seed=seed, same_channels=True)
+        found = model.predict(test, one.modalities, mask=one.mask, same_channels=True)
         name = (
             f"{one.mask:.0%} of the EEG channels hidden, one draw for all windows" if one.mask else one.words
         )

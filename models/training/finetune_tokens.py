@@ -305,13 +305,13 @@ class TrialClassifier:
         return self._scored(heard, modalities)
 
     def predict_each(
-        self, trials: Sequence[Trial], given: Mapping[str, Sequence[str]], *, max_per_trial: int | None = None
+        self, trials: Sequence[Trial], given: Mapping[str, Sequence[str]]
     ) -> dict[str, Predictions]:
         """Return what `predict` does for several sets of modalities by name, encoded once.
 
         Sets with a modality that the network does not read are left out.
         """
-        heard = self._heard(trials, max_per_trial)
+        heard = self._heard(trials)
         known = {name: wanted for name, wanted in given.items() if set(wanted) <= set(self.config.modalities)}
         return {name: self._scored(heard, wanted) for name, wanted in known.items()}
 

@@ -16,7 +16,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from acquisition.errors import ErrorCode, InputError
-from models.config import with_new_names
 
 #: Told stage, share done (0..1) and the running loss.
 Progress = Callable[[str, float, float], None]
@@ -217,7 +216,7 @@ def load_state(
         with safe_open(path, framework="pt") as file:
             kept = json.loads(file.metadata()[_STATE_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        now, then = json.loads(json.dumps(settings)), with_new_names(kept["settings"])
+        now, then = json.loads(json.dumps(settings)), kept["settings"]
         other = sorted(name for name in {*now, *then} if then.get(name) != now.get(name))
         state = TrainState(**{**kept["standing"], "losses": tuple(kept["standing"]["losses"])})
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:

@@ -177,10 +177,9 @@ def expected_calibration_error(
     probs: NDArray[np.floating],
     label: NDArray[np.integer],
     weight: NDArray[np.floating] | None = None,
-    n_bins: int = N_BINS,
 ) -> float:
     """Return the error of `calibration_curve`."""
-    return calibration_curve(probs, label, weight, n_bins).error
+    return calibration_curve(probs, label, weight).error
 
 
 def trial_ids(windows: WindowSet | Predictions) -> NDArray[np.int64]:

@@ -146,14 +146,6 @@ def test_a_config_without_the_key_is_the_window_form():
     assert config.n_eeg_steps == config.windows.eeg_n_steps == 10
 
 
-def test_a_config_with_the_keys_of_older_versions_is_read(checkpoint):
-    data = checkpoint.config.to_dict()
-    data["windows"]["eeg_run_in"] = data["windows"].pop("n_context_steps")
-    for part in ("eeg", "eye"):
-        data["network"][part]["readout"] = data["network"][part].pop("channel_projection")
-    assert type(checkpoint.config).from_dict(data) == checkpoint.config
-
-
 @pytest.mark.parametrize(
     ("context", "n_steps", "setting"),
     [
