@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.text import finite
 from acquisition.types import StreamHeader
 from acquisition.xdf.format import Damage, StreamIndex
 from acquisition.xdf.outline import clock_reset_starts, read_recorded_segments, unix_stamped
@@ -78,8 +79,9 @@ class XdfReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report in types that JSON knows; NaN becomes None."""
         streams = [_stream_json(stream) for stream in self.streams]
-        more = {"path": str(self.path), "duration_s": self.duration_s, "streams": streams}
-        return _plain({**vars(self), **more})
+        damage = [vars(entry) for entry in self.damage]
+        more = {"path": str(self.path), "duration_s": self.duration_s, "streams": streams, "damage": damage}
+        return dict(finite(vars(self) | more))
 
 
 def inspect_xdf(path: Path, progress: Callable[[float], None] = lambda share: None) -> XdfReport:
@@ -185,6 +187,7 @@ def _stream_json(stream: StreamReport) -> dict[str, Any]:
     header = stream.header
     content = {
         **vars(stream),
+        "segments": [vars(part) for part in stream.segments],
         "name": header.name,
         "type": header.type,
         "source_id": header.source_id,
@@ -197,13 +200,3 @@ def _stream_json(stream: StreamReport) -> dict[str, Any]:
     }
     del content["header"]
     return content
-
-
-def _plain(value: Any) -> Any:
-    """Return dictionaries, lists and finite numbers; NaN becomes None."""
-    if isinstance(value, dict) or is_dataclass(value):
-        fields = value if isinstance(value, dict) else vars(value)
-        return {name: _plain(one) for name, one in fields.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

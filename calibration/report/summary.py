@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.text import json_text
 from calibration.consent import INTENDED_USE
 from calibration.protocol import n_planned
 from calibration.quality import TrialQuality, remarks, usable_modalities
@@ -276,7 +278,7 @@ VERSION = 2
 def to_json(summary: Summary) -> dict[str, Any]:
     """Return plain values; unknown ones are None, shares are 0 to 1, times are in seconds."""
     verdict, fit = summary.verdict, summary.fit
-    return _plain(
+    plain = json_text(
         {
             "version": VERSION,
             "simulated": summary.record.is_simulated,
@@ -327,8 +329,10 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "settings": dict(summary.record.settings),
             "recordings": [path.as_posix() for path in summary.record.recordings],
             "notes": summary.notes,
-        }
+        },
+        default=str,
     )
+    return dict(json.loads(plain))
 
 
 def _curve(curve: CalibrationCurve) -> dict[str, Any]:
@@ -392,14 +396,3 @@ def _quality(one: TrialQuality, modalities: tuple[str, ...]) -> dict[str, Any]:
         "electrodes": {name: {"bad_share": share, "reason": reason} for name, share, reason in named},
         **{name: getattr(one, name) for name in figures},
     }
-
-
-def _plain(value: Any) -> Any:
-    """Return lists, dicts, texts and numbers; JSON knows neither NaN nor infinity."""
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
