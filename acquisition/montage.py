@@ -82,6 +82,15 @@ SEED_CH_NAMES: tuple[str, ...] = (
 )
 # fmt: on
 
+_REFERENCES = ("A1", "A2", "M1", "M2")
+
+
+def electrode_names() -> tuple[str, ...]:
+    """Return all electrodes that a model may have, SEED's first; no references, and no old names."""
+    others = (name for name in electrode_directions() if name not in (*_REFERENCES, *_OLD_NAMES))
+    return tuple(dict.fromkeys((*SEED_CH_NAMES, *others)))
+
+
 #: Names of the old 10-20 system and of mastoid-like positions that one cap calls otherwise.
 _OLD_NAMES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 

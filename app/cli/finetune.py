@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,10 +16,10 @@ from acquisition.text import json_text
 from app.cli import options as opt
 from app.cli.groups import option_group
 from app.tables import StageBars
-from models.datasets.trials import RECORDINGS
 
 if TYPE_CHECKING:
     from models.training.finetune_config import FinetuneOptions
+    from models.training.sources import Source
 
 
 Fusion = Literal["attention", "concat", "shared_attention"]  # entries of `models.fusion.FUSIONS`
@@ -50,8 +51,8 @@ class WeightOptions:
 
 
 @option_group()
-class LabelledDataOptions(opt.DataOptions):
-    """One data set or recording, its labels, and which part of it is used."""
+class LabelledDataOptions(opt.DataOptions, opt.LabelledRecordingOptions):
+    """One data set or any recordings, their labels, and which part of them is used."""
 
     subject: Annotated[str | None, Option(help="Data sets: subject by number, several (1,2,5) or all.")] = (
         None
@@ -59,8 +60,6 @@ class LabelledDataOptions(opt.DataOptions):
     session: Annotated[int | None, Option(help="Data sets: the session by number.", show_default="all")] = (
         None
     )
-    events: opt.Events = None
-    trial_s: opt.TrialSeconds = None
     labels: Annotated[
         str,
         Option(
@@ -76,26 +75,33 @@ class LabelledDataOptions(opt.DataOptions):
     ] = None
     modalities: Annotated[str, Option(help="eeg, eye or both, if the data contain them.")] = "eeg,eye"
 
-    def source(self) -> tuple[str, Path]:
-        """Return kind and path of the data; refuse none, several, and options that mean nothing for it."""
-        if len(self.given()) != 1:
+    def source(self) -> Source:
+        """Return the data; refuse none, several, and options that mean nothing for them."""
+        from models.training.sources import Source
+
+        given = self.datasets()
+        has_recordings = bool(self.raw or self.xdf or self.trials or self.label)
+        if len(given) + has_recordings != 1:
             raise InputError(
-                f"expected one of --seed-iv, --seed-v, --eav, --xdf, --raw; got {len(self.given())}",
+                f"expected a data set or recordings, got {len(given) + has_recordings} of them",
                 where="finetune",
-                remedy="choose what to train on, e.g. --seed-iv DIR --subject 1",
+                remedy="choose what to train on, e.g. --seed-iv DIR --subject 1, or --trials TABLE",
             )
-        ((kind, path),) = self.given()
-        if kind in RECORDINGS:
-            opt.refuse(
-                {"--subject": self.subject, "--session": self.session}, "only for data sets", f"--{kind}"
-            )
+        if has_recordings:
+            of_sets = {"--subject": self.subject, "--session": self.session}
+            opt.refuse(of_sets, "only for data sets", "recordings")
+            source = self.recordings()
         else:
+            source = Source(*given[0])
             others = {"--montage": self.montage, "--events": self.events, "--trial-s": self.trial_s}
-            opt.refuse(others, "only for recordings", f"--{kind}")
-        if kind not in ("seed-iv", "seed-v"):
+            others |= {"--subject-from": self.subject_from, "--sfreq": self.sfreq, "--unit": self.unit}
+            opt.refuse(others, "only for recordings", f"--{source.kind}")
+        if source.kind not in ("seed-iv", "seed-v"):
             is_published = self.features == "published"
-            opt.refuse({"--features published": is_published}, "only for SEED's own features", f"--{kind}")
-        return kind, path
+            opt.refuse(
+                {"--features published": is_published}, "only for SEED's own features", f"--{source.kind}"
+            )
+        return source
 
 
 @option_group("Training")
@@ -159,11 +165,12 @@ def finetune(
     Examples:
       affectscope finetune --model m --seed-iv SEED-IV --subject 1 --out m1
       affectscope finetune --model m --xdf run.xdf --montage M --events "1=left,2=right" --out m1
+      affectscope finetune --from-scratch --trials trials.csv --out m1
     """
     from app.cli.finetune_task import FinetuneTask, InitialWeights
-    from models.training.sources import Labels, Source
+    from models.training.sources import Labels
 
-    kind, path = data.source()
+    source = data.source()
     labels = Labels.parse(data.labels)
     if weights.model is None:
         about_model = {
@@ -174,9 +181,10 @@ def finetune(
         opt.refuse(about_model, "there is no model: give a --model")
         initial = InitialWeights()
     else:
-        initial = InitialWeights.of(weights.model, kind, path, continued=weights.continue_training)
-    features = data.features or initial.feature_origin
-    source = Source(kind, path, features, data.montage, data.events, data.trial_s)
+        initial = InitialWeights.of(
+            weights.model, source.kind, source.files, continued=weights.continue_training
+        )
+    source = replace(source, features=data.features or initial.feature_origin)
     opt.check_model_folder(weights.out)
     task = FinetuneTask(
         source=source,
@@ -202,7 +210,7 @@ def finetune(
 
 
 #: Options that hold a path, of which a model card keeps the last part.
-_PATHS = ("out", "model", "seed_iv", "seed_v", "eav", "xdf", "raw", "montage")
+_PATHS = ("out", "model", "seed_iv", "seed_v", "eav", "xdf", "raw", "trials", "montage")
 
 
 def command_line(context: typer.Context) -> str:
@@ -216,5 +224,8 @@ def command_line(context: typer.Context) -> str:
             words.append(parameter.opts[0] if value else parameter.secondary_opts[0])
             continue
         for one in value if isinstance(value, (list, tuple)) else (value,):
-            words += [parameter.opts[0], shlex.quote(Path(one).name if name in _PATHS else str(one))]
+            text = Path(one).name if name in _PATHS else str(one)
+            if name == "label":  # CLASS=GLOB
+                text = f"{text.partition('=')[0]}={Path(text.partition('=')[2]).name}"
+            words += [parameter.opts[0], shlex.quote(text)]
     return " ".join(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -44,7 +45,7 @@ class InitialWeights:
     record: TrainingRecord = field(default_factory=TrainingRecord)  # of their training
 
     @classmethod
-    def of(cls, model: Path, kind: str, path: Path, *, continued: bool) -> InitialWeights:
+    def of(cls, model: Path, kind: str, files: Sequence[Path], *, continued: bool) -> InitialWeights:
         """Load the model that is fine-tuned on this source, if it can be in this way."""
         encoders = PretrainedEncoders.of(load_checkpoint(model))
         check_base(encoders.config, continue_training=continued)
@@ -52,7 +53,7 @@ class InitialWeights:
         return cls(
             encoders=encoders,
             continued=continued,
-            seen=seen_without_labels(encoders.config, kind, path, record),
+            seen=seen_without_labels(encoders.config, kind, files, record),
             record=record or TrainingRecord(complete=False),
         )
 
@@ -92,8 +93,7 @@ class FinetuneTask:
         trials = self._trials(excluded)
         n_steps = steps_that_fit(trials, self.options.n_steps)
         options = replace(self.options, n_steps=n_steps, max_windows=self.labels.max_windows)
-        recordings = [] if self.source.is_dataset else [self.source.path]
-        read_now = record_of_recordings(recordings, labels=True)  # before training: it may change meanwhile
+        read_now = record_of_recordings(self.source.files, labels=True)  # before training changes them
         training, test = trials, list[Trial]()
         if self.source.is_dataset:
             training, test = published_split(trials, shortened=self.generated)
@@ -131,7 +131,7 @@ class FinetuneTask:
         encoders, source = self.initial.encoders, self.source
         config = encoders.config if encoders else None
         if not source.is_dataset:
-            return source.trials(None, config)
+            return source.trials(None, config, excluded)
         if self.subject is None:
             what = "expected the subject's number"
             raise InputError(what, where=f"--{source.kind}", remedy="add for example --subject 1")
@@ -162,7 +162,7 @@ class FinetuneTask:
         if len(sessions) > 1 and self.labels.how in ("first", "per-class"):
             labels += " of each session"
         words = (
-            f"{made}{self.source.kind}, subject {', '.join(subjects)}, session {', '.join(sessions)}, "
+            f"{made}{self.source.words()}, subject {', '.join(subjects)}, session {', '.join(sessions)}, "
             f"labels: {labels}, {first.origin} features"
         )
         if initial.encoders is not None:

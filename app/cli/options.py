@@ -17,6 +17,7 @@ from assets import DEMO_MODEL
 if TYPE_CHECKING:
     from app.display import WindowOptions
     from app.request import SessionOptions
+    from models.training.sources import Source
 
 
 Features = Literal["raw", "published"]  # of a data set
@@ -174,20 +175,90 @@ def session_options(screen: ScreenOptions, *groups: object, **others: Any) -> Se
 _Paths = list[Path] | None
 
 
+@option_group("Recordings")
+class RecordingOptions:
+    """Any number of recordings."""
+
+    xdf: Annotated[_Paths, Option(help="XDF recording, or a folder of them.", metavar="PATH")] = None
+    raw: Annotated[
+        _Paths, Option(help="EEG file (EDF, BDF, FIF, CSV, ...), or a folder of them.", metavar="PATH")
+    ] = None
+    trials: Annotated[
+        Path | None,
+        Option(help="Table of trials: file,subject,session,trial,label,start_s,stop_s.", metavar="CSV"),
+    ] = None
+    montage: Montage = None
+    sfreq: Annotated[float | None, Option(min=1.0, help="CSV: sampling rate in Hz.")] = None
+    unit: Annotated[str | None, Option(help="CSV: unit of its EEG, uV, mV or V.")] = None
+
+    def files(self) -> list[tuple[str, Path]]:
+        """Return kind and path of each recording, those of folders too."""
+        from models.datasets.recordings import is_xdf
+        from models.datasets.trial_table import read_table, recordings_in
+
+        found = [(kind, file) for kind in ("xdf", "raw") for path in getattr(self, kind) or ()
+                 for file in recordings_in(path, kind)]  # fmt: skip
+        of_table = () if self.trials is None else read_table(self.trials)
+        found += [("xdf" if is_xdf(row.file) else "raw", row.file) for row in of_table]
+        return list(dict.fromkeys(found))
+
+    def reading(self) -> dict[str, Any]:
+        """Return how they are read, for `Source`."""
+        return {"montage": self.montage, "sfreq": self.sfreq, "unit": self.unit}
+
+
+@option_group()
+class LabelledRecordingOptions(RecordingOptions):
+    """Recordings, and which part of them is a trial of which class and subject."""
+
+    label: Annotated[
+        list[str] | None, Option(help='Files of one class, e.g. "rest=data/*_1.edf".', metavar="CLASS=GLOB")
+    ] = None
+    subject_from: Annotated[
+        str | None, Option(help=r'Subject within the path, e.g. "Subject(\d+)".', metavar="REGEX")
+    ] = None
+    events: Events = None
+    trial_s: TrialSeconds = None
+
+    def recordings(self) -> Source:
+        """Return what the options name, as one source of trials."""
+        from models.datasets.trial_table import read_table, rows_of_files
+        from models.training.sources import Source
+
+        how = self.reading()
+        if self.trials is not None:
+            others: dict[str, object] = {
+                "--xdf": self.xdf,
+                "--raw": self.raw,
+                "--label": self.label,
+                "--events": self.events,
+            }
+            others |= {"--subject-from": self.subject_from, "--trial-s": self.trial_s}
+            refuse(others, "the table says it all", "--trials")
+            return Source("trials", self.trials, rows=read_table(self.trials), **how)
+        files = self.files()
+        how |= {"events": self.events, "trial_s": self.trial_s}
+        if len(files) == 1 and not self.label:
+            return Source(*files[0], **how)
+        rows = rows_of_files([file for _, file in files], self.label or (), self.subject_from)
+        if not rows:
+            what, remedy = "expected recordings, found none", "give --trials TABLE, --raw, --xdf or --label"
+            raise InputError(what, where="recordings", remedy=remedy, code=ErrorCode.FILE)
+        refuse({"--events": self.events, "--trial-s": self.trial_s} if self.label else {}, "not with --label")
+        return Source("trials", rows[0].file.parent, rows=rows, **how)
+
+
 @option_group("Data")
-class DataOptions:
+class DataOptions(RecordingOptions):
     """Data to train on."""
 
     seed_iv: Annotated[_Paths, Option(help="Folder of SEED-IV.", metavar="PATH")] = None
     seed_v: Annotated[_Paths, Option(help="Folder of SEED-V.", metavar="PATH")] = None
     eav: Annotated[_Paths, Option(help="Folder of EAV; only its EEG is used.", metavar="PATH")] = None
-    xdf: Annotated[_Paths, Option(help="XDF recording.", metavar="PATH")] = None
-    raw: Annotated[_Paths, Option(help="EEG file MNE can read: EDF, BDF, ...", metavar="PATH")] = None
-    montage: Montage = None
 
-    def given(self) -> list[tuple[str, Path]]:
-        """Return kind and path of everything named."""
-        kinds = ("seed_iv", "seed_v", "eav", "xdf", "raw")
+    def datasets(self) -> list[tuple[str, Path]]:
+        """Return kind and folder of every data set named."""
+        kinds = ("seed_iv", "seed_v", "eav")
         return [(kind.replace("_", "-"), path) for kind in kinds for path in getattr(self, kind) or ()]
 
 

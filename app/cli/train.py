@@ -11,7 +11,6 @@ from acquisition.errors import ErrorCode, InputError
 from app.cli import options as opt
 from app.cli.groups import option_group
 from app.tables import StageBars
-from models.datasets.trials import RECORDINGS
 
 
 def train(
@@ -179,8 +178,10 @@ def pretrain(
     from models.training.pretrain_loop import LoopOptions, joined_world
     from models.training.sources import Source
 
-    if not (data.xdf or data.raw):
-        opt.refuse({"--montage": data.montage}, "only for recordings")
+    files = data.files()
+    if not files:
+        of_recordings = {"--montage": data.montage, "--sfreq": data.sfreq, "--unit": data.unit}
+        opt.refuse(of_recordings, "only for recordings")
     quick = training.quick
     device = choose_device(training.device)
     loop = LoopOptions(
@@ -190,9 +191,9 @@ def pretrain(
         compiled=device == "cuda" if training.compile_ is None else training.compile_,
     )
     options = PretrainOptions(
-        sources=tuple(
-            Source(kind, path, montage=data.montage if kind in RECORDINGS else None)
-            for kind, path in data.given()
+        sources=(
+            *(Source(kind, path) for kind, path in data.datasets()),
+            *(Source(kind, path, **data.reading()) for kind, path in files),
         ),
         out=out,
         cache=data.cache,

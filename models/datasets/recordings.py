@@ -1,5 +1,6 @@
 """Trials from one recording: an XDF file with markers, or any EEG file with annotations that MNE reads."""
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,15 +24,39 @@ from acquisition.windowing import WindowConfig
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.scan import scan_xdf
 from acquisition.xdf.source import XdfSource
+from models.datasets.csv_recordings import CSV_SUFFIXES, eyes_of, has_eyes, raw_of, read_table
 from models.datasets.files import first_line
 from models.datasets.layout import STEP_S, entropy_steps
 from models.datasets.trials import Trial
 from models.features.config import FeatureConfig
+from models.features.gaze import eye_features
 from models.features.smoothing import smoothed
 from models.steps import StepFeatures
 
 _MOST_OVERLAP_S = 0.5
+PUPIL_AND_BLINK = (*range(12), 22, 31, 32)  # eye features that need no gaze
 _BLOCK_S = 60  # a sequence is read by the minute: a recording of a day needs no more memory
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a recording is read."""
+
+    montage: str | None = None  # as ``--montage``: names for channels that the file does not name by 10-20
+    features: FeatureConfig | None = None
+    ch_names: Sequence[str] = SEED_CH_NAMES  # channels that are wanted, of those the file has
+    windows: WindowConfig | None = None  # as in the checkpoint that the trials are for
+    sfreq: float | None = None  # Hz and unit of a text table that does not say them
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a recording, seconds: LSL's where a marker begins it, else from its first sample."""
+
+    begin: float
+    end: float
+    event: str = ""  # the marker it began with, or its class
 
 
 # -- Which markers begin a trial, and of which class -------------------------------------------------------
@@ -103,6 +128,8 @@ def raw_file_trials(
     trial_s: float | None = None,
     config: FeatureConfig | None = None,
     ch_names: Sequence[str] = SEED_CH_NAMES,
+    sfreq: float | None = None,
+    unit: str | None = None,
 ) -> list[Trial]:
     """Return one trial for each annotation, by onset, with the entropy of its EEG every second.
 
@@ -121,9 +148,11 @@ def raw_file_trials(
         Length of a trial from its onset; without it the annotation's own duration.
     ch_names : sequence of str
         Channels that are wanted, of those the file has.
+    sfreq, unit
+        Of a text table: see `Reading`.
     """
-    file = _RawFile(path, montage, ch_names, config)
-    notes, sfreq = file.raw.annotations, file.sfreq
+    file = _RawFile(path, Reading(montage, config, ch_names, None, sfreq, unit))
+    notes = file.raw.annotations
     annotations = sorted(zip(notes.onset, notes.duration, map(str, notes.description), strict=True))
     if events is None:
         events = {text: text for text in sorted({text for _, _, text in annotations})}
@@ -132,27 +161,26 @@ def raw_file_trials(
         raise _no_trials(events, [text for _, _, text in annotations], path)
     spans = [(float(o), float(o) + (float(d) if trial_s is None else trial_s)) for o, d, _ in chosen]
     names = class_names(events)
-    trials = []
-    for number, (begin, end) in enumerate(end_to_end(spans, path), start=1):
-        text = chosen[number - 1][2]
-        start = round((begin - file.raw.first_time) * sfreq)
-        stop = min(start + round((end - begin) * sfreq), file.raw.n_times)
-        if stop - start < STEP_S * sfreq:
-            found_s = max(0, stop - start) / sfreq
-            what = f"trial {number} ({text}) has {found_s:.2f} s, expected at least {STEP_S:g} s"
-            remedy = "give the length of a trial, or fewer events"
-            raise _unusable(what, path, remedy, ErrorCode.DATA, trial=number)
-        label = names.index(events[text])
-        trials.append(file.trial(number, label, names, file.entropy(max(start, 0), stop)))
-    return trials
+    first = file.raw.first_time
+    placed = [(begin - first, end - first) for begin, end in end_to_end(spans, path)]
+    found = zip(placed, chosen, strict=True)
+    return [
+        file.trial_at(span, number, names.index(events[text]), names)
+        for number, (span, (_, _, text)) in enumerate(found, start=1)
+    ]
 
 
-def raw_file_sequence(path: Path, montage: str | None = None, config: FeatureConfig | None = None) -> Trial:
+def raw_file_sequence(
+    path: Path,
+    montage: str | None = None,
+    config: FeatureConfig | None = None,
+    reading: Reading | None = None,
+) -> Trial:
     """Return a whole file as one unlabelled sequence of steps, for pre-training.
 
     As `raw_file_trials`, but needs no annotations; ``label`` is -1 and ``label_names`` is empty.
     """
-    file = _RawFile(path, montage, SEED_CH_NAMES, config)
+    file = _RawFile(path, reading or Reading(montage, config))
     n_times, block = file.raw.n_times, round(_BLOCK_S * file.sfreq)
     parts = [file.entropy(at, min(at + block, n_times)) for at in range(0, n_times, block)]
     return file.trial(1, -1, (), np.concatenate(parts))
@@ -160,7 +188,7 @@ def raw_file_sequence(path: Path, montage: str | None = None, config: FeatureCon
 
 def data_files(path: Path) -> list[Path]:
     """Return the files that hold a recording's samples: of BrainVision or EEGLAB not the header's."""
-    if path.suffix.lower() in (".xdf", ".xdfz"):
+    if path.suffix.lower() in (".xdf", ".xdfz", *CSV_SUFFIXES):
         return [path]
     named = [Path(name) for name in _opened(path).filenames if name is not None]
     if files := sorted(name for name in named if name.is_file()):
@@ -168,11 +196,14 @@ def data_files(path: Path) -> list[Path]:
     return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Path, reading: Reading | None = None) -> Any:
     from mne.io import read_raw
 
+    reading = reading or Reading()
     if not path.is_file() and not path.is_dir():
         raise _unusable("expected an EEG file, found none", path, "")
+    if path.suffix.lower() in CSV_SUFFIXES:
+        return raw_of(read_table(path), reading.sfreq, reading.unit, montage=reading.montage is not None)
     try:
         return read_raw(path, verbose="error")
     except Exception as error:  # a damaged file makes MNE raise whatever its bytes happen to say
@@ -184,29 +215,45 @@ def _opened(path: Path) -> Any:
 class _RawFile:
     """An EEG file, and the adapter that picks, names and scales its channels as it does those of a stream."""
 
-    def __init__(
-        self, path: Path, montage: str | None, wanted: Sequence[str], config: FeatureConfig | None
-    ) -> None:
-        self.raw = _opened(path)
+    def __init__(self, path: Path, reading: Reading) -> None:
+        self.raw = _opened(path, reading)
         self.sfreq = float(self.raw.info["sfreq"])
         channels = tuple(
             ChannelInfo(label, "" if kind == "misc" else kind, "V")  # MNE's misc: a unit it does not know
             for label, kind in zip(self.raw.ch_names, self.raw.get_channel_types(), strict=True)
         )
         header = StreamHeader(path.name, "EEG", "", "", "", self.sfreq, len(channels), "double64", channels)
-        options = AdapterOptions(load_montage(montage) if montage else None, ch_names=tuple(wanted))
-        self._adapter = EegAdapter(header, "eeg", options)
-        self._path, self._config = path, config or FeatureConfig()
+        montage = load_montage(reading.montage) if reading.montage else None
+        self._adapter = EegAdapter(header, "eeg", AdapterOptions(montage, ch_names=tuple(reading.ch_names)))
+        self._path, self._config = path, reading.features or FeatureConfig()
 
-    def entropy(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return the entropy (W, C, n_bands) of the steps of these samples."""
+    def samples(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Return EEG (C, n_times) in µV."""
         try:
             x = self.raw.get_data(start=start, stop=stop)
         except Exception as error:  # as in opening: whatever the bytes happen to say
             what = f"the samples cannot be read: {first_line(error)}"
             raise _unusable(what, self._path, "check that the file is complete; copy it again") from error
+        return self._adapter.convert(x.T).T
+
+    def entropy(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return the entropy (W, C, n_bands) of the steps of these samples."""
         plain = replace(self._config, smoothing=None)  # these may be a part of a trial
-        return entropy_steps(self._adapter.convert(x.T).T, self.sfreq, plain)
+        return entropy_steps(self.samples(start, stop), self.sfreq, plain)
+
+    def trial_at(self, span: tuple[float, float], number: int, label: int, names: tuple[str, ...]) -> Trial:
+        """Return the trial from one second to another, counted from the first sample."""
+        begin, end = span
+        start, n_times = round(begin * self.sfreq), self.raw.n_times
+        stop = n_times if end == math.inf else min(start + round((end - begin) * self.sfreq), n_times)
+        if stop - start < STEP_S * self.sfreq:
+            found_s = max(0, stop - start) / self.sfreq
+            what = f"trial {number} ({names[label]}) has {found_s:.2f} s, expected at least {STEP_S:g} s"
+            remedy = "give the length of a trial, or fewer events"
+            if end - begin < STEP_S and begin == 0 and self.raw.annotations:
+                remedy += "; a file that is one condition: --label CLASS=GLOB, or --trials TABLE"
+            raise _unusable(what, self._path, remedy, ErrorCode.DATA, trial=number)
+        return self.trial(number, label, names, self.entropy(max(start, 0), stop))
 
     def trial(self, number: int, label: int, names: tuple[str, ...], eeg: NDArray[np.float32]) -> Trial:
         """Return a trial of the file."""
@@ -215,16 +262,68 @@ class _RawFile:
                      eeg, None, self._adapter.spec.ch_names, "raw", str(self._path))  # fmt: skip
 
 
+class _EyeFile:
+    """A text table of pupils: eye features every second, those that need gaze unknown."""
+
+    def __init__(self, path: Path, reading: Reading) -> None:
+        self._path, self._config = path, reading.features or FeatureConfig()
+        self._times, self._gaze = eyes_of(read_table(path))
+
+    def trial_at(self, span: tuple[float, float], number: int, label: int, names: tuple[str, ...]) -> Trial:
+        """Return the trial from one second to another, counted from the first row."""
+        begin, end = span[0], min(span[1], self._times[-1])
+        ends = np.arange(begin + self._config.eye_step_s, end + 1e-9, STEP_S)
+        if not len(ends):
+            what = f"trial {number} ({names[label]}) has {max(0.0, end - begin):.2f} s"
+            remedy = f"expected at least {self._config.eye_step_s:g} s"
+            raise _unusable(what, self._path, remedy, ErrorCode.DATA, trial=number)
+        at = (self._times >= begin) & (self._times <= end)
+        times, gaze = self._times[at], self._gaze[at]
+        eye = np.stack([eye_features(times, gaze, t_end, self._config) for t_end in ends])
+        eye[:, [at for at in range(eye.shape[1]) if at not in PUPIL_AND_BLINK]] = np.nan
+        return Trial("raw", self._path.stem, 1, number, label, names, STEP_S,
+                     None, eye, (), "raw", str(self._path))  # fmt: skip
+
+
+def trials_at(path: Path, spans: Sequence[Span], names: tuple[str, ...], reading: Reading) -> list[Trial]:
+    """Return the trials of stretches of a recording, in their order; ``event`` is the class.
+
+    Seconds count from the recording's first sample. Raises `InputError` as `raw_file_trials` and
+    `xdf_trials` do.
+    """
+    numbered = sorted(enumerate(spans, start=1), key=lambda one: one[1].begin)
+    alone = end_to_end([(span.begin, span.end) for _, span in numbered], path)
+    open_: Any = _Steps if is_xdf(path) else _EyeFile if _is_eye_file(path) else _RawFile
+    file = open_(path, reading)
+    found = {
+        number: file.trial_at(at, number, names.index(span.event), names)
+        for (number, span), at in zip(numbered, alone, strict=True)
+    }
+    return [found[number] for number in sorted(found)]
+
+
+def is_xdf(path: Path) -> bool:
+    """Tell an XDF recording by its name."""
+    return path.name.lower().endswith((".xdf", ".xdfz", ".xdf.gz"))
+
+
+def _is_eye_file(path: Path) -> bool:
+    return path.suffix.lower() in CSV_SUFFIXES and path.is_file() and has_eyes(read_table(path))
+
+
+def sample_digest(path: Path, reading: Reading) -> str:
+    """Return a hash of a recording's samples of the first minute, the same under any name and header."""
+    digest = hashlib.sha256()
+    if is_xdf(path) or _is_eye_file(path):
+        digest.update(path.read_bytes())
+    else:
+        file = _RawFile(path, reading)
+        x = file.samples(0, min(round(_BLOCK_S * file.sfreq), file.raw.n_times))
+        digest.update(x.astype("<f4").tobytes())
+    return digest.hexdigest()
+
+
 # -- XDF ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Span:
-    """A stretch of a recording, LSL seconds."""
-
-    begin: float
-    end: float
-    event: str = ""  # the marker it began with
 
 
 def xdf_trials(
@@ -255,16 +354,12 @@ def xdf_trials(
     features, windows : FeatureConfig and WindowConfig, optional
         As in the checkpoint that the trials are for.
     """
-    steps = _Steps(path, montage, ch_names, features, windows)
+    steps = _Steps(path, Reading(montage, features, ch_names, windows))
     names, spans = class_names(events), marked_spans(path, events, trial_s=trial_s, index=steps.index)
-    trials = []
-    for number, span in enumerate(spans, start=1):
-        trial = steps.trial(span, number, names.index(events[span.event]), names)
-        if trial.n_steps == 0:
-            length_s, step_s = span.end - span.begin, steps.windows.eeg_step_s
-            what = f"trial {number} lasts {length_s:.2f} s, too short for a step of {step_s:g} s"
-            raise _unusable(what, path, "give the length of a trial", ErrorCode.DATA, trial=number)
-        trials.append(trial)
+    trials = [
+        steps.trial(span, number, names.index(events[span.event]), names)
+        for number, span in enumerate(spans, start=1)
+    ]
     steps.source.close()
     return trials
 
@@ -274,8 +369,8 @@ def xdf_sequence(path: Path, montage: str | None = None, config: FeatureConfig |
 
     As `xdf_trials`, but needs no markers; ``label`` is -1 and ``label_names`` is empty.
     """
-    steps = _Steps(path, montage, SEED_CH_NAMES, config, None)
-    trial = steps.trial(Span(steps.source.first_time, steps.source.last_time), 1, -1, ())
+    steps = _Steps(path, Reading(montage, config))
+    trial = steps.trial_at((0.0, math.inf), 1, -1, ())
     steps.source.close()
     return trial
 
@@ -346,20 +441,14 @@ def _spans(
 class _Steps:
     """EEG and eye features of a recording, read once from front to back."""
 
-    def __init__(
-        self,
-        path: Path,
-        montage: str | None,
-        ch_names: Sequence[str],
-        features: FeatureConfig | None,
-        windows: WindowConfig | None,
-    ) -> None:
-        self.windows = windows or WindowConfig()
+    def __init__(self, path: Path, reading: Reading) -> None:
+        self.windows = reading.windows or WindowConfig()
         self._path, self.index = path, scan_xdf(path)
+        montage, features = reading.montage, reading.features or FeatureConfig()
+        ch_names = reading.ch_names
         options = AdapterOptions(load_montage(montage) if montage else None, ch_names=tuple(ch_names))
         kinds = select_streams(_headers(self.index), None, (Kind.EEG, Kind.GAZE))
         self.source = XdfSource(path, kinds, intake_maker(options, self.windows.max_gap_s), index=self.index)
-        features = features or FeatureConfig()
         self._features = StepFeatures(features, torch.device("cpu"))
         self._n_bands, self._n_eye = len(features.bands), features.eye_features
         self._pump = Pump(self.source, self.windows)
@@ -369,9 +458,18 @@ class _Steps:
             raise _lacks_stream("a stream of EEG with samples", path, "eeg")
         self._ch_names = eeg.ch_names
 
+    def trial_at(self, span: tuple[float, float], number: int, label: int, names: tuple[str, ...]) -> Trial:
+        """Return the trial from one second to another, counted from the recording's beginning."""
+        first, last = self.source.first_time, self.source.last_time
+        return self.trial(Span(first + span[0], min(first + span[1], last)), number, label, names)
+
     def trial(self, span: Span, number: int, label: int, names: tuple[str, ...]) -> Trial:
         """Return the steps wholly inside a span; spans have to come in the order of time."""
         eeg, eye = self._inside(span)
+        if len(eeg) == 0 and names:
+            what = f"trial {number} lasts {max(0.0, span.end - span.begin):.2f} s, too short for a step of "
+            what += f"{self.windows.eeg_step_s:g} s"
+            raise _unusable(what, self._path, "give the length of a trial", ErrorCode.DATA, trial=number)
         return Trial("xdf", self._path.stem, 1, number, label, names, self.windows.eeg_shift_s,
                      eeg, eye, self._ch_names, "raw", str(self._path))  # fmt: skip
 

@@ -93,10 +93,11 @@ def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | N
     if what:
         where = f"--model {test.model}"
         raise InputError(f"the model {what}", where=where, remedy=remedy, code=ErrorCode.MODEL)
-    if record is not None and not source.is_dataset and record.holds(source.path, labels=True):
-        what = "the model was trained on this recording with its labels: no trials are left to test on"
-        remedy = "its model card has cross-validated figures; test on another recording"
-        raise InputError(what, where=str(source.path), remedy=remedy, code=ErrorCode.DATA)
+    for file in source.files if record is not None else ():
+        if record is not None and record.holds(file, labels=True):
+            what = "the model was trained on this recording with its labels: no trials are left to test on"
+            remedy = "its model card has cross-validated figures; test on another recording"
+            raise InputError(what, where=str(file), remedy=remedy, code=ErrorCode.DATA)
 
 
 def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Excluded]) -> list[list[Trial]]:
@@ -191,7 +192,7 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
     checkpoint, record = load_checkpoint(test.model), read_record(test.model)
     config = checkpoint.config
     check_model(config, test, record)
-    seen = seen_without_labels(config, test.source.kind, test.source.path, record)
+    seen = seen_without_labels(config, test.source.kind, test.source.files, record)
     excluded: list[Excluded] = []
     sessions = tested_sessions(test, config, excluded)
     normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors)

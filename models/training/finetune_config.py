@@ -240,14 +240,18 @@ def check_base(config: ModelConfig, *, continue_training: bool) -> None:
     raise InputError(what, where="--continue", remedy="remove it", code=ErrorCode.MODEL)
 
 
-def seen_without_labels(config: ModelConfig, kind: str, path: Path, record: TrainingRecord | None) -> str:
+def seen_without_labels(
+    config: ModelConfig, kind: str, files: Sequence[Path], record: TrainingRecord | None
+) -> str:
     """Return in words what pre-training saw of the trials to be tested; empty where it is known of none.
 
-    ``kind`` and ``path`` are those of the `Source`, ``record`` what the model's folder says of its training.
+    ``kind`` and ``files`` are those of the `Source`, ``record`` what the model's folder says of its training.
     Recordings are known by their bytes, whatever they are called.
     """
     if config.transductive and (kind in PUBLISHED or record is None or not record.complete):
         return "transductive: test trials were used in pre-training, without labels"
-    if kind not in PUBLISHED and record is not None and record.holds(path, labels=False):
-        return f"transductive: {path.name} was used in full in pre-training, without labels"
+    seen = [] if record is None else [file.name for file in files if record.holds(file, labels=False)]
+    if seen:
+        more = f" and {len(seen) - 1} more" if len(seen) > 1 else ""
+        return f"transductive: {seen[0]}{more} was used in full in pre-training, without labels"
     return ""

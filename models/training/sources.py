@@ -12,36 +12,41 @@ import numpy as np
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import is_simulated
-from acquisition.montage import SEED_CH_NAMES, load_montage
+from acquisition.montage import electrode_names, load_montage
 from acquisition.xdf.scan import scan_xdf
 from models.config import ModelConfig
 from models.datasets.eav import load_eav
 from models.datasets.make.options import is_generated
-from models.datasets.recordings import (
-    parse_events,
-    raw_file_sequence,
-    raw_file_trials,
-    xdf_sequence,
-    xdf_trials,
-)
+from models.datasets.recordings import Reading, is_xdf, raw_file_sequence, xdf_sequence
 from models.datasets.seed import SEED_SETS, load_seed
 from models.datasets.splits import by_session, coverage, first_trials, published_split, trials_per_class
+from models.datasets.trial_table import TableRow, read_rows
 from models.datasets.trials import PUBLISHED, Excluded, Trial
 from models.features.config import FeatureConfig
 from models.training.corpus import Cached, Entry, cached, files_identity
 
 
+def _is_simulated(file: Path) -> bool:
+    try:
+        return any(is_simulated(stream.header) for stream in scan_xdf(file).streams.values())
+    except InputError:  # a damaged recording is excluded
+        return False
+
+
 @dataclass(frozen=True)
 class Source:
-    """One data set's folder or one recording."""
+    """One data set's folder, one recording, or a table of recordings."""
 
     kind: str  # of PUBLISHED or RECORDINGS
-    path: Path
+    path: Path  # of a table without a file: what stands for it in messages
     features: str = "raw"  # published: SEED's own features
-    # Of a recording:
+    # Of recordings:
     montage: str | None = None  # as ``--montage``
     events: str | None = None  # MARKER=CLASS,...
     trial_s: float | None = None
+    rows: tuple[TableRow, ...] = ()  # of a table
+    sfreq: float | None = None  # of text tables: `Reading`
+    unit: str | None = None
 
     @property
     def is_dataset(self) -> bool:
@@ -53,12 +58,18 @@ class Source:
         """True where there are no real subjects: a generated folder, or a recording of simulated streams."""
         if self.is_dataset:
             return is_generated(self.path)
-        if self.kind != "xdf":
-            return False
-        try:
-            return any(is_simulated(stream.header) for stream in scan_xdf(self.path).streams.values())
-        except InputError:  # a damaged recording is excluded
-            return False
+        return any(_is_simulated(file) for file in self.files if is_xdf(file))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The recordings; of a data set none."""
+        if self.is_dataset:
+            return ()
+        return tuple(dict.fromkeys(row.file for row in self.rows)) or (self.path,)
+
+    def words(self) -> str:
+        """Return what it is, for the note of a model."""
+        return f"{len(self.files)} recordings" if self.kind == "trials" else self.kind
 
     def identity(self, config: FeatureConfig) -> Any:
         """Return what changes with the files, channel names, kind of features and its settings."""
@@ -80,9 +91,12 @@ class Source:
         """Yield the trials, or the whole recording as one without label; what cannot be read is noted."""
         if self.is_dataset:
             return self._of_dataset(None, config, excluded)
-        whole_of = xdf_sequence if self.kind == "xdf" else raw_file_sequence
         try:
-            whole = whole_of(self.path, self.montage, config)
+            if self.kind == "xdf":
+                whole = xdf_sequence(self.path, self.montage, config)
+            else:
+                reading = Reading(self.montage, config, sfreq=self.sfreq, unit=self.unit)
+                whole = raw_file_sequence(self.path, self.montage, config, reading)
         except InputError as error:
             excluded.append(Excluded(self.path.name, str(error)))
             return []
@@ -109,21 +123,10 @@ class Source:
                 remedy = "is the data set complete?"
                 raise InputError("no trials in it", where=str(self.path), remedy=remedy, code=ErrorCode.DATA)
             return trials
-        events = None if self.events is None else parse_events(self.events)
-        ch_names = SEED_CH_NAMES if config is None else config.ch_names
-        if self.kind == "raw":
-            return raw_file_trials(
-                self.path, events, montage=self.montage, trial_s=self.trial_s, config=features,
-                ch_names=ch_names,
-            )  # fmt: skip
-        if events is None:
-            what, where = "expected which markers start a trial of which class", "--events"
-            raise InputError(what, where=where, remedy='write for example --events "1=left,2=right,3=idle"')
-        windows = None if config is None else config.windows
-        return xdf_trials(
-            self.path, self.montage, events, trial_s=self.trial_s, features=features, windows=windows,
-            ch_names=ch_names,
-        )  # fmt: skip
+        windows, ch_names = (None, electrode_names()) if config is None else (config.windows, config.ch_names)
+        reading = Reading(self.montage, features, ch_names, windows, self.sfreq, self.unit)
+        rows = self.rows or (TableRow(self.path),)
+        return read_rows(rows, reading, events=self.events, trial_s=self.trial_s, excluded=excluded)
 
     def _of_dataset(
         self, subjects: Sequence[str] | None, config: FeatureConfig | None, excluded: list[Excluded] | None
