@@ -59,6 +59,7 @@ class Checkpoint:
             is_guessing=self.is_guessing,
             is_simulated=self.config.is_simulated,
             n_electrodes=len(self.config.ch_names),
+            modalities=self.config.modalities,
         )
 
     def check_channels(self, ch_names: Collection[str], where: str) -> None:

@@ -25,10 +25,11 @@ _LARGEST = 1e15  # number in a config
 
 #: What fields of the configs below may be.
 EEG_ENCODERS = ("mv_sstma", "eegformer")
+FACE_ENCODERS = ("vit", "face-expression")
 CONTEXTS = ("window", "streaming")
 TOKEN_NORMS = ("steps", "pooled")
 CHANNEL_PROJECTIONS = ("pools", "weights")
-FUSION_VARIANTS = ("attention", "concat", "shared_attention")
+FUSION_VARIANTS = ("attention", "concat", "shared_attention", "sum")
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class AstConfig:
 class FusionConfig:
     """How modality tokens become a prediction; heads and rounds concern ``shared_attention`` alone."""
 
-    variant: str = "shared_attention"  # concat | attention | shared_attention: models.fusion
+    variant: str = "shared_attention"  # concat | attention | shared_attention | sum: models.fusion
     d_model: int = 64
     n_heads: int = 4
     n_rounds: int = 2  # times the shared attention is applied
@@ -130,9 +131,16 @@ class NetworkConfig:
     eegformer: EegformerConfig = field(default_factory=EegformerConfig)
     eye: MvSstmaConfig = field(default_factory=lambda: MvSstmaConfig(in_features=1))
     n_eye_features: int = 33
+    face_encoder: str = "vit"  # vit | face-expression: models.encoders.expression, as large as face says
     face: VitConfig = field(default_factory=VitConfig)
     voice: AstConfig = field(default_factory=AstConfig)
+    voice_activity: bool = False  # voice is absent while nobody speaks: models.encoders.voice_activity
     fusion: FusionConfig = field(default_factory=FusionConfig)
+
+    def fusion_of(self, modality: str) -> FusionConfig:
+        """Return the settings of a modality's token: no norm where an encoder keeps its published answer."""
+        keeps_answer = modality == "face" and self.face_encoder != "vit"
+        return replace(self.fusion, token_norm="none") if keeps_answer else self.fusion
 
     @property
     def takes_raw_eeg(self) -> bool:
@@ -308,6 +316,7 @@ class ModelConfig:
         n_context_steps = network.eeg.n_context_steps if network.streams else 0
         expected: list[tuple[str, tuple[object, ...], object]] = [
             ("eeg_encoder", EEG_ENCODERS, network.eeg_encoder),
+            ("face_encoder", FACE_ENCODERS, network.face_encoder),
             ("eeg.context", CONTEXTS, network.eeg.context),
             ("eye.context", CONTEXTS[:1], network.eye.context),  # its 4 s steps overlap
             ("eeg.channel_projection", CHANNEL_PROJECTIONS, network.eeg.channel_projection),

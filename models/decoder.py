@@ -29,7 +29,7 @@ from acquisition.types import MODALITIES, MODALITY_OF_KIND, Kind, Step, StreamSp
 from acquisition.windowing import EDGE_SLACK_S
 from models.checkpoint import Checkpoint
 from models.features.gaze import ScreenGeometry
-from models.features.log_mel import n_log_mel_frames
+from models.features.log_mel import n_log_mel_frames, resample
 from models.forward import EegStream, Forward
 from models.level import AnswerFilter, Evidence, Given, Recent, RunningLevel
 from models.normalise import MIN_BASELINE_STEPS, Baseline, Normaliser
@@ -380,7 +380,9 @@ class Decoder:
         if modality == "voice" and trained:
             assert isinstance(features, Tensor)
             tokens, mask, times = self._forward.encode_voice(self._padded(features))
-            return CachedVoice(tokens, mask, times, len(step.data) / step.sfreq)
+            wave = resample(step.data, step.sfreq, self.config.features)
+            speech_s = self._forward.run(lambda net, device: net.speech_s(wave.to(device)))
+            return CachedVoice(tokens, mask, times, len(step.data) / step.sfreq, speech_s)
         return features
 
     def _padded(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
@@ -467,7 +469,11 @@ class Decoder:
         if isinstance(cached, CachedFace):
             return None if cached.token is None else cached.token.numpy()
         if isinstance(cached, CachedVoice):
-            return cached.tokens[cached.mask].mean(dim=0).numpy() if cached.mask.any() else None
+            return (
+                cached.tokens[cached.mask].mean(dim=0).numpy()
+                if cached.mask.any() and cached.speaks
+                else None
+            )
         return cached.numpy()
 
     # --- the self-check ---
@@ -565,6 +571,7 @@ class Decoder:
             band_ch_names=self._ch_names,
             face_box=face_box,
             face_time=face_time,
+            is_quiet=window.present["voice"] and self._is_quiet(window),
             level_trials=math.nan if self._level is None or self._fixed else self._level.worth,
             given=given,
             reliability={m: r for m, r in reliability if present[m] and m in given},
@@ -593,6 +600,10 @@ class Decoder:
         if not isinstance(newest, EegStep):
             return np.full((len(self._ch_names), len(self.config.features.bands)), np.nan, dtype=np.float32)
         return newest.usable_de.to(torch.float32).numpy()
+
+    def _is_quiet(self, window: Window) -> bool:
+        clips = [self._cached.get(("voice", step.index)) for step in window.steps["voice"][-1:] if step.valid]
+        return any(isinstance(clip, CachedVoice) and not clip.speaks for clip in clips)
 
     def _newest_face(self, window: Window) -> tuple[FaceBox | None, float]:
         """Return the newest step's face box, and the time of the newest frame that was searched."""

@@ -197,6 +197,31 @@ class SharedAttentionFusion(Fusion):
         return x.unflatten(-1, (self.config.n_heads, -1)).transpose(1, 2)
 
 
+class SumFusion(Fusion):
+    """Each modality's own logits, added: encoders that were trained apart, joined without training.
+
+    The sum of logits is the product of the modalities' probabilities, as if each told something of its own.
+    Each counts by its reliability; the shares say just that.
+    """
+
+    def __init__(self, config: FusionConfig, n_labels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(len(MODALITIES), n_labels, config.d_model))
+        self.bias = nn.Parameter(torch.zeros(len(MODALITIES), n_labels))
+
+    def forward(
+        self, tokens: Tensor, present: Tensor, reliability: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        counts = present.to(tokens.dtype) if reliability is None else present * reliability
+        logits = torch.einsum("bmd,mld->bml", tokens, self.weight) + self.bias
+        shares = masked_softmax(log_of(reliability, present), present)
+        return (logits * counts[..., None]).sum(dim=1), shares
+
+    @torch.no_grad()
+    def even_out(self) -> None:
+        self.weight.zero_()
+
+
 def _project_each(x: Tensor, weight: Tensor) -> Tensor:
     """Apply a matrix of its own (N, d, d) to each of N tokens (B, N, d)."""
     return torch.bmm(x.transpose(0, 1), weight).transpose(0, 1)
@@ -207,4 +232,5 @@ FUSIONS: dict[str, Callable[[FusionConfig, int], Fusion]] = {
     "concat": ConcatFusion,
     "attention": AttentionFusion,
     "shared_attention": SharedAttentionFusion,
+    "sum": SumFusion,
 }

@@ -11,18 +11,23 @@ from torch import Tensor, nn
 from acquisition.types import MODALITIES
 from models.config import EvidenceConfig, FusionConfig, ModelConfig, MvSstmaConfig
 from models.encoders.eegformer import EegformerEncoder
+from models.encoders.expression import ExpressionEncoder
 from models.encoders.layers import ChannelPool, ChannelWeights, TimePool
 from models.encoders.mv_sstma import MvSstmaEncoder
-from models.encoders.transformer import AstEncoder, VitEncoder
+from models.encoders.transformer import AstEncoder, TransformerEncoder, VitEncoder
+from models.encoders.voice_activity import VoiceActivity
 from models.fusion import FUSIONS, weighed
 from models.window_batch import NetworkInput, NetworkOutput
+
+_FACE_ENCODERS = {"vit": VitEncoder, "face-expression": ExpressionEncoder}  # `models.config.FACE_ENCODERS`
 
 
 class ModalityToken(nn.Module):
     """Turn a modality's tokens over time into one token, and say which times counted.
 
     A layer norm of each step makes a faint step as long as a clear one before they are pooled; that of the
-    pooled token (``token_norm="pooled"``) leaves steps that agree, or are clear, their weight.
+    pooled token (``token_norm="pooled"``) leaves steps that agree, or are clear, their weight. Without any
+    (``none``) an encoder that was trained elsewhere answers as it did there, by a linear layer.
     """
 
     def __init__(self, in_dim: int, fusion: FusionConfig) -> None:
@@ -30,7 +35,7 @@ class ModalityToken(nn.Module):
         norms = [nn.LayerNorm(fusion.d_model)] if fusion.token_norm == "steps" else []
         self.project = nn.Sequential(nn.Linear(in_dim, fusion.d_model), *norms, nn.Dropout(fusion.dropout))
         self.pool = TimePool(fusion.d_model)
-        self.norm = nn.Identity() if norms else nn.LayerNorm(fusion.d_model)
+        self.norm = nn.LayerNorm(fusion.d_model) if fusion.token_norm == "pooled" else nn.Identity()
 
     def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, d_model) and the time weights (B, N) of tokens (B, N, in_dim), mask (B, N)."""
@@ -59,8 +64,9 @@ class FusionNetwork(nn.Module):
         else:
             self.eeg = MvSstmaEncoder(sizes.eeg, n_channels)
         self.eye = MvSstmaEncoder(sizes.eye, sizes.n_eye_features)
-        self.face = VitEncoder(sizes.face)
+        self.face = _FACE_ENCODERS[sizes.face_encoder](sizes.face)
         self.voice = AstEncoder(sizes.voice)
+        self.voice_activity = VoiceActivity() if sizes.voice_activity else None
         if not sizes.takes_raw_eeg:
             self.eeg_pool = _channel_projection(sizes.eeg, n_channels)
         self.eye_pool = _channel_projection(sizes.eye, sizes.n_eye_features)
@@ -68,7 +74,7 @@ class FusionNetwork(nn.Module):
         widths = (eeg_width, _pooled(sizes.eye), sizes.face.width, sizes.voice.width)
         self.tokens = nn.ModuleDict(
             {
-                modality: ModalityToken(width, fusion)
+                modality: ModalityToken(width, sizes.fusion_of(modality))
                 for modality, width in zip(MODALITIES, widths, strict=True)
             }
         )
@@ -155,6 +161,10 @@ class FusionNetwork(nn.Module):
         """
         return self.voice(log_mel, frame_mask)
 
+    def speech_s(self, wave: Tensor) -> float | None:
+        """Return how many of a clip's (n_times,) newest seconds hold speech; None where that is not asked."""
+        return None if self.voice_activity is None else self.voice_activity.speech_s(wave)
+
     def step_eeg(
         self, features: Tensor, positions: Tensor, channel_mask: Tensor, state: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
@@ -181,7 +191,7 @@ class FusionNetwork(nn.Module):
     def load_open_weights(self) -> None:
         """Load open ViT and AST weights where the config names a folder or hub model."""
         for encoder in (self.face, self.voice):
-            if encoder.config.source:
+            if isinstance(encoder, TransformerEncoder) and encoder.config.source:
                 encoder.load_open_weights()
 
     def _token_or_zero(

@@ -48,7 +48,7 @@ class Prediction:
     modality_attention: Mapping[str, float]
     channel_attention: Mapping[str, float]  # empty without EEG
     time_attention: tuple[float, ...]  # oldest step first
-    present: Mapping[str, bool]
+    present: Mapping[str, bool]  # of the four modalities; those that the model does without never are
     coverage: Mapping[str, float]
     waited_s: float
     warm_up: bool
@@ -65,5 +65,6 @@ class Prediction:
     level_trials: float = math.nan  # trials' worth of data the running level rests on; NaN: none runs
     given: Mapping[str, Given] = field(default_factory=dict)  # what the evidence was about; stays as `inputs`
     reliability: Mapping[str, float] = field(default_factory=dict)  # by modality, 0..1; empty: not known
+    is_quiet: bool = False  # the voice is absent because nobody speaks
     verdict: Verdict = field(default_factory=Verdict)
     shadow: Mapping[str, float] = field(default_factory=dict)  # probabilities by other evidence, if it runs

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from acquisition.quality import FLAT_UV, MAX_SHARE_AT_RAIL, MOST_UV
 from acquisition.types import Step, Window
+from models.encoders.voice_activity import LEAST_SPEECH_S
 from models.features.config import FeatureConfig
 from models.features.eeg import differential_entropy, raw_eeg
 from models.features.face import FaceFinder, crop_face, decode_frame
@@ -75,6 +76,12 @@ class CachedVoice:
     mask: Tensor  # (M,) bool
     times: Tensor  # (M,) seconds from the clip's start
     clip_s: float  # length of the clip
+    speech_s: float | None = None  # of the newest `NEWEST_S`; None where the model does not ask
+
+    @property
+    def speaks(self) -> bool:
+        """False where nobody spoke lately: what the clip holds is no voice."""
+        return self.speech_s is None or self.speech_s >= LEAST_SPEECH_S
 
 
 StepFeature = EegStep | FaceStep | Tensor

@@ -23,6 +23,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from acquisition.quality import BAD_ELECTRODES
+from acquisition.types import MODALITIES
 from models.config import AnswerConfig
 from models.conformal import prediction_set, quantile, too_rarely_covered
 
@@ -70,6 +71,7 @@ class Code(StrEnum):
     RELIABILITY = "reliability"  # each unreliable modality: its reliability
     MONTAGE = "montage"  # n_there, n_all
     FACE = "face"  # none in the latest frame
+    QUIET = "quiet"  # nobody speaks: the voice is masked
     SIMULATED_MODEL = "simulated model"  # on_real_streams
     SETS_DIFFER = "sets differ"  # n_inside, n_trials, level
     NOT_FITTED = "not fitted"  # the model states no error of its answers
@@ -163,6 +165,7 @@ class ModelFacts:
     is_guessing: bool = False  # the profile is no better than chance
     is_simulated: bool = False
     n_electrodes: int = 0  # EEG channels of training
+    modalities: tuple[str, ...] = MODALITIES  # that the model knows: no other is missed
     reports: SelfReports | None = None  # of the running session
 
     @cached_property
@@ -253,9 +256,13 @@ def judge(prediction: Prediction, model: ModelFacts, signals: SignalFacts) -> Ve
 
 def _reasons(prediction: Prediction, model: ModelFacts, signals: SignalFacts) -> Iterator[Reason]:
     yield from model.reasons(on_real_streams=not signals.are_simulated)
-    present = prediction.present
-    if missing := {m: prediction.coverage.get(m, 0.0) for m, there in present.items() if not there}:
+    present = {m: there for m, there in prediction.present.items() if m in model.modalities}
+    quiet = {"voice"} if prediction.is_quiet else set()
+    absent = [m for m, there in present.items() if not there and m not in quiet]
+    if missing := {m: prediction.coverage.get(m, 0.0) for m in absent}:
         yield Reason(Code.MISSING, Severity.CAUTION, {**missing, "n_all": len(present)})
+    if quiet:
+        yield Reason(Code.QUIET, Severity.INFO)
     if prediction.warm_up:
         yield Reason(Code.WARMING_UP, Severity.CAUTION)
     low = {m: r for m, r in prediction.reliability.items() if present.get(m) and r < LEAST_RELIABLE}

@@ -392,5 +392,5 @@ def _voice(
             "voice_times": torch.zeros(1, n_tokens),
         }
     clip_age = window.t_end - (window.steps["voice"][0].t_end - clip.clip_s)
-    tokens = clip.tokens[None], clip.mask[None], clip.times
+    tokens = clip.tokens[None], clip.mask[None] & clip.speaks, clip.times
     return voice_part(*tokens, torch.tensor([clip_age]), normaliser.voice)

@@ -1,6 +1,6 @@
 """All commands of ``affectscope``."""
 
-from app.cli import calibrate, evaluate, finetune, machine, record, reproduce, run, subjects, train
+from app.cli import calibrate, evaluate, finetune, machine, record, reproduce, run, subjects, train, weights
 from app.cli.groups import add, application
 
 app = application(
@@ -27,6 +27,8 @@ add(
     train.train,
     evaluate.evaluate,
     reproduce.reproduce,
+    weights.weights,
+    weights.model,
     panel="Data and training",
 )
 add(app, machine.doctor, machine.bench, panel="Machine")

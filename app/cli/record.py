@@ -317,9 +317,11 @@ def _publish(
 _Loop = Annotated[bool, Option("--loop", help="Repeat a file endlessly.")]
 _List = Annotated[bool, Option("--list", help="List the devices and exit.")]
 _Name = Annotated[str, Option(help="Name of the stream.")]
+_File = Annotated[str | None, Argument(help="File to play, as --device FILE.")]
 
 
 def webcam(
+    file: _File = None,
     device: Annotated[str, Option(help="Camera number, or a video file.")] = "0",
     loop: _Loop = False,
     list_devices: _List = False,
@@ -338,7 +340,7 @@ def webcam(
     Examples:
       affectscope publish webcam --list
       affectscope publish webcam --device 1 --fps 15
-      affectscope publish webcam --device face.mp4 --loop
+      affectscope publish webcam face.mp4 --loop
     """
     from acquisition.publish.webcam import camera_from_text, list_cameras, publish_webcam
 
@@ -350,12 +352,13 @@ def webcam(
         if not cameras:
             print("No camera was found. Is one connected, and may this program use it?")
         return
-    parsed = camera_from_text(device)
+    parsed = camera_from_text(file or device)
     with _publishing(name, loop) as publishing:
         publish_webcam(parsed, publishing, fps=fps, max_width=max_width, quality=quality)
 
 
 def microphone(
+    file: _File = None,
     device: Annotated[
         str, Option(help="default, a number, part of a device's name, or a WAV file.")
     ] = "default",
@@ -371,7 +374,7 @@ def microphone(
     Examples:
       affectscope publish microphone --list
       affectscope publish microphone --device "USB Audio"
-      affectscope publish microphone --device speech.wav --loop
+      affectscope publish microphone speech.wav --loop
     """
     from acquisition.publish.microphone import list_microphones, microphone_from_text, publish_microphone
 
@@ -385,7 +388,7 @@ def microphone(
         if not microphones:
             print("No microphone was found. Is one connected, and may this program use it?")
         return
-    parsed = microphone_from_text(device)
+    parsed = microphone_from_text(file or device)
     with _publishing(name, loop) as publishing:
         publish_microphone(parsed, publishing)
 

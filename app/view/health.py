@@ -49,13 +49,15 @@ def stream_rows(
     phase: PhaseName = "running",
     *,
     is_replay: bool = False,
+    is_quiet: bool = False,
 ) -> list[StreamRow]:
     """Return a row for every stream, EEG first, of states and figures by key; a replay has no figures.
 
-    A stream is not running in phases of the session in which nothing is read.
+    A stream is not running in phases of the session in which nothing is read; ``is_quiet``: nobody speaks.
     """
     order = sorted(streams, key=lambda key: ([*Kind].index(streams[key].spec.kind), key))
     rows = [_stream_row(key, streams[key], health.get(key), masked) for key in order]
+    rows = [_quiet(row) if is_quiet and streams[row.key].spec.kind is Kind.AUDIO else row for row in rows]
     idle = {"paused": "paused", "ended": "at the end"}.get(phase, "") if is_replay else ""
     if not idle and phase not in ("ended", "failed"):
         return rows
@@ -63,6 +65,14 @@ def stream_rows(
         replace(row, severity="muted", state=idle or "not read") if row.state == "running" else row
         for row in rows
     ]
+
+
+def _quiet(row: StreamRow) -> StreamRow:
+    if row.state != "running":
+        return row
+    return replace(
+        row, severity="muted", state="quiet", remedy="Nobody speaks: the voice is masked until someone does"
+    )
 
 
 def summary(rows: Sequence[StreamRow]) -> str:

@@ -189,6 +189,7 @@ _WORDS = {
     Code.BAD_EEG: "based mostly on EEG, but {n_bad} of {n_all} electrodes are bad",
     Code.MONTAGE: "EEG has {n_there} of the {n_all} training electrodes",
     Code.FACE: "no face in the latest frame; earlier frames are used",
+    Code.QUIET: "nobody speaks: the voice is masked",
     Code.SIMULATED_MODEL: "model trained on simulated data: not valid for real people",
     Code.SETS_DIFFER: "{level:.0%} sets from other participants held the emotion in only {n_inside} of this "
     "one's {n_trials} calibration trials: wider sets are shown",

@@ -43,6 +43,7 @@ class StreamsPanel(Panel):
         """Show the streams of now; figures come twice a second."""
         self.empty.setText(_no_stream(store))
         health, states = store.health, tuple(store.streams.values())
+        newest = store.predictions.at(t)
         if not self.is_new(id(store), health.time if health else None, states, store.phase.name):
             return
         rows = stream_rows(
@@ -51,6 +52,7 @@ class StreamsPanel(Panel):
             health.masked if health else (),
             store.phase.name,
             is_replay=store.mode == "replay",
+            is_quiet=newest is not None and newest.is_quiet,
         )
         self.table.setVisible(bool(rows))
         self.empty.setVisible(not rows)

@@ -198,3 +198,10 @@ def test_a_stream_that_is_not_read_does_not_run(phase, is_replay, word):
     (row,) = stream_rows({"a": state()}, {}, (), phase, is_replay=is_replay)
     assert (row.severity, row.state) == ("muted", word)
     assert summary([row]) == f"1 stream: {word}"
+
+
+def test_a_microphone_is_quiet_while_nobody_speaks() -> None:
+    streams = {"e": state(), "m": state(Kind.AUDIO)}
+    rows = {row.key: row for row in stream_rows(streams, {}, is_quiet=True)}
+    assert (rows["m"].severity, rows["m"].state) == ("muted", "quiet")
+    assert rows["e"].state == "running"

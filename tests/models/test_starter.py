@@ -1,0 +1,192 @@
+"""Starter models: encoders trained apart, joined by the labels they share."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from acquisition.errors import ErrorCode, InputError
+from acquisition.types import MODALITIES, Step, Window
+from assets import DEMO_MODEL
+from models.checkpoint import Checkpoint, load_checkpoint
+from models.decoder import Decoder
+from models.encoders.expression import EXPRESSIONS, ExpressionEncoder, split_head
+from models.encoders.voice_activity import BEFORE, BLOCK, VoiceActivity
+from models.fusion import SumFusion
+from models.starter import Parts, build
+from models.trust import Code, SignalFacts, judge
+from models.weights import install, load_installed
+from models.window_batch import batch_of
+
+
+def _built(parts: Parts, weights: Path, out: Path) -> Checkpoint:
+    build(parts, weights, out)
+    return load_checkpoint(out)
+
+
+def test_face_alone_answers_as_published_over_its_temperature(installed_face: Path, tmp_path: Path) -> None:
+    model = _built(Parts("face-expression"), installed_face, tmp_path / "M")
+    assert model.config.labels == EXPRESSIONS
+    assert model.config.modalities == ("face",)
+    assert not model.config.is_simulated
+    frames = torch.rand(1, 8, 3, 112, 112) * 2 - 1
+    tensors, weight, bias = split_head(load_installed("face-expression", installed_face).tensors)
+    encoder = ExpressionEncoder(model.config.network.face).eval()
+    encoder.load_state_dict(tensors)
+    with torch.inference_mode():
+        tokens = model.network.encode_face(frames[0])[None]
+        part = {"face_tokens": tokens, "face_mask": torch.ones(1, 8, dtype=torch.bool)}
+        inputs = batch_of(1, model.config, part | {"face_times": torch.arange(8.0)[None] / 4})
+        output = model.network(inputs)
+        expected = (encoder(frames[0]) @ weight.T + bias).mean(dim=0) / 3.4
+        alone = model.network.unimodal_logits("face", inputs)
+    torch.testing.assert_close(output.logits[0], expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(alone, output.logits, atol=1e-4, rtol=1e-4)
+    assert output.modality_attention[0].tolist() == [0, 0, 1, 0]
+
+
+def test_the_card_names_source_licence_and_hash(installed_face: Path, tmp_path: Path) -> None:
+    _built(Parts("face-expression"), installed_face, tmp_path / "M")
+    card = (tmp_path / "M" / "README.md").read_text()
+    installed = load_installed("face-expression", installed_face)
+    for what in (
+        installed.sha256,
+        str(installed.source.package),
+        installed.source.licence,
+        installed.source.figures,
+    ):
+        assert what in card
+
+
+@pytest.mark.real_data
+def test_the_astronaut_smiles(real_data: Path, tmp_path: Path) -> None:
+    import cv2
+
+    install("face-expression", tmp_path / "weights", real_data / "weights" / "face-api")
+    model = _built(Parts("face-expression"), tmp_path / "weights", tmp_path / "M")
+    picture = cv2.imread(str(real_data / "face" / "astronaut.png"))
+    prediction = Decoder(model).decode(_window(model, face=picture))
+    assert prediction is not None
+    assert prediction.label == "happy"
+    assert prediction.probs["happy"] > 0.9
+    assert Code.MISSING not in {reason.code for reason in prediction.verdict.reasons}
+
+
+def _window(model: Checkpoint, **data: np.ndarray) -> Window:
+    """Return a window whose steps of face and voice all hold the same."""
+    windows, steps = model.config.windows, {}
+    if "face" in data:
+        n = round(windows.face_s / windows.face_grid_s)
+        stride = round(windows.face_grid_s / windows.hop_s)
+        times = [(100 - stride * (n - 1 - i)) for i in range(n)]
+        steps["face"] = tuple(Step(i, i / 4, True, 1.0, 0.0, data["face"], np.array([i / 4])) for i in times)
+    if "voice" in data:
+        steps["voice"] = (Step(100, 25.0, True, 1.0, 16000.0, data["voice"]),)
+    present = {m: m in steps for m in MODALITIES}
+    return Window(100, 25.0, steps, present, {m: float(m in steps) for m in MODALITIES}, 0.0, 25.0)
+
+
+def test_parts_are_joined_by_the_labels_they_share(installed_face: Path, tmp_path: Path) -> None:
+    parts = Parts("face-expression", voice=DEMO_MODEL, eeg=DEMO_MODEL)
+    model = _built(parts, installed_face, tmp_path / "M")
+    assert model.config.labels == ("neutral", "happy", "sad", "fear", "disgust")
+    assert model.config.modalities == ("eeg", "face", "voice")
+    assert model.config.is_simulated
+    assert model.evidence is not None
+    assert model.evidence.discriminant.modalities == ("eeg", "voice")
+    shipped = load_checkpoint(DEMO_MODEL)
+    assert shipped.evidence is not None
+    at = [shipped.config.labels.index(label) for label in model.config.labels]
+    means = model.evidence.discriminant.class_means("eeg")
+    torch.testing.assert_close(
+        means, shipped.evidence.discriminant.class_means("eeg")[at], atol=1e-4, rtol=1e-3
+    )
+
+
+def test_heads_answer_where_there_is_no_discriminant(
+    installed_face: Path, random_model: Path, tmp_path: Path
+) -> None:
+    model = _built(Parts("face-expression", voice=random_model), installed_face, tmp_path / "M")
+    other = load_checkpoint(random_model)
+    assert model.evidence is None
+    assert model.config.modalities == ("face", "voice")
+    frames = torch.randn(1, 498, 128)
+    at = [other.config.labels.index(label) for label in model.config.labels]
+    with torch.inference_mode():
+        tokens, mask, times = other.network.encode_voice(frames, torch.ones(1, 498, dtype=torch.bool))
+        part = {"voice_tokens": tokens, "voice_mask": mask, "voice_times": times[None].clamp_min(0)}
+        expected = other.network.unimodal_logits("voice", batch_of(1, other.config, part))[:, at]
+        found = model.network(batch_of(1, model.config, part)).logits
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("parts", [Parts(), Parts("face-expression-of-nobody"), Parts(eeg=Path("nowhere"))])
+def test_what_cannot_be_built_is_refused(installed_face: Path, tmp_path: Path, parts: Parts) -> None:
+    with pytest.raises(InputError):
+        build(parts, installed_face, tmp_path / "M")
+    assert not (tmp_path / "M").exists()
+
+
+def test_a_face_model_gives_no_eeg(installed_face: Path, tmp_path: Path) -> None:
+    _built(Parts("face-expression"), installed_face, tmp_path / "face")
+    with pytest.raises(InputError) as caught:
+        build(Parts("face-expression", eeg=tmp_path / "face"), installed_face, tmp_path / "M")
+    assert caught.value.code == ErrorCode.MODEL
+
+
+# --- the sum of logits ---
+
+
+def test_sum_counts_each_present_modality_by_its_reliability(random_model: Path) -> None:
+    config = load_checkpoint(random_model).config.network.fusion
+    fusion = SumFusion(replace(config, variant="sum"), 3)
+    torch.nn.init.normal_(fusion.weight)
+    torch.nn.init.normal_(fusion.bias)
+    tokens, present = torch.randn(1, 4, config.d_model), torch.tensor([[True, False, True, True]])
+    reliability = torch.tensor([[1.0, 1.0, 0.5, 0.0]])
+    each = torch.einsum("md,mld->ml", tokens[0], fusion.weight) + fusion.bias
+    logits, shares = fusion(tokens, present, reliability)
+    torch.testing.assert_close(logits[0], each[0] + 0.5 * each[2])
+    torch.testing.assert_close(shares[0], torch.tensor([2 / 3, 0.0, 1 / 3, 0.0]), atol=1e-3, rtol=0)
+
+
+# --- whether somebody speaks ---
+
+
+def test_all_blocks_at_once_give_what_block_by_block_gives() -> None:
+    torch.manual_seed(1)
+    net, wave = VoiceActivity().eval(), torch.randn(5 * BLOCK + 100)
+    padded = torch.cat([torch.zeros(BEFORE), wave, torch.zeros(BLOCK - 100)])
+    state, expected = None, []
+    with torch.inference_mode():
+        for at in range(0, 6 * BLOCK, BLOCK):  # as the package's own example does it
+            x = torch.nn.functional.pad(padded[None, at : at + BEFORE + BLOCK], (0, 64), mode="reflect")
+            x = net.stft_conv(x[:, None])
+            x = (x[:, :129] ** 2 + x[:, 129:] ** 2).sqrt()
+            for conv in (net.conv1, net.conv2, net.conv3, net.conv4):
+                x = torch.relu(conv(x))
+            state = net.lstm_cell(x.squeeze(-1), state)
+            expected.append(torch.sigmoid(net.final_conv(torch.relu(state[0].unsqueeze(-1))))[0, 0, 0])
+        torch.testing.assert_close(net(wave), torch.stack(expected))
+
+
+@pytest.mark.parametrize("bias", [-20.0, 20.0])
+def test_voice_is_masked_while_nobody_speaks(random_model: Path, bias: float) -> None:
+    model = load_checkpoint(random_model)
+    model.network.voice_activity = VoiceActivity().eval()
+    torch.nn.init.constant_(model.network.voice_activity.final_conv.bias, bias)
+    voice = 0.1 * np.random.default_rng(2).normal(size=80_000)
+    prediction = Decoder(model).decode(_window(model, voice=voice))
+    if bias < 0:
+        assert prediction is None  # nothing else is there
+        return
+    assert prediction is not None
+    assert prediction.present["voice"]
+    assert not prediction.is_quiet
+    absent = dict.fromkeys(MODALITIES, False) | {"face": True}
+    quiet = judge(replace(prediction, is_quiet=True, present=absent), model.facts, SignalFacts())
+    reasons = {reason.code: reason.facts for reason in quiet.reasons}
+    assert Code.QUIET in reasons
+    assert set(reasons[Code.MISSING]) == {"eeg", "eye", "n_all"}

@@ -1,0 +1,197 @@
+"""Open weights: what is fetched, checked, converted, kept and removed."""
+
+import io
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from acquisition.errors import ErrorCode, InputError
+from models.config import VitConfig
+from models.encoders.expression import EXPRESSIONS, ExpressionEncoder, read_face_api, split_head
+from models.weights import SOURCES, install, is_installed, load_installed, remove
+
+Array = NDArray[np.float64]
+
+
+@pytest.fixture
+def published(real_data: Path) -> Path:
+    """The folder of face-api's weights as published."""
+    return real_data / "weights" / "face-api"
+
+
+# --- reference logits, from the published bytes, in NumPy alone (FACTS: a, b, c, d of four blocks) ---
+
+
+def _published_tensors(folder: Path) -> dict[str, Array]:
+    manifest = json.loads((folder / "face_expression_model-weights_manifest.json").read_text())
+    data, at, tensors = (folder / "face_expression_model.bin").read_bytes(), 0, {}
+    for entry in manifest[0]["weights"]:
+        n = int(np.prod(entry["shape"]))
+        if "quantization" in entry:
+            q = np.frombuffer(data[at : at + n], np.uint8).astype(float)
+            values, at = q * entry["quantization"]["scale"] + entry["quantization"]["min"], at + n
+        else:
+            values, at = np.frombuffer(data[at : at + 4 * n], "<f4").astype(float), at + 4 * n
+        tensors[entry["name"]] = values.reshape(entry["shape"])
+    return tensors
+
+
+def _patches(x: Array, stride: int) -> Array:
+    """Return (h, w, 3, 3, c) of maps (H, W, c), padded as TensorFlow's SAME pads."""
+    h = -(-x.shape[0] // stride)
+    before = ((h - 1) * stride + 3 - x.shape[0]) // 2
+    padded = np.zeros((x.shape[0] + 2, x.shape[1] + 2, x.shape[2]))
+    padded[before : before + x.shape[0], before : before + x.shape[1]] = x
+    at = np.arange(h) * stride
+    return np.stack([[padded[at + i][:, at + j] for j in range(3)] for i in range(3)]).transpose(
+        2, 3, 0, 1, 4
+    )
+
+
+def _reference_logits(rgb: NDArray[np.uint8], w: dict[str, Array]) -> Array:
+    def separable(x: Array, name: str, stride: int = 1) -> Array:
+        depthwise = np.einsum("hwijc,ijc->hwc", _patches(x, stride), w[f"{name}/depthwise_filter"][..., 0])
+        return depthwise @ w[f"{name}/pointwise_filter"][0, 0] + w[f"{name}/bias"]
+
+    def relu(x: Array) -> Array:
+        return np.maximum(x, 0.0)
+
+    x = (rgb - np.array([122.782, 117.001, 104.298])) / 255
+    for block in ("dense0", "dense1", "dense2", "dense3"):
+        if block == "dense0":
+            a = (
+                np.einsum("hwijc,ijco->hwo", _patches(x, 2), w["dense0/conv0/filters"])
+                + w["dense0/conv0/bias"]
+            )
+        else:
+            a = separable(x, f"{block}/conv0", 2)
+        a = relu(a)
+        b = separable(a, f"{block}/conv1")
+        c = separable(relu(a + b), f"{block}/conv2")
+        d = separable(relu(a + b + c), f"{block}/conv3")
+        x = relu(a + b + c + d)
+    assert x.shape == (7, 7, 256)
+    return x.mean(axis=(0, 1)) @ w["fc/weights"] + w["fc/bias"]
+
+
+@pytest.mark.real_data
+def test_converted_expression_net_gives_the_reference_logits(published: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    smooth = np.kron(rng.integers(0, 256, (7, 7, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    images = [
+        smooth,
+        rng.integers(0, 256, (112, 112, 3)).astype(np.uint8),
+        np.full((112, 112, 3), 90, np.uint8),
+    ]
+    expected = [_reference_logits(image, _published_tensors(published)) for image in images]
+    install("face-expression", tmp_path, published)
+    tensors, weight, bias = split_head(load_installed("face-expression", tmp_path).tensors)
+    encoder = ExpressionEncoder(VitConfig(width=256, image_size=112)).eval()
+    encoder.load_state_dict(tensors)
+    crops = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        found = encoder(crops) @ weight.T + bias
+    assert found.shape == (3, len(EXPRESSIONS))
+    np.testing.assert_allclose(found.numpy(), expected, atol=2e-3)
+
+
+def test_expression_encoder_refuses_other_crops() -> None:
+    with pytest.raises(InputError) as caught:
+        ExpressionEncoder(VitConfig(width=256, image_size=224))
+    assert caught.value.code == ErrorCode.MODEL
+
+
+def test_manifest_that_does_not_fit_its_weights_is_refused() -> None:
+    entry = {"name": "fc/bias", "shape": [7], "dtype": "float32"}
+    manifest = json.dumps([{"weights": [entry]}]).encode()
+    assert read_face_api(manifest, np.arange(7, dtype="<f4").tobytes(), "here")["fc.bias"][6] == 6
+    for data in (b"\0" * 27, b"\0" * 32):
+        with pytest.raises(InputError) as caught:
+            read_face_api(manifest, data, "here")
+        assert caught.value.code == ErrorCode.MODEL
+
+
+# --- install and remove ---
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("form", ["folder", "file", "tgz", "zip"])
+def test_weights_are_installed_from_any_form_of_the_package(
+    published: Path, tmp_path: Path, form: str
+) -> None:
+    root, file = tmp_path / "weights", published
+    contents = {path: (published / Path(path).name).read_bytes() for path in SOURCES["face-expression"].files}
+    if form == "file":
+        file = published / "face_expression_model.bin"
+    elif form == "tgz":
+        file = tmp_path / "package.tgz"
+        with tarfile.open(file, "w:gz") as archive:
+            for path, data in contents.items():
+                member = tarfile.TarInfo(path)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    elif form == "zip":
+        file = tmp_path / "package.whl"
+        with zipfile.ZipFile(file, "w") as wheel:
+            for path, data in contents.items():
+                wheel.writestr(path, data)
+    folder = install("face-expression", root, file)
+    assert sorted(path.name for path in folder.iterdir()) == ["LICENSE", "source.json", "weights.safetensors"]
+    assert json.loads((folder / "source.json").read_text())["licence"] == "MIT"
+    installed = load_installed("face-expression", root)
+    assert installed.tensors["fc.weight"].shape == (7, 256)
+    assert remove("face-expression", root)
+    assert not is_installed("face-expression", root)
+    assert not remove("face-expression", root)
+
+
+def test_a_file_that_is_not_the_pinned_one_installs_nothing(tmp_path: Path) -> None:
+    other = tmp_path / "silero_vad_16k.safetensors"
+    other.write_bytes(b"other weights")
+    with pytest.raises(InputError) as caught:
+        install("voice-activity", tmp_path / "weights", other)
+    assert caught.value.code == ErrorCode.FILE
+    assert caught.value.facts["file"] == "silero_vad/data/silero_vad_16k.safetensors"
+    assert not (tmp_path / "weights").exists()
+
+
+def test_a_folder_without_the_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        install("face-expression", tmp_path / "weights", tmp_path)
+    assert caught.value.code == ErrorCode.FILE
+
+
+def test_without_npm_the_reason_and_another_way_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError) as caught:
+        install("face-expression", tmp_path / "weights")
+    assert (caught.value.code, caught.value.facts["tool"]) == (ErrorCode.INSTALLATION, "npm")
+    assert caught.value.remedy
+
+
+def test_weights_changed_since_installation_are_refused(installed_face: Path) -> None:
+    (installed_face / "face-expression" / "weights.safetensors").write_bytes(b"changed")
+    with pytest.raises(InputError) as caught:
+        load_installed("face-expression", installed_face)
+    assert caught.value.code == ErrorCode.FILE
+
+
+@pytest.mark.parametrize("name", ["face-expression", "unknown"])
+def test_what_is_not_installed_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError):
+        load_installed(name, tmp_path)
+
+
+def test_every_source_says_licence_data_and_hashes() -> None:
+    for source in SOURCES.values():
+        assert source.licence
+        assert source.training_data
+        assert {len(digest) for digest in (*source.files.values(), source.package.sha256)} == {64}
