@@ -97,7 +97,6 @@ def require_window() -> None:
 
 
 TAB_NAMES = ("now", "why", "signals", "health")
-THEME_NAMES = ("dark", "light")
 DEFAULT_SIZE = (1366, 768)
 #: What the window needs in points so that its toolbar, its signs and its time bar are all there.
 LEAST_SIZE = (960, 500)

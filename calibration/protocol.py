@@ -237,9 +237,6 @@ def _marked(kind: str, duration_s: float, stimulus: Stimulus | None = None) -> S
     )
 
 
-LABELS = ("intended", "reported")
-
-
 @dataclass(frozen=True)
 class ChosenTrials:
     """The trials of a fit, in the order they were shown."""
@@ -249,13 +246,6 @@ class ChosenTrials:
     label: Mapping[int, int]  # index into ``classes`` by trial number
     excluded: Mapping[int, str]  # why, by number, of trials that were shown to their end
     notes: tuple[str, ...] = ()  # sentences about what was excluded
-
-
-def check_labels(labels: str) -> None:
-    """Refuse labels that are neither intended nor reported, as an InputError."""
-    if labels not in LABELS:
-        found = f"expected {' or '.join(LABELS)}, found {labels!r}"
-        raise InputError(found, where="--labels", remedy="choose one of them")
 
 
 def data_error(what: str, remedy: str, **facts: str | int) -> InputError:
@@ -272,7 +262,6 @@ def choose_trials(
     trial without an answer, or with one that is not a class of it, has no reported label. Raises
     InputError if a class of the session has no trial left, or fewer than two classes have two.
     """
-    check_labels(labels)
     reasons = dict(excluded or {})
     done = [trial for trial in record.trials if trial.state == "done"]
     named = {trial.number: trial_label(trial, labels) for trial in done}

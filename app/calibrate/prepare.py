@@ -6,7 +6,7 @@ from pathlib import Path
 from acquisition.errors import ErrorCode, InputError
 from app.request import CalibrationRequest
 from calibration.plan import Plan, load_plan
-from calibration.protocol import check_labels, finished_trials
+from calibration.protocol import finished_trials
 from calibration.signal_checks import check_disk
 from calibration.storage import (
     SessionPlace,
@@ -67,7 +67,6 @@ def prepare(request: CalibrationRequest) -> Prepared:
     Nothing is written, and no stream or device is opened. Raises InputError if something is wrong.
     """
     check_subject(request.subject)
-    check_labels(request.labels)
     request.options.check()
     data = request.data_dir or default_data_folder()
     place, record = _newest(data, request.subject) if request.resume else (None, None)

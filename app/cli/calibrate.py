@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer import Argument, Option
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _Trials = Annotated[int | None, Option(min=2, help="Number of trials.", show_default="as planned")]
 _LabelSource = Annotated[
-    str, Option(help="Trial labels: intended by the protocol or reported by the subject.")
+    Literal["intended", "reported"], Option(help="Trial labels: of the protocol, or of the subject.")
 ]
 
 

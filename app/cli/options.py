@@ -31,7 +31,7 @@ Difficulty = Annotated[
 Seed = Annotated[int, Option(min=0, help="Random seed.")]
 Jobs = Annotated[int, Option(min=1, help="Parallel processes.")]
 Model = Annotated[Path, Option(help="Model folder.", show_default="the shipped demo model")]
-Device = Annotated[str, Option(help="auto, cpu or cuda.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], Option(help="Where the network runs.")]
 Events = Annotated[str | None, Option(help='Class of each marker, e.g. "1=left,2=right".')]
 Montage = Annotated[
     str | None,
@@ -128,20 +128,14 @@ class ScreenOptions:
         Path | None, Option(help="Save screenshots of the window to this folder, then exit.")
     ] = None
     size: Annotated[str | None, Option(help="Window size, e.g. 1366x768.")] = None
-    theme: Annotated[str | None, Option(help="dark or light.")] = None
-    scale: Annotated[float | None, Option(help="Interface scale, 1 to 2.")] = None
+    theme: Annotated[Literal["dark", "light"] | None, Option(help="Colours.")] = None
+    scale: Annotated[float | None, Option(min=1, max=2, help="Interface scale.")] = None
 
     def window(self) -> WindowOptions:
-        """Return how the window opens; refuse an option that cannot be used."""
-        from app.display import TAB_NAMES, THEME_NAMES, WindowOptions, parse_size
+        """Return how the window opens; refuse a size that cannot be used."""
+        from app.display import TAB_NAMES, WindowOptions, parse_size
 
         tab: str = getattr(self, "tab", "all")
-        if tab not in (*TAB_NAMES, "all"):
-            raise InputError(f"expected {', '.join(TAB_NAMES)} or all, got {tab!r}", where="--tab")
-        if self.theme not in (*THEME_NAMES, None):
-            raise InputError(f"expected {' or '.join(THEME_NAMES)}, got {self.theme!r}", where="--theme")
-        if self.scale is not None and not 1.0 <= self.scale <= 2.0:
-            raise InputError(f"expected 1 to 2, got {self.scale:g}", where="--scale")
         return WindowOptions(
             screenshot=self.screenshot,
             seconds=self.seconds,
@@ -157,7 +151,8 @@ class TabScreenOptions(ScreenOptions):
     """Screen options of the dashboard, which has tabs."""
 
     tab: Annotated[
-        str, Option(help="Tab to open, or to capture with --screenshot: now, why, signals, health or all.")
+        Literal["now", "why", "signals", "health", "all"],  # `app.display.TAB_NAMES`
+        Option(help="Tab to open, or to capture with --screenshot."),
     ] = "all"
 
 

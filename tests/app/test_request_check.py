@@ -28,7 +28,6 @@ def requests(tmp_path: Path) -> dict[str, tuple[Request, str]]:
         "missing model": (LiveRequest(replace(GOOD, model=tmp_path / "none")), "none"),
         "broken montage": (LiveRequest(replace(GOOD, montage=str(broken))), "cap.toml"),
         "taken target": (LiveRequest(replace(GOOD, record=taken)), "taken.xdf"),
-        "device": (LiveRequest(replace(GOOD, device="tpu")), "--device"),
         "screen": (LiveRequest(replace(GOOD, screen_cm="wide")), "screen"),
         "half a screen": (LiveRequest(replace(GOOD, screen_cm="50x30")), "--screen-cm and --distance-cm"),
     }
@@ -37,7 +36,7 @@ def requests(tmp_path: Path) -> dict[str, tuple[Request, str]]:
 NAMES = ("missing recording", "folder", "no recording", "missing model", "broken montage", "taken target")
 
 
-@pytest.mark.parametrize("name", [*NAMES, "device", "screen", "half a screen"])
+@pytest.mark.parametrize("name", [*NAMES, "screen", "half a screen"])
 def test_what_cannot_be_run_opens_no_window(name, tmp_path):
     request, where = requests(tmp_path)[name]
     with pytest.raises(InputError) as error:

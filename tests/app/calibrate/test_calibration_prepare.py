@@ -50,7 +50,6 @@ def test_a_good_request_writes_nothing(request_):
         ({"subject": "Anna Smith"}, ErrorCode.SUBJECT, "Subject ID"),
         ({"plan": Path("missing.toml")}, ErrorCode.FILE, "missing.toml"),
         ({"classes": ("happy", "hungry")}, ErrorCode.OPTION, "protocol"),
-        ({"labels": "guessed"}, ErrorCode.OPTION, "--labels"),
         ({"n_trials": 2}, ErrorCode.OPTION, "protocol"),
         ({"options": SessionOptions(model=Path("nowhere"))}, ErrorCode.MODEL, "nowhere"),
     ],

@@ -69,7 +69,6 @@ def test_open_weights_are_taken_told_of_and_no_longer_needed(
 @pytest.mark.parametrize(
     ("words", "where"),
     [
-        (("--device", "tpu"), "--device"),
         (("--device", "cuda", "--jobs", "2"), "--device cuda"),
         (("--device", "cuda", "--dask", "tcp://127.0.0.1:1"), "--device cuda"),
         (("--face-weights", "nowhere"), "nowhere"),
