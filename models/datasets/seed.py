@@ -162,8 +162,6 @@ def load_seed(
     Raises `InputError` if the folder is another, a subject is not in it, or a file is damaged and
     ``excluded`` is None.
     """
-    if features not in ("published", "raw"):
-        raise InputError(f"expected raw or published, found {features}", where="--features")
     is_raw, other = features == "raw", "published" if features == "raw" else "raw"
     needed = [
         f"{part}/{session}" if data_set.has_session_folders else part

@@ -8,7 +8,6 @@ learning for emotion recognition", Table I (its Figure 2 draws the same numbers)
 from dataclasses import dataclass, replace
 from typing import Any
 
-from acquisition.errors import InputError
 from models.training.evaluate_trials import MASKS
 from models.training.sources import ALL_LABELS, Labels
 from models.training.tables import Figure
@@ -136,10 +135,7 @@ def settings_of(dataset: str, table: int, quick: bool = False) -> list[Setting]:
 
     ``quick`` leaves out the rows that only add another reading.
     """
-    tables = {1: _table_1, 2: _table_2, 3: _table_3, 4: _table_4}
-    if table not in tables:
-        raise InputError(f"expected 1, 2, 3 or 4, found {table}", where="--table")
-    return tables[table](_COLUMN[dataset], quick)
+    return (_table_1, _table_2, _table_3, _table_4)[table - 1](_COLUMN[dataset], quick)
 
 
 def _table_1(column: int, quick: bool) -> list[Setting]:

@@ -16,7 +16,6 @@ from models.datasets.trials import PUBLISHED, TRIAL_MODALITIES, Trial, label_nam
 from models.features.config import FeatureConfig
 from models.training.provenance import TrainingRecord
 
-NORMALISATIONS = ("refit", "keep")
 #: Of fewer trials DCCA would correlate what windows of one trial share, not what emotions do.
 MIN_DCCA_TRIALS = 12
 
@@ -82,10 +81,6 @@ class FinetuneOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.normalisation not in NORMALISATIONS:
-            raise InputError(
-                f"expected {' or '.join(NORMALISATIONS)}, found {self.normalisation}", where="--normalisation"
-            )
         if not self.modalities or not set(self.modalities) <= set(TRIAL_MODALITIES):
             what = f"expected eeg, eye or both, found {', '.join(self.modalities) or 'none'}"
             raise InputError(what, where="--modalities", remedy="face and voice are trained by reproduce eav")

@@ -191,8 +191,6 @@ def kind_of_features(sources: Sequence[Source], wanted: str | None) -> str:
     if not sources:
         what = "nothing to pre-train on"
         raise InputError(what, where="pretrain", remedy="give --seed-iv, --seed-v, --eav, --xdf or --raw")
-    if wanted not in (None, "raw", "published"):
-        raise InputError(f"expected raw or published, found {wanted}", where="--features")
     raw_only = [source for source in sources if source.kind not in SEED_SETS]
     if wanted == "published" and raw_only:
         what = f"{raw_only[0].kind} has no published features, and the two kinds cannot be mixed"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.io import loadmat, savemat
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
 from models.checkpoint import save_checkpoint
 from models.config import preset
@@ -259,9 +259,6 @@ def test_rows_of_a_table_have_names_of_their_own(dataset):
     for table in (1, 2, 3, 4):
         names = [setting.name + setting.kind for setting in settings_of(dataset, table)]
         assert len(set(names)) == len(names)
-    with pytest.raises(InputError) as error:
-        settings_of(dataset, 5)
-    assert (error.value.code, error.value.where) == (ErrorCode.OPTION, "--table")
 
 
 @pytest.mark.usefixtures("pretrained_rows_alone")
