@@ -196,9 +196,6 @@ def _figures(
         said = [top(held_out.logits(number, modalities=tuple(modalities))) for number in chosen.label]
         return Score.of(label, said)
 
-    def others_removed(modality: str) -> list[str]:
-        return [m for m in used if m != modality]
-
     curve = tuple(
         Score.of(label, held_out.predicted(first=n_labelled)) for n_labelled in range(len(chosen.label))
     )
@@ -221,7 +218,7 @@ def _figures(
         sources=sources,
         curve=curve,
         alone={m: score([m]) for m in used},
-        removed={m: score(others_removed(m)) for m in used} if len(used) > 1 else {},
+        removed={m: score([o for o in used if o != m]) for m in used} if len(used) > 1 else {},
         base_model=uncalibrated,
         excluded=chosen.excluded,
         answers=base.profile_answers if chosen.classes == base.labels else None,

@@ -6,17 +6,8 @@ import threading
 from acquisition.errors import InputError
 from app.calibrate.prepare import prepare
 from app.calibrate.run import CalibrationRun
+from app.engine import messages
 from app.engine.live import WatchedSession
-from app.engine.messages import (
-    Answer,
-    Drawn,
-    GiveConsent,
-    Proceed,
-    RepeatTrial,
-    SessionCommand,
-    Shown,
-    StartRecording,
-)
 from app.engine.pipe import Stopped, WindowLink
 from app.request import CalibrationRequest
 from calibration.consent import check_consent
@@ -60,9 +51,9 @@ class CalibrationEngine(WatchedSession):
         while True:
             self._link.commands.wait(_LISTEN_S)
             for command in self._link.commands.take():
-                if command is SessionCommand.STOP:
+                if command is messages.SessionCommand.STOP:
                     raise Stopped
-                if isinstance(command, GiveConsent):
+                if isinstance(command, messages.GiveConsent):
                     return check_consent(command.consent) if command.consent.modalities else None
 
     def _fit(self, run: CalibrationRun) -> None:
@@ -70,7 +61,7 @@ class CalibrationEngine(WatchedSession):
         fit.start()
         while fit.is_alive():
             self._link.commands.wait(_LISTEN_S)
-            if any(command is SessionCommand.STOP for command in self._link.commands.take()):
+            if any(command is messages.SessionCommand.STOP for command in self._link.commands.take()):
                 return  # the recording is closed: the model can be fitted from it later
             run.session.show(fit_stage=fit.stage, fit_share=fit.share)
             # Told again, though unchanged: the streams are closed, and silence would be shown as an error.
@@ -86,7 +77,7 @@ class CalibrationEngine(WatchedSession):
     def act(self, run: CalibrationRun, now: float) -> None:
         """Carry out the window's commands, and report the session's state."""
         for command in self._link.commands.take():
-            if command is SessionCommand.STOP:
+            if command is messages.SessionCommand.STOP:
                 self._interrupted.set()
                 if run.live is not None:
                     run.live.close_recording_s = 0.0  # its supervisor closes the file
@@ -99,28 +90,28 @@ class CalibrationEngine(WatchedSession):
     def _handle(self, run: CalibrationRun, command: object, now: float) -> None:
         session = run.session
         match command:
-            case Proceed(step_id, overridden):
+            case messages.Proceed(step_id, overridden):
                 try:
                     run.proceed(step_id, now, overridden)
                 except InputError as error:
                     session.show(message=str(error))
-            case Shown(step_id, time):
+            case messages.Shown(step_id, time):
                 session.shown(step_id, time)
-            case Drawn(timing):
+            case messages.Drawn(timing):
                 session.add_timing(timing)
-            case Answer(step_id, report):
+            case messages.Answer(step_id, report):
                 session.answer(step_id, report, now)
-            case SessionCommand.PAUSE_SESSION:
+            case messages.SessionCommand.PAUSE_SESSION:
                 session.pause(now)
-            case SessionCommand.RESUME_SESSION:
+            case messages.SessionCommand.RESUME_SESSION:
                 session.resume(now)
-            case RepeatTrial(trial):
+            case messages.RepeatTrial(trial):
                 session.repeat(trial, now)
-            case SessionCommand.SKIP_TRIAL:
+            case messages.SessionCommand.SKIP_TRIAL:
                 session.skip(now)
-            case SessionCommand.ABORT_SESSION:
+            case messages.SessionCommand.ABORT_SESSION:
                 session.abort(now)
-            case StartRecording() | SessionCommand.STOP_RECORDING:
+            case messages.StartRecording() | messages.SessionCommand.STOP_RECORDING:
                 pass  # the session's own recording begins and ends with it
             case _ if self._handler is not None:
                 self._handler.handle(command)

@@ -3,17 +3,8 @@
 import math
 
 from acquisition.errors import InputError
+from app.engine import messages
 from app.engine.health import PERIOD_S, HealthMeter, OcclusionCheck
-from app.engine.messages import (
-    ChooseSpectrogram,
-    MarkerPart,
-    Mask,
-    Note,
-    SelfCheckMark,
-    SessionCommand,
-    SetRest,
-    StartRecording,
-)
 from app.engine.pipe import stage_of
 from app.engine.tap import Tap
 from app.live import LiveSession, OpenSession
@@ -75,22 +66,22 @@ class CommandHandler:
 
     def _handle(self, command: object) -> None:
         match command:
-            case Mask(modality, masked):
+            case messages.Mask(modality, masked):
                 self._mask(modality, masked)
-            case SetRest(duration_s):
+            case messages.SetRest(duration_s):
                 self._rest(duration_s)
-            case SelfCheckMark(what):
+            case messages.SelfCheckMark(what):
                 self._questions.note(what)
                 self._next_health = float("-inf")
-            case Note(text):
+            case messages.Note(text):
                 self._push(text if read_change(text.strip(), 0.0) is None else f"typed: {text}", self._now())
-            case StartRecording(path):
+            case messages.StartRecording(path):
                 self._opened.recording.start(path, self._now())
-            case SessionCommand.STOP_RECORDING:
+            case messages.SessionCommand.STOP_RECORDING:
                 self._opened.recording.stop(self._now())
-            case ChooseSpectrogram(ch_name):
+            case messages.ChooseSpectrogram(ch_name):
                 self._tap.choose_spectrogram(ch_name)
-            case SessionCommand.ASK_OCCLUSION:
+            case messages.SessionCommand.ASK_OCCLUSION:
                 self.occlusion.ask()
 
     def _mask(self, modality: str, masked: bool) -> None:
@@ -115,7 +106,7 @@ class CommandHandler:
 
     def _push(self, text: str, time: float) -> None:
         if line := self._notes.push(text, time):
-            self._tap.put(MarkerPart(time, line, self._notes.header.name))
+            self._tap.put(messages.MarkerPart(time, line, self._notes.header.name))
 
     def _now(self) -> float:
         return self._opened.clock.now()

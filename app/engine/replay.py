@@ -13,22 +13,8 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.record.files import sidecar_path
 from acquisition.types import Change, StreamEvent
 from acquisition.xdf.outline import Outline
+from app.engine import messages
 from app.engine.health import PERIOD_S, HealthMeter, OcclusionCheck, model_info
-from app.engine.messages import (
-    ChooseSpectrogram,
-    Mark,
-    Mask,
-    Note,
-    Opened,
-    Phase,
-    PhaseName,
-    Play,
-    Seek,
-    SelfCheckMark,
-    SessionCommand,
-    StartRecording,
-    Timeline,
-)
 from app.engine.pipe import CommandQueue, Stopped, WindowLink, stage_of
 from app.engine.tap import Tap
 from app.modality_mask import ModalityMask
@@ -93,7 +79,7 @@ class ReplayEngine:
         player = Player(file, self._request.speed, self._link.commands, self._link.tap, model.device)
         timeline = timeline_of(outline, file.path, player.first, player.last)
         streams = simulated_streams(file.headers)
-        self._link.tell(Opened("replay", model, timeline, bool(streams.simulated), streams.real))
+        self._link.tell(messages.Opened("replay", model, timeline, bool(streams.simulated), streams.real))
         if file.notice:
             player.say(file.notice)
         for event in damage_events(outline, player.first):
@@ -101,25 +87,27 @@ class ReplayEngine:
         return player
 
     def _say_stage(self, message: str) -> None:
-        self._link.tell_stage(Phase("loading", message, self._request.speed))
+        self._link.tell_stage(messages.Phase("loading", message, self._request.speed))
 
 
 _N_MOST_DAMAGE = 20
 
 
-def timeline_of(outline: Outline, path: Path, first: float, last: float) -> Timeline:
+def timeline_of(outline: Outline, path: Path, first: float, last: float) -> messages.Timeline:
     """Return the part of a recording from ``first`` to ``last`` (LSL seconds) with its marks and gaps."""
     marks = tuple(
-        Mark(marker.time, marker.text, stream=marker.stream)
+        messages.Mark(marker.time, marker.text, stream=marker.stream)
         for marker in outline.markers
         if first <= marker.time <= last
     )
     gaps = tuple(
-        Mark(gap.time, f"{gap.stream}: nothing for {gap.duration_s:.1f} s", gap.duration_s, gap.stream)
+        messages.Mark(
+            gap.time, f"{gap.stream}: nothing for {gap.duration_s:.1f} s", gap.duration_s, gap.stream
+        )
         for gap in outline.gaps
         if gap.time + gap.duration_s >= first and gap.time <= last
     )
-    return Timeline(path, first, last, marks, gaps, outline.damage)
+    return messages.Timeline(path, first, last, marks, gaps, outline.damage)
 
 
 def damage_events(outline: Outline, time: float) -> Iterator[StreamEvent]:
@@ -278,23 +266,23 @@ class Player:
             self.say(INCOMPLETE_REST, Change.WARNING)
         self._enter("ended")
 
-    def _enter(self, phase: PhaseName) -> None:
+    def _enter(self, phase: messages.PhaseName) -> None:
         self._phase = phase
         if phase != "running":
             self._steps.pipeline.acquire(self._now + _BEYOND_S)
-        self._tap.put(Phase(phase, speed=self._speed))
+        self._tap.put(messages.Phase(phase, speed=self._speed))
 
     def _handle(self, commands: list[object]) -> None:
         """Carry out commands; of several moments sought, as when a slider is drawn, the last one counts.
 
         A command to stop comes before all others, which may take seconds.
         """
-        seeks = [at for at, command in enumerate(commands) if isinstance(command, Seek)]
+        seeks = [at for at, command in enumerate(commands) if isinstance(command, messages.Seek)]
         for at, command in enumerate(commands):
-            if self._commands.must_stop or any(other is SessionCommand.STOP for other in commands):
+            if self._commands.must_stop or any(other is messages.SessionCommand.STOP for other in commands):
                 self._is_stopped = True
                 return
-            if isinstance(command, Seek) and at != seeks[-1]:
+            if isinstance(command, messages.Seek) and at != seeks[-1]:
                 continue
             try:
                 self._carry_out(command)
@@ -303,27 +291,32 @@ class Player:
 
     def _carry_out(self, command: object) -> None:
         match command:
-            case SessionCommand.STOP:
+            case messages.SessionCommand.STOP:
                 self._is_stopped = True
-            case SessionCommand.PAUSE:
+            case messages.SessionCommand.PAUSE:
                 if self._phase == "running":
                     self._enter("paused")
-            case Play(speed):
+            case messages.Play(speed):
                 self._play(speed)
-            case Seek(time):
+            case messages.Seek(time):
                 self._seek(time)
-            case Mask(modality, masked):
+            case messages.Mask(modality, masked):
                 self._mask(modality, masked)
-            case SessionCommand.ASK_OCCLUSION:
+            case messages.SessionCommand.ASK_OCCLUSION:
                 if self._decoder.newest is None:
                     raise InputError("there is no prediction to check yet", where="occlusion")
                 self._occlusion.ask()
-            case ChooseSpectrogram(ch_name):
+            case messages.ChooseSpectrogram(ch_name):
                 self._tap.choose_spectrogram(ch_name)
-            case Note() | SelfCheckMark() | StartRecording() | SessionCommand.STOP_RECORDING:
+            case (
+                messages.Note()
+                | messages.SelfCheckMark()
+                | messages.StartRecording()
+                | messages.SessionCommand.STOP_RECORDING
+            ):
                 raise InputError(
                     "a replay cannot add notes or record",
-                    where="note" if isinstance(command, Note) else "recording",
+                    where="note" if isinstance(command, messages.Note) else "recording",
                     remedy="affectscope replay FILE --record COPY writes a copy with the predictions in it",
                 )
 

@@ -12,22 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.types import Change, Kind, StreamEvent
-from app.engine.messages import (
-    EegPart,
-    FramePart,
-    GazePart,
-    HealthPart,
-    LogMelPart,
-    MarkerPart,
-    ModelInfo,
-    Occlusion,
-    Opened,
-    Phase,
-    QualityPart,
-    SpectrogramPart,
-    Timeline,
-    VoicePart,
-)
+from app.engine import messages
 from app.telemetry import Failure, StreamState, state_after
 from app.view.history import BinnedHistory, FrameHistory, SampleHistory, TimedHistory
 from calibration.types import SessionView
@@ -52,9 +37,9 @@ class ViewStore:
 
     def __init__(self) -> None:
         self.mode = ""
-        self.model: ModelInfo | None = None
-        self.timeline: Timeline | None = None
-        self.phase = Phase("loading")
+        self.model: messages.ModelInfo | None = None
+        self.timeline: messages.Timeline | None = None
+        self.phase = messages.Phase("loading")
         self.is_simulated = False
         self.real_streams: tuple[str, ...] = ()  # where others are simulated
         self.silent_s = 0.0
@@ -68,13 +53,13 @@ class ViewStore:
         self.spectrogram_ch = ""
         self.spectrogram_freqs: NDArray[np.float32] = np.empty(0, np.float32)
         self.frames = FrameHistory()
-        self.markers: TimedHistory[MarkerPart] = TimedHistory(lambda marker: marker.time)
+        self.markers: TimedHistory[messages.MarkerPart] = TimedHistory(lambda marker: marker.time)
         self.predictions: TimedHistory[Prediction] = TimedHistory(lambda prediction: prediction.t_end)
-        self.quality: TimedHistory[QualityPart] = TimedHistory(lambda part: part.time)
-        self.health: HealthPart | None = None
+        self.quality: TimedHistory[messages.QualityPart] = TimedHistory(lambda part: part.time)
+        self.health: messages.HealthPart | None = None
         #: `time.monotonic` and megabytes: the engine's own clock stands still with a replay.
         self.engine_memory: deque[tuple[float, float]] = deque(maxlen=_N_MEMORY)
-        self.occlusion: Occlusion | None = None
+        self.occlusion: messages.Occlusion | None = None
         self.calibration: SessionView | None = None  # where a guided calibration stands
         #: Time, text, severity (info, warning or bad) in order of arrival; failures are among them.
         self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
@@ -112,10 +97,10 @@ class ViewStore:
     def take(self, message: object) -> None:
         """Take one message; unknown ones are ignored."""
         match message:
-            case Opened():
+            case messages.Opened():
                 self.mode, self.model, self.timeline = message.mode, message.model, message.timeline
                 self.is_simulated, self.real_streams = message.is_simulated, message.real_streams
-            case Phase():
+            case messages.Phase():
                 self.phase = message
                 if message.name == "failed":
                     why = message.message or "the session failed"
@@ -128,13 +113,13 @@ class ViewStore:
             case Prediction():
                 self.predictions.cut_after(math.nextafter(message.t_end, -math.inf))
                 self.predictions.add(message)
-            case QualityPart():
+            case messages.QualityPart():
                 self.quality.cut_after(math.nextafter(message.time, -math.inf))
                 self.quality.add(message)
-            case HealthPart():
+            case messages.HealthPart():
                 self.health = message
                 self.engine_memory.append((monotonic(), message.memory_mb))
-            case Occlusion():
+            case messages.Occlusion():
                 self.occlusion = message
             case SessionView():
                 self.calibration = message
@@ -150,32 +135,32 @@ class ViewStore:
 
     def _take_signal(self, part: object) -> None:
         match part:
-            case EegPart():
+            case messages.EegPart():
                 if len(part.bins):
                     self._notice_jump(float(part.bins[0]) * part.bin_s, self.eeg.newest_time)
                 names, unit, bin_s = part.ch_names, part.unit, part.bin_s
                 self.eeg.put(part.bins, part.low, part.high, ch_names=names, unit=unit, bin_s=bin_s)
-            case VoicePart():
+            case messages.VoicePart():
                 if len(part.bins):
                     self._notice_jump(float(part.bins[0]) * part.bin_s, self.voice.newest_time)
                 rms_db, peak_db = part.rms_db[:, None], part.peak_db[:, None]
                 self.voice.put(part.bins, rms_db, peak_db, ch_names=("voice",), unit="dB", bin_s=part.bin_s)
-            case GazePart():
+            case messages.GazePart():
                 if len(part.times):
                     self._notice_jump(float(part.times[0]), self.gaze.newest_time)
                 self.pupil_unit = part.pupil_unit
                 self.gaze.append(part.times, np.column_stack([part.xy, part.pupil, part.validity]))
-            case FramePart():
+            case messages.FramePart():
                 self._notice_jump(part.time, self.frames.newest_time)
                 self.frames.add(part)
-            case LogMelPart():
+            case messages.LogMelPart():
                 self.log_mel.append(part.times, part.values)
-            case SpectrogramPart():
+            case messages.SpectrogramPart():
                 if part.restarts or part.ch_name != self.spectrogram_ch:
                     self.spectrogram.clear()
                 self.spectrogram_ch, self.spectrogram_freqs = part.ch_name, part.freqs
                 self.spectrogram.append(part.times, part.power_db)
-            case MarkerPart():
+            case messages.MarkerPart():
                 self.markers.add(part)
 
     def _notice_jump(self, t: float, newest: float) -> None:

@@ -12,21 +12,9 @@ from acquisition.text import json_text, number, percent
 from assets import REPORT_STYLE
 from calibration.consent import INTENDED_USE, TITLES
 from calibration.quality import remarks
-from calibration.report import figures
+from calibration.report import figures, words
 from calibration.report.html import counts_table, figure, paragraph, section, table, text
 from calibration.report.summary import Summary, to_json
-from calibration.report.words import (
-    SIMULATED,
-    agreement,
-    answer_words,
-    chance_words,
-    consent_words,
-    does_eeg_add,
-    moment,
-    out_of,
-    timing_words,
-    trial_counts,
-)
 from calibration.types import DisplayTiming
 from calibration.verdict import DO_NOT_TRUST, VerdictCode
 
@@ -61,12 +49,12 @@ def write_report(summary: Summary, folder: Path) -> tuple[Path, Path]:
 def to_html(summary: Summary) -> str:
     """Return the page."""
     title = text(f"Calibration of {summary.record.subject}, session {summary.record.session}")
-    made = f"Affectscope, report of {moment(summary.made_at)}" if summary.made_at else "Affectscope"
+    made = f"Affectscope, report of {words.moment(summary.made_at)}" if summary.made_at else "Affectscope"
     sections = (_accuracy, _confusion, _answers, _sources, _modalities, _courses, _quality, _self_report)
     parts = [
         f"<h1>{title}</h1>",
-        paragraph(f"{made}. {trial_counts(summary)}", "under"),
-        paragraph(SIMULATED, "simulated") if summary.record.is_simulated else "",
+        paragraph(f"{made}. {words.trial_counts(summary)}", "under"),
+        paragraph(words.SIMULATED, "simulated") if summary.record.is_simulated else "",
         _verdict(summary),
         paragraph(INTENDED_USE, "notice"),
         *(make(summary) for make in sections),
@@ -84,12 +72,12 @@ def to_html(summary: Summary) -> str:
     )
 
 
-def _drawn(draw: Callable[[Summary], Figure | None], summary: Summary, words: str, css: str = "") -> str:
+def _drawn(draw: Callable[[Summary], Figure | None], summary: Summary, about: str, css: str = "") -> str:
     """Return a figure with its description; nothing where there is nothing to draw."""
     with figures.lettering():
         found = draw(summary)
         name = draw.__name__.removesuffix("_figure")
-        return "" if found is None else figure(figures.to_svg(found, name, words), css)
+        return "" if found is None else figure(figures.to_svg(found, name, about), css)
 
 
 def _verdict(summary: Summary) -> str:
@@ -107,9 +95,9 @@ def _verdict(summary: Summary) -> str:
 def _accuracy(summary: Summary) -> str:
     if not summary.fit.trials:
         return ""
-    words = "Balanced accuracy with its interval and significance thresholds"
-    drawn = _drawn(figures.chance_figure, summary, words)
-    return section("Is it better than guessing?", drawn, paragraph(chance_words(summary)))
+    about = "Balanced accuracy with its interval and significance thresholds"
+    drawn = _drawn(figures.chance_figure, summary, about)
+    return section("Is it better than guessing?", drawn, paragraph(words.chance_words(summary)))
 
 
 def _confusion(summary: Summary) -> str:
@@ -122,7 +110,7 @@ def _confusion(summary: Summary) -> str:
 def _answers(summary: Summary) -> str:
     if not summary.fit.sets:
         return ""
-    words = "Share of wrong answers against share of windows answered"
+    about = "Share of wrong answers against share of windows answered"
     rows = [
         (
             percent(one.level),
@@ -144,8 +132,8 @@ def _answers(summary: Summary) -> str:
     )
     return section(
         "When does it answer, and what else could it be?",
-        paragraph(answer_words(summary)),
-        _drawn(figures.risk_figure, summary, words, "small"),
+        paragraph(words.answer_words(summary)),
+        _drawn(figures.risk_figure, summary, about, "small"),
         table(columns, rows, numeric=(1, 2, 3, 4)),
     )
 
@@ -156,7 +144,7 @@ def _sources(summary: Summary) -> str:
         (
             one.name,
             one.words,
-            out_of(one.score),
+            words.out_of(one.score),
             percent(one.score.balanced_accuracy),
             f"{100 * one.score.interval[0]:.0f} to {100 * one.score.interval[1]:.0f} %",
         )
@@ -164,13 +152,13 @@ def _sources(summary: Summary) -> str:
     ]
     if not rows or fit.calibration is None:
         return ""
-    words = (
+    about = (
         "Accuracy over the number of labelled trials, and accuracy over the probability of the top emotion"
     )
     columns = ("Labels", "What it is", "Correct trials", "Balanced accuracy", "95 % CI")
     return section(
         "What do other people's trials say, and what this session's?",
-        _drawn(figures.learning_figure, summary, words),
+        _drawn(figures.learning_figure, summary, about),
         paragraph(_LEARNING),
         paragraph(f"Expected calibration error of these windows: {percent(fit.calibration.error)}."),
         table(columns, rows, numeric=(2, 3, 4)),
@@ -184,12 +172,13 @@ def _modalities(summary: Summary) -> str:
     base = ""
     if fit.base_model is not None:
         base = (
-            f"The uncalibrated base model predicts {out_of(fit.base_model)} of the same trials correctly "
-            f"(balanced accuracy {percent(fit.base_model.balanced_accuracy)})."
+            f"The uncalibrated base model predicts {words.out_of(fit.base_model)} of the same trials "
+            f"correctly (balanced accuracy {percent(fit.base_model.balanced_accuracy)})."
         )
-    words = "Balanced accuracy of each modality alone and removed"
-    drawn = _drawn(figures.modality_figure, summary, words)
-    return section("What does each signal add?", drawn, paragraph(does_eeg_add(summary)), paragraph(base))
+    about = "Balanced accuracy of each modality alone and removed"
+    drawn = _drawn(figures.modality_figure, summary, about)
+    adds = paragraph(words.does_eeg_add(summary))
+    return section("What does each signal add?", drawn, adds, paragraph(base))
 
 
 def _courses(summary: Summary) -> str:
@@ -225,8 +214,8 @@ def _quality(summary: Summary) -> str:
 
 
 def _self_report(summary: Summary) -> str:
-    words = "Valence and arousal of each answered trial"
-    drawn = _drawn(figures.self_report_figure, summary, words, "small") if summary.reported else ""
+    about = "Valence and arousal of each answered trial"
+    drawn = _drawn(figures.self_report_figure, summary, about, "small") if summary.reported else ""
     rows = []
     for trial in summary.trials:
         given, same = ("no answer", "", ""), ""
@@ -237,7 +226,7 @@ def _self_report(summary: Summary) -> str:
     columns = ("Trial", "Intended", "Reported", "Valence", "Arousal", "Same")
     return section(
         "Did the participant feel what was intended?",
-        paragraph(agreement(summary)),
+        paragraph(words.agreement(summary)),
         drawn,
         table(columns, rows, numeric=(3, 4)),
     )
@@ -251,7 +240,7 @@ def _timing(timing: tuple[DisplayTiming, ...]) -> str:
     ]
     columns = ("Screen", "Interval", "Frames", "Missed")
     missed = table(columns, rows, numeric=(1, 2, 3), caption="Screens that missed frames")
-    return section("How exact are the markers?", paragraph(timing_words(timing)), missed)
+    return section("How exact are the markers?", paragraph(words.timing_words(timing)), missed)
 
 
 def _excluded(summary: Summary) -> str:
@@ -271,7 +260,7 @@ def _settings(summary: Summary) -> str:
     return section(
         "Methods",
         *(paragraph(note) for note in summary.notes),
-        paragraph(consent_words(summary)),
+        paragraph(words.consent_words(summary)),
         table((), [*summary.fit.model.items(), *fit, *recordings], caption="Model and recording"),
         table((), settings, caption="Settings of the session"),
     )

@@ -310,7 +310,8 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "confusion": summary.confusion.tolist(),
             "sources": [{"name": one.name, "words": one.words, **_score(one.score)} for one in fit.sources],
             "learning_curve": [{"n_labelled": n, **_score(score)} for n, score in enumerate(fit.curve)],
-            "calibration_curve": None if fit.calibration is None else _curve(fit.calibration),
+            "calibration_curve": (curve := fit.calibration)
+            and {"error": curve.error, **{name: array.tolist() for name, array in vars(curve).items()}},
             "alone": {name: _score(score) for name, score in fit.alone.items()},
             "removed": {name: _score(score) for name, score in fit.removed.items()},
             "base_model": _score(fit.base_model) if fit.base_model is not None else None,
@@ -333,10 +334,6 @@ def to_json(summary: Summary) -> dict[str, Any]:
         default=str,
     )
     return dict(json.loads(plain))
-
-
-def _curve(curve: CalibrationCurve) -> dict[str, Any]:
-    return {"error": curve.error, **{name: array.tolist() for name, array in vars(curve).items()}}
 
 
 def _score(score: Score) -> dict[str, Any]:

@@ -402,7 +402,10 @@ def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:
     if test.protocol == "transfer" and len(everybody) < 2:
         what = "expected other subjects to learn from, found one subject"
         raise InputError(what, where=where, remedy="use --protocol own", code=ErrorCode.DATA)
-    jobs = [Job(test, subject, _needed(test, subject, trials)) for subject in subjects]
+    jobs = [
+        Job(test, name, tuple(t for t in trials if test.protocol == "transfer" or t.subject == name))
+        for name in subjects
+    ]
     judged: list[Judged] = []
     for number, result in enumerate(run_here_or_there(judge, jobs, test.n_jobs), start=1):
         if isinstance(result, Excluded):
@@ -416,7 +419,3 @@ def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:
         )
     entries, shares = _merged([one.entries for one in judged]), _merged([one.shares for one in judged])
     return LabelResult(test, entries, tuple(excluded), shares)
-
-
-def _needed(test: LabelTest, subject: str, trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    return tuple(t for t in trials if test.protocol == "transfer" or t.subject == subject)
