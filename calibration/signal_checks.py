@@ -12,22 +12,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from acquisition import quality
 from acquisition.errors import printable
-from acquisition.quality import (
-    BAD,
-    BAD_ELECTRODES,
-    CLIPPED,
-    FACE_FOUND,
-    GAZE_VALID,
-    GOOD,
-    MAINS,
-    QUIET_DB,
-    SUSPECT,
-    SUSPECT_ELECTRODES,
-    ChannelQuality,
-    Limits,
-    judge_stream,
-)
 from acquisition.record.files import bytes_per_second
 from acquisition.record.recorder import MIN_FREE_BYTES
 from acquisition.select import kind_of
@@ -40,7 +26,7 @@ from calibration.types import Check, Consent
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 _LIGHTS = (GREEN, YELLOW, RED)
-_OF_SEVERITY = {GOOD: GREEN, SUSPECT: YELLOW, BAD: RED}
+_OF_SEVERITY = {quality.GOOD: GREEN, quality.SUSPECT: YELLOW, quality.BAD: RED}
 
 _ROOM_TIGHT = 2.0  # times what the session needs
 _PROBE_BYTES = 65536
@@ -104,7 +90,7 @@ def check_stream(modality: str, status: StreamStatus | None) -> Finding:
         return RED, f"{name}: {status.trouble or 'it cannot be used'}", remedy
     if health is None:
         return YELLOW, f"{name}: opened, no statistics yet", _WAIT
-    findings = judge_stream(kind, status.sfreq, health)
+    findings = quality.judge_stream(kind, status.sfreq, health)
     light, finding, remedy = GREEN, "", ""
     if findings:
         words = fault_words(findings[0], kind)
@@ -117,12 +103,12 @@ def check_stream(modality: str, status: StreamStatus | None) -> Finding:
     return light, f"{figures}, {finding}" if finding else figures, remedy
 
 
-def check_electrodes(channels: Sequence[ChannelQuality]) -> Finding:
+def check_electrodes(channels: Sequence[quality.ChannelQuality]) -> Finding:
     """Return how many electrodes are good, and what is wrong with the worst ones."""
     if not channels:
         return YELLOW, "electrodes not assessed yet", _WAIT
-    bad = [channel for channel in channels if channel.state == BAD]
-    suspect = [channel for channel in channels if channel.state == SUSPECT]
+    bad = [channel for channel in channels if channel.state == quality.BAD]
+    suspect = [channel for channel in channels if channel.state == quality.SUSPECT]
     n = len(channels)
     finding = f"{n - len(bad) - len(suspect)} of {n} electrodes good"
     if not bad and not suspect:
@@ -131,14 +117,14 @@ def check_electrodes(channels: Sequence[ChannelQuality]) -> Finding:
     named = ", ".join(f"{channel.ch_name} {channel.reason}".strip() for channel in worst[:3])
     more = f" and {len(worst) - 3} more" if len(worst) > 3 else ""
     finding += f", {len(suspect)} suspect, {len(bad)} bad: {named}{more}"
-    if not bad and len(suspect) <= SUSPECT_ELECTRODES * n:
+    if not bad and len(suspect) <= quality.SUSPECT_ELECTRODES * n:
         return GREEN, finding, ""
-    return RED if len(bad) > BAD_ELECTRODES.bad * n else YELLOW, finding, _electrode_remedy(worst, n)
+    return RED if len(bad) > quality.BAD_ELECTRODES.bad * n else YELLOW, finding, _electrode_remedy(worst, n)
 
 
-def _electrode_remedy(worst: Sequence[ChannelQuality], n: int) -> str:
+def _electrode_remedy(worst: Sequence[quality.ChannelQuality], n: int) -> str:
     """Return the remedy; many bad electrodes at once have one cause, the reference or mains."""
-    n_mains = sum(channel.cause == MAINS for channel in worst)
+    n_mains = sum(channel.cause == quality.MAINS for channel in worst)
     if n_mains > n / 2:
         return "check ground and reference, and move power supplies away"
     if len(worst) > n / 2:
@@ -152,7 +138,7 @@ def check_gaze(valid: float | None) -> Finding:
     if valid is None:
         return YELLOW, "gaze not measured yet", _WAIT
     remedy = "sit centred in front of the tracker, avoid reflections on glasses, and calibrate the tracker"
-    return _by_share(valid, GAZE_VALID, f"gaze valid in {percent(valid)} of samples", remedy)
+    return _by_share(valid, quality.GAZE_VALID, f"gaze valid in {percent(valid)} of samples", remedy)
 
 
 def check_face(found: float | None) -> Finding:
@@ -160,10 +146,10 @@ def check_face(found: float | None) -> Finding:
     if found is None:
         return YELLOW, "no frame analysed yet", _WAIT
     remedy = "look at the camera from arm's length, and light the face from the front"
-    return _by_share(found, FACE_FOUND, f"face found in {percent(found)} of frames", remedy)
+    return _by_share(found, quality.FACE_FOUND, f"face found in {percent(found)} of frames", remedy)
 
 
-def _by_share(share: float, limits: Limits, finding: str, remedy: str) -> Finding:
+def _by_share(share: float, limits: quality.Limits, finding: str, remedy: str) -> Finding:
     if not share >= limits.bad:  # NaN is as bad as none
         return RED, finding, remedy
     return (GREEN, finding, "") if share >= limits.suspect else (YELLOW, finding, remedy)
@@ -179,10 +165,10 @@ def check_microphone(clipped: float | None, level_db: float | None) -> Finding:
     if math.isnan(level_db) or level_db == -math.inf:
         return RED, "digital silence: every sample is zero", "unmute the microphone, or choose another"
     level = f"level {level_db:.0f} dB"
-    if clipped > CLIPPED.suspect:
-        light = RED if clipped > CLIPPED.bad else YELLOW
+    if clipped > quality.CLIPPED.suspect:
+        light = RED if clipped > quality.CLIPPED.bad else YELLOW
         return light, f"{level}, {percent(clipped, 2)} of samples clipped", "turn the microphone down"
-    if level_db < QUIET_DB:
+    if level_db < quality.QUIET_DB:
         remedy = "turn the microphone up, and check that it is the right one"
         return YELLOW, f"{level}, almost silent", remedy
     return GREEN, f"{level}, none clipped" if clipped == 0 else f"{level}, {percent(clipped, 2)} clipped", ""

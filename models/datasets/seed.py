@@ -16,15 +16,8 @@ from numpy.typing import NDArray
 
 from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES, canonical_name
+from models.datasets import layout
 from models.datasets.files import damaged, first_line, mat_array, mat_names, read_arrays
-from models.datasets.layout import (
-    STEP_S,
-    check_folder,
-    entropy_steps,
-    masked_channels,
-    masked_eye,
-    wanted_subjects,
-)
 from models.datasets.trials import Excluded, Trial, exclude
 from models.features.config import FeatureConfig
 
@@ -168,11 +161,11 @@ def load_seed(
         for part in data_set.folders(features, eye)
         for session in (SESSIONS if data_set.has_session_folders else (0,))
     ]
-    check_folder(folder, needed, data_set.title, (other, data_set.folders(other)))
+    layout.check_folder(folder, needed, data_set.title, (other, data_set.folders(other)))
     eeg_folder = folder / (data_set.raw if is_raw else data_set.eeg)
     files = _files(eeg_folder, data_set.raw_file if is_raw else data_set.feature_file)
     sessions = (0,) if all(session == 0 for _, session in files) else SESSIONS
-    for subject in wanted_subjects([subject for subject, _ in files], subjects, eeg_folder):
+    for subject in layout.wanted_subjects([subject for subject, _ in files], subjects, eeg_folder):
         for session in sessions:
             try:
                 if (subject, session) not in files:
@@ -190,7 +183,7 @@ def load_seed(
                 trials = [_trial(data_set, subject, path, features, entry, excluded) for entry in entries]
                 by_session = {one.session: [t for t in trials if t.session == one.session] for one in trials}
                 masked = [
-                    masked_eye(of_session, f"{eye_path}, session {number}", excluded)
+                    layout.masked_eye(of_session, f"{eye_path}, session {number}", excluded)
                     for number, of_session in by_session.items()
                 ]
             except InputError as error:
@@ -224,8 +217,8 @@ def _trial(
         trial=entry.trial,
         label=entry.label,
         label_names=data_set.labels,
-        step_s=PUBLISHED_STEP_S if features == "published" else STEP_S,
-        eeg=masked_channels(entry.eeg, SEED_CH_NAMES, subject, entry.where, excluded),
+        step_s=PUBLISHED_STEP_S if features == "published" else layout.STEP_S,
+        eeg=layout.masked_channels(entry.eeg, SEED_CH_NAMES, subject, entry.where, excluded),
         eye=entry.eye,
         ch_names=SEED_CH_NAMES,
         origin=features,
@@ -250,11 +243,11 @@ def _feature_arrays(path: Path, eye_path: Path | None, session: int) -> Iterator
 def _raw_arrays(path: Path, session: int, config: FeatureConfig) -> Iterator[_Entry]:
     for number, key in _numbered(path, r"_eeg(\d+)$"):
         x = mat_array(path, key, (len(SEED_CH_NAMES), None))  # (62, n_times)
-        if x.shape[1] < SEED_IV_SFREQ * STEP_S:
-            n_least = SEED_IV_SFREQ * STEP_S
+        if x.shape[1] < SEED_IV_SFREQ * layout.STEP_S:
+            n_least = SEED_IV_SFREQ * layout.STEP_S
             raise damaged(f"{key}: expected at least {n_least:g} samples, found {x.shape[1]}", path)
         label = SEED_IV.trial_labels[session][number - 1]
-        eeg = entropy_steps(x, SEED_IV_SFREQ, config)
+        eeg = layout.entropy_steps(x, SEED_IV_SFREQ, config)
         yield _Entry(session, number, label, eeg, None, f"{path}, {key}")
 
 
@@ -350,7 +343,9 @@ def _recording(path: Path, session: int, config: FeatureConfig) -> Iterator[_Ent
     for number, (begin, end) in enumerate(zip(begins, ends, strict=True), start=1):
         x = raw.get_data(picks=picks, start=round(begin * sfreq), stop=round(end * sfreq)) * 1e6  # V -> µV
         label = SEED_V.trial_labels[session][number - 1]
-        yield _Entry(session, number, label, entropy_steps(x, sfreq, config), None, f"{path}, clip {number}")
+        yield _Entry(
+            session, number, label, layout.entropy_steps(x, sfreq, config), None, f"{path}, clip {number}"
+        )
 
 
 def _same_length(

@@ -17,14 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from torch import Tensor, nn
 
-from models.baselines import (
-    Classifier,
-    FlatWindows,
-    LdaClassifier,
-    MajorityClassifier,
-    SvmClassifier,
-    TunedSvm,
-)
+from models import baselines
 from models.datasets.trials import WindowSet
 from models.training.loop import train_steps
 from models.training.scores import trial_ids
@@ -85,11 +78,11 @@ class BdaeClassifier:
 
     def __init__(self, n_labels: int, seed: int = 0, config: BdaeConfig | None = None) -> None:
         self._config, self._seed = config or BdaeConfig(), seed
-        self._svm = TunedSvm(n_labels, seed)
+        self._svm = baselines.TunedSvm(n_labels, seed)
 
     def fit(self, train: WindowSet) -> Self:
         """Train the autoencoder, then the SVM; see `models.baselines.Classifier`."""
-        self._flat = FlatWindows(train)
+        self._flat = baselines.FlatWindows(train)
         features = self._features(train)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
@@ -130,9 +123,9 @@ class _OnePerModality:
 
     def fit(self, train: WindowSet) -> Self:
         """Train each modality's classifier."""
-        self._flat = FlatWindows(train)
+        self._flat = baselines.FlatWindows(train)
         self._svms = {
-            name: TunedSvm(self._n_labels, self._seed).fit(rows, train.label, trial_ids(train))
+            name: baselines.TunedSvm(self._n_labels, self._seed).fit(rows, train.label, trial_ids(train))
             for name, rows in self._flat.rows_by_modality(train).items()
         }
         return self
@@ -217,10 +210,10 @@ def _to_one(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 #: (n_labels, seed) -> a classifier to fit. All take EEG, eye features or both, whatever the windows hold; for
 #: one modality alone give `dataclasses.replace(windows, eye=None)`.
-BASELINES: dict[str, Callable[[int, int], Classifier]] = {
-    "majority": MajorityClassifier,
-    "lda": LdaClassifier,
-    "svm": SvmClassifier,
+BASELINES: dict[str, Callable[[int, int], baselines.Classifier]] = {
+    "majority": baselines.MajorityClassifier,
+    "lda": baselines.LdaClassifier,
+    "svm": baselines.SvmClassifier,
     "max": MaxClassifier,
     "fuzzy": FuzzyIntegralClassifier,
     "bdae": BdaeClassifier,

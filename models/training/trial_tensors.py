@@ -8,21 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError
+from models import window_batch
 from models.config import ModelConfig
 from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.encoders.layers import by_step
 from models.encoders.mv_sstma import random_channel_mask
 from models.normalise import EegScale, Normaliser, fit_eeg, fit_eye, fit_likeness
 from models.training.scores import trial_ids
-from models.window_batch import (
-    NetworkInput,
-    Part,
-    batch_of,
-    eeg_part,
-    eye_part,
-    filled_from_other_channels,
-    windows_at,
-)
 
 
 def fit_normaliser(
@@ -115,30 +107,30 @@ class TrialTensors:
         picks = [i for i, name in enumerate(ch_names) if name in config.ch_names] or [0]
         self.positions = torch.tensor([config.ch_names.index(ch_names[i]) for i in picks])
         self.hidden = torch.zeros(len(windows), len(config.ch_names), dtype=torch.bool)  # by ``mask``
-        parts: list[Part] = []
+        parts: list[window_batch.Part] = []
         if "eeg" in config.modalities and windows.eeg is not None and normaliser.eeg is not None:
             values = torch.from_numpy(windows.eeg[:, picks]).transpose(1, 2)  # (n, T, C, F)
             usable = torch.isfinite(values).all(dim=-1)
-            part = eeg_part(values, usable, self.positions, config, normaliser)
+            part = window_batch.eeg_part(values, usable, self.positions, config, normaliser)
             there = part["eeg_channel_mask"]
             part = _with_hidden_channels(part, mask, seed, same_channels)
             lost = by_step(there & ~part["eeg_channel_mask"]).any(dim=1)
             self.hidden[:, self.positions] = lost & ~by_step(part["eeg_channel_mask"]).any(dim=1)
             part = _thinned_out(part, thinned, seed)
             likeness = normaliser.eeg.select(self.positions).likeness
-            parts.append(filled_from_other_channels(part, likeness))
+            parts.append(window_batch.filled_from_other_channels(part, likeness))
         if "eye" in config.modalities and windows.eye is not None and normaliser.eye is not None:
             values = torch.from_numpy(windows.eye[..., -config.windows.eye_n_steps :]).transpose(1, 2)
-            parts.append(eye_part(values, torch.isfinite(values), normaliser))
+            parts.append(window_batch.eye_part(values, torch.isfinite(values), normaliser))
         self._parts = {name: values for part in parts for name, values in part.items()}
         self._parts.setdefault("eeg_positions", self.positions)
 
     def __len__(self) -> int:
         return len(self.label)
 
-    def batch(self, at: NDArray[np.intp] | slice) -> NetworkInput:
+    def batch(self, at: NDArray[np.intp] | slice) -> window_batch.NetworkInput:
         """Return the windows at these indices; faces and voice are absent."""
-        parts = windows_at(self._parts, at)
+        parts = window_batch.windows_at(self._parts, at)
         if self.config.network.streams and "eeg" in parts:  # left context that no window has is not computed
             steps = parts["eeg_step_mask"]
             first = min(self.config.windows.n_context_steps, int(steps.any(dim=0).byte().argmax()))
@@ -147,10 +139,10 @@ class TrialTensors:
                 "eeg_step_mask": steps[:, first:],
                 "eeg_channel_mask": parts["eeg_channel_mask"][:, first:],
             }
-        return batch_of(len(self.label[at]), self.config, parts)
+        return window_batch.batch_of(len(self.label[at]), self.config, parts)
 
 
-def _with_hidden_channels(part: Part, share: float, seed: int, same: bool) -> Part:
+def _with_hidden_channels(part: window_batch.Part, share: float, seed: int, same: bool) -> window_batch.Part:
     """Return EEG of which a share of each window's channels is hidden."""
     if share <= 0:
         return part
@@ -161,7 +153,7 @@ def _with_hidden_channels(part: Part, share: float, seed: int, same: bool) -> Pa
     return _with_visible(part, random_channel_mask(there, share, generator, noise=noise))
 
 
-def _thinned_out(part: Part, share: float, seed: int) -> Part:
+def _thinned_out(part: window_batch.Part, share: float, seed: int) -> window_batch.Part:
     """Return EEG of which a share of the windows has lost up to half of its channels."""
     if share <= 0:
         return part
@@ -174,7 +166,7 @@ def _thinned_out(part: Part, share: float, seed: int) -> Part:
     return _with_visible(part, there & (whole | (rank < n_kept)))
 
 
-def _with_visible(part: Part, visible: Tensor) -> Part:
+def _with_visible(part: window_batch.Part, visible: Tensor) -> window_batch.Part:
     """Return EEG with only these channels (n, C) left."""
     columns = part["eeg_channel_mask"]
     kept = visible if columns.dim() == 2 else visible[:, None]

@@ -10,17 +10,10 @@ from PyQt6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from app.calibrate.prepare import Prepared, prepare
 from app.engine.messages import SessionCommand
+from app.qt.calibration import plain_screens
 from app.qt.calibration.controls import KEYS, StatusBar, key_command
 from app.qt.calibration.media import has_sound, kinds_of, sound_check
 from app.qt.calibration.onset import StepWatch
-from app.qt.calibration.plain_screens import (
-    FailedScreen,
-    FixationScreen,
-    HintScreen,
-    PauseScreen,
-    ResumeScreen,
-    WaitingScreen,
-)
 from app.qt.calibration.preparation import NoticeScreen, PreflightScreen
 from app.qt.calibration.report import ReportScreen
 from app.qt.calibration.results import FinishScreen, RestScreen
@@ -282,20 +275,20 @@ class Screens:
         self.preflight = PreflightScreen(send, (sound_check(is_heard),))
         self.report = ReportScreen(send, plan.classes)
         self.rest = RestScreen(send)
-        self.pause = PauseScreen(send, window.end)
+        self.pause = plain_screens.PauseScreen(send, window.end)
         self.finish = FinishScreen(send, window.open_report, window.use_live, window.close)
         self.by_name: dict[str, Screen] = {
-            "resume": ResumeScreen(send, prepared.words, window.choose),
+            "resume": plain_screens.ResumeScreen(send, prepared.words, window.choose),
             "notice": self.notice,
-            "waiting": WaitingScreen(send),
+            "waiting": plain_screens.WaitingScreen(send),
             "preflight": self.preflight,
-            "fixation": FixationScreen(send, has_sound=has_sound()),
+            "fixation": plain_screens.FixationScreen(send, has_sound=has_sound()),
             "practice": self.stimulus,
-            "hint": HintScreen(send),
+            "hint": plain_screens.HintScreen(send),
             "stimulus": self.stimulus,
             "report": self.report,
             "rest": self.rest,
             "pause": self.pause,
             "finish": self.finish,
-            "failed": FailedScreen(send, window.start_again, window.close),
+            "failed": plain_screens.FailedScreen(send, window.start_again, window.close),
         }

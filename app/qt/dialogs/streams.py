@@ -14,18 +14,10 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from acquisition import select
 from acquisition.errors import InputError
 from acquisition.lsl.discovery import FoundStream, discover
 from acquisition.montage import load_montage
-from acquisition.select import (
-    format_choices,
-    is_calibration,
-    is_notes,
-    is_own,
-    kind_of,
-    parse_choices,
-    select_streams,
-)
 from acquisition.text import counted, rate
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind, StreamHeader
 from app.qt.dialogs.base import Dialog, Role, Work, plain_table
@@ -66,7 +58,7 @@ class StreamsDialog(Dialog):
         super().__init__(parent, "Streams")
         self._on_chosen, self._look = on_chosen, look
         self._found: list[FoundStream] = []
-        self._before = parse_choices(before.streams or "")
+        self._before = select.parse_choices(before.streams or "")
         self.table = plain_table("Streams on the network", _COLUMNS)
         self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.choices = {modality: _combo(_label(modality)) for modality in MODALITIES}
@@ -112,7 +104,10 @@ class StreamsDialog(Dialog):
 
     def show_found(self, found: list[FoundStream]) -> None:
         """Fill table and choices, without the program's own streams."""
-        is_ours = [is_own(s.header) or is_notes(s.header) or is_calibration(s.header) for s in found]
+        is_ours = [
+            select.is_own(s.header) or select.is_notes(s.header) or select.is_calibration(s.header)
+            for s in found
+        ]
         self._found = found = [s for s, ours in zip(found, is_ours, strict=True) if not ours]
         n_own = counted(sum(is_ours), "stream")
         self.hidden.setText(f"Not shown: {n_own} of Affectscope itself (predictions, clock map, notes)")
@@ -132,7 +127,7 @@ class StreamsDialog(Dialog):
             combo.addItem("Automatic (by type)", "")
             combo.addItem("None", "none")
             for stream in found:
-                if kind_of(stream.header) in (KIND_OF_MODALITY[modality], Kind.OTHER):
+                if select.kind_of(stream.header) in (KIND_OF_MODALITY[modality], Kind.OTHER):
                     combo.addItem(_title(stream.header), self._reference(stream))
             combo.setCurrentIndex(max(0, combo.findData(before)))
             _show_whole(combo)
@@ -142,7 +137,7 @@ class StreamsDialog(Dialog):
     def use(self) -> None:
         """Check the choice and hand it on."""
         chosen = {m: combo.currentData() or "" for m, combo in self.choices.items()}
-        streams = format_choices(self._before | chosen)  # a choice of markers stays
+        streams = select.format_choices(self._before | chosen)  # a choice of markers stays
         montage = self.montage.currentText().strip() or None
         line, _ = _LINES[self.line.currentIndex()]
         webcam, microphone = (combo.currentText().strip() or None for combo in (self.webcam, self.microphone))
@@ -151,7 +146,7 @@ class StreamsDialog(Dialog):
             if montage is not None and montage.lower().endswith(".toml"):
                 load_montage(montage)
             if webcam is None and microphone is None:
-                select_streams({stream.key: stream.header for stream in self._found}, streams)
+                select.select_streams({stream.key: stream.header for stream in self._found}, streams)
         except InputError as error:
             self._refuse(str(error))
             return
@@ -208,7 +203,7 @@ def _show_whole(combo: QComboBox) -> None:
 def _row(stream: FoundStream) -> tuple[str, ...]:
     header = stream.header
     return (
-        kind_of(header).value,
+        select.kind_of(header).value,
         header.name,
         header.type,
         rate(header.nominal_sfreq),

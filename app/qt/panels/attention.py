@@ -16,16 +16,7 @@ from app.qt.plots.heads import HeadPlot
 from app.qt.plots.items import Bar, Bars, Spans
 from app.qt.plots.plot import Plot, Table
 from app.qt.theme import Theme
-from app.view.explanation import (
-    channel_deviation,
-    deviation_scale,
-    is_nearly_even,
-    missing_spans,
-    modality_course,
-    modality_word,
-    share_scale,
-    time_bins,
-)
+from app.view import explanation
 from app.view.store import ViewStore
 from app.view.trust import why_no_prediction
 from models.prediction import Prediction
@@ -87,7 +78,7 @@ class LanesPlot(Plot):
             self.plot_item.addItem(item)
         rows = []
         for i, modality in enumerate(MODALITIES):
-            rows.append(Row(self._floor(i) + 0.5 * _LANE, (modality_word(modality), "")))
+            rows.append(Row(self._floor(i) + 0.5 * _LANE, (explanation.modality_word(modality), "")))
             rows.append(Row(self._floor(i) + 0.85 * _LANE, ("", "100 %"), "muted"))
             rows.append(Row(self._floor(i) + 0.15 * _LANE, ("", "0 %"), "muted"))
         self._names.set_rows(rows)
@@ -108,7 +99,7 @@ class LanesPlot(Plot):
         newest = predictions[-1]
         self.set_notice("")
         self.t_end = newest.t_end
-        times, self.shares = modality_course(predictions)
+        times, self.shares = explanation.modality_course(predictions)
         self.times = times - self.t_end
         self.set_home(x=(-span_s, 0.0))
         for i, line in enumerate(self.lines):
@@ -116,13 +107,15 @@ class LanesPlot(Plot):
         self.missing.set_content(
             (max(start - self.t_end, -span_s), end - self.t_end, self._floor(i), self._floor(i) + _LANE)
             for i, modality in enumerate(MODALITIES)
-            for start, end in missing_spans(predictions, modality)
+            for start, end in explanation.missing_spans(predictions, modality)
         )
         self.redraw()
         shares = {m: newest.modality_attention.get(m) for m in MODALITIES if newest.present.get(m)}
         said = [percent(shares[m]) if m in shares else "missing" for m in MODALITIES]
         self._figures.set_rows([Row(self._floor(i) + _LANE / 2, (text,)) for i, text in enumerate(said)])
-        words = ", ".join(f"{modality_word(m)} {text}" for m, text in zip(MODALITIES, said, strict=True))
+        words = ", ".join(
+            f"{explanation.modality_word(m)} {text}" for m, text in zip(MODALITIES, said, strict=True)
+        )
         self.setAccessibleDescription(words)
 
     def text_at(self, x: float, y: float) -> str:
@@ -131,13 +124,15 @@ class LanesPlot(Plot):
         if at < 0:
             return ""
         shares = (percent(share) if math.isfinite(share) else "missing" for share in self.shares[at])
-        said = [f"{modality_word(m)} {share}" for m, share in zip(MODALITIES, shares, strict=True)]
+        said = [
+            f"{explanation.modality_word(m)} {share}" for m, share in zip(MODALITIES, shares, strict=True)
+        ]
         return f"{-x:.1f} s before: {', '.join(said)}"
 
     def table(self) -> Table:
         values = zip(self.times, self.shares, strict=True)
         rows = [(f"{t:.3f}", *(f"{share:.5f}" for share in shares)) for t, shares in values]
-        return ["seconds before the prediction shown", *map(modality_word, MODALITIES)], rows
+        return ["seconds before the prediction shown", *map(explanation.modality_word, MODALITIES)], rows
 
     def _floor(self, lane: int) -> float:
         """Return where a lane has 0 %; the first lies at the top."""
@@ -160,15 +155,15 @@ class ChannelAttentionPanel(Panel):
         if prediction is None:
             self.plot.set_missing("no prediction yet")
             return
-        names, deviation, share = channel_deviation(prediction)
+        names, deviation, share = explanation.channel_deviation(prediction)
         if not prediction.present.get("eeg") or math.isnan(share):
             self.plot.set_missing("EEG missing")
             return
         recent = store.predictions.read(prediction.t_end - _SCALE_OVER_S, prediction.t_end)
         largest = max(_largest(p) for p in recent)
-        end = deviation_scale(largest)
+        end = explanation.deviation_scale(largest)
         self.plot.set_title(f"relative to an equal share of {100 * share:.1f} %")
-        self.plot.set_even(NEARLY_EVEN if is_nearly_even(largest) else "")
+        self.plot.set_even(NEARLY_EVEN if explanation.is_nearly_even(largest) else "")
         self.plot.set_values(names, deviation, -end, end, "%", diverging=True, by_size=False)
 
 
@@ -185,7 +180,7 @@ class TimeAttentionPanel(Panel):
         if not self.is_new(id(store), prediction, store.model):
             return
         shift_s = store.model.windows.eeg_shift_s if store.model is not None else 1.0
-        self.plot.set_bins([] if prediction is None else time_bins(prediction, shift_s))
+        self.plot.set_bins([] if prediction is None else explanation.time_bins(prediction, shift_s))
 
 
 class StepsPlot(Plot):
@@ -211,7 +206,7 @@ class StepsPlot(Plot):
             self.bars.set_content(())
             return
         highest = max(share for _, _, share in bins)
-        self.set_home(x=(bins[0][0], bins[-1][1]), y=(0.0, 112 * share_scale(highest)))
+        self.set_home(x=(bins[0][0], bins[-1][1]), y=(0.0, 112 * explanation.share_scale(highest)))
         gap = 0.04 * (bins[0][1] - bins[0][0])
         self.bars.set_content(
             Bar((start + gap, end - gap), (0.0, 100 * share), self.theme.accent, text=f"{100 * share:.0f}")
@@ -232,5 +227,5 @@ class StepsPlot(Plot):
 
 
 def _largest(prediction: Prediction) -> float:
-    deviation = channel_deviation(prediction)[1]
+    deviation = explanation.channel_deviation(prediction)[1]
     return float(np.nanmax(np.abs(deviation))) if np.isfinite(deviation).any() else 0.0

@@ -10,16 +10,7 @@ from scipy.io import savemat
 from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.subject import substream
-from models.datasets.make.generator import (
-    DE_OF_UNIT,
-    GeneratedSubject,
-    averaged,
-    lds_weights,
-    moving_average_weights,
-    signal,
-    structure,
-    truth,
-)
+from models.datasets.make import generator
 from models.datasets.make.options import MakeOptions, OnDone, each_subject, make_empty_folder, write_notice
 from models.datasets.make.variants import generated_subject
 from models.datasets.seed import SEED_IV, SEED_IV_SFREQ, SEED_V, SESSIONS, SeedSet
@@ -63,7 +54,9 @@ def _make(
     each_subject(write, options, on_done)
     details = f"variant: {options.variant}.\n"
     if options.variant == "default":
-        truth(subjects, structure(), data_set.labels, SESSIONS, data_set.n_eye).save(options.folder)
+        generator.truth(subjects, generator.structure(), data_set.labels, SESSIONS, data_set.n_eye).save(
+            options.folder
+        )
         details = (
             "GENERATED_oracle.npz: the model's true means and covariances, for the best possible "
             "discriminant.\n"
@@ -84,8 +77,10 @@ def _sizes(data_set: SeedSet, options: MakeOptions) -> tuple[int, int]:
     return n_trials, options.seconds(default_s, 4, _LEAST_S)
 
 
-def _subject(options: MakeOptions, subject: int) -> GeneratedSubject:
-    return generated_subject(options.variant, options.seed, subject, structure(), options.difficulty)
+def _subject(options: MakeOptions, subject: int) -> generator.GeneratedSubject:
+    return generated_subject(
+        options.variant, options.seed, subject, generator.structure(), options.difficulty
+    )
 
 
 def _trials(
@@ -97,8 +92,8 @@ def _trials(
     for trial, label in enumerate(data_set.trial_labels[session][:n_trials], start=1):
         emotion = data_set.labels[label]
         de = model.eeg_trial(session, trial, emotion, n_seconds)
-        rows = averaged(model.eye_trial(session, trial, emotion, n_seconds))[:, : data_set.n_eye]
-        yield trial, de, lds_weights(len(rows)) @ rows
+        rows = generator.averaged(model.eye_trial(session, trial, emotion, n_seconds))[:, : data_set.n_eye]
+        yield trial, de, generator.lds_weights(len(rows)) @ rows
 
 
 def _write_seed_iv(options: MakeOptions, subject: int) -> None:
@@ -114,7 +109,7 @@ def _write_seed_iv(options: MakeOptions, subject: int) -> None:
             eye[f"eye_{trial}"] = rows.T  # (31, W)
             if options.raw:
                 wanted = de.reshape(len(de), len(SEED_CH_NAMES), -1)
-                raw[f"{prefix}_eeg{trial}"] = signal(wanted, SEED_CH_NAMES, SEED_IV_SFREQ, rng)
+                raw[f"{prefix}_eeg{trial}"] = generator.signal(wanted, SEED_CH_NAMES, SEED_IV_SFREQ, rng)
         for part, arrays in ((SEED_IV.eeg, eeg), (SEED_IV.eye, eye), (SEED_IV.raw, raw)):
             if arrays:  # sorted as text, eeg10 before eeg2, as nobody should rely on
                 path = options.folder / part / str(session) / name
@@ -123,12 +118,12 @@ def _write_seed_iv(options: MakeOptions, subject: int) -> None:
 
 def _smoothed(de: NDArray[np.float64], trial: int) -> _Arrays:
     """Return a trial's four feature arrays, each (62, W, 5), of entropy (n_seconds, 310)."""
-    steps = averaged(de)
+    steps = generator.averaged(de)
     arrays = {}
-    for name, weights in (("LDS", lds_weights), ("movingAve", moving_average_weights)):
+    for name, weights in (("LDS", generator.lds_weights), ("movingAve", generator.moving_average_weights)):
         smooth = (weights(len(steps)) @ steps).reshape(len(steps), len(SEED_CH_NAMES), -1).transpose(1, 0, 2)
         arrays[f"de_{name}{trial}"] = smooth
-        arrays[f"psd_{name}{trial}"] = np.exp(2 * (smooth - DE_OF_UNIT)) / _WIDTHS_HZ  # µV² / Hz
+        arrays[f"psd_{name}{trial}"] = np.exp(2 * (smooth - generator.DE_OF_UNIT)) / _WIDTHS_HZ  # µV² / Hz
     return arrays
 
 
@@ -137,7 +132,7 @@ def _write_seed_v(options: MakeOptions, subject: int) -> None:
     for session, labels in SEED_V.trial_labels.items():
         for trial, de, rows in _trials(SEED_V, options, subject, session):
             entry = (session - 1) * SEED_V.n_trials + trial - 1
-            eeg[entry], eye[entry] = lds_weights(len(rows)) @ averaged(de), rows
+            eeg[entry], eye[entry] = generator.lds_weights(len(rows)) @ generator.averaged(de), rows
             label[entry] = np.full(len(rows), labels[trial - 1])
     for part, data in ((SEED_V.eeg, eeg), (SEED_V.eye, eye)):
         path = options.folder / part / f"{subject}_123.npz"
