@@ -23,7 +23,7 @@ from torch import Tensor
 from acquisition.types import MODALITIES
 from models.config import EvidenceConfig
 from models.mixed_discriminant import MixedDiscriminant
-from models.mixed_part import LARGEST, check_numbers, unfit
+from models.mixed_part import LARGEST, check_numbers, mean_of, unfit
 
 #: Steps a second apart of a window, oldest first, (n, F) by modality; NaN where unknown.
 Recent = Mapping[str, NDArray[np.floating]]
@@ -264,15 +264,6 @@ class Evidence:
             if has_level:
                 found[at, 1] = self.discriminant.distance(modality, *of_modality.tensors)[0]
         return found
-
-
-def mean_of(steps: NDArray[np.floating]) -> tuple[NDArray[np.float64], int]:
-    """Return the mean (F,) of steps (n, F) and how many hold anything; NaN where half or less is known."""
-    known = np.isfinite(steps)
-    n_known = known.sum(axis=0)
-    sums = np.where(known, steps, 0.0).sum(axis=0, dtype=np.float64)
-    mean = np.where(2 * n_known > len(steps), sums / np.maximum(n_known, 1), np.nan)
-    return mean, int(known.any(axis=1).sum())
 
 
 class AnswerFilter:

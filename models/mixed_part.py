@@ -45,6 +45,15 @@ _N_WEIGHINGS = 3  # of trials by how far out they lie
 _LEAST_BETWEEN = 0.1  # of a direction's variance that trials keep when the noise of their means is taken off
 
 
+def mean_of(steps: NDArray[np.floating]) -> tuple[NDArray[np.float64], int]:
+    """Return the mean (F,) of steps (n, F) and how many hold anything; NaN where half or less is known."""
+    known = np.isfinite(steps)
+    n_known = known.sum(axis=0)
+    sums = np.where(known, steps, 0.0).sum(axis=0, dtype=np.float64)
+    mean = np.where(2 * n_known > len(steps), sums / np.maximum(n_known, 1), np.nan)
+    return mean, int(known.any(axis=1).sum())
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledTrial:
     """Feature steps of one labelled trial by modality, NaN where unusable."""
@@ -64,12 +73,8 @@ class LabelledTrial:
 
     def mean(self, modality: str) -> tuple[_Array, float]:
         """Return the mean (F,) over the steps and their number; NaN where half of the steps have none."""
-        steps = np.asarray(self.steps[modality], dtype=np.float64)
-        known = np.isfinite(steps)
-        n_known = known.sum(axis=0)
-        sums = np.where(known, steps, 0.0).sum(axis=0)
-        mean = np.where(2 * n_known > len(steps), sums / np.maximum(n_known, 1), np.nan)
-        return mean, float(self.means_of.get(modality, known.any(axis=1).sum()))
+        mean, n_steps = mean_of(np.asarray(self.steps[modality], dtype=np.float64))
+        return mean, float(self.means_of.get(modality, n_steps))
 
     def minus(self, level: Mapping[str, NDArray[np.floating]]) -> LabelledTrial:
         """Return the trial as deviations from a level, (F,) by modality."""

@@ -31,6 +31,7 @@ from models.training.sources import Source
 from models.training.tables import Entry
 from models.training.transfer import (
     ALONE,
+    Answers,
     Split,
     TransferBase,
     TransferOptions,
@@ -47,8 +48,6 @@ _OTHERS_WINDOWS = 4  # of a trial of someone else, for the references: more chan
 
 K = TypeVar("K")
 V = TypeVar("V")
-#: Predictions by what is given.
-Answers = dict[str, Predictions]
 
 
 @dataclass(frozen=True)

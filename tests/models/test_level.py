@@ -12,8 +12,9 @@ import torch
 
 from acquisition.types import MODALITIES
 from models.config import EvidenceConfig
-from models.level import AnswerFilter, Evidence, RunningLevel, SignalRange, mean_of
+from models.level import AnswerFilter, Evidence, RunningLevel, SignalRange
 from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
+from models.mixed_part import mean_of
 
 N_FEATURES, N_LABELS, N_STEPS = 6, 3, 12
 EFFECTS = 3.0 * np.eye(N_LABELS, N_FEATURES)
