@@ -137,10 +137,7 @@ def _squeezed(text: str) -> str:
 
 
 def parse_choices(text: str) -> dict[str, str]:
-    """Return the choice by modality.
-
-    Raises `InputError` if the text is malformed.
-    """
+    """Return the choice by modality; raises `InputError` if the text is malformed."""
     # A name may hold commas, so cut only before ``modality=``.
     names = "|".join(_CHOICE_KINDS)
     parts = re.split(rf",\s*(?=(?:{names})\s*=)", text.strip()) if text.strip() else []

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.clock_fit import agrees
 from acquisition.errors import InputError
 from acquisition.quality import GAZE_VALID, MIN_VALIDITY
 from acquisition.ring import Ring
-from acquisition.timebase import agrees
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, Kind, Step, StreamSpec, Window
 
 #: Onsets are stamps and steps end on the grid: a step that ends this little past an edge still ends at it.

@@ -179,10 +179,7 @@ class ReplayFile:
         return first, last
 
     def sinks(self) -> list[Sink]:
-        """Open the output files that the options name.
-
-        Raises `InputError` if one cannot be written.
-        """
+        """Open the output files that the options name; raises `InputError` if one cannot be written."""
         labels = self.checkpoint.config.labels
         sinks = self.options.sinks(labels)
         if self.options.record is not None:

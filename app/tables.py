@@ -14,9 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
+from acquisition.clock_fit import agrees
 from acquisition.select import kind_of
 from acquisition.text import counted, data_size, duration, json_text, rate
-from acquisition.timebase import agrees
 from acquisition.types import MODALITY_OF_KIND, Kind
 
 if TYPE_CHECKING:

@@ -345,3 +345,24 @@ def _field(xml: str, name: str) -> str:
     """Return the first text of an element of which one tag may be broken."""
     found = re.search(rf"<{name}>([^<]*)<|>([^<]*)</{name}>", xml)
     return unescape((found.group(1) or found.group(2) or "").strip()) if found else ""
+
+
+_SLACK_S = 1.0
+_LONGEST_PAUSE_S = 86400.0
+
+
+def out_of_line(
+    times: NDArray[np.float64], before: float = float("nan"), after: float = float("nan")
+) -> NDArray[np.bool_]:
+    """Return which times (n,) in seconds jump out of their row and back, (n,) bool.
+
+    A time is out of line if its neighbours are in order and it lies more than 1 s outside the span
+    between them. A clock that was reset stays where it was set, so it is not out of line. A last time
+    without a neighbour is out of line if it is more than a day away. ``before`` and ``after`` are the
+    neighbours of the first and of the last time, NaN where unknown.
+    """
+    earlier = np.concatenate([[before], times[:-1]])
+    later = np.concatenate([times[1:], [after]])
+    outside = (times > later + _SLACK_S) | (times < earlier - _SLACK_S)
+    lone = np.isnan(later) & (np.abs(times - earlier) > _LONGEST_PAUSE_S)
+    return ((earlier <= later) & outside) | lone

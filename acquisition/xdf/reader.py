@@ -10,9 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.intake import StreamIntake
-from acquisition.timebase import LARGEST_TIME_S, out_of_line
+from acquisition.timebase import LARGEST_TIME_S
 from acquisition.types import Chunk
-from acquisition.xdf.format import Damage, Decoded, StreamIndex, decode_numeric, decode_strings, read_errors
+from acquisition.xdf.format import (
+    Damage,
+    Decoded,
+    StreamIndex,
+    decode_numeric,
+    decode_strings,
+    out_of_line,
+    read_errors,
+)
 
 _BLOCK_BYTES = 1 << 22  # a chunk can hold a whole recording: it is decoded in blocks of this size
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from acquisition.errors import ErrorCode, InputError
-from acquisition.timebase import LARGEST_TIME_S, out_of_line
+from acquisition.timebase import LARGEST_TIME_S
 from acquisition.xdf.format import (
     BOUNDARY_UUID,
     LONGEST_HEAD,
@@ -19,6 +19,7 @@ from acquisition.xdf.format import (
     StreamIndex,
     Tag,
     XdfIndex,
+    out_of_line,
     parse_footer_xml,
     parse_head,
     parse_header_xml,

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt, sosfilt_zi
 
+from acquisition.clock_fit import agrees
 from acquisition.quality import MOST_UV
 from acquisition.ring import Ring
-from acquisition.timebase import agrees
 from acquisition.types import Chunk
 from app.engine.messages import EegPart, SpectrogramPart
 from models.features.config import FeatureConfig

@@ -20,10 +20,7 @@ is not valid for real people. Do not report it as a result on {data_set}.
 
 
 def make_empty_folder(folder: Path) -> None:
-    """Make the folder.
-
-    Raises `InputError` if it is not empty, or cannot be written.
-    """
+    """Make the folder; raises `InputError` if it is not empty, or cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):

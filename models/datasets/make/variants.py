@@ -90,10 +90,7 @@ VARIANTS: dict[str, type[GeneratedSubject]] = {
 def generated_subject(
     variant: str, seed: int, subject: int, shared: Structure, difficulty: str | float
 ) -> GeneratedSubject:
-    """Return a subject of a variant.
-
-    Raises `InputError` if there is no such variant.
-    """
+    """Return a subject of a variant; raises `InputError` if there is no such variant."""
     if variant not in VARIANTS:
         raise InputError(f"expected one of {', '.join(VARIANTS)}; found {variant!r}", where="--variant")
     return VARIANTS[variant](seed, subject, shared, difficulty)
