@@ -33,6 +33,7 @@ _LEAST_WORTH = 1.0  # trials: before, a level is no measure of what is far from 
 _DOUBT = 0.1  # share of the answer that counts as any emotion, so that a wrong one does not confirm itself
 _CLEAN = (0.005, 0.995)  # quantiles of clean signals beyond which reliability falls; to 0 at twice as far
 _LEAST_RATIO = 1e-6  # a signal that stands still
+_FAR = 20.0  # squared, in variances of an unknown subject: a feature 4.5 SD away, in the median over features
 
 
 class RunningLevel:
@@ -52,6 +53,7 @@ class RunningLevel:
         self._worth = {m: np.zeros(shape) for m, shape in shapes.items()}  # in trials
         self._most = max(config.max_trials / discriminant.n_labels, 1.0)
         self.fixed = fixed
+        self.is_known = fixed is not None  # beforehand, as a profile's: it may lie anywhere
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -221,6 +223,7 @@ class Evidence:
         # The training mean, with which it begins, counts as kappa trials.
         kappa = [np.median(discriminant.level_prior(m).kappa) for m in discriminant.modalities]
         prior_worth, session = float(np.median(kappa)), discriminant.session
+        self._variances: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
         self._by_worth = {n: discriminant.in_session(session, n + prior_worth) for n in _WORTHS}
 
     def given(self, recent: Recent, level: RunningLevel) -> dict[str, Given]:
@@ -263,7 +266,32 @@ class Evidence:
             found[at, 0] = self.range.log_ratio(modality, recent[modality])
             if has_level:
                 found[at, 1] = self.discriminant.distance(modality, *of_modality.tensors)[0]
+            far = 0.0 if level.is_known else self._from_training(modality, of_modality, level) / _FAR
+            if far > 1:  # a level of its own must not make noise look like what is to be expected
+                mark = self.range.bounds.get(modality, (0.0, 0.0, math.inf))[2]
+                if mark < math.inf:
+                    found[at, 1] = max(float(found[at, 1].nan_to_num(0.0)), far * mark)
         return found
+
+    def _from_training(self, modality: str, given: Given, level: RunningLevel) -> float:
+        """Return how far the newest seconds lie from the training subjects', squared, the median feature's.
+
+        In variances of what an unknown subject's seconds are: of levels across subjects (no less than trials
+        vary, since few subjects may be alike by chance), of trials and within them.
+        """
+        part = self.discriminant.part(modality)
+        if modality not in self._variances:
+            to_features = (part.gain[:, None] * part.to_features) ** 2
+            trial = to_features @ part.directions.between
+            kappa = part.level.kappa[part.used]
+            # Of a single subject nobody knows how others differ.
+            people = math.inf if (kappa == 1).all() else trial / np.clip(kappa, 1e-6, 1.0)
+            self._variances[modality] = people + trial, to_features @ part.directions.within
+        among, within = self._variances[modality]
+        known = given.known[part.used]
+        x = (given.deviation + level.mean(modality) - part.level.mean)[part.used]
+        squares = x**2 / (among + within * part.course.of_mean(given.n_steps))
+        return float(np.median(squares[known])) if known.any() else 0.0
 
 
 class AnswerFilter:

@@ -175,3 +175,21 @@ def test_a_state_that_cannot_have_been_is_refused(evidence, name, value):
     state["eye"][name][0][0] = value
     with pytest.raises(ValueError, match=name):
         level.restore(state)
+
+
+def test_a_signal_unlike_all_training_subjects_stays_unreliable_though_the_level_follows_it(evidence):
+    rng, at = np.random.default_rng(6), MODALITIES.index("eye")
+
+    def reliabilities(offset, fixed=None):
+        place = np.full(N_FEATURES, offset)
+        level = RunningLevel(evidence.discriminant, CONFIG, None if fixed is None else {"eye": place})
+        steps, found = np.concatenate([steps_of(k % 3, place, rng) for k in range(6)]), []
+        for end in range(10, len(steps) + 1):
+            scores, measures = evidence.of_window({"eye": steps[end - 10 : end]}, level)
+            found.append(float(evidence.range.reliability(measures)[at]))
+            level.take({"eye": steps[end - 10 : end]}, scores.sum(dim=0).numpy())
+        return np.array(found)
+
+    assert reliabilities(6.0).mean() > 0.75
+    assert reliabilities(40.0).max() == 0  # ten SD from everybody, from the first second to the last
+    assert reliabilities(40.0, fixed=True).mean() > 0.75  # a profile knows that the subject is like that
