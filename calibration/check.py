@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from acquisition.text import counted, percent
 from calibration.markers import ASKED, UNDO
 from calibration.verdict import binomial_threshold
-from models.conformal import prediction_set, too_rarely_covered
+from models.conformal import shown_sets, too_rarely_covered
 from models.level import Evidence
 from models.mixed_discriminant import LabelledTrial
 from models.prediction import Prediction
@@ -60,6 +60,7 @@ class Told:
     label: str
     probs: Mapping[str, float]
     shadow: Mapping[str, float]
+    is_whole: bool = True  # as `models.trust.Verdict`
 
     @property
     def gain(self) -> float:
@@ -135,7 +136,7 @@ class SelfCheck:
 
     def _count(self, label: str, shown: Shown) -> Outcome:
         probs = dict(shown.prediction.probs)
-        told = Told(label, probs, dict(shown.prediction.shadow or probs))
+        told = Told(label, probs, dict(shown.prediction.shadow or probs), shown.prediction.verdict.is_whole)
         self._told.append(told)
         if self.has_shadow:
             self._pairs.append(told)
@@ -208,7 +209,7 @@ class SelfCheck:
 
     def _is_inside(self, told: Told) -> bool:
         assert self._threshold is not None
-        return told.label in prediction_set(told.probs, self._threshold)
+        return told.label in shown_sets(told.probs, (self._threshold, None), told.is_whole)[0]
 
     def words(self, outcome: Outcome) -> str:
         """Return in a sentence what a mark led to, with the figures so far."""

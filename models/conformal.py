@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from models.config import LEAST_ANSWER, MAX_RISK, NEVER, AnswerConfig
 from models.training.scores import expected_calibration_error
 
+LEVELS = (0.9, 0.8)
 MIN_TRIALS = 30  # behind a rule of abstention: its error then has an interval of about +-14 points
 
 
@@ -41,10 +42,36 @@ def attainable(n_trials: int, level: float) -> float | None:
     return next((one for one in own_levels(n_trials) if one >= level - 1e-9), None)
 
 
-def prediction_set(probs: Mapping[str, float], threshold: float) -> tuple[str, ...]:
-    """Return the emotions whose score is at most ``threshold``, the most probable first; never none."""
-    ordered = sorted(probs, key=lambda label: -probs[label])
-    return tuple(label for at, label in enumerate(ordered) if at == 0 or 1 - probs[label] <= threshold + 1e-9)
+def prediction_set(probs: Mapping[str, float], threshold: float, least: float = 0.0) -> tuple[str, ...]:
+    """Return the emotions whose score is at most ``threshold``, the most probable first; never none.
+
+    Further ones are taken until all have the probability ``least`` together.
+    """
+    ordered, kept = sorted(probs, key=lambda label: -probs[label]), list[str]()
+    for label in ordered:
+        is_enough = kept and sum(probs[one] for one in kept) >= least - 1e-9
+        if is_enough and 1 - probs[label] > threshold + 1e-9:
+            break
+        kept.append(label)
+    return tuple(kept)
+
+
+def shown_sets(
+    probs: Mapping[str, float], thresholds: Sequence[float | None], is_whole: bool = True
+) -> tuple[tuple[str, ...], ...]:
+    """Return the sets of `LEVELS` that are shown, empty where there is no threshold.
+
+    Thresholds are fitted to all of a model's modalities. Where one is missing or unreliable (not
+    ``is_whole``) probabilities are lower, so that a set must have its level's probability too; where nothing
+    reaches even the widest threshold, no emotion can be excluded.
+    """
+    known = [threshold for threshold in thresholds if threshold is not None]
+    if known and 1 - max(probs.values()) > max(known) + 1e-9:
+        thresholds = [None if threshold is None else 1.0 for threshold in thresholds]
+    return tuple(
+        () if threshold is None else prediction_set(probs, threshold, 0.0 if is_whole else level)
+        for threshold, level in zip(thresholds, LEVELS, strict=True)
+    )
 
 
 def too_rarely_covered(own_scores: Sequence[float], threshold: float, level: float) -> bool:

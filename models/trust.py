@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from acquisition.quality import BAD_ELECTRODES
 from acquisition.types import MODALITIES
 from models.config import AnswerConfig
-from models.conformal import prediction_set, quantile, too_rarely_covered
+from models.conformal import quantile, shown_sets, too_rarely_covered
 
 if TYPE_CHECKING:
     from models.prediction import Prediction
@@ -84,6 +84,7 @@ class Code(StrEnum):
 #: Withhold the answer.
 ABSTENTIONS = frozenset({Code.NAN, Code.PROBABILITY, Code.MARGIN, Code.BAD_EEG, Code.PROFILE, Code.WITHDRAWN})
 #: Leave an answer that nothing should act upon; so does a simulated model on streams that are not.
+_NARROWER = frozenset({Code.MISSING, Code.RELIABILITY})  # less is known than when sets were fitted
 _UNSAFE = frozenset({Code.RELIABILITY, Code.SETS_DIFFER, Code.NOT_FITTED, Code.UNCOVERED})
 
 
@@ -120,6 +121,11 @@ class Verdict:
     def abstains(self) -> bool:
         """True where the top emotion would be no answer, warming up or not."""
         return not self.top or any(reason.code in ABSTENTIONS for reason in self.reasons)
+
+    @property
+    def is_whole(self) -> bool:
+        """True where no modality of the model is missing or unreliable."""
+        return not any(reason.code in _NARROWER for reason in self.reasons)
 
     def stale(self) -> Verdict:
         """Return what is left of it when the prediction no longer applies."""
@@ -233,10 +239,9 @@ def judge(prediction: Prediction, model: ModelFacts, signals: SignalFacts) -> Ve
     if prediction.warm_up:
         state = State.WARMING_UP
     is_valid = not model.is_simulated or signals.are_simulated
-    sets = [
-        () if threshold is None or Code.NAN in codes else prediction_set(probs, threshold)
-        for threshold in model.set_thresholds
-    ]
+    sets: tuple[tuple[str, ...], ...] = ((), ())
+    if Code.NAN not in codes:
+        sets = shown_sets(probs, model.set_thresholds, not codes & _NARROWER)
     return Verdict(
         state=state,
         reasons=tuple(reasons),

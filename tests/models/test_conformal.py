@@ -64,6 +64,7 @@ def test_a_set_is_in_order_and_never_empty():
     assert prediction_set(probs, 0.7) == ("happy", "fear")
     assert prediction_set(probs, 0.1) == ("happy",)
     assert prediction_set(probs, 1.0) == ("happy", "fear", "sad")
+    assert prediction_set(probs, 0.1, least=0.8) == ("happy", "fear")
 
 
 @pytest.mark.parametrize(("misses", "differs"), [(0, False), (3, False), (4, True)])

@@ -189,3 +189,21 @@ def test_a_stale_verdict_is_no_answer_and_keeps_the_rest():
 def test_no_prediction_is_nothing():
     assert (Verdict().state, Verdict().abstains, Verdict().safe_to_act) == (State.NOTHING, True, False)
     assert Code.PROFILE in ABSTENTIONS
+
+
+def test_sets_hold_their_probability_where_less_is_known_than_when_they_were_fitted():
+    there = {**dict.fromkeys(MODALITIES, True), "voice": False}
+    whole, missing = verdict(0.4, 0.25), verdict(0.4, 0.25, present=there)
+    unreliable = verdict(0.4, 0.25, reliability={"eeg": 0.1})
+    assert (len(whole.set_90), len(whole.set_80)) == (2, 1)
+    for found in (missing, unreliable):
+        assert (found.is_whole, len(found.set_90), len(found.set_80)) == (False, 5, 4)
+    without_voice = replace(FITTED, modalities=("eeg", "eye", "face"))
+    assert verdict(0.4, 0.25, without_voice, present=there).set_90 == whole.set_90
+
+
+def test_where_nothing_is_likely_enough_for_a_set_no_emotion_is_excluded():
+    facts = ModelFacts(replace(ANSWERS, set_90=0.7, set_80=0.5))
+    found = verdict(0.25, 0.2, facts)
+    assert (set(found.set_90), set(found.set_80)) == (set(LABELS), set(LABELS))
+    assert (verdict(0.4, 0.2, facts).set_90, verdict(0.4, 0.2, facts).set_80) == (("disgust",),) * 2
