@@ -309,8 +309,9 @@ class _Evaluation:
             for trial in np.unique(rows.trial[of_subject])[1:]:
                 at = np.flatnonzero(of_subject & (rows.trial == trial))
                 late = at[rows.since_onset_s[at] >= MIN_SINCE_ONSET_TESTED_S]
-                reached = at[shown[at] == probs[late].mean(axis=0).argmax()]
-                delays.append(rows.since_onset_s[reached[0]])
+                # The mean of the late windows may be of a label that none of them has.
+                reached = at[shown[at] == probs[late].mean(axis=0).argmax()] if len(late) else late
+                delays.append(rows.since_onset_s[reached[0]] if len(reached) else math.inf)
         return float(np.median(delays)) if delays else math.nan
 
     def _attention(self, attention: dict[str, NDArray[np.float64]]) -> dict[str, dict[str, float]]:
