@@ -1,6 +1,7 @@
 """Environment variables to set before torch and liblsl are loaded, exit codes, and default paths."""
 
 import os
+from collections.abc import Sized
 from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
@@ -17,8 +18,13 @@ class ExitCode(IntEnum):
     GOOD = 0
     INTERNAL_ERROR = 1
     WRONG_USE = 2  # or input that cannot be used
-    DAMAGED_INPUT = 3  # it finished, but its input was damaged
+    DAMAGED_INPUT = 3  # it finished, but its input was damaged, or part of it had to be left out
     INTERRUPTED = 130
+
+    @classmethod
+    def after(cls, damage: Sized) -> "ExitCode":
+        """Return the code of a command that finished without what is ``damage``."""
+        return cls.DAMAGED_INPUT if len(damage) else cls.GOOD
 
 
 #: Commands that train on all cores and on which no stream waits.

@@ -18,6 +18,7 @@ from acquisition.clock_fit import agrees
 from acquisition.select import kind_of
 from acquisition.text import counted, data_size, duration, json_text, rate
 from acquisition.types import MODALITY_OF_KIND, Kind
+from app.environment import ExitCode
 
 if TYPE_CHECKING:
     from acquisition.lsl.discovery import FoundStream
@@ -170,8 +171,8 @@ def give_table(
     as_json: bool,
     by_subject: bool = False,
     with_confusion: bool = False,
-) -> None:
-    """Write the table to a folder, and print it as JSON or as text.
+) -> int:
+    """Write the table to a folder, and print it as JSON or as text; return the exit code.
 
     The text may hold the confusion matrix of the first row's model, the folder a plot ``by_subject``.
     """
@@ -180,13 +181,14 @@ def give_table(
     paths = [] if folder is None else write_table(table, folder, by_subject=by_subject)
     if as_json:
         print(json_text(table.to_dict()))
-        return
+        return ExitCode.after(table.excluded)
     _show_table(table)
     if with_confusion:
         title = f"our confusion matrix: true (rows) by predicted (columns), trials: {table.rows[0].name}"
         make_console().print(figures_table(title, *confusion_cells(table)))
     if paths:
         print(f"written: {', '.join(map(str, paths))}")
+    return ExitCode.after(table.excluded)
 
 
 def _show_table(table: ResultTable) -> None:

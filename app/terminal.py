@@ -165,7 +165,7 @@ def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
     lines.finish()
     for entry in session.damage:
         lines.say(f"damaged: {entry}")
-    return ExitCode.DAMAGED_INPUT if session.damage else ExitCode.GOOD
+    return ExitCode.after(session.damage)
 
 
 def introduction(config: ModelConfig, title: str, warning: str = "") -> list[str]:

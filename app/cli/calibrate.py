@@ -289,7 +289,7 @@ def refit(
         )
         found = fit_again(files, request, consent.given(), out, _say)
         _print(found, as_json)
-        return ExitCode.DAMAGED_INPUT if found.damage else ExitCode.GOOD
+        return ExitCode.after(found.damage)
     from app.calibrate.offline import EventTrials, calibrate_events
 
     if len(files) != 1:

@@ -14,6 +14,7 @@ from acquisition.text import json_text
 from app.cli import evaluation_tables as tables
 from app.cli import options as opt
 from app.cli.groups import add, application, option_group
+from app.environment import ExitCode
 from app.tables import StageBars, give_table, make_console
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def emodb(
     test: Annotated[Path | None, Option(help="A second folder, of other speakers, to test on.")] = None,
     quick: opt.Quick = False,
     as_json: opt.Json = False,
-) -> None:
+) -> int:
     """On acted speech (EMO-DB): trains the voice path, and tests it leave-one-speaker-out.
 
     Compared with openSMILE's features. Takes about ten minutes on one core.
@@ -171,9 +172,10 @@ def emodb(
         print("no reference: opensmile is not installed (pip install 'affectscope[test]')", file=sys.stderr)
     result |= {"left_out": [{"subject": one.subject, "why": one.why} for one in excluded]}
     _print(result, as_json, tables.speech_tables)
+    return ExitCode.after(excluded)
 
 
-def seed_iv(folder: _Folder, part: SubjectsOptions, classifier: SeedClassifierOptions) -> None:
+def seed_iv(folder: _Folder, part: SubjectsOptions, classifier: SeedClassifierOptions) -> int:
     """On the test trials of SEED-IV's published split.
 
     A model with all input, each modality alone, and EEG channels hidden; by subject, with confusion matrices.
@@ -184,10 +186,10 @@ def seed_iv(folder: _Folder, part: SubjectsOptions, classifier: SeedClassifierOp
       affectscope evaluate seed-iv s4 --model m1 --subject 1 --out m1-on-s4
       affectscope evaluate seed-iv s4 --protocol transfer --labels 10 --json
     """
-    _on_seed("seed-iv", folder, classifier, part)
+    return _on_seed("seed-iv", folder, classifier, part)
 
 
-def seed_v(folder: _Folder, part: SubjectsOptions, classifier: SeedClassifierOptions) -> None:
+def seed_v(folder: _Folder, part: SubjectsOptions, classifier: SeedClassifierOptions) -> int:
     """On the test trials of SEED-V's published split.
 
     A model with all input, each modality alone, and EEG channels hidden; by subject, with confusion matrices.
@@ -198,10 +200,10 @@ def seed_v(folder: _Folder, part: SubjectsOptions, classifier: SeedClassifierOpt
       affectscope evaluate seed-v s5 --model m1
       affectscope evaluate seed-v s5 --protocol own
     """
-    _on_seed("seed-v", folder, classifier, part)
+    return _on_seed("seed-v", folder, classifier, part)
 
 
-def eav(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOptions) -> None:
+def eav(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOptions) -> int:
     """On the test trials of EAV's published split; only its EEG is used.
 
     With all channels, and with channels hidden; by subject, with confusion matrices.
@@ -210,7 +212,7 @@ def eav(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOptions) -
     Example:
       affectscope evaluate eav EAV --model m1
     """
-    _on_test_trials("eav", folder, classifier, part)
+    return _on_test_trials("eav", folder, classifier, part)
 
 
 def recording(
@@ -219,7 +221,7 @@ def recording(
     montage: opt.Montage = None,
     events: opt.Events = None,
     trial_s: opt.TrialSeconds = None,
-) -> None:
+) -> int:
     """On every labelled trial of a recording.
 
     A recording used for training is refused; a cut or converted copy of it is not recognised.
@@ -231,10 +233,10 @@ def recording(
     from models.training.sources import Source
 
     kind = "xdf" if file.name.lower().endswith(_XDF_NAMES) else "raw"
-    _on_trials(Source(kind, file, "raw", montage, events, trial_s), classifier)
+    return _on_trials(Source(kind, file, "raw", montage, events, trial_s), classifier)
 
 
-def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: SubjectsOptions) -> None:
+def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: SubjectsOptions) -> int:
     """Evaluate a model, or with ``--protocol`` what is fitted on the spot."""
     if asked.protocol is None:
         opt.refuse({"--labels": asked.labels, "--features": asked.features}, "only with --protocol")
@@ -242,8 +244,7 @@ def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: Subjec
             what = "expected a classifier or a protocol, found neither"
             raise InputError(what, where="--model", remedy="give --model DIR, or --protocol own or transfer")
         classifier = ClassifierOptions(model=asked.model, out=asked.out, as_json=asked.as_json)
-        _on_test_trials(kind, folder, classifier, part)
-        return
+        return _on_test_trials(kind, folder, classifier, part)
     from models.training.label_protocols import LabelTest, evaluate_labels
     from models.training.sources import Source
 
@@ -260,15 +261,16 @@ def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: Subjec
     for one in result["left_out"]:
         print(f"excluded: subject {one['subject']}: {one['why']}", file=sys.stderr)
     _print(result, asked.as_json, tables.label_tables)
+    return ExitCode.after(result["left_out"])
 
 
-def _on_test_trials(kind: str, folder: Path, classifier: ClassifierOptions, part: SubjectsOptions) -> None:
+def _on_test_trials(kind: str, folder: Path, classifier: ClassifierOptions, part: SubjectsOptions) -> int:
     from models.checkpoint import load_config
     from models.training.sources import Source
 
     subjects = part.subjects()
     origin = load_config(classifier.model).feature_origin
-    _on_trials(Source(kind, folder, origin), classifier, subjects, part.session)
+    return _on_trials(Source(kind, folder, origin), classifier, subjects, part.session)
 
 
 def _on_trials(
@@ -276,14 +278,14 @@ def _on_trials(
     classifier: ClassifierOptions,
     subjects: tuple[str, ...] | None = None,
     session: int | None = None,
-) -> None:
+) -> int:
     from models.training.evaluate_trials import TrialTest, evaluate_trials
 
     if classifier.out is not None:
         opt.check_writable(classifier.out)
     with StageBars() as bars:
         found = evaluate_trials(TrialTest(classifier.model, source, subjects, session), bars)
-    give_table(found, classifier.out, as_json=classifier.as_json, with_confusion=True)
+    return give_table(found, classifier.out, as_json=classifier.as_json, with_confusion=True)
 
 
 def _print(result: dict[str, Any], as_json: bool, tables_of: Callable[[dict[str, Any]], Any]) -> None:
@@ -297,6 +299,8 @@ def _print(result: dict[str, Any], as_json: bool, tables_of: Callable[[dict[str,
 evaluate = application(
     "evaluate",
     """Measure accuracy against chance, on trials not used for training.
+
+    The exit code is 3 if part of the data could not be used.
 
     \b
     Examples:

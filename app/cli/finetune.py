@@ -15,6 +15,7 @@ from acquisition.errors import InputError
 from acquisition.text import json_text
 from app.cli import options as opt
 from app.cli.groups import option_group
+from app.environment import ExitCode
 from app.tables import StageBars
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def finetune(
     data: LabelledDataOptions,
     training: TrainingOptions,
     as_json: opt.Json = False,
-) -> None:
+) -> int:
     """Train a classifier on labelled trials, and test it on other trials.
 
     A network and a discriminant; held-out subjects (or trials, of one) decide how much each counts.
@@ -160,6 +161,8 @@ def finetune(
     Data sets: trained on the training trials of the published split, tested on its test trials.
 
     Recordings: tested by 5-fold cross-validation over trials; the model kept is trained on all of them.
+
+    The exit code is 3 if a session could not be read: the others are used.
 
     \b
     Examples:
@@ -204,9 +207,9 @@ def finetune(
     sha256 = trained.save()
     if as_json:
         print(json_text(trained.to_dict(sha256)))
-        return
-    for line in trained.lines(sha256):
-        print(line)
+    else:
+        print(*trained.lines(sha256), sep="\n")
+    return ExitCode.after(trained.excluded)
 
 
 #: Options that hold a path, of which a model card keeps the last part.

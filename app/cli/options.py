@@ -296,10 +296,14 @@ def comma_separated(text: str | None) -> tuple[str, ...] | None:
 def check_writable(folder: Path) -> None:
     """Refuse a folder that cannot hold the result before hours of work, not after them.
 
-    It is made only to be tried: work that then fails on its input leaves no empty folder behind.
+    It is made only to be tried: work that then fails on its input leaves no empty folder behind. The folder
+    it lies in must be there, so that a mistyped path does not fill another disk.
     """
     from models.new_folder import new_folder
 
+    if not (parent := folder.absolute().parent).exists():
+        what, remedy = f"there is no folder {parent}", "correct the path, or make that folder first"
+        raise InputError(what, where=f"--out {folder}", remedy=remedy, code=ErrorCode.FILE)
     probe = folder / f"{uuid4().hex}.tmp"  # the name of nothing that is there
     with file_errors("the folder cannot be written", f"--out {folder}", "choose another"), new_folder(folder):
         probe.touch()

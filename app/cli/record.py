@@ -263,7 +263,7 @@ def inspect(file: Annotated[Path, Argument(help="XDF recording.")], as_json: opt
         print(json_text(report.to_json()))
     else:
         _print(report, make_console())
-    return ExitCode.DAMAGED_INPUT if report.damage else ExitCode.GOOD
+    return ExitCode.after(report.damage)
 
 
 _N_SHOWN = 20  # damaged places printed; --json has them all

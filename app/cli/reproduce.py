@@ -60,27 +60,27 @@ class SeedTraining:
 _SeedTable = Annotated[int, Option(min=1, max=4, help="Table of the paper.")]
 
 
-def seed_iv(folder: _Folder, table: _SeedTable, training: SeedTraining, run: RunOptions) -> None:
+def seed_iv(folder: _Folder, table: _SeedTable, training: SeedTraining, run: RunOptions) -> int:
     """SEED-IV: tables 1 to 4 of Gao et al., MMV-SSTMA.
 
     \b
     Example:
       affectscope reproduce seed-iv s4 --table 2 --quick
     """
-    _seed("seed-iv", folder, table, training, run)
+    return _seed("seed-iv", folder, table, training, run)
 
 
-def seed_v(folder: _Folder, table: _SeedTable, training: SeedTraining, run: RunOptions) -> None:
+def seed_v(folder: _Folder, table: _SeedTable, training: SeedTraining, run: RunOptions) -> int:
     """SEED-V: tables 1 to 4 of Gao et al., MMV-SSTMA.
 
     \b
     Example:
       affectscope reproduce seed-v s5 --table 2 --quick
     """
-    _seed("seed-v", folder, table, training, run)
+    return _seed("seed-v", folder, table, training, run)
 
 
-def _seed(dataset: str, folder: Path, table: int, training: SeedTraining, run: RunOptions) -> None:
+def _seed(dataset: str, folder: Path, table: int, training: SeedTraining, run: RunOptions) -> int:
     from app.model_loading import choose_device
     from models.papers.reproduce import ReproduceOptions, reproduce
     from models.training.finetune_config import FinetuneOptions
@@ -100,7 +100,7 @@ def _seed(dataset: str, folder: Path, table: int, training: SeedTraining, run: R
         epochs=training.epochs,
         finetune=replace(FinetuneOptions(), freeze=training.freeze, seed=run.seed),
     )
-    _print(out, lambda bars: reproduce(options, bars), run)
+    return _print(out, lambda bars: reproduce(options, bars), run)
 
 
 @option_group("Training")
@@ -127,7 +127,7 @@ def eav(
     figure: Annotated[
         int | None, Option(min=2, max=2, help="Figure 2: one group of bars per subject.")
     ] = None,
-) -> None:
+) -> int:
     """EAV: Table I and Figure 2 of Yin et al., EEG, video and audio.
 
     \b
@@ -141,7 +141,7 @@ def eav(
     out = run.out or Path("eav-table-1")
     opt.check_writable(out)  # before weights are downloaded
     options = eav_options(folder, training, run, out / MODELS_FOLDER if training.keep_models else None)
-    _print(out, lambda bars: reproduce_eav(options, bars), run, by_subject=figure is not None)
+    return _print(out, lambda bars: reproduce_eav(options, bars), run, by_subject=figure is not None)
 
 
 def eav_options(folder: Path, training: EavTraining, run: RunOptions, models: Path | None) -> EavOptions:
@@ -178,11 +178,11 @@ def eav_options(folder: Path, training: EavTraining, run: RunOptions, models: Pa
 
 def _print(
     out: Path, reproduce: Callable[[StageBars], Table], run: RunOptions, *, by_subject: bool = False
-) -> None:
+) -> int:
     opt.check_writable(out)
     with StageBars() as bars:
         found = reproduce(bars)
-    give_table(found, out, as_json=run.as_json, by_subject=by_subject)
+    return give_table(found, out, as_json=run.as_json, by_subject=by_subject)
 
 
 reproduce = application(

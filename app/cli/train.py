@@ -10,6 +10,7 @@ from typer import Argument, Option
 from acquisition.errors import ErrorCode, InputError
 from app.cli import options as opt
 from app.cli.groups import option_group
+from app.environment import ExitCode
 from app.tables import StageBars
 
 
@@ -161,7 +162,7 @@ def pretrain(
     out: Annotated[Path, Option(help="Folder for the model.")],
     data: PretrainDataOptions,
     training: PretrainTrainingOptions,
-) -> None:
+) -> int:
     """Pre-train the encoders of EEG and eye features without labels, by masking channels.
 
     Options that name data may be repeated.
@@ -215,7 +216,7 @@ def pretrain(
             opt.check_model_folder(out)  # before hours of reading
         done = run(options, world, bars)
     if done is None:
-        return
+        return ExitCode.GOOD
     for entry in done.corpus.excluded:
         typer.echo(f"excluded: {entry.subject}: {entry.why}", err=True)
     for sentence in done.corpus.words():
@@ -231,3 +232,4 @@ def pretrain(
         said = f"{done.corpus.n_test} test trials excluded"
     print(f"{out}: pre-trained, not fine-tuned; {said}; sha256 {done.sha256[:16]}")
     print("next: affectscope finetune --model", out)
+    return ExitCode.after(done.corpus.excluded)

@@ -37,7 +37,7 @@ def test_emodb_prints_json_and_what_was_left_out(tmp_path: Path, capsys: pytest.
             wavfile.write(tmp_path / f"{speaker}a01{letter}a.wav", 16000, (wave * 32767).astype(np.int16))
     (tmp_path / "09a02Wa.wav").write_bytes(b"no sound")
     code, out, err = run(capsys, "evaluate", "emodb", tmp_path, "--quick", "--json")
-    assert code == 0
+    assert code == 3
     result = json.loads(out)
     assert {"protocol", "unit", "chance", "ours", "reference", "settings"} <= set(result)
     assert {"mean", "interval", "speakers", "confusion"} <= set(result["ours"])

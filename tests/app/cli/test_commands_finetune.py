@@ -300,7 +300,14 @@ def test_a_truncated_file_is_one_line_and_the_other_sessions_go_on(
     assert (code, err.count("\n")) == (2, 1)
     assert "--session: expected session 2, 3, found 1 (omit it to see what could not be read)" in err
     code, said, err = finetune(capsys, *words, "--json")
-    assert code == 0
+    assert code == 3
     (excluded,) = json.loads(said)["left_out"]
     assert excluded["subject"] == "1"
     assert "_feature_smooth/1/1_" in excluded["why"]
+
+
+def test_a_mistyped_place_for_the_model_is_refused_and_not_made(tmp_path: Path) -> None:
+    out = tmp_path / "dsik" / "m1"
+    error = refused("finetune", "--from-scratch", "--seed-iv", tmp_path, "--subject", 1, "--out", out)
+    assert (error.code, error.where) == (ErrorCode.FILE, f"--out {out}")
+    assert not out.parent.exists()

@@ -47,7 +47,7 @@ def test_what_cannot_be_pretrained_on_is_named(
 ) -> None:
     places = {"SETS": small_seed_iv.parent, "S4": small_seed_iv}
     given = [places.get(word, word) for word in words]
-    error = refused("pretrain", *given, "--out", tmp_path / "new" / "m")
+    error = refused("pretrain", *given, "--out", tmp_path / "new")
     assert str(places.get(where, where)) in error.where
     assert not (tmp_path / "new").exists()
 

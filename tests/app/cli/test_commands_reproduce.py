@@ -46,7 +46,7 @@ def test_a_folder_like_eav_becomes_table_plot_and_models(
 )
 def test_what_is_missing_is_named_and_no_folder_is_made(tmp_path: Path, words: tuple[str, ...], where: str):
     data_set, *options = words
-    error = refused("reproduce", data_set, tmp_path, *options, "--out", tmp_path / "new" / "out")
+    error = refused("reproduce", data_set, tmp_path, *options, "--out", tmp_path / "new")
     assert where.replace("DIR", str(tmp_path)) in error.where
     assert not (tmp_path / "new").exists()
 
