@@ -1,12 +1,19 @@
-"""Checks in a separate process whether a folder contains a model that loads: the window loads no torch."""
+"""Checks in a separate process whether a folder contains a model that loads, or has the starter model made.
+
+The window loads no torch.
+"""
 
 import multiprocessing
+import subprocess
+import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.text import parse_json
+from calibration.storage import default_data_folder
+from models.weights import is_installed
 
 WEIGHTS_FILE = "model.safetensors"
 _WITHIN_S = 60.0
@@ -59,6 +66,24 @@ def check_model(path: Path) -> ModelSummary:
     if fault:
         raise InputError(fault, where=str(path), remedy="choose another model", code=ErrorCode.MODEL)
     return summary
+
+
+def make_starter(weights: str) -> Path:
+    """Install weights unless they are there, build the starter model of them, and return its folder.
+
+    By the commands that do it, in processes of their own; raises `InputError` with what they say.
+    """
+    data = default_data_folder()
+    folder = data / "models" / weights
+    commands = [["model", "build", "--face", weights, "--out", str(folder)]]
+    if not is_installed(weights, data / "weights"):
+        commands.insert(0, ["weights", "install", weights])
+    for command in commands:
+        done = subprocess.run([sys.executable, "-m", "app", *command], capture_output=True, text=True)
+        if done.returncode:
+            said = done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}"
+            raise InputError(said, where=" ".join(command[:2]), code=ErrorCode.MODEL)
+    return folder
 
 
 def _load(path: Path, told: Connection) -> None:

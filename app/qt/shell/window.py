@@ -182,9 +182,10 @@ class MainWindow(EngineWindow):
             self.actions_by_name[name].setEnabled(self.playback.is_replay)
 
     def show_notice(self) -> None:
-        """Show what the program is for before its first use."""
+        """Show what the program is for before its first use, then offer the starter model."""
         dialog = NoticeDialog(self, must_agree=True)
         dialog.accepted.connect(lambda: self.settings.keep("notice read", True))
+        dialog.accepted.connect(self.choosers.starter)
         dialog.rejected.connect(self.close)
         dialog.open()
 

@@ -10,8 +10,11 @@ import pytest
 from engine_double import Engines
 from PyQt6.QtCore import Qt
 
+from acquisition.errors import ErrorCode, InputError
 from acquisition.lsl.discovery import FoundStream
+from acquisition.simulator.source import SimulatorOptions
 from acquisition.types import StreamHeader
+from app.model_check import make_starter, read_model_summary
 from app.qt.dialogs.folders import ModelDialog, ProfileDialog, profiles_below
 from app.qt.dialogs.forms import RecordDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
@@ -24,6 +27,7 @@ from app.request import LiveRequest, SessionOptions
 from assets import DEMO_MODEL
 from calibration.profile_summary import ProfileSummary, model_sha256
 from calibration.verdict import VerdictCode
+from models.weights import install
 
 
 def stream(name: str, kind: str, source_id: str, rate: float = 250.0) -> FoundStream:
@@ -235,3 +239,37 @@ def test_another_model_is_used_without_the_profile_of_the_last_one(qtbot, tmp_pa
     assert asked[-1].options.profile == mine
     choosers.replay(tmp_path / "a.xdf")
     assert asked[-1].options.profile == mine
+
+
+@pytest.mark.parametrize("simulated", [None, SimulatorOptions()])
+def test_the_starter_model_is_offered_for_real_people_and_then_used_with_the_webcam(
+    qtbot, tmp_path: Path, simulated: SimulatorOptions | None
+):
+    session, asked = Session(Engines()), []
+    choosers = Choosers(None, session, Settings(None), asked.append)
+    assert choosers.starter() is None  # no session
+    session.start(LiveRequest(SessionOptions(profile=profile(tmp_path / "mine")), simulated=simulated))
+    dialog = choosers.starter()
+    if simulated:
+        assert dialog is None
+        return
+    qtbot.addWidget(dialog)
+    dialog._refuse("npm is not installed")
+    assert dialog.is_refused
+    assert dialog.install.isEnabled()
+    dialog._take(tmp_path / "starter")
+    assert not dialog.isVisible()
+    assert (asked[-1].options.model, asked[-1].options.profile) == (tmp_path / "starter", None)
+    assert asked[-1].webcam == "0"
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_the_starter_model_is_made_by_the_commands(real_data: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("AFFECTSCOPE_DATA", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))  # no npm
+    with pytest.raises(InputError) as caught:
+        make_starter("face-expression")
+    assert caught.value.code == ErrorCode.MODEL
+    install("face-expression", tmp_path / "weights", real_data / "weights" / "face-api")
+    assert read_model_summary(make_starter("face-expression")).labels[:2] == ("neutral", "happy")
