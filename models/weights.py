@@ -82,11 +82,12 @@ def _face_api(files: Mapping[str, bytes], where: str) -> dict[str, Tensor]:
     return read_face_api(manifest, data, where)
 
 
-def _safetensors(files: Mapping[str, bytes], where: str) -> dict[str, Tensor]:
+def _silero(files: Mapping[str, bytes], where: str) -> dict[str, Tensor]:
     from safetensors.torch import load
 
     (data,) = files.values()
-    return load(data)
+    cell = "lstm_cell."  # of which `VoiceActivity` makes a layer
+    return {f"lstm.{n[len(cell) :]}_l0" if n.startswith(cell) else n: x for n, x in load(data).items()}
 
 
 _FACE_API = Package(
@@ -138,7 +139,7 @@ SOURCES = {
                     "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1"
                 )
             },
-            _safetensors,
+            _silero,
             "1.2 MB in a package of 11 MB",
             "MIT",
             "speech in many languages; the authors do not list their recordings",

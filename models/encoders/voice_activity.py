@@ -19,7 +19,7 @@ _IS_SPEECH = 0.5  # probability, the package's own threshold
 
 
 class VoiceActivity(nn.Module):
-    """Speech probability of blocks of 32 ms; random until weights are loaded, under the package's names."""
+    """Speech probability of blocks of 32 ms; random until weights are loaded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class VoiceActivity(nn.Module):
         self.conv2 = nn.Conv1d(128, 64, 3, 2, 1)
         self.conv3 = nn.Conv1d(64, 64, 3, 2, 1)
         self.conv4 = nn.Conv1d(64, 128, 3, 1, 1)
-        self.lstm_cell = nn.LSTMCell(128, 128)
+        self.lstm = nn.LSTM(128, 128)  # the package's ``lstm_cell``, all steps in one call
         self.final_conv = nn.Conv1d(128, 1, 1)
 
     def forward(self, wave: Tensor) -> Tensor:
@@ -40,11 +40,8 @@ class VoiceActivity(nn.Module):
         x = torch.hypot(spectrum[:, :_N_FREQUENCIES], spectrum[:, _N_FREQUENCIES:])
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             x = F.relu(conv(x))
-        state, hidden = None, []
-        for block in x[..., 0]:  # (128,) each
-            state = self.lstm_cell(block[None], state)
-            hidden.append(state[0])
-        return torch.sigmoid(self.final_conv(F.relu(torch.cat(hidden))[..., None]))[:, 0, 0]
+        hidden, _ = self.lstm(x[..., 0])  # (n_blocks, 128)
+        return torch.sigmoid(self.final_conv(F.relu(hidden)[..., None]))[:, 0, 0]
 
     def speech_s(self, wave: Tensor) -> float:
         """Return how many of a clip's newest `NEWEST_S` seconds hold speech."""
