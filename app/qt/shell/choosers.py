@@ -74,10 +74,9 @@ class Choosers:
     def _use_starter(self, path: Path) -> None:
         request = self._session.request
         if isinstance(request, LiveRequest) and self._session.store.stream_of(Kind.VIDEO) is None:
-            webcam = request.webcam or "0"
             self._settings.keep_recent("models", path)
-            options = replace(request.options, model=path, profile=None)
-            self._change_to(replace(continued(request), options=options, webcam=webcam))
+            options = replace(continued(request).options, model=path, profile=None)
+            self._change_to(replace(request, options=options, webcam=request.webcam or "0"))
         else:
             self._use_model(path)
 
