@@ -23,3 +23,6 @@ DEFAULT_PROTOCOL = ASSETS / "protocols" / "five-emotions.toml"
 
 #: The style sheets of the window (a template of its colours) and of a calibration's report.
 WINDOW_STYLE, REPORT_STYLE = ASSETS / "styles" / "window.qss", ASSETS / "styles" / "report.css"
+
+#: Open weights that can be installed, with hashes and licences (`models.weights`).
+WEIGHTS = ASSETS / "weights.toml"

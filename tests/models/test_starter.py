@@ -53,7 +53,7 @@ def test_the_card_names_source_licence_and_hash(installed_face: Path, tmp_path: 
     installed = load_installed("face-expression", installed_face)
     for what in (
         installed.sha256,
-        str(installed.source.package),
+        installed.source.origin,
         installed.source.licence,
         installed.source.figures,
     ):

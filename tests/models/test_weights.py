@@ -177,11 +177,11 @@ def test_without_npm_the_reason_and_another_way_are_given(
     assert caught.value.remedy
 
 
-def test_weights_changed_since_installation_are_refused(installed_face: Path) -> None:
+def test_damaged_weights_are_refused(installed_face: Path) -> None:
     (installed_face / "face-expression" / "weights.safetensors").write_bytes(b"changed")
     with pytest.raises(InputError) as caught:
         load_installed("face-expression", installed_face)
-    assert caught.value.code == ErrorCode.FILE
+    assert caught.value.code == ErrorCode.MODEL
 
 
 @pytest.mark.parametrize("name", ["face-expression", "unknown"])
@@ -194,4 +194,4 @@ def test_every_source_says_licence_data_and_hashes() -> None:
     for source in SOURCES.values():
         assert source.licence
         assert source.training_data
-        assert {len(digest) for digest in (*source.files.values(), source.package.sha256)} == {64}
+        assert {len(digest) for digest in (*source.files.values(), source.sha256)} == {64}
