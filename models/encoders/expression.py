@@ -69,12 +69,11 @@ class ExpressionEncoder(nn.Module):
 
     def __init__(self, config: VitConfig) -> None:
         super().__init__()
-        found = config.width, config.image_size
-        if found != (WIDTH, IMAGE_SIZE):
+        if (config.width, config.image_size) != (WIDTH, IMAGE_SIZE):
             what = (
-                f"expected a width of {WIDTH} and crops of {IMAGE_SIZE} pixels, got {found[0]} and {found[1]}"
+                f"expected {WIDTH} features of {IMAGE_SIZE} pixels, got {config.width} of {config.image_size}"
             )
-            raise InputError(what, where=f"face encoder {self.kind}", code=ErrorCode.MODEL, setting="width")
+            raise InputError(what, where="face-expression", code=ErrorCode.MODEL, setting="face")
         self.config = config
         n_in = (3, *_CHANNELS[:-1])
         blocks = [_Block(i, o, is_first=i == 3) for i, o in zip(n_in, _CHANNELS, strict=True)]
