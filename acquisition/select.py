@@ -115,9 +115,8 @@ def select_streams(
         chosen.update(dict.fromkeys(found, kind))
     if not any(kind is not Kind.MARKERS for kind in chosen.values()) and set(kinds) - {Kind.MARKERS}:
         what = f"no EEG, eye, face or voice stream to use; {_list_of(usable, usable)}"
-        raise InputError(
-            what, where="streams", remedy="start a publisher, or " + _USAGE, code=ErrorCode.NO_STREAM
-        )
+        remedy = "start a publisher, or " + _USAGE
+        raise InputError(what, where="streams", remedy=remedy, code=ErrorCode.NO_STREAM)
     return chosen
 
 

@@ -78,9 +78,8 @@ def _read(path: Path) -> dict[int, dict[str, Any]]:
                 records[t_end] = record
     except ValueError as error:  # no UTF-8 and no JSON are ValueErrors too
         what = f"line {number} is not a prediction: {error}"
-        raise InputError(
-            what, where=str(path), remedy="give a file written by --jsonl", code=ErrorCode.FILE, line=number
-        ) from error
+        remedy = "give a file written by --jsonl"
+        raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.FILE, line=number) from error
     return records
 
 

@@ -91,9 +91,8 @@ def require_window() -> None:
     """Raise an `InputError` if Qt, one of its libraries or the display does not answer."""
     if fault := qt_fault():
         what = f"the window cannot open: {' '.join(fault.split())}"
-        raise InputError(
-            what, where="display", remedy=f"{remedy_for_qt()}; or add --headless", code=ErrorCode.DEVICE
-        )
+        remedy = f"{remedy_for_qt()}; or add --headless"
+        raise InputError(what, where="display", remedy=remedy, code=ErrorCode.DEVICE)
 
 
 TAB_NAMES = ("now", "why", "signals", "health")

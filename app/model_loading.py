@@ -24,9 +24,8 @@ def load_model(options: SessionOptions) -> Checkpoint:
     small = checkpoint.config.network.preset == "small"
     n_cores = os.cpu_count() or 1
     if options.threads > n_cores:  # far more threads than cores bring everything to a standstill
-        raise InputError(
-            f"expected 0 to {n_cores}, the number of cores, got {options.threads}", where="--threads"
-        )
+        what = f"expected 0 to {n_cores}, the number of cores, got {options.threads}"
+        raise InputError(what, where="--threads")
     torch.set_num_threads(options.threads or (1 if small else torch.get_num_threads()))
     return checkpoint
 

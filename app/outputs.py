@@ -236,9 +236,8 @@ def _refuse_recording(path: Path, where: str) -> None:
         return
     with path.open("rb") as file:
         if file.read(len(MAGIC)) == MAGIC:
-            raise InputError(
-                "this is a recording", where=where, remedy="choose another file", code=ErrorCode.FILE
-            )
+            what = "this is a recording"
+            raise InputError(what, where=where, remedy="choose another file", code=ErrorCode.FILE)
 
 
 _AT_ONCE = 100  # predictions a chunk

@@ -88,9 +88,8 @@ class RecordingControl:
         Raises `InputError` if one is running, or it cannot start: the file exists, the disk is full, ...
         """
         if self.is_running:
-            raise InputError(
-                "another recording is running", where=str(path), remedy="stop it first, then start another"
-            )
+            what = "another recording is running"
+            raise InputError(what, where=str(path), remedy="stop it first, then start another")
         recording = _Recording(Recorder(path, self._streams, self._own_source_ids), self._hooks, now)
         self._recordings = [*(one for one in self._recordings if one.is_busy), recording]
         recording.start()

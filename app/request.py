@@ -83,9 +83,8 @@ class SessionOptions:
         read_model_summary(self.model)
         if not (self.model / WEIGHTS_FILE).is_file():
             remedy = "choose the folder of a model with --model"
-            raise InputError(
-                f"{WEIGHTS_FILE} is missing", where=str(self.model), remedy=remedy, code=ErrorCode.MODEL
-            )
+            what = f"{WEIGHTS_FILE} is missing"
+            raise InputError(what, where=str(self.model), remedy=remedy, code=ErrorCode.MODEL)
         profile = self.profile_summary()
         if profile is not None:
             profile.check_base(model_sha256(self.model), f"--profile {self.profile}")

@@ -229,9 +229,8 @@ def faces_a_second(config: ModelConfig) -> int:
     n_faces = round(1.0 / config.windows.face_grid_s)
     if abs(n_faces * config.windows.face_grid_s - 1.0) > 1e-9:
         what = f"expected a face_grid_s that divides 1 s, got {config.windows.face_grid_s:g} s"
-        raise InputError(
-            what, where="model config", remedy="calibrate a model with another face grid", code=ErrorCode.FILE
-        )
+        remedy = "calibrate a model with another face grid"
+        raise InputError(what, where="model config", remedy=remedy, code=ErrorCode.FILE)
     return n_faces
 
 

@@ -148,9 +148,8 @@ def fit_eeg(entropy: torch.Tensor) -> EegScale:
     rows = entropy.reshape(-1, *entropy.shape[-2:]).double()
     mean, sd = _mean_and_sd(rows)
     if torch.isnan(mean).any():
-        raise InputError(
-            "a channel has no valid step to fit its mean on", where="normalisation", code=ErrorCode.DATA
-        )
+        what = "a channel has no valid step to fit its mean on"
+        raise InputError(what, where="normalisation", code=ErrorCode.DATA)
     return EegScale(mean.float(), sd.clamp_min(MIN_SD_NATS).float())
 
 

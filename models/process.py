@@ -68,9 +68,8 @@ def _on_cluster(run: Callable[[J], R], jobs: Iterable[J], address: str) -> Itera
         from distributed import Client
     except ImportError as error:
         what = "dask is not installed"
-        raise InputError(
-            what, where="--dask", remedy='pip install "affectscope[cluster]"', code=ErrorCode.INSTALLATION
-        ) from error
+        remedy = 'pip install "affectscope[cluster]"'
+        raise InputError(what, where="--dask", remedy=remedy, code=ErrorCode.INSTALLATION) from error
     try:
         client = Client(address, timeout="10s")
     except (OSError, ValueError, TypeError) as error:

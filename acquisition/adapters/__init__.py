@@ -30,9 +30,8 @@ def parse_screen_cm(text: str) -> tuple[float, float]:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*[xX×]\s*(\d+(?:\.\d+)?)\s*(?:cm)?\s*", text)
     if match is None or not min(float(match[1]), float(match[2])) > 0:
-        raise InputError(
-            f"expected WIDTHxHEIGHT in cm, got {text!r}", where="--screen-cm", remedy="write 53x30"
-        )
+        what = f"expected WIDTHxHEIGHT in cm, got {text!r}"
+        raise InputError(what, where="--screen-cm", remedy="write 53x30")
     return float(match[1]), float(match[2])
 
 

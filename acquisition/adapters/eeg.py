@@ -41,9 +41,8 @@ class EegAdapter:
     def __init__(self, header: StreamHeader, key: str, options: AdapterOptions) -> None:
         where = f"EEG stream {header.name!r}"
         if header.channel_format == "string":
-            raise InputError(
-                "expected numbers, but the stream sends text", where=where, code=ErrorCode.CHANNELS
-            )
+            what = "expected numbers, but the stream sends text"
+            raise InputError(what, where=where, code=ErrorCode.CHANNELS)
         notes: list[str] = []
         if options.montage is not None:
             names = _by_montage(header, options.montage, options.ch_names, where)

@@ -235,9 +235,8 @@ class GazeAdapter:
     def __init__(self, header: StreamHeader, key: str, options: AdapterOptions) -> None:
         where = f"gaze stream {header.name!r}"
         if header.channel_format == "string":
-            raise InputError(
-                "expected numbers, but the stream sends text", where=where, code=ErrorCode.CHANNELS
-            )
+            what = "expected numbers, but the stream sends text"
+            raise InputError(what, where=where, code=ErrorCode.CHANNELS)
         found = find_channels(header)
         if not found.gaze:
             labels = " ".join(channel.label or "?" for channel in header.channels) or "no labels"

@@ -36,9 +36,8 @@ def import_cv2() -> Any:
         import cv2
     except ImportError as error:
         remedy = "pip install 'opencv-python<5'; on Debian also apt-get install libgl1 libglib2.0-0"
-        raise InputError(
-            f"OpenCV cannot be loaded: {error}", where="webcam", remedy=remedy, code=ErrorCode.INSTALLATION
-        ) from error
+        what = f"OpenCV cannot be loaded: {error}"
+        raise InputError(what, where="webcam", remedy=remedy, code=ErrorCode.INSTALLATION) from error
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2
 

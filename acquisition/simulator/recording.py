@@ -48,9 +48,8 @@ def write_simulated(
         raise InputError(f"expected a finite length, got {seconds:g} s", where="--seconds")
     factor = round(1000.0 / eeg_sfreq) if eeg_sfreq > 0 else 0  # of nan, too
     if factor < 1 or abs(factor * eeg_sfreq - 1000.0) > 1e-6:
-        raise InputError(
-            f"expected 1000 Hz or a whole fraction of it, got {eeg_sfreq:g}", where="--eeg-sfreq"
-        )
+        what = f"expected 1000 Hz or a whole fraction of it, got {eeg_sfreq:g}"
+        raise InputError(what, where="--eeg-sfreq")
     options = SimulatorOptions(
         seed=seed, schedule=schedule, streams=keys, duration_s=min(seconds, _LONGEST_MADE_S)
     )

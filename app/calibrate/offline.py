@@ -217,9 +217,8 @@ def _consent(path: Path, sidecar: dict[str, Any], given: Consent | None) -> Cons
         return load_record(state).consent
     if given is None:
         remedy = "list the modalities the subject consented to: --consent eeg,eye"
-        raise InputError(
-            "no consent is stored with this recording", where=str(path), remedy=remedy, code=ErrorCode.SUBJECT
-        )
+        what = "no consent is stored with this recording"
+        raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.SUBJECT)
     return given
 
 
@@ -273,9 +272,8 @@ class EventTrials:
     ) -> EventTrials:
         """Return what the command line asks for; InputError for unreadable events or both counts."""
         if n_first is not None and per_class is not None:
-            raise InputError(
-                "expected only one of them", where="--trials and --per-class", remedy="omit one of them"
-            )
+            what = "expected only one of them"
+            raise InputError(what, where="--trials and --per-class", remedy="omit one of them")
         first = None if per_class is not None else n_first or _FIRST
         return cls(parse_events(events), trial_s, first, per_class)
 

@@ -156,9 +156,8 @@ def simulate(
         return
     for value, usual, where in ((eeg_sfreq, 1000.0, "--eeg-sfreq"), (video_fps, 15.0, "--video-fps")):
         if value != usual:
-            raise InputError(
-                f"published devices always run at {usual:g} Hz", where=where, remedy="add --write"
-            )
+            what = f"published devices always run at {usual:g} Hz"
+            raise InputError(what, where=where, remedy="add --write")
     refuse_second(options)
     until = f"for {seconds:g} s" if seconds else "until Ctrl-C"
     print(f"Publishing simulated data {until}: subject {seed}, difficulty {difficulty}.", flush=True)
@@ -229,16 +228,14 @@ def record(
     from app import recording
 
     if file.suffix.lower() != ".xdf":
-        raise InputError(
-            "expected a name that ends in .xdf", where=str(file), remedy=f"for example {file.stem}.xdf"
-        )
+        what = "expected a name that ends in .xdf"
+        raise InputError(what, where=str(file), remedy=f"for example {file.stem}.xdf")
     if stop:
         recording.end_orphan(file)
         return
     if all_streams and streams:
-        raise InputError(
-            "--all and --streams are mutually exclusive", where="record", remedy="use one of them"
-        )
+        what = "--all and --streams are mutually exclusive"
+        raise InputError(what, where="record", remedy="use one of them")
     headers = recording.choose(streams, take_all=all_streams, timeout_s=discovery)
     recording.record(file, headers, seconds)
 

@@ -51,9 +51,8 @@ def wanted_subjects(
     chosen = tuple(str(subject) for subject in subjects)
     if unknown := [subject for subject in chosen if subject not in there]:
         what = f"expected subject {unknown[0]}, found {', '.join(there)}"
-        raise InputError(
-            what, where=str(folder), remedy="choose among those", code=ErrorCode.SUBJECT, subject=unknown[0]
-        )
+        remedy = "choose among those"
+        raise InputError(what, where=str(folder), remedy=remedy, code=ErrorCode.SUBJECT, subject=unknown[0])
     return chosen
 
 

@@ -111,9 +111,8 @@ def read_face_api(manifest: bytes, data: bytes, where: str) -> dict[str, Tensor]
                 values = values * quantised["scale"] + quantised["min"]
             tensors[_renamed(entry["name"])] = _as_torch(values)
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"weights and manifest do not fit: {error}", where=where, code=ErrorCode.MODEL
-        ) from error
+        what = f"weights and manifest do not fit: {error}"
+        raise InputError(what, where=where, code=ErrorCode.MODEL) from error
     if at != len(data):
         what = f"expected {at} bytes of weights, found {len(data)}"
         raise InputError(what, where=where, code=ErrorCode.MODEL)

@@ -126,9 +126,8 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
             result.model.save(options.keep_models / f"sub-{result.subject}", result.entries)
     if not entries:
         why = excluded[0].why if excluded else "no subject"
-        raise InputError(
-            f"no usable subject in it; first: {why}", where=str(options.folder), code=ErrorCode.DATA
-        )
+        what = f"no usable subject in it; first: {why}"
+        raise InputError(what, where=str(options.folder), code=ErrorCode.DATA)
     for model, entry in our_entries(clips):
         entries.setdefault(model, []).append(entry)
     ordered = [model for model in (*EAV_ROWS, *ROWS) if model in entries]  # the first subject may lack some

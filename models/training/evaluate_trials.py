@@ -111,15 +111,13 @@ def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Exclude
     groups = by_session([t for t in _relabelled(trials, config) if test.session in (None, t.session)])
     if not groups and trials:
         found = ", ".join(map(str, sorted({trial.session for trial in trials})))
-        raise InputError(
-            f"expected session {found}, found {test.session}", where="--session", code=ErrorCode.SUBJECT
-        )
+        what = f"expected session {found}, found {test.session}"
+        raise InputError(what, where="--session", code=ErrorCode.SUBJECT)
     sessions = [_usable(_test_part(group, test, excluded), config, excluded) for group in groups.values()]
     if not any(sessions):
         why = excluded[0].why if excluded else "no test trial"
-        raise InputError(
-            f"no trial can be used for testing; first: {why}", where=str(source.path), code=ErrorCode.DATA
-        )
+        what = f"no trial can be used for testing; first: {why}"
+        raise InputError(what, where=str(source.path), code=ErrorCode.DATA)
     return [trials for trials in sessions if trials]
 
 

@@ -413,8 +413,7 @@ def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:
             judged.append(result)
         report("subjects", number / len(jobs), math.nan, f"{number} of {len(jobs)}")
     if not judged:
-        raise InputError(
-            f"nobody could be judged; first: {excluded[0].why}", where=where, code=ErrorCode.DATA
-        )
+        what = f"nobody could be judged; first: {excluded[0].why}"
+        raise InputError(what, where=where, code=ErrorCode.DATA)
     entries, shares = _merged([one.entries for one in judged]), _merged([one.shares for one in judged])
     return LabelResult(test, entries, tuple(excluded), shares)

@@ -202,9 +202,8 @@ def save_state(
             os.fsync(file.fileno())
         unfinished.replace(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"the run state cannot be written: {error}", where=str(path), code=ErrorCode.FILE
-        ) from error
+        what = f"the run state cannot be written: {error}"
+        raise InputError(what, where=str(path), code=ErrorCode.FILE) from error
 
 
 def load_state(
@@ -220,9 +219,8 @@ def load_state(
         other = sorted(name for name in {*now, *then} if then.get(name) != now.get(name))
         state = TrainState(**{**kept["standing"], "losses": tuple(kept["standing"]["losses"])})
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            "the run state is damaged", where=str(path), remedy=remedy, code=ErrorCode.FILE
-        ) from error
+        what = "the run state is damaged"
+        raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.FILE) from error
     if other:
         what, where = f"the stopped run had different settings: {', '.join(other)}", "--resume"
         raise InputError(what, where=where, remedy=f"use its settings, or {remedy}", other=", ".join(other))

@@ -122,9 +122,8 @@ def read_record(folder: Path) -> TrainingRecord | None:
         return _parsed(parse_json(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         remedy = "copy the model folder again, or train it again"
-        raise InputError(
-            "the training record is damaged", where=str(path), remedy=remedy, code=ErrorCode.MODEL
-        ) from error
+        what = "the training record is damaged"
+        raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.MODEL) from error
 
 
 def _parsed(found: Any) -> TrainingRecord:
