@@ -158,7 +158,7 @@ class Forward:
 
         def run(net: FusionNetwork, device: torch.device) -> dict[str, Tensor]:
             if device.type != "cuda":
-                return {name: value.cpu() for name, value in _answer(net, inputs, streamed).items()}
+                return {name: value.cpu() for name, value in vars(net(inputs, streamed)).items()}
             if self._graph is None or not self._graph.fits(inputs):
                 self._graph = _GraphedForward(net, inputs, device)
             return self._graph(inputs)
@@ -175,11 +175,11 @@ class _GraphedForward:
         side.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side):  # warm-up off the capture: lazy initialisation may not be captured
             for _ in range(3):
-                _answer(net, self._static)
+                net(self._static)
         torch.cuda.current_stream(device).wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
-            self._output = _answer(net, self._static)
+            self._output = vars(net(self._static))
 
     def fits(self, inputs: NetworkInput) -> bool:
         """Tell whether ``inputs`` have the captured shapes."""
@@ -192,19 +192,6 @@ class _GraphedForward:
             getattr(self._static, f.name).copy_(getattr(inputs, f.name), non_blocking=True)
         self._graph.replay()
         return {name: value.cpu() for name, value in self._output.items()}
-
-
-def _answer(
-    net: FusionNetwork, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None = None
-) -> dict[str, Tensor]:
-    """Return what `Forward` does, on the network's device."""
-    output = net(inputs, streamed)
-    return {
-        "logits": output.logits,
-        "modality_attention": output.modality_attention,
-        "channel_attention": output.channel_attention,
-        "time_attention": output.time_attention,
-    }
 
 
 def _copy_to(network: FusionNetwork, device: torch.device) -> FusionNetwork:

@@ -337,13 +337,8 @@ def to_json(summary: Summary) -> dict[str, Any]:
 
 
 def _score(score: Score) -> dict[str, Any]:
-    return {
-        "n_trials": score.n_trials,
-        "n_correct": score.n_correct,
-        "balanced_accuracy": score.balanced_accuracy,
-        "wilson": score.interval,
-        "right": score.right,
-    }
+    names = ("n_trials", "n_correct", "balanced_accuracy", "right")
+    return {name: getattr(score, name) for name in names} | {"wilson": score.interval}
 
 
 def _answers(fit: FitFigures) -> dict[str, Any]:
@@ -368,17 +363,12 @@ def _held_out(trial: HeldOutTrial, classes: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _trial(trial: TrialRecord) -> dict[str, Any]:
-    report = trial.report
+    names = ("emotion", "state", "run", "begin", "end")
+    said = {"reported": "label", "valence": "valence", "arousal": "arousal"}
     return {
         "trial": trial.number,
-        "emotion": trial.emotion,
-        "state": trial.state,
-        "run": trial.run,
-        "begin": trial.begin,
-        "end": trial.end,
-        "reported": report.label if report is not None else None,
-        "valence": report.valence if report is not None else None,
-        "arousal": report.arousal if report is not None else None,
+        **{name: getattr(trial, name) for name in names},
+        **{key: getattr(trial.report, name, None) for key, name in said.items()},
     }
 
 

@@ -132,10 +132,7 @@ class Row:
         """Return the row with the keys of the JSON."""
         summary, (paper_mean, paper_sd) = self.accuracy(), shares(self.paper)
         return {
-            "model": self.model,
-            "pretrained": self.pretrained,
-            "labels": self.labels,
-            "mask": self.mask,
+            **{name: getattr(self, name) for name in ("model", "pretrained", "labels", "mask")},
             "mean": summary.mean,
             "sd": summary.sd,
             "paper_mean": paper_mean,
@@ -365,10 +362,7 @@ def confusion_cells(table: Table) -> tuple[tuple[str, ...], list[tuple[str, ...]
 def _csv_row(table: Table, row: Row) -> dict[str, Any]:
     by_trial, summary, (low, high) = row.accuracy(True), row.accuracy(), row.trial_interval()
     return row.to_dict() | {
-        "n_subjects": summary.n_subjects,
-        "n_sessions": summary.n_sessions,
-        "pooled_mean": summary.pooled_mean,
-        "pooled_sd": summary.pooled_sd,
+        **{name: getattr(summary, name) for name in ("n_subjects", "n_sessions", "pooled_mean", "pooled_sd")},
         "trial_mean": by_trial.mean,
         "trial_sd": by_trial.sd,
         "trial_low": low,
