@@ -365,8 +365,6 @@ class ModelConfig:
             what = f"expected features with sha256 {digest}, found {features.digest()}"
             remedy = "the feature settings are not those the weights were trained with: train again"
             raise _refused(what, where, "features", remedy)
-        # Checkpoints of before there was the key say it in words.
-        data.setdefault("is_simulated", "simulated" in str(data.get("trained_on", "")))
         return _build(cls, data | {"features": features}, where)
 
 

@@ -44,21 +44,6 @@ def test_round_trip_is_equal_to_the_bit(tmp_path, config):
     assert not loaded.network.training
 
 
-@pytest.mark.parametrize(
-    ("key", "trained_on", "expected"),
-    [
-        (None, "simulated data only", True),  # of before there was the key
-        (None, "xdf, subject 1", False),
-        (False, "began without simulated data", False),
-    ],
-)
-def test_whether_a_model_is_simulated_is_read(config, key, trained_on, expected):
-    data = config.to_dict() | {"trained_on": trained_on, "is_simulated": key}
-    if key is None:
-        del data["is_simulated"]
-    assert ModelConfig.from_dict(data).is_simulated is expected
-
-
 def test_answers_come_back_and_a_config_of_before_them_has_none(config):
     answers = AnswerConfig(0.85, 0.7, 0.55, 0.2, 0.6, 0.04, 12, 120, temperature=1.3)
     data = json.loads(json.dumps(replace(config, answers=answers).to_dict()))
