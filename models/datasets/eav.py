@@ -144,7 +144,6 @@ def load_eav_clips(
     subjects: Sequence[str | int] | None = None,
     *,
     tasks: Sequence[str] = ("speaking",),
-    config: FeatureConfig | None = None,
     excluded: list[Excluded] | None = None,
 ) -> Iterator[EavClip]:
     """Yield EAV's clips of 5 s, four of a trial of 20 s, with filtered EEG and where video and audio lie.
@@ -152,7 +151,7 @@ def load_eav_clips(
     As `load_eav`. A video or audio file that is missing or damaged is None in its clips and noted in
     ``excluded``; the trial's EEG is used all the same.
     """
-    config = config or FeatureConfig()
+    config = FeatureConfig()
     n_segment = round(SEGMENT_S * SFREQ)
 
     def clips_of(recording: _Recording) -> Iterator[EavClip]:

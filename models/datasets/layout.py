@@ -56,9 +56,7 @@ def wanted_subjects(
     return chosen
 
 
-def entropy_steps(
-    x: NDArray[np.floating], sfreq: float, config: FeatureConfig, step_s: float = STEP_S
-) -> NDArray[np.float32]:
+def entropy_steps(x: NDArray[np.floating], sfreq: float, config: FeatureConfig) -> NDArray[np.float32]:
     """Return the differential entropy of consecutive steps, by the functions that serve live.
 
     Raises `InputError` if the rate is too low for a band.
@@ -74,7 +72,7 @@ def entropy_steps(
         Nats; NaN where a channel is flat, at its rails or not finite in that step.
     """
     n_channels, n_times = x.shape
-    n_step = round(step_s * sfreq)
+    n_step = round(STEP_S * sfreq)
     n_steps = n_times // n_step
     if n_steps == 0:
         return np.zeros((0, n_channels, len(config.bands)), dtype=np.float32)
@@ -82,7 +80,7 @@ def entropy_steps(
     usable = np.array([usable_channels(step) for step in steps])[:, :, None]  # (W, C, 1)
     filled = torch.from_numpy(np.where(usable, steps, 0.0))
     de = differential_entropy(filled, sfreq, config).numpy()  # (W, C, n_bands)
-    return smoothed(np.where(usable, de, np.nan).astype(np.float32), config.smoothing, step_s)
+    return smoothed(np.where(usable, de, np.nan).astype(np.float32), config.smoothing, STEP_S)
 
 
 def masked_channels(

@@ -230,12 +230,13 @@ def sd_of(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def wilson_interval(share: float, n: float, z: float = 1.959964) -> tuple[float, float]:
+def wilson_interval(share: float, n: float) -> tuple[float, float]:
     """Return the 95 % Wilson score interval of a share of ``n`` (Wilson 1927).
 
     It takes the n as independent: give it trials, not windows. Those of one subject are not quite, so the
     truth is somewhat wider.
     """
+    z = 1.959964
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     # Exactly 0 and 1 where none or all are right; rounding would leave the share outside.
