@@ -26,6 +26,7 @@ from app.telemetry import Failure, Telemetry, simulated_streams
 from models.checkpoint import Checkpoint
 from models.prediction import Prediction
 
+OTHER_PROFILE = "recorded with another profile: answers and counts of self-reports are not those of then"
 INCOMPLETE_REST = "the rest or baseline was incomplete at the end of the recording, and is not used"
 
 
@@ -126,6 +127,12 @@ class ReplayFile:
         is_own = used == (checkpoint.sha256, checkpoint.profile_sha256) and self.start_s is None
         return sidecar.get("level") if is_own else None
 
+    @property
+    def has_other_profile(self) -> bool:
+        """True where the recording was made with another profile than the one in use."""
+        used = read_sidecar(self.path).get("profile_sha256", "")
+        return bool(used and self.checkpoint.profile_sha256 and used != self.checkpoint.profile_sha256)
+
     @cached_property
     def recorded_changes(self) -> list[Recorded]:
         """What was masked manually in an own recording, rests and self-reports, whichever markers are in use.
@@ -220,6 +227,8 @@ class ReplaySession:
         clock = ReplayClock(first, self.request.speed)
         if notice := simulated_streams(self.file.headers).notice:
             self.telemetry.say(notice, first)
+        if self.file.has_other_profile:
+            self.telemetry.say(OTHER_PROFILE, first, Change.WARNING)
 
         def on_failure(message: str) -> None:
             self.telemetry.on_failure(Failure("device", message, clock.now()))

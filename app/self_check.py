@@ -131,7 +131,7 @@ def run_check(request: LiveRequest, show: Callable[[LiveSession], object]) -> Te
     """
     telemetry, every_s = Telemetry(), request.check_every_s
     if request.simulated is None:
-        _run(request, TerminalCheck(every_s, telemetry, sys.stdin), telemetry, show)
+        _run(request, TerminalCheck(every_s, telemetry, typed()), telemetry, show)
         return telemetry
     with SimulatorProcess(request.simulated) as simulator:
         felt = [""]
@@ -141,6 +141,11 @@ def run_check(request: LiveRequest, show: Callable[[LiveSession], object]) -> Te
         alone = replace(request, options=options, simulated=None)
         _run(alone, TerminalCheck(every_s, telemetry, truth=lambda: felt[0]), telemetry, show)
     return telemetry
+
+
+def typed() -> Iterable[str]:
+    """Return the lines that are typed, whatever bytes they hold; none where there is no standard input."""
+    return () if sys.stdin is None else (line.decode(errors="replace") for line in sys.stdin.buffer)
 
 
 def _run(

@@ -83,8 +83,9 @@ class Code(StrEnum):
 
 #: Withhold the answer.
 ABSTENTIONS = frozenset({Code.NAN, Code.PROBABILITY, Code.MARGIN, Code.BAD_EEG, Code.PROFILE, Code.WITHDRAWN})
+#: Less is known than when sets were fitted.
+_NARROWER = frozenset({Code.MISSING, Code.RELIABILITY})
 #: Leave an answer that nothing should act upon; so does a simulated model on streams that are not.
-_NARROWER = frozenset({Code.MISSING, Code.RELIABILITY})  # less is known than when sets were fitted
 _UNSAFE = frozenset({Code.RELIABILITY, Code.SETS_DIFFER, Code.NOT_FITTED, Code.UNCOVERED})
 
 

@@ -307,3 +307,13 @@ def test_the_level_of_a_profile_is_not_used_without_it(recording, with_evidence,
         (tmp_path / "a.json").write_text(json.dumps(sidecar))
         file = ReplayFile(ReplayRequest(path, SessionOptions(model=with_evidence)))
         assert file.recorded_level == found
+
+
+@pytest.mark.parametrize(("then", "now", "is_other"), [("1", "2", True), ("1", "1", False), ("1", "", False)])
+def test_a_recording_of_another_profile_is_known(recording, random_model, tmp_path, then, now, is_other):
+    path = tmp_path / "a.xdf"
+    path.symlink_to(recording)
+    (tmp_path / "a.json").write_text(json.dumps({"profile_sha256": then}))
+    file = ReplayFile(ReplayRequest(path, SessionOptions(model=random_model)))
+    file.checkpoint = replace(load_checkpoint(random_model), profile_sha256=now)
+    assert file.has_other_profile is is_other

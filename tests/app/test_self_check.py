@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,7 +20,7 @@ from app.outputs import DigestSink
 from app.pipeline import Pipeline
 from app.replay import ReplayFile, ReplaySession
 from app.request import ReplayRequest, SessionOptions
-from app.self_check import Questions
+from app.self_check import Questions, typed
 from calibration.markers import ASKED, UNDO
 from calibration.profile import features_sha256, save_profile
 from calibration.profile_summary import ProfileSummary, model_sha256
@@ -191,3 +193,11 @@ def test_undoing_returns_to_the_frozen_model_and_poor_reports_withdraw_it(sessio
     assert "withdrawn" in {reason.code for reason in newest.reasons}
     first = session.kept.by_time[min(session.kept.by_time)].verdict
     assert not {"withdrawn", "self-reports"} & {reason.code for reason in first.reasons}
+
+
+def test_what_is_typed_may_hold_any_bytes_or_come_from_nowhere(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"1\n\xff\nu\n")))
+    lines = list(typed())
+    assert (lines[0].strip(), lines[2].strip(), len(lines)) == ("1", "u", 3)
+    monkeypatch.setattr(sys, "stdin", None)
+    assert list(typed()) == []
