@@ -233,6 +233,7 @@ class EvidenceConfig:
     level_temperature: float = 2.0  # of the evidence, where it says which emotion the level is without
     trial_s: float = 24.0  # a trial's worth of data for the level
     max_trials: float = 8.0  # bound of the level's weight
+    kind: str = "discriminant"  # what gives the evidence; or lda, its special case
 
     def __post_init__(self) -> None:
         n = len(MODALITIES)
@@ -258,7 +259,7 @@ class EvidenceConfig:
     @property
     def unused(self) -> tuple[str, ...]:
         """Which of network and discriminant have no weight in the answer."""
-        parts = {"network": (self.network_weight,), "discriminant": self.weights}
+        parts = {"network": (self.network_weight,), self.kind: self.weights}
         return tuple(name for name, weights in parts.items() if not any(weights))
 
 

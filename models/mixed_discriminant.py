@@ -29,7 +29,16 @@ from torch import Tensor
 
 from acquisition.types import MODALITIES
 from models.mixed_fit import Cells, Directions, Effects, Gains, SharedPart, TimeCourse
-from models.mixed_part import LabelledTrial, LevelPrior, Part, check_numbers, fit_part, own_level, unfit
+from models.mixed_part import (
+    LabelledTrial,
+    LevelPrior,
+    Part,
+    check_numbers,
+    fit_part,
+    lda_part,
+    own_level,
+    unfit,
+)
 
 _Array = NDArray[np.float64]
 
@@ -75,24 +84,22 @@ class MixedDiscriminant:
 
         Raises `InputError` if there are no trials, or none of a modality that has a feature that varies.
         """
-        if not trials:
-            raise unfit("expected labelled trials, found none")
-        groups: dict[tuple[str, int], list[LabelledTrial]] = {}
-        for trial in trials:
-            groups.setdefault((trial.person, trial.session), []).append(trial)
-        levels = {key: own_level(group) for key, group in groups.items()}
-        centred = [trial.minus(levels[trial.person, trial.session]) for trial in trials]
-        parts = {}
-        for modality in MODALITIES:
-            of_modality = [trial for trial in centred if modality in trial.steps]
-            if of_modality:
-                known = [level[modality] for level in levels.values() if modality in level]
-                bands = n_bands if modality == "eeg" else None
-                parts[modality] = fit_part(of_modality, modality, n_labels, person, bands, np.stack(known))
-        if not parts:
-            raise unfit("expected features in the trials, found none")
+
+        def part(held: Sequence[LabelledTrial], modality: str, levels: _Array) -> Part:
+            bands = n_bands if modality == "eeg" else None
+            return fit_part(held, modality, n_labels, person, bands, levels)
+
         sessions = [trial.session for trial in trials if trial.person == person]
-        return cls(parts, n_labels, max(sessions, default=0))
+        return cls(_parts_of(trials, part), n_labels, max(sessions, default=0))
+
+    @classmethod
+    def lda(cls, trials: Sequence[LabelledTrial], n_labels: int) -> Self:
+        """Return shrinkage LDA of the trials' means about their sessions' levels: see `lda_part`."""
+
+        def part(held: Sequence[LabelledTrial], modality: str, levels: _Array) -> Part:
+            return lda_part(held, modality, n_labels, levels)
+
+        return cls(_parts_of(trials, part), n_labels, 0)
 
     def update(self, trials: Iterable[LabelledTrial]) -> Self:
         """Return the discriminant with further labelled trials of this person, in closed form.
@@ -280,6 +287,28 @@ class MixedDiscriminant:
             where = f"{modality}: " if "modality" in locals() else ""
             raise unfit(f"its stored form is damaged: {where}{said}") from error
         return cls(parts, n_labels, session, level_trials)
+
+
+def _parts_of(
+    trials: Sequence[LabelledTrial], fitted: Callable[[Sequence[LabelledTrial], str, _Array], Part]
+) -> dict[str, Part]:
+    """Return what is fitted to each modality's trials, about the levels (n_groups, F) of their sessions."""
+    if not trials:
+        raise unfit("expected labelled trials, found none")
+    groups: dict[tuple[str, int], list[LabelledTrial]] = {}
+    for trial in trials:
+        groups.setdefault((trial.person, trial.session), []).append(trial)
+    levels = {key: own_level(group) for key, group in groups.items()}
+    centred = [trial.minus(levels[trial.person, trial.session]) for trial in trials]
+    parts = {}
+    for modality in MODALITIES:
+        held = [trial for trial in centred if modality in trial.steps]
+        if held:
+            known = [level[modality] for level in levels.values() if modality in level]
+            parts[modality] = fitted(held, modality, np.stack(known))
+    if not parts:
+        raise unfit("expected features in the trials, found none")
+    return parts
 
 
 _STORED: dict[str, Any] = {

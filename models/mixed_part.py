@@ -63,13 +63,15 @@ class LabelledTrial:
     label: int
     steps: Mapping[str, NDArray[Any]]  # (n_steps, F) by modality; EEG channel-major, C · n_bands
     means_of: Mapping[str, int] = field(default_factory=dict)  # of one row that is a mean: of how many steps
+    baseline: LabelledTrial | None = None  # its level's; None: its session's trials are
 
     @classmethod
     def of(cls, trial: Trial) -> LabelledTrial:
         """Take EEG and eye features of a data set's trial."""
         rows = {m: getattr(trial, m) for m in TRIAL_MODALITIES if getattr(trial, m) is not None}
         steps = {m: np.asarray(array, np.float64).reshape(len(array), -1) for m, array in rows.items()}
-        return cls(trial.subject, trial.session, trial.label, steps)
+        baseline = None if trial.baseline is None else cls.of(trial.baseline)
+        return cls(trial.subject, trial.session, trial.label, steps, baseline=baseline)
 
     def mean(self, modality: str) -> tuple[_Array, float]:
         """Return the mean (F,) over the steps and their number; NaN where half of the steps have none."""
@@ -82,8 +84,11 @@ class LabelledTrial:
 
 
 def own_level(trials: Sequence[LabelledTrial]) -> dict[str, _Array]:
-    """Return the level of one person's session: the mean of the trials' means, (F,) by modality."""
-    levels = {}
+    """Return the level of one person's session: the mean of the trials' means, (F,) by modality.
+
+    Where trials have a baseline its mean stands for theirs.
+    """
+    levels, trials = {}, [trial.baseline or trial for trial in trials]
     for modality in MODALITIES:
         means = [trial.mean(modality)[0] for trial in trials if modality in trial.steps]
         if means:
@@ -412,6 +417,37 @@ def fit_part(
     mine = replace(mine, person=np.zeros_like(mine.person))
     last = gain[np.flatnonzero(who == own)[-1]] if own >= 0 else part.gain
     return replace(without(-1), own=as_stored(mine), mark=quantile, gain=_stored(last).astype(np.float64))
+
+
+def lda_part(trials: Sequence[LabelledTrial], modality: str, n_labels: int, levels: _Array) -> Part:
+    """Return shrinkage LDA of trial means, as deviations from their levels (n_groups, F), as a part.
+
+    It is the case of one covariance, that of trials about the mean of their class, of class means that people
+    share and that are known, and of no own effects, so that own labels change nothing. The shrinkage is that
+    of `models.baselines.LdaClassifier`; classes are equally likely.
+    """
+    from models.baselines import shrunk_covariance  # and scikit-learn, which no session waits for
+
+    means, _ = _means(trials, modality)
+    label = np.array([trial.label for trial in trials])
+    used = np.nanvar(np.where(np.isfinite(means).any(axis=0), means, 0.0), axis=0) > 0
+    if not used.any():
+        raise unfit(f"{modality}: no feature varies from trial to trial")
+    rows = means[:, used]
+    centre, sd = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
+    z = np.nan_to_num((rows - centre) / sd)
+    of_class = np.stack([_nanmean(z[label == k]) if (label == k).any() else 0 * sd for k in range(n_labels)])
+    covariance = shrunk_covariance(z - of_class[label], z.shape[1]) * np.outer(sd, sd)
+    directions, n = as_stored(Directions.of(covariance, np.zeros_like(covariance))), z.shape[1]
+    nothing, one = np.zeros(1), np.zeros(n)
+    shared = SharedPart((of_class * sd + centre) @ directions.basis.T, np.zeros((n, n_labels, n_labels)))
+    part = Part(
+        used, directions, TimeCourse(), Effects(1.0, 0.0, one), as_stored(shared), Cells.none(n),
+        _level_prior(levels, means, len(levels)), math.inf,
+        Gains(one.astype(np.int64), one, nothing, nothing, nothing), one + 1,
+    )  # fmt: skip
+    distance = ((part.own_rows(means) - part.shared.mean[:, None]) ** 2).mean(axis=2).min(axis=0)
+    return replace(part, mark=float(np.quantile(distance, _QUANTILE)))
 
 
 def as_stored(arrays: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from models.datasets.trials import Excluded
     from models.training.sources import Source
 
-_XDF_NAMES = (".xdf", ".xdfz", ".xdf.gz")
 _Folder = Annotated[Path, Argument(help="Folder of the data set.")]
 
 
@@ -230,10 +230,57 @@ def recording(
     Example:
       affectscope evaluate recording run2.xdf --model m1 --events "1=left,2=right"
     """
+    from models.datasets.recordings import is_xdf
     from models.training.sources import Source
 
-    kind = "xdf" if file.name.lower().endswith(_XDF_NAMES) else "raw"
+    kind = "xdf" if is_xdf(file) else "raw"
     return _on_trials(Source(kind, file, "raw", montage, events, trial_s), classifier)
+
+
+def recordings(
+    data: opt.LabelledRecordingOptions,
+    protocol: Annotated[
+        str, Option(help="loso, within, or transfer:K: also trained on the subject's first K trials.")
+    ] = "loso",
+    normalise: opt.Normalise = "subject",
+    network: Annotated[
+        bool, Option("--network", help="Train a network in each fold too: minutes a fold.")
+    ] = False,
+    model: Annotated[
+        Path | None, Option(help="Test this classifier instead.", show_default="fitted here")
+    ] = None,
+    quick: opt.Quick = False,
+    jobs: opt.Jobs = 1,
+    as_json: opt.Json = False,
+) -> int:
+    """On many recordings of many subjects: models fitted here, and what finetune would keep of them.
+
+    Accuracy per trial, 95 % interval over subjects. The level of each subject's session is taken from its
+    unlabelled trials (subject: transductive), from trials labelled baseline, or is that of training.
+
+    \b
+    Examples:
+      affectscope evaluate recordings --trials trials.csv --protocol loso --normalise subject
+      affectscope evaluate recordings --label "a=d/*_1.edf" --label "b=d/*_2.edf" --subject-from "S(\\d+)"
+    """
+    source = data.recordings()
+    if model is not None:
+        opt.refuse({"--network": network, "--quick": quick}, "not with --model")
+        return _on_trials(source, ClassifierOptions(model=model, as_json=as_json))
+    from models.training.evaluate_recordings import RecordingsTest, evaluate_recordings, sentences
+
+    test = RecordingsTest(protocol, normalise, network, n_jobs=jobs)
+    test = replace(test, options=test.options.quick()) if quick else test
+    excluded: list[Excluded] = []
+    with StageBars() as bars:
+        result = evaluate_recordings(test, source.trials(excluded=excluded), bars)
+    result |= {"quick": quick, "left_out": [vars(one) for one in excluded]}
+    for one in excluded:
+        print(f"excluded: subject {one.subject}: {one.why}", file=sys.stderr)
+    _print(result, as_json, tables.recordings_tables)
+    for line in () if as_json else sentences(result):
+        print(line)
+    return ExitCode.after(excluded)
 
 
 def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: SubjectsOptions) -> int:
@@ -309,4 +356,4 @@ evaluate = application(
       affectscope evaluate recording run2.xdf --model m1 --events "1=left,2=right"
     """,
 )
-add(evaluate, simulated, recording, seed_iv, seed_v, eav, emodb, generated)
+add(evaluate, simulated, recording, recordings, seed_iv, seed_v, eav, emodb, generated)

@@ -101,6 +101,21 @@ def label_tables(result: dict[str, Any], quick: str = "") -> Iterable[Table]:
     yield figures_table(title, ("model", "given", "per window", "95 % CI", "per trial", "95 % CI "), cells)
 
 
+def recordings_tables(result: dict[str, Any]) -> Iterable[Table]:
+    """Yield the table of `evaluate recordings`."""
+    first = result["rows"][0]
+    title = (
+        f"{first['protocol']}, level: {first['normalise']}; {first['n_subjects']} subjects, "
+        f"{first['n_trials']} trials of {', '.join(result['labels'])}; "
+        f"chance {first['chance']:.0%}.{_quick(result)}"
+    )
+    cells = [
+        (row["model"], f"{row['mean']:.1%}", _range(row["interval"]), f"{row['balanced']:.1%}")
+        for row in result["rows"]
+    ]
+    yield figures_table(title, ("model", "per trial", "95 % CI", "balanced"), cells)
+
+
 def _range(interval: Sequence[float]) -> str:
     return f"{interval[0]:.0%} to {interval[1]:.0%}"
 

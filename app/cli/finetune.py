@@ -90,7 +90,8 @@ class LabelledDataOptions(opt.DataOptions, opt.LabelledRecordingOptions):
             )
         if has_recordings:
             of_sets = {"--subject": self.subject, "--session": self.session}
-            opt.refuse(of_sets, "only for data sets", "recordings")
+            given_as = next(name for name in ("trials", "xdf", "raw", "label") if getattr(self, name))
+            opt.refuse(of_sets, "only for data sets", f"--{given_as}")
             source = self.recordings()
         else:
             source = Source(*given[0])
@@ -123,6 +124,7 @@ class TrainingOptions:
         Literal["refit", "keep"],
         Option(help="Mean and SD of features: refit on training trials, or kept from --model."),
     ] = "refit"
+    normalise: opt.Normalise = "subject"
     epochs: Annotated[
         int | None, Option(min=1, help="Maximum number of epochs.", show_default="30, or 4 with --quick")
     ] = None
@@ -139,6 +141,7 @@ class TrainingOptions:
             freeze=self.freeze,
             dcca=self.dcca,
             normalisation=self.normalisation,
+            normalise=self.normalise,
             seed=self.seed,
             evidence=True,
             eye_tails=0.01,

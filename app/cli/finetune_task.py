@@ -207,7 +207,7 @@ class Trained:
         """Return what the answer is made of, for the card."""
         if (about := self.model.config.evidence) is None:
             return []
-        parts = {"network": about.network_weight, "discriminant": about.weights[0]}
+        parts = {"network": about.network_weight, about.kind: about.weights[0]}
         whole = sum(parts.values())
         shares = ", ".join(f"{name} {weight / whole:.0%}" for name, weight in parts.items())
         unused = "".join(f"; the {part} got no weight" for part in about.unused)

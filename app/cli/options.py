@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 
 Features = Literal["raw", "published"]  # of a data set
+Normalise = Annotated[
+    Literal["training", "subject", "baseline"],
+    Option(help="A session's level: the training mean, its own trials, or those labelled baseline."),
+]
 Json = Annotated[bool, Option("--json", help="Print JSON.")]
 Quick = Annotated[bool, Option("--quick", help="Quick trial run; results are marked.")]
 Seconds = Annotated[float | None, Option(min=0.1, help="Stop after this many seconds.")]

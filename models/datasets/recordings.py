@@ -253,13 +253,23 @@ class _RawFile:
             if end - begin < STEP_S and begin == 0 and self.raw.annotations:
                 remedy += "; a file that is one condition: --label CLASS=GLOB, or --trials TABLE"
             raise _unusable(what, self._path, remedy, ErrorCode.DATA, trial=number)
-        return self.trial(number, label, names, self.entropy(max(start, 0), stop))
+        found = self.trial(number, label, names, self.entropy(max(start, 0), stop))
+        return replace(found, covariance=_covariance(self.samples(max(start, 0), stop), self.sfreq))
 
     def trial(self, number: int, label: int, names: tuple[str, ...], eeg: NDArray[np.float32]) -> Trial:
         """Return a trial of the file."""
         eeg = smoothed(eeg, self._config.smoothing)
         return Trial("raw", self._path.stem, 1, number, label, names, STEP_S,
                      eeg, None, self._adapter.spec.ch_names, "raw", str(self._path))  # fmt: skip
+
+
+def _covariance(x: NDArray[np.float64], sfreq: float) -> NDArray[np.float64]:
+    """Return the covariance (C, C) of EEG (C, n_times) from 1 to 40 Hz, with a ridge of 1 % on flat ones."""
+    spectrum = np.fft.rfft(np.nan_to_num(x), axis=1)
+    hz = np.fft.rfftfreq(x.shape[1], 1 / sfreq)
+    kept = spectrum[:, (hz >= 1) & (hz <= 40)]
+    found = 2 * np.real(kept @ kept.conj().T) / x.shape[1] ** 2
+    return np.asarray(found + 0.01 * np.trace(found) / len(found) * np.eye(len(found)))
 
 
 class _EyeFile:

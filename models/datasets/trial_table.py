@@ -27,7 +27,7 @@ from models.datasets.recordings import (
     trials_at,
     xdf_trials,
 )
-from models.datasets.trials import Excluded, Trial, note
+from models.datasets.trials import BASELINE, Excluded, Trial, note
 
 COLUMNS = ("file", "subject", "session", "trial", "label", "start_s", "stop_s")
 #: What is looked for in a folder that holds recordings.
@@ -187,12 +187,12 @@ def read_rows(
     trials: list[tuple[TableRow, Trial]] = []
     for file, of_file in by_file.items():
         trials += _of_file(file, of_file, reading, events, trial_s)
-    names = tuple(dict.fromkeys(t.label_names[t.label] for _, t in trials))
+    names = tuple(dict.fromkeys(name for _, t in trials if (name := t.label_names[t.label]) != BASELINE))
     if events is not None and any(row.label is None for row in rows):
         names = tuple(dict.fromkeys([*parse_events(events).values(), *names]))
     elif all(row.label is None for row in rows):
         names = tuple(sorted(names))
-    return _alike(_numbered(trials, names), excluded)
+    return _with_baselines(_alike(_numbered(trials, (*names, BASELINE)), excluded), names)
 
 
 def _check_distinct(files: Iterable[Path], reading: Reading) -> None:
@@ -272,7 +272,8 @@ def _alike(trials: list[Trial], excluded: list[Excluded] | None) -> list[Trial]:
         dropped |= dict.fromkeys(name for name in trial.ch_names if name not in common)
         if trial.eeg is not None and trial.ch_names != tuple(common):
             picks = [trial.ch_names.index(name) for name in common]
-            trial = replace(trial, eeg=trial.eeg[:, picks], ch_names=tuple(common))
+            covariance = None if trial.covariance is None else trial.covariance[np.ix_(picks, picks)]
+            trial = replace(trial, eeg=trial.eeg[:, picks], ch_names=tuple(common), covariance=covariance)
         if any(rows is not None and np.isfinite(rows).any() for rows in (trial.eeg, trial.eye)):
             kept.append(trial)
         else:
@@ -281,6 +282,16 @@ def _alike(trials: list[Trial], excluded: list[Excluded] | None) -> list[Trial]:
     if dropped:
         note(excluded, "all", f"channels that some recordings lack are left out: {', '.join(dropped)}")
     return kept
+
+
+def _with_baselines(trials: Sequence[Trial], names: tuple[str, ...]) -> list[Trial]:
+    """Return the trials of classes, each with the last baseline of its session."""
+    found = {(t.subject, t.session): t for t in trials if t.label == len(names)}
+    return [
+        replace(t, label_names=names, baseline=found.get((t.subject, t.session)))
+        for t in trials
+        if t.label < len(names)
+    ]
 
 
 def _unusable(what: str, where: str, remedy: str) -> InputError:

@@ -1,5 +1,7 @@
 """What every data set becomes: labelled trials, and the windows cut from them."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from acquisition.windowing import rows_back
 PUBLISHED = ("seed-iv", "seed-v", "eav")
 #: Files of one subject, or a table of many; they have no split and are cross-validated.
 RECORDINGS = ("xdf", "raw", "trials")
+#: The label of trials that are no class: they say where their session's level is.
+BASELINE = "baseline"
 #: What trials hold.
 TRIAL_MODALITIES = ("eeg", "eye")
 
@@ -41,6 +45,8 @@ class Trial:
     ch_names: tuple[str, ...]  # of eeg's C
     origin: str  # "raw": the live feature functions; "published": the data set's own feature files
     source: str  # file name, for messages
+    covariance: NDArray[np.float64] | None = None  # (C, C) µV², 1-40 Hz, of a file's EEG: for a reference
+    baseline: Trial | None = None  # what its level is taken from; None: from its session's trials
 
     @property
     def n_steps(self) -> int:

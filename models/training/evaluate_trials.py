@@ -14,16 +14,18 @@ from acquisition.types import MODALITY_NAMES
 from models.baselines import LdaClassifier
 from models.checkpoint import load_checkpoint
 from models.config import ModelConfig
-from models.datasets.splits import by_session, coverage, cross_validation, published_split
+from models.datasets.splits import by_session, coverage, cross_validation, folds_of_people, published_split
 from models.datasets.trials import PUBLISHED, TRIAL_MODALITIES, Excluded, Trial, WindowSet, cut_windows
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
+from models.training.evidence import LEAST_SUBJECTS
 from models.training.finetune import Finetuned, Progress, finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, seen_without_labels
 from models.training.finetune_tokens import TrialClassifier
 from models.training.loop import Report
 from models.training.provenance import SeenSession, TrainingRecord, read_record
 from models.training.scores import Predictions, Scores
+from models.training.session_levels import about_level
 from models.training.sources import Source
 from models.training.tables import Entry, Row, Table
 
@@ -330,20 +332,26 @@ def report_by_cross_validation(
     progress: Progress,
 ) -> ScoreReport:
     """Return the scores of models trained on the other folds' trials, beside the linear discriminant's."""
-    folds = list(cross_validation(trials, n_folds, options.seed))
+    people = folds_of_people(trials, n_folds, options.seed)
+    folds = [([t for t in trials if t.subject not in out], [t for t in trials if t.subject in out])
+             for out in people]  # fmt: skip
+    if len(people) < LEAST_SUBJECTS:
+        folds = list(cross_validation(trials, n_folds, options.seed))
     parts, beside = list[Predictions](), dict[str, list[Predictions]]()
     for number, (train, test) in enumerate(folds):
 
         def part(stage: str, share: float, loss: float, number: int = number) -> None:
             progress(f"fold {number + 1} of {len(folds)}", share if stage == "training" else 0.0, loss)
 
+        test = about_level(test, options.normalise, train)
         model = finetune(train, options, pretrained, progress=part)
         parts.append(model.predict(test))
         alone = {f"{name} alone": said for name, said in model.predict_parts(test).items()}
         for name, said in (alone | {"shrinkage LDA on the same folds": _lda(train, test, options)}).items():
             beside.setdefault(name, []).append(said)
+    unit = "trial" if len(people) < LEAST_SUBJECTS else "subject"
     protocol = (
-        f"cross-validation over {len(trials)} trials in {len(folds)} folds; no trial is in training and test"
+        f"cross-validation over {len(trials)} trials in {len(folds)} folds; no {unit} is in training and test"
     )
     extra = {name: joined(said).trial_scores() for name, said in beside.items()}
     return ScoreReport.of(protocol, joined(parts), extra)

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from models.config import EvidenceConfig, ModelConfig
-from models.datasets.splits import by_session, cross_validation
+from models.datasets.splits import by_session, cross_validation, folds_of_people
 from models.datasets.trials import TRIAL_MODALITIES, Trial, WindowSet
 from models.fusion import weighed
 from models.level import Evidence, Given, RunningLevel, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
-from models.mixed_part import LabelledTrial
+from models.mixed_part import LabelledTrial, own_level
 from models.training.scores import preferred_share, trial_ids
 from models.training.session_levels import SessionLevels, rows_of
 from models.training.simulated_sessions import recent_of
@@ -33,24 +33,95 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _TEMPERATURES = torch.logspace(0.0, 1.0, 31)  # from 1: few held-out trials are no reason to be surer
 
 
-def fit_evidence(trials: Sequence[Trial], config: ModelConfig) -> Evidence:
+#: What may give the evidence, the simplest first.
+KINDS = ("lda", "discriminant")
+_KIND_FOLDS, LEAST_SUBJECTS = 5, 3  # to choose between them
+
+
+def fit_evidence(
+    trials: Sequence[Trial], config: ModelConfig, kind: str | None = None, person: str | None = None
+) -> Evidence:
     """Fit a discriminant to training trials of several subjects, or of one whose next session is to be told.
 
     Each session is centred on its own level. Evidence is about as many steps as the network's windows have.
+    Without a ``kind`` the one that tells held-out subjects better is fitted; ``person`` is whose labels are
+    to be told, if some of the trials are theirs.
     """
-    labelled = [LabelledTrial(t.subject, t.session, t.label, rows_of(t, config)) for t in trials]
+    labelled = [labelled_trial(trial, config) for trial in trials]
     subjects = {trial.subject for trial in trials}
-    person = subjects.pop() if len(subjects) == 1 else None
-    discriminant = MixedDiscriminant.fit(
-        labelled, len(config.labels), person=person, n_bands=len(config.features.bands)
-    )
+    person = subjects.pop() if len(subjects) == 1 else person
+    kind = kind or preferred_kind(trials, config)
+    discriminant = _fitted(kind, labelled, config, person)
     last = max(trial.session for trial in trials)
     signals = {m: [trial.steps[m] for trial in labelled] for m in config.modalities}
     windows, seconds = config.windows, [trial.n_steps * trial.step_s for trial in trials]
     about = EvidenceConfig(
-        n_steps=(windows.eeg_n_steps, windows.eye_n_steps, 1, 1), trial_s=float(np.mean(seconds))
+        n_steps=(windows.eeg_n_steps, windows.eye_n_steps, 1, 1),
+        trial_s=min(max(float(np.mean(seconds)), 1.0), 3600.0),
+        kind=kind,
     )
     return Evidence(discriminant.in_session(last + 1), SignalRange.fit(signals), about)
+
+
+def labelled_trial(trial: Trial, config: ModelConfig) -> LabelledTrial:
+    """Return a trial as the discriminant takes it, of the model's channels."""
+    baseline = None if trial.baseline is None else labelled_trial(trial.baseline, config)
+    rows = rows_of(trial, config)
+    return LabelledTrial(trial.subject, trial.session, trial.label, rows, baseline=baseline)
+
+
+def _fitted(
+    kind: str, trials: Sequence[LabelledTrial], config: ModelConfig, person: str | None = None
+) -> MixedDiscriminant:
+    n_labels, n_bands = len(config.labels), len(config.features.bands)
+    if kind == "lda":
+        return MixedDiscriminant.lda(trials, n_labels)
+    return MixedDiscriminant.fit(trials, n_labels, person=person, n_bands=n_bands)
+
+
+def preferred_kind(trials: Sequence[Trial], config: ModelConfig, seed: int = 0) -> str:
+    """Return which of `KINDS` tells the trials of held-out subjects better, each subject counting the same.
+
+    The later needs to be ahead by more than one standard error over the subjects in log loss, each at the
+    temperature that serves it best; of fewer than three subjects nothing is told, and it is the discriminant.
+    """
+    folds = folds_of_people(trials, _KIND_FOLDS, seed)
+    if len({trial.subject for trial in trials}) < LEAST_SUBJECTS:
+        return KINDS[-1]
+    labelled = [labelled_trial(trial, config) for trial in trials]
+    losses = []
+    for kind in KINDS:
+        scores, label, who = [], [], []
+        for out in folds:
+            model = _fitted(kind, [t for t in labelled if t.person not in out], config)
+            for person in sorted(out):
+                mine = [t for t in labelled if t.person == person]
+                scores.append(trial_evidence(model, mine))
+                label += [t.label for t in mine]
+                who += [person] * len(mine)
+        logits, truth = torch.cat(scores), torch.tensor(label)
+        unit = np.unique(who, return_inverse=True)[1]
+        found = [nn.functional.cross_entropy(logits / t, truth, reduction="none") for t in _TEMPERATURES]
+        means = [_means(loss.double().numpy(), unit) for loss in found]
+        losses.append(min(means, key=lambda loss: float(loss.mean())))
+    return KINDS[int(preferred_share(dict(enumerate(losses))))]
+
+
+def trial_evidence(model: MixedDiscriminant, trials: Sequence[LabelledTrial]) -> Tensor:
+    """Return what a discriminant says of whole trials of one person, (n, n_labels), about their own level."""
+    total = torch.zeros(len(trials), model.n_labels)
+    groups: dict[int, list[int]] = {}
+    for at, trial in enumerate(trials):
+        groups.setdefault(trial.session, []).append(at)
+    for places in groups.values():
+        held = [trials[at] for at in places]
+        level = own_level(held)
+        for modality in model.modalities:
+            pairs = [trial.minus(level).mean(modality) for trial in held]
+            x = torch.tensor(np.stack([mean for mean, _ in pairs]), dtype=torch.float32)
+            n_steps = torch.tensor([n for _, n in pairs])
+            total[places] += model.evidence(modality, x.nan_to_num(), n_steps, x.isfinite())
+    return total
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,11 +282,11 @@ class Weighed:
             signals = signals.within(torch.cat([part.measures for part in parts]))
         return Evidence(evidence.discriminant, signals, config)
 
-    def words(self) -> str:
-        """Return one sentence for the model card."""
-        shares = f"weights: network {self.share:.0%}, discriminant {1 - self.share:.0%}"
+    def words(self, kind: str = "discriminant") -> str:
+        """Return one sentence for the model card; ``kind`` is what gives the evidence."""
+        shares = f"weights: network {self.share:.0%}, {kind} {1 - self.share:.0%}"
         if self.share in (0.0, 1.0):
-            shares += f"; the {'discriminant' if self.share else 'network'} got no weight"
+            shares += f"; the {kind if self.share else 'network'} got no weight"
         if not self.compared:
             return f"{shares}, because the training trials are too few to compare both on some of them"
         unit = f"subjects ({self.n_subjects})" if self.n_subjects > 1 else "trials"

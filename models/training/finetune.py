@@ -29,7 +29,16 @@ from models.dcca import DCCA_WEIGHT, DccaLoss
 from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
-from models.training.evidence import Fused, HeldOut, Weighed, evidence_alone, fit_evidence, held_out_by
+from models.training.evidence import (
+    KINDS,
+    LEAST_SUBJECTS,
+    Fused,
+    HeldOut,
+    Weighed,
+    evidence_alone,
+    fit_evidence,
+    held_out_by,
+)
 from models.training.finetune_config import (
     MIN_DCCA_TRIALS,
     FinetuneOptions,
@@ -52,7 +61,7 @@ from models.training.finetune_tokens import (
 )
 from models.training.loop import Progress, train_steps
 from models.training.scores import Predictions, best_temperature
-from models.training.session_levels import SessionLevels, centred, means_of
+from models.training.session_levels import SessionLevels, about_level, centred, means_of
 from models.training.trial_tensors import TrialTensors, cut_for, fit_normaliser
 
 _TEMPERATURES = torch.logspace(-0.5, 1.0, 31)
@@ -99,6 +108,7 @@ def finetune(
     Raises `InputError` if the trials do not fit each other or the pre-trained model.
     """
     keep_freed_memory()
+    trials = about_level(trials, options.normalise, trials)
     notes = [f"trained on {coverage(trials).words()}"]
     if options.evidence and options.max_windows is not None:
         options = replace(options, evidence=False)
@@ -134,7 +144,10 @@ def finetune(
         parts = parts or evidence_alone(trials, config, options.max_windows_per_trial, options.seed)
         chosen = Weighed.on(parts)
         evidence = chosen.applied(run.evidence, parts)
-        notes.append(chosen.words())
+        notes.append(chosen.words(evidence.config.kind))
+        if len({trial.subject for trial in trials}) >= LEAST_SUBJECTS:
+            among = f"of {' and '.join(KINDS)} {evidence.config.kind} was kept"
+            notes.append(f"{among}, by subjects left out in turn")
         if chosen.share == 0:
             apart = deepcopy(run.network).prepare_inference()
             run.network.fusion.even_out()

@@ -73,6 +73,7 @@ class FinetuneOptions:
     n_heads: int | None = None  # of the same
     max_windows_per_trial: int | None = 20
     max_windows: int | None = None  # the first so many windows of training only
+    normalise: str = "subject"  # `session_levels.about_level`: from what a session's level is taken
     normalisation: str = "refit"  # on the training trials | keep: the pre-trained model's
     mask: float = 0.0  # share of EEG channels hidden in training
     fill: bool = False  # absent EEG channels are filled from the others, by their correlations in training

@@ -102,9 +102,9 @@ class LabelResult:
             "labels": self.test.n_labels or "all",
             "modalities": given,
             "mean": float(np.mean(per_window)),
-            "interval": _interval(per_window, n_trials),
+            "interval": interval_over(per_window, n_trials),
             "trial_mean": float(np.mean(per_trial)),
-            "trial_interval": _interval(per_trial, n_trials),
+            "trial_interval": interval_over(per_trial, n_trials),
             "chance": float(counts.max() / counts.sum()),
             "n_trials": n_trials,
             "ece": float(np.mean([entry.window.ece for entry in entries])),
@@ -139,8 +139,13 @@ def _merged(found: Iterable[Mapping[K, Sequence[V]]]) -> dict[K, list[V]]:
     return merged
 
 
-def _interval(by_subject: Sequence[float], n_trials: int) -> list[float]:
-    """Return the t interval over subjects, cut to 0-1; of one subject Wilson's over the trials."""
+def interval_over(by_subject: Sequence[float], n_trials: int) -> list[float]:
+    """Return the t interval over subjects, cut to 0-1; of one subject Wilson's over the trials.
+
+    Where all subjects are alike, t has no width: it is Wilson's over the subjects.
+    """
+    if len(by_subject) > 1 and len(set(by_subject)) == 1:
+        return list(wilson_interval(by_subject[0], len(by_subject)))
     low, high = t_interval(by_subject) or wilson_interval(float(np.mean(by_subject)), n_trials)
     return [max(0.0, low), min(1.0, high)]
 

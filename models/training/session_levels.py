@@ -5,6 +5,7 @@ So each trial is centred on the mean of the trial means that may be known of its
 the same, however long it is, and no label enters.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
@@ -14,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from acquisition.errors import ErrorCode, InputError
 from models.config import ModelConfig
 from models.datasets.splits import by_session
-from models.datasets.trials import Trial, WindowSet
+from models.datasets.trials import BASELINE, Trial, WindowSet
 from models.normalise import Normaliser
 
 #: Most trials that a level of training rests on: as many as a calibration has.
@@ -51,8 +53,9 @@ def rows_of(trial: Trial, config: ModelConfig) -> dict[str, NDArray[np.float64]]
 
 
 def trial_mean(trial: Trial, config: ModelConfig) -> Level:
-    """Return the mean over a trial's steps, of the model's channels."""
-    means = {m: torch.from_numpy(rows).nanmean(dim=0) for m, rows in rows_of(trial, config).items()}
+    """Return the mean over the steps of a trial, or of its baseline, of the model's channels."""
+    rows = rows_of(trial.baseline or trial, config)
+    means = {m: torch.from_numpy(steps).nanmean(dim=0) for m, steps in rows.items()}
     if "eeg" in means:
         means["eeg"] = means["eeg"].unflatten(0, (len(config.ch_names), -1))
     return Level(means.get("eeg"), means.get("eye"))
@@ -140,6 +143,49 @@ class SessionLevels:
             n = torch.isfinite(known).sum(dim=0)
             parts.append(((kappa * prior + known.nansum(dim=0)) / (kappa + n)).float())
         return Level(*parts)
+
+
+def about_level(trials: Sequence[Trial], how: str, training: Sequence[Trial]) -> list[Trial]:
+    """Return trials whose level is taken as ``--normalise`` says.
+
+    ``subject``: from all trials of the session, labels unseen; ``baseline``: from the one in the table;
+    ``training``: one level for everybody, the mean of the ``training`` trials.
+
+    Raises `InputError` where a session has no baseline.
+    """
+    if how == "baseline":
+        if missing := [trial for trial in trials if trial.baseline is None]:
+            raise InputError(
+                f"expected a trial labelled {BASELINE} in session {missing[0].session}, found none",
+                where=f"subject {missing[0].subject}",
+                remedy="add one to the table, or choose another --normalise",
+                code=ErrorCode.DATA,
+                subject=missing[0].subject,
+            )
+        return list(trials)
+    if how == "subject" and all(trial.baseline is None for trial in trials):
+        return list(trials)
+    common = None
+    if how == "training":
+        spreads = [trial.covariance for trial in training if trial.covariance is not None]
+        common = replace(
+            training[0],
+            eeg=_grand_mean([trial.eeg for trial in training]),
+            eye=_grand_mean([trial.eye for trial in training]),
+            covariance=np.mean(spreads, axis=0) if len(spreads) == len(training) else None,
+            baseline=None,
+        )
+    return [replace(trial, baseline=common) for trial in trials]
+
+
+def _grand_mean(trials: Sequence[NDArray[np.floating] | None]) -> NDArray[np.floating] | None:
+    """Return one step, the mean over trials of their means; None where a trial has none."""
+    if any(rows is None for rows in trials):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # what nobody has stays NaN
+        means = [np.nanmean(rows, axis=0) for rows in trials if rows is not None]
+        return np.nanmean(means, axis=0)[None]
 
 
 def _means(trials: Sequence[Trial], config: ModelConfig) -> dict[tuple[str, int], dict[TrialKey, Level]]:

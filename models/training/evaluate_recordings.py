@@ -1,0 +1,248 @@
+"""Models of a table of recordings, tested on subjects or trials that trained none of them.
+
+| protocol      | trains                                        | tested                    |
+|---------------|-----------------------------------------------|---------------------------|
+| loso          | all other subjects                            | each subject in turn      |
+| within        | the subject's other trials, five folds        | each trial of the subject |
+| transfer:K    | other subjects, and the subject's first K     | the subject's other ones  |
+
+What is kept is chosen within the part that trains (`models.training.evidence.preferred_kind`, and by the
+network's share), as `finetune` does; the other rows are references. Answers are per trial.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from acquisition.errors import ErrorCode, InputError
+from models.baselines import TunedSvm, over_all_labels
+from models.config import ModelConfig
+from models.datasets.splits import cross_validation
+from models.datasets.trials import Trial, label_names_of, steps_that_fit
+from models.level import Evidence
+from models.process import run_here_or_there
+from models.training.evaluate_trials import joined
+from models.training.evidence import KINDS, fit_evidence, follow, labelled_trial, preferred_kind
+from models.training.finetune import finetune
+from models.training.finetune_config import FinetuneOptions, classifier_config
+from models.training.label_protocols import interval_over
+from models.training.loop import Report
+from models.training.scores import Predictions, balanced_accuracy, per_trial
+from models.training.session_levels import Level, SessionLevels, about_level
+from models.training.trial_tensors import cut_for
+
+_MOST_WINDOWS = 20  # of a trial that is told
+
+
+@dataclass(frozen=True)
+class RecordingsTest:
+    """What is tested, and how."""
+
+    protocol: str  # loso | within | transfer:K
+    normalise: str = "subject"  # training | subject | baseline
+    network: bool = False  # a network is trained too, and may get a share of what is kept
+    options: FinetuneOptions = FinetuneOptions(evidence=True, eye_tails=0.01, fill=True)  # noqa: RUF009
+    n_jobs: int = 1
+
+    @property
+    def n_own(self) -> int | None:
+        """K of ``transfer:K``; None for another protocol. Raises `InputError` if it is none of them."""
+        how, _, number = self.protocol.partition(":")
+        if how == "transfer" and number.isdigit() and int(number):
+            return int(number)
+        if self.protocol in ("loso", "within"):
+            return None
+        what = f"expected loso, within or transfer:K, found {self.protocol!r}"
+        raise InputError(what, where="--protocol", remedy="for example transfer:10")
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """What trains and what is tested of one subject."""
+
+    test: RecordingsTest
+    subject: str
+    train: list[Trial]
+    tested: list[Trial]
+
+
+def folds_of(test: RecordingsTest, trials: Sequence[Trial]) -> Iterator[Fold]:
+    """Yield the folds, each subject's one after the other; raises `InputError` where there are none."""
+    subjects, n_own = list(dict.fromkeys(trial.subject for trial in trials)), test.n_own
+    if test.protocol != "within" and len(subjects) < 2:
+        what, remedy = f"expected several subjects, found {len(subjects)}", "use --protocol within"
+        raise InputError(what, where=f"--protocol {test.protocol}", remedy=remedy, code=ErrorCode.SUBJECT)
+    for subject in subjects:
+        mine = sorted((t for t in trials if t.subject == subject), key=lambda t: (t.session, t.trial))
+        others = [t for t in trials if t.subject != subject]
+        if test.protocol == "within":
+            for train, tested in cross_validation(mine):
+                yield Fold(test, subject, train, tested)
+            continue
+        if n_own and len(mine) <= n_own:
+            what = f"expected more than {n_own} trials of each subject, found {len(mine)}"
+            remedy = "choose a smaller K, or cut the recordings into more trials with start_s and stop_s"
+            raise InputError(what, where=f"subject {subject}", remedy=remedy, code=ErrorCode.DATA)
+        yield Fold(test, subject, others + mine[: n_own or 0], mine[n_own or 0 :])
+
+
+def answers_of(fold: Fold) -> tuple[dict[str, Predictions], str]:
+    """Return what each model says of a fold's tested trials, one row a trial, and which kind is kept."""
+    torch.set_num_threads(1)
+    test = fold.test
+    train = about_level(fold.train, test.normalise, fold.train)
+    tested = about_level(fold.tested, test.normalise, fold.train)
+    n_steps = steps_that_fit([*train, *tested], test.options.n_steps)
+    options = replace(test.options, n_steps=n_steps, normalise=test.normalise)
+    config = classifier_config(train, options, None, "")
+    levels = exact_levels(SessionLevels.of(train, config), [*train, *tested])
+    fitted = {kind: fit_evidence(train, config, kind, fold.subject) for kind in KINDS}
+    found = {kind: _of_evidence(evidence, tested, config, levels) for kind, evidence in fitted.items()}
+    found |= dict(_references(train, tested, config, levels))
+    kept = preferred_kind(train, config)
+    found["kept"] = found[kept]
+    if test.network:
+        model = finetune(train, options)
+        model = replace(model, levels=levels)
+        found["kept"] = per_trial(model.predict(tested, max_per_trial=_MOST_WINDOWS))
+        found["network"] = per_trial(model.predict_parts(tested)["network"])
+        kept = model.config.evidence.kind if model.config.evidence else kept
+    return found, kept
+
+
+def exact_levels(levels: SessionLevels, trials: Sequence[Trial]) -> SessionLevels:
+    """Return levels that are the mean of all these trials of a session, with nothing of a prior."""
+    kappa = Level(*(None if k is None else torch.full_like(k, 1e-6) for k in levels.kappa))
+    return replace(levels.knowing(trials), kappa=kappa)
+
+
+def _of_evidence(
+    evidence: Evidence, trials: Sequence[Trial], config: ModelConfig, levels: SessionLevels
+) -> Predictions:
+    """Return what evidence says of trials by the mean over their windows; scaled so that none is clipped."""
+    windows = cut_for(config, trials, max_per_trial=_MOST_WINDOWS)
+    scores = follow(trials, evidence, config, windows, levels).scores(evidence).sum(dim=1)
+    probs = torch.softmax(scores / (scores.abs().max() / 5).clamp_min(1.0), dim=-1)
+    return per_trial(Predictions.of(probs.double().numpy(), windows))
+
+
+def _references(
+    train: Sequence[Trial], tested: Sequence[Trial], config: ModelConfig, levels: SessionLevels
+) -> Iterator[tuple[str, Predictions]]:
+    """Yield what a linear SVM of trial means says, and a Riemannian classifier where covariances are known.
+
+    The latter is logistic regression in the tangent space (Barachant et al. 2012) at the mean covariance of
+    each session, or of the baseline that stands for it: recentring (Zanini et al. 2018).
+    """
+    label, n_labels = np.array([trial.label for trial in train]), len(config.labels)
+    told = {
+        name: np.array([getattr(t, name) for t in tested])
+        for name in ("label", "subject", "session", "trial")
+    }
+    about = [
+        labelled_trial(t, config).minus(levels.known((t.subject, t.session)) or {}) for t in (*train, *tested)
+    ]
+    rows = np.concatenate([[t.mean(m)[0] for t in about] for m in config.modalities], axis=1)
+    known = np.isfinite(rows).all(axis=0)
+    rows = (rows[:, known] - rows[: len(train), known].mean(axis=0)) / (
+        rows[: len(train), known].std(axis=0) + 1e-9
+    )
+    svm = TunedSvm(n_labels).fit(rows[: len(train)], label, np.arange(len(train)))
+    yield "svm", Predictions(svm.predict_proba(rows[len(train) :]), **told)
+    if all(trial.covariance is not None for trial in (*train, *tested)):
+        tangent = tangent_vectors((*train, *tested))
+        fitted = LogisticRegression(max_iter=1000).fit(tangent[: len(train)], label)
+        probs = over_all_labels(fitted.predict_proba(tangent[len(train) :]), fitted.classes_, n_labels)
+        yield "riemann", Predictions(probs, **told)
+
+
+def tangent_vectors(trials: Sequence[Trial]) -> NDArray[np.float64]:
+    """Return (n, C (C + 1) / 2) logarithms of trials' covariances about the mean of their session's."""
+    vectors = np.empty((len(trials), 0))
+    for at, trial in enumerate(trials):
+        session = [
+            t.baseline or t for t in trials if (t.subject, t.session) == (trial.subject, trial.session)
+        ]
+        root = _spectral(geometric_mean(np.stack([t.covariance for t in session])), lambda x: x**-0.5)
+        log = _spectral(root @ trial.covariance @ root, np.log)
+        above = np.triu_indices(len(log))
+        vectors = np.empty((len(trials), len(above[0]))) if not at else vectors
+        vectors[at] = (log * np.where(np.eye(len(log)), 1, math.sqrt(2)))[above]
+    return vectors
+
+
+def geometric_mean(covariances: NDArray[np.float64], n_rounds: int = 20) -> NDArray[np.float64]:
+    """Return the Riemannian mean of covariances (n, C, C) by fixed-point iteration (Moakher 2005)."""
+    mean = covariances.mean(axis=0)
+    for _ in range(n_rounds if len(covariances) > 1 else 0):
+        root, inverse = _spectral(mean, np.sqrt), _spectral(mean, lambda x: x**-0.5)
+        logs = [_spectral(inverse @ one @ inverse, np.log) for one in covariances]
+        mean = root @ _spectral(np.mean(logs, axis=0), np.exp) @ root
+    return mean
+
+
+def _spectral(
+    matrix: NDArray[np.float64], function: Callable[[NDArray[Any]], NDArray[Any]]
+) -> NDArray[np.float64]:
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    return np.asarray((vectors * function(values)) @ vectors.T)
+
+
+def evaluate_recordings(test: RecordingsTest, trials: Sequence[Trial], report: Report) -> dict[str, Any]:
+    """Return a row for each model: mean over subjects of their accuracy per trial, and its 95 % t interval.
+
+    Raises `InputError` if a protocol or a level cannot be had of these trials.
+    """
+    names = label_names_of(trials)
+    folds = list(folds_of(test, trials))
+    answers: dict[str, list[Predictions]] = {}
+    kinds: list[str] = []
+    for number, (found, kept) in enumerate(run_here_or_there(answers_of, folds, test.n_jobs), start=1):
+        kinds.append(kept)
+        for model, predictions in found.items():
+            answers.setdefault(model, []).append(predictions)
+        report("folds", number / len(folds), math.nan, f"{number} of {len(folds)}")
+    order = ["kept", "network", "discriminant", "lda", "svm", "riemann"]
+    whole = {model: joined(answers[model]) for model in order if model in answers}
+    return {
+        "rows": [_row(model, test, predictions) for model, predictions in whole.items()],
+        "labels": list(names),
+        "kept": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
+        "transductive": test.normalise == "subject",
+    }
+
+
+def _row(model: str, test: RecordingsTest, found: Predictions) -> dict[str, Any]:
+    right = found.probs.argmax(axis=1) == found.label
+    subjects = list(dict.fromkeys(found.subject.tolist()))
+    means = [float(right[found.subject == name].mean()) for name in subjects]
+    scores = found.scores()
+    return {
+        "model": model,
+        "protocol": test.protocol,
+        "normalise": test.normalise,
+        "mean": float(np.mean(means)),
+        "interval": interval_over(means, len(right)),
+        "chance": scores.chance,
+        "balanced": balanced_accuracy(found.label, found.probs.argmax(axis=1)),
+        "n_subjects": len(subjects),
+        "n_trials": len(right),
+        "subjects": [{"subject": n, "mean": m} for n, m in zip(subjects, means, strict=True)],
+    }
+
+
+def sentences(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the rows' figures need beside them."""
+    kept = ", ".join(f"{kind} {n} times" for kind, n in result["kept"].items())
+    yield f"Kept, chosen inside the training part of each fold: {kept}."
+    if result["transductive"]:
+        yield "Transductive: a subject's level is taken from all trials of the session, tested ones too."
+    yield "SVM and Riemannian classifier are references: they are not kept, and do not run live."
