@@ -215,6 +215,10 @@ class AnswerConfig:
                 raise _does_not_fit(f"answers.{name}", f"expected {low:g} to {high:g}, got {value}")
 
 
+#: What may give evidence, the simplest first: shrinkage LDA is a case of the discriminant with two levels.
+EVIDENCE_KINDS = ("lda", "discriminant")
+
+
 @dataclass(frozen=True)
 class EvidenceConfig:
     """How a discriminant beside the network, and a level that runs, make the answer.
@@ -233,9 +237,11 @@ class EvidenceConfig:
     level_temperature: float = 2.0  # of the evidence, where it says which emotion the level is without
     trial_s: float = 24.0  # a trial's worth of data for the level
     max_trials: float = 8.0  # bound of the level's weight
-    kind: str = "discriminant"  # what gives the evidence; or lda, its special case
+    kind: str = "discriminant"  # what gives the evidence, of `EVIDENCE_KINDS`
 
     def __post_init__(self) -> None:
+        if self.kind not in EVIDENCE_KINDS:
+            raise _does_not_fit("evidence.kind", f"expected {' or '.join(EVIDENCE_KINDS)}, got {self.kind}")
         n = len(MODALITIES)
         for name, sizes, low, high in (
             ("network_weight", None, 0.0, 1e6),

@@ -24,13 +24,13 @@ from sklearn.linear_model import LogisticRegression
 
 from acquisition.errors import ErrorCode, InputError
 from models.baselines import TunedSvm, over_all_labels
-from models.config import ModelConfig
+from models.config import EVIDENCE_KINDS, ModelConfig
 from models.datasets.splits import cross_validation
 from models.datasets.trials import Trial, label_names_of, steps_that_fit
 from models.level import Evidence
 from models.process import run_here_or_there
 from models.training.evaluate_trials import joined
-from models.training.evidence import KINDS, fit_evidence, follow, labelled_trial, preferred_kind
+from models.training.evidence import fit_evidence, follow, labelled_trial, preferred_kind
 from models.training.finetune import finetune
 from models.training.finetune_config import FinetuneOptions, classifier_config
 from models.training.label_protocols import interval_over
@@ -104,7 +104,7 @@ def answers_of(fold: Fold) -> tuple[dict[str, Predictions], str]:
     options = replace(test.options, n_steps=n_steps, normalise=test.normalise)
     config = classifier_config(train, options, None, "")
     levels = exact_levels(SessionLevels.of(train, config), [*train, *tested])
-    fitted = {kind: fit_evidence(train, config, kind, fold.subject) for kind in KINDS}
+    fitted = {kind: fit_evidence(train, config, kind, fold.subject) for kind in EVIDENCE_KINDS}
     found = {kind: _of_evidence(evidence, tested, config, levels) for kind, evidence in fitted.items()}
     found |= dict(_references(train, tested, config, levels))
     kept = preferred_kind(train, config)
@@ -166,17 +166,14 @@ def _references(
 
 def tangent_vectors(trials: Sequence[Trial]) -> NDArray[np.float64]:
     """Return (n, C (C + 1) / 2) logarithms of trials' covariances about the mean of their session's."""
-    vectors = np.empty((len(trials), 0))
-    for at, trial in enumerate(trials):
-        session = [
-            t.baseline or t for t in trials if (t.subject, t.session) == (trial.subject, trial.session)
-        ]
-        root = _spectral(geometric_mean(np.stack([t.covariance for t in session])), lambda x: x**-0.5)
-        log = _spectral(root @ trial.covariance @ root, np.log)
-        above = np.triu_indices(len(log))
-        vectors = np.empty((len(trials), len(above[0]))) if not at else vectors
-        vectors[at] = (log * np.where(np.eye(len(log)), 1, math.sqrt(2)))[above]
-    return vectors
+    vectors, above = [], np.triu_indices(len(np.asarray(trials[0].covariance)))
+    for trial in trials:
+        alike = [t for t in trials if (t.subject, t.session) == (trial.subject, trial.session)]
+        mean = geometric_mean(np.stack([np.asarray((t.baseline or t).covariance) for t in alike]))
+        root = _spectral(mean, lambda x: x**-0.5)
+        log = _spectral(root @ np.asarray(trial.covariance) @ root, np.log)
+        vectors.append((log * np.where(np.eye(len(log)), 1, math.sqrt(2)))[above])
+    return np.stack(vectors)
 
 
 def geometric_mean(covariances: NDArray[np.float64], n_rounds: int = 20) -> NDArray[np.float64]:

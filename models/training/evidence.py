@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
-from models.config import EvidenceConfig, ModelConfig
+from models.config import EVIDENCE_KINDS, EvidenceConfig, ModelConfig
 from models.datasets.splits import by_session, cross_validation, folds_of_people
 from models.datasets.trials import TRIAL_MODALITIES, Trial, WindowSet
 from models.fusion import weighed
@@ -33,8 +33,6 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _TEMPERATURES = torch.logspace(0.0, 1.0, 31)  # from 1: few held-out trials are no reason to be surer
 
 
-#: What may give the evidence, the simplest first.
-KINDS = ("lda", "discriminant")
 _KIND_FOLDS, LEAST_SUBJECTS = 5, 3  # to choose between them
 
 
@@ -80,17 +78,17 @@ def _fitted(
 
 
 def preferred_kind(trials: Sequence[Trial], config: ModelConfig, seed: int = 0) -> str:
-    """Return which of `KINDS` tells the trials of held-out subjects better, each subject counting the same.
+    """Return which of `EVIDENCE_KINDS` tells held-out subjects better, each subject counting the same.
 
     The later needs to be ahead by more than one standard error over the subjects in log loss, each at the
     temperature that serves it best; of fewer than three subjects nothing is told, and it is the discriminant.
     """
     folds = folds_of_people(trials, _KIND_FOLDS, seed)
     if len({trial.subject for trial in trials}) < LEAST_SUBJECTS:
-        return KINDS[-1]
+        return EVIDENCE_KINDS[-1]
     labelled = [labelled_trial(trial, config) for trial in trials]
     losses = []
-    for kind in KINDS:
+    for kind in EVIDENCE_KINDS:
         scores, label, who = [], [], []
         for out in folds:
             model = _fitted(kind, [t for t in labelled if t.person not in out], config)
@@ -104,7 +102,7 @@ def preferred_kind(trials: Sequence[Trial], config: ModelConfig, seed: int = 0) 
         found = [nn.functional.cross_entropy(logits / t, truth, reduction="none") for t in _TEMPERATURES]
         means = [_means(loss.double().numpy(), unit) for loss in found]
         losses.append(min(means, key=lambda loss: float(loss.mean())))
-    return KINDS[int(preferred_share(dict(enumerate(losses))))]
+    return EVIDENCE_KINDS[int(preferred_share(dict(enumerate(losses))))]
 
 
 def trial_evidence(model: MixedDiscriminant, trials: Sequence[LabelledTrial]) -> Tensor:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
-from models.config import ModelConfig
+from models.config import EVIDENCE_KINDS, ModelConfig
 from models.datasets.splits import coverage, cross_validation, folds_of_people, held_out
 from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.dcca import DCCA_WEIGHT, DccaLoss
@@ -30,7 +30,6 @@ from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
 from models.training.evidence import (
-    KINDS,
     LEAST_SUBJECTS,
     Fused,
     HeldOut,
@@ -146,7 +145,7 @@ def finetune(
         evidence = chosen.applied(run.evidence, parts)
         notes.append(chosen.words(evidence.config.kind))
         if len({trial.subject for trial in trials}) >= LEAST_SUBJECTS:
-            among = f"of {' and '.join(KINDS)} {evidence.config.kind} was kept"
+            among = f"of {' and '.join(EVIDENCE_KINDS)} {evidence.config.kind} was kept"
             notes.append(f"{among}, by subjects left out in turn")
         if chosen.share == 0:
             apart = deepcopy(run.network).prepare_inference()

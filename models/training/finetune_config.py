@@ -10,6 +10,7 @@ from typing import Self
 from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.montage import SEED_CH_NAMES
 from models.checkpoint import Checkpoint
 from models.config import ModelConfig, preset
 from models.datasets.trials import PUBLISHED, TRIAL_MODALITIES, Trial, label_names_of
@@ -134,7 +135,7 @@ def classifier_config(
     n_eye = first.eye.shape[1] if first.eye is not None and "eye" in modalities else None
     if pretrained is None:
         features = FeatureConfig(eye_features=n_eye or 33, face_size=112)
-        base = preset("small", labels=labels, ch_names=first.ch_names, features=features)
+        base = preset("small", labels=labels, ch_names=first.ch_names or SEED_CH_NAMES, features=features)
     else:
         base = pretrained.config
         _check_pretrained(base, first, modalities)

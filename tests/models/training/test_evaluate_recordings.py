@@ -11,13 +11,13 @@ import torch
 
 from acquisition.errors import ErrorCode, InputError
 from models.baselines import LdaClassifier
-from models.config import EvidenceConfig
+from models.config import EVIDENCE_KINDS, EvidenceConfig
 from models.datasets.trials import Trial, WindowSet
 from models.level import RunningLevel
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LabelledTrial
 from models.training.evaluate_recordings import RecordingsTest, evaluate_recordings, geometric_mean
-from models.training.evidence import KINDS, fit_evidence, preferred_kind
+from models.training.evidence import fit_evidence, preferred_kind
 from models.training.finetune_config import FinetuneOptions, classifier_config
 from models.training.session_levels import about_level
 
@@ -119,7 +119,7 @@ def test_lda_as_a_discriminant_says_what_the_classifier_says():
 def test_the_kept_kind_is_chosen_on_subjects_left_out_and_said():
     config = classifier_config(made(), FinetuneOptions(evidence=True, n_steps=10), None, "")
     assert preferred_kind(made(), config) == "lda"  # as good: the simpler
-    assert preferred_kind(made(n_subjects=2), config) == KINDS[-1]  # nobody to choose on
+    assert preferred_kind(made(n_subjects=2), config) == EVIDENCE_KINDS[-1]  # nobody to choose on
     evidence = fit_evidence(made(), config)
     assert evidence.config.kind == "lda"
     level = RunningLevel(evidence.discriminant, EvidenceConfig())
