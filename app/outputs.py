@@ -55,6 +55,7 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
         "normalisation": prediction.normalisation,
         "latency_ms": latency,
         "verdict": verdict_record(prediction.verdict),
+        "agreement": None if math.isnan(prediction.agreement) else prediction.agreement,
         "level_trials": None if math.isnan(prediction.level_trials) else prediction.level_trials,
     }
 
@@ -96,6 +97,7 @@ def prediction_channels(labels: tuple[str, ...]) -> list[dict[str, str]]:
         *each("", ["answer"], "index", f"-1: none, {numbered(labels)}"),
         *(channel for prefix, words in sets for channel in each(prefix, labels, "flag", words)),
         *each("reliability_", MODALITIES, "share", "0 to 1; NaN: not known"),
+        *each("", ["agreement"], "correlation", "of what the modalities say; NaN: not known yet"),
         *each("", ["level_trials"], "trials", "worth of data of the running level; NaN: none runs"),
     ]
 
@@ -115,6 +117,7 @@ def prediction_values(prediction: Prediction, labels: tuple[str, ...]) -> list[f
             for label in labels
         ),
         *(verdict.reliability.get(modality, math.nan) for modality in MODALITIES),
+        prediction.agreement,
         prediction.level_trials,
     ]
 
@@ -161,7 +164,8 @@ class CsvSink(_TextSink):
         names = [f"p_{label}" for label in labels] + [f"attention_{modality}" for modality in MODALITIES]
         present = (f"present_{modality}" for modality in MODALITIES)
         reliability = (f"reliability_{modality}" for modality in MODALITIES)
-        verdict = ("state", "safe_to_act", "answer", "set_90", "set_80", *reliability, "level_trials")
+        verdict = ("state", "safe_to_act", "answer", "set_90", "set_80", *reliability)
+        verdict += ("agreement", "level_trials")
         self._writer.writerow(["t_end_s", "label", *names, *present, "warm_up", "total_ms", *verdict])
 
     def write(self, prediction: Prediction) -> None:
@@ -176,7 +180,7 @@ class CsvSink(_TextSink):
             + [verdict.state, int(verdict.safe_to_act), verdict.answer or ""]
             + [" ".join(verdict.set_90), " ".join(verdict.set_80)]
             + [repr(verdict.reliability[m]) if m in verdict.reliability else "" for m in MODALITIES]
-            + ["" if math.isnan(prediction.level_trials) else repr(prediction.level_trials)]
+            + ["" if math.isnan(x) else repr(x) for x in (prediction.agreement, prediction.level_trials)]
         )
         with _writing(self._where):
             self._writer.writerow(row)

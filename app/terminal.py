@@ -58,11 +58,11 @@ def plain_line(prediction: Prediction) -> str:
 
 
 def said(verdict: Verdict) -> str:
-    """Return the answer, without one the alternatives of the 90 % set, or the state."""
+    """Return the answer; without one the state, with the 90 % set where it excludes anything."""
     if verdict.answer is not None:
         return verdict.answer
     if verdict.state is State.UNCERTAIN and 0 < len(verdict.set_90) < verdict.n_labels:
-        return f"{either(verdict.set_90)} (90 %)"
+        return f"{verdict.state}: {either(verdict.set_90)} (90 %)"
     return verdict.state
 
 

@@ -63,14 +63,19 @@ def shown_sets(
 
     Thresholds are fitted to all of a model's modalities. Where one is missing or unreliable (not
     ``is_whole``) probabilities are lower, so that a set must have its level's probability too; where nothing
-    reaches even the widest threshold, no emotion can be excluded.
+    reaches even the widest threshold, no emotion can be excluded. Where no emotion has `LEAST_ANSWER`, a
+    threshold alone would name fewest where least is known: the 90 % set must have its probability there too.
+    The 80 % set must not: top emotions that are right more often leave it no room elsewhere.
     """
+    is_unsure = max(probs.values()) < LEAST_ANSWER
     known = [threshold for threshold in thresholds if threshold is not None]
     if known and 1 - max(probs.values()) > max(known) + 1e-9:
         thresholds = [None if threshold is None else 1.0 for threshold in thresholds]
     return tuple(
-        () if threshold is None else prediction_set(probs, threshold, 0.0 if is_whole else level)
-        for threshold, level in zip(thresholds, LEVELS, strict=True)
+        () if threshold is None else prediction_set(probs, threshold, level if must_reach else 0.0)
+        for threshold, level, must_reach in zip(
+            thresholds, LEVELS, (not is_whole or is_unsure, not is_whole), strict=True
+        )
     )
 
 

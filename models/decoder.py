@@ -410,6 +410,8 @@ class Decoder:
         if second > self._taken_s:
             self._taken_s = second
             runs = self._level.fixed is None
+            if not self._baseline:
+                self._level.agreement.take(inputs.evidence[0].numpy(), inputs.present[0].numpy())
             if runs:
                 said = (inputs.evidence[0] * inputs.present[0][:, None]).sum(dim=0)
                 self._level.take(recent, torch.zeros_like(said).numpy() if self._baseline else said.numpy())
@@ -573,6 +575,7 @@ class Decoder:
             face_time=face_time,
             is_quiet=window.present["voice"] and self._is_quiet(window),
             level_trials=math.nan if self._level is None or self._fixed else self._level.worth,
+            agreement=math.nan if self._level is None else self._level.agreement.value,
             given=given,
             reliability={m: r for m, r in reliability if present[m] and m in given},
             shadow=self._by_label(shadow.logits(window.index, inputs, output, given)) if shadow else {},

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.types import MODALITIES
+from models.agreement import Agreement
 from models.config import EvidenceConfig
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LARGEST, check_numbers, mean_of, unfit
@@ -52,6 +54,7 @@ class RunningLevel:
         self._sum = {m: np.zeros(shape) for m, shape in shapes.items()}  # by the label that was told
         self._worth = {m: np.zeros(shape) for m, shape in shapes.items()}  # in trials
         self._most = max(config.max_trials / discriminant.n_labels, 1.0)
+        self.agreement = Agreement(len(MODALITIES), discriminant.n_labels, config.level_temperature)
         self.fixed = fixed
         self.is_known = fixed is not None  # beforehand, as a profile's: it may lie anywhere
 
@@ -65,12 +68,15 @@ class RunningLevel:
         """Trials' worth of data that it rests on: of the modality that has most."""
         return max((float(np.median(worth.sum(axis=0))) for worth in self._worth.values()), default=0.0)
 
-    def state(self) -> dict[str, dict[str, list[list[float]]]]:
+    def state(self) -> dict[str, dict[str, Any]]:
         """Return what it has seen, for JSON; `restore` continues from there to the bit."""
-        return {m: {"sum": self._sum[m].tolist(), "worth": self._worth[m].tolist()} for m in self.modalities}
+        seen = {m: {"sum": self._sum[m].tolist(), "worth": self._worth[m].tolist()} for m in self.modalities}
+        return seen | {"agreement": self.agreement.state()}
 
-    def restore(self, state: Mapping[str, Mapping[str, list[list[float]]]]) -> None:
+    def restore(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Continue from a `state`; raises `ValueError` if it does not fit."""
+        if "agreement" in state:  # recordings of before have none
+            self.agreement.restore(state["agreement"])
         for own, name in ((self._sum, "sum"), (self._worth, "worth")):
             for modality in self.modalities:
                 values = np.array(state[modality][name], dtype=np.float64)

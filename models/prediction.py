@@ -63,6 +63,7 @@ class Prediction:
     face_box: tuple[float, float, float, float] | None = None
     face_time: float = math.nan  # LSL seconds of the window's newest frame in which a face was looked for
     level_trials: float = math.nan  # trials' worth of data the running level rests on; NaN: none runs
+    agreement: float = math.nan  # `models.agreement`: do the modalities change together? NaN: not known yet
     given: Mapping[str, Given] = field(default_factory=dict)  # what the evidence was about; stays as `inputs`
     reliability: Mapping[str, float] = field(default_factory=dict)  # by modality, 0..1; empty: not known
     is_quiet: bool = False  # the voice is absent because nobody speaks

@@ -24,13 +24,15 @@ from typing import TYPE_CHECKING
 
 from acquisition.quality import BAD_ELECTRODES
 from acquisition.types import MODALITIES
-from models.config import AnswerConfig
+from models.config import MAX_RISK, AnswerConfig
 from models.conformal import quantile, shown_sets, too_rarely_covered
 
 if TYPE_CHECKING:
     from models.prediction import Prediction
 
 MIN_MARGIN = 0.25  # chosen, where nothing is fitted: a smaller lead can be gone half a second later
+LEAST_AGREEMENT = 0.08  # correlation of what modalities say, chosen on development subjects (models/README)
+AGREEMENT_S = 72.0  # of two modalities at once, before which chance correlates them as much
 STALE_AFTER_S = 1.0  # four hops of 0.25 s: the answer is out of date
 LEAST_RELIABLE = 0.25  # a modality below is as good as absent
 MOSTLY = 0.5  # of the attention
@@ -79,6 +81,7 @@ class Code(StrEnum):
     WITHDRAWN = "withdrawn"  # self-reports no better than chance: n_reports, n_right, balanced, needed
     UNCOVERED = "uncovered"  # sets without the self-reports: n_reports, n_inside, level
     NORMALISATION = "normalisation"
+    AGREEMENT = "agreement"  # of the modalities: agreement, needed; or not known yet: needed_s
 
 
 #: Withhold the answer.
@@ -86,7 +89,7 @@ ABSTENTIONS = frozenset({Code.NAN, Code.PROBABILITY, Code.MARGIN, Code.BAD_EEG, 
 #: Less is known than when sets were fitted.
 _NARROWER = frozenset({Code.MISSING, Code.RELIABILITY})
 #: Leave an answer that nothing should act upon; so does a simulated model on streams that are not.
-_UNSAFE = frozenset({Code.RELIABILITY, Code.SETS_DIFFER, Code.NOT_FITTED, Code.UNCOVERED})
+_UNSAFE = frozenset({Code.AGREEMENT, Code.RELIABILITY, Code.SETS_DIFFER, Code.NOT_FITTED, Code.UNCOVERED})
 
 
 @dataclass(frozen=True)
@@ -250,7 +253,11 @@ def judge(prediction: Prediction, model: ModelFacts, signals: SignalFacts) -> Ve
         set_90=sets[0],
         set_80=sets[1],
         reliability=dict(prediction.reliability),
-        safe_to_act=state is State.CERTAIN and is_valid and not codes & _UNSAFE,
+        safe_to_act=state is State.CERTAIN
+        and is_valid
+        and not codes & _UNSAFE
+        and len(sets[0]) == 1
+        and probability >= 1 - (MAX_RISK if model.answers is None else model.answers.risk),
         top=top,
         probability=probability,
         second=second,
@@ -280,6 +287,12 @@ def _reasons(prediction: Prediction, model: ModelFacts, signals: SignalFacts) ->
         yield Reason(Code.MONTAGE, Severity.CAUTION if is_few else Severity.INFO, facts)
     if present.get("face") and prediction.face_box is None and math.isfinite(prediction.face_time):
         yield Reason(Code.FACE, Severity.INFO)
+    if not model.has_profile and model.answers is not None:  # with one, labelled trials have told
+        if math.isnan(prediction.agreement):
+            yield Reason(Code.AGREEMENT, Severity.INFO, {"needed_s": AGREEMENT_S})
+        elif prediction.agreement < LEAST_AGREEMENT:
+            found = {"agreement": prediction.agreement, "needed": LEAST_AGREEMENT}
+            yield Reason(Code.AGREEMENT, Severity.CAUTION, found)
     if prediction.normalisation == "training" and not model.has_profile:
         yield Reason(Code.NORMALISATION, Severity.INFO)
     unsure = _abstention(prediction.probs, model.answers) or _bad_eeg(prediction, signals)

@@ -132,6 +132,8 @@ def _of_answers(result: dict[str, Any]) -> Iterable[tuple[str, str]]:
             yield f"{level} % sets hold the emotion", f"{covered:.1%} of the trials; {size:.1f} emotions"
         right = f"{result['right_when_answered']:.0%} of them right"
         yield "windows answered", f"{result['answered']:.0%}; {right}"
+        right = f"{result['right_when_safe']:.0%} of them right"
+        yield "windows safe to act upon", f"{result['safe']:.0%}; {right}"
 
 
 def generated_tables(result: dict[str, Any]) -> Iterable[Table]:

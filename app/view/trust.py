@@ -198,6 +198,8 @@ _WORDS = {
     Code.WITHDRAWN: "withdrawn: {n_right} of {n_reports} self-reports right, balanced accuracy "
     "{balanced:.0%}; {needed:.0%} would be above chance",
     Code.UNCOVERED: "the {level:.0%} sets held the emotion in only {n_inside} of {n_reports} self-reports",
+    Code.AGREEMENT: "the modalities hardly change together so far (correlation {agreement:.2f}, {needed:.2f} "
+    "needed): perhaps no emotion is shown",
     Code.NORMALISATION: "normalised with training-data statistics, not this participant's",
 }
 
@@ -207,6 +209,9 @@ def _in_words(reason: Reason, prediction: Prediction, store: ViewStore, t: float
     match reason.code:
         case Code.PROBABILITY:
             return _too_little(facts["probability"], facts["needed"])
+        case Code.AGREEMENT if "agreement" not in facts:
+            seconds = facts["needed_s"]
+            return f"whether any emotion is shown: not known before {seconds:.0f} s of two modalities"
         case Code.MARGIN:
             lead, least = 100 * facts["lead"], 100 * facts["needed"]
             return f"{lead:.0f} points ahead of {prediction.verdict.second}; {least:.0f} needed"

@@ -29,6 +29,7 @@ from models.training.simulated import (
 from models.training.simulated_data import Rows, feature_rows, load_subject
 from models.training.simulated_sessions import Course, answers, run_session
 from models.training.stages import RowInputs, encode_rows, replaced_by_noise
+from models.trust import LEAST_AGREEMENT
 
 FIRST_EVALUATION_SEED = 900_000  # of simulated subjects: no training uses them
 FIRST_LASTING_SEED = 950_000
@@ -64,7 +65,8 @@ def evaluate_simulated(
     from the sixth on, ``chance``, counts and Wilson intervals of the accuracies per trial (``interval``). Of
     all modalities also: ``label_changes_per_minute`` while the emotion holds, ``delay_s`` in the median until
     the label that a trial settles on, ``ece``, ``coverage_90`` and ``set_size_90`` by trial, ``answered`` and
-    ``right_when_answered`` by window; ``attention`` says how it moves under noise.
+    ``right_when_answered`` by window, ``safe`` and ``right_when_safe`` of those that may be acted upon;
+    ``attention`` says how it moves under noise.
 
     ``brief`` leaves out what some modalities, fewer channels and noise do. ``n_lasting`` other subjects stay
     in one emotion for ten minutes: ``lasting`` has the windows right, by level, in the ``first`` and the
@@ -158,6 +160,7 @@ class _Evaluation:
             for i, s in enumerate(self._subjects)
         ]
         self._network.prepare_inference()
+        self._agreement = np.full(len(rows), np.nan)
         self._tested = rows.where(min_since_onset_s=MIN_SINCE_ONSET_TESTED_S)
         label = rows.label.numpy()[self._tested]
         self._of_tested = label, rows.trial[self._tested], rows.subject[self._tested]
@@ -214,6 +217,8 @@ class _Evaluation:
                 present = self._network.presence(batch)
                 given = tokens, present, batch.evidence, batch.reliability
                 logits[at], attention[at] = self._network.fuse(*given)
+        if course is not None and condition == _Condition(is_whole=True):
+            self._agreement = course.agreement.numpy()
         if condition.is_whole and self._config.evidence is not None:
             logits = answers(logits, rows.first, self._config.evidence)
         return torch.softmax(logits, dim=1).double().numpy(), attention.double().numpy()
@@ -298,6 +303,10 @@ class _Evaluation:
             right = tested.argmax(axis=1) == label
             figures["answered"] = float(is_answer.mean())
             figures["right_when_answered"] = float(right[is_answer].mean()) if is_answer.any() else math.nan
+            is_sure = tested.max(axis=1) >= max(1 - rule.risk, rule.answer_from)
+            is_safe = is_sure & (self._agreement[self._tested] >= LEAST_AGREEMENT)
+            figures["safe"] = float(is_safe.mean())
+            figures["right_when_safe"] = float(right[is_safe].mean()) if is_safe.any() else math.nan
         return figures
 
     def _delay(self, probs: NDArray[np.float64]) -> float:

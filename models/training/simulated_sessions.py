@@ -28,15 +28,14 @@ class Course:
     levels: dict[str, Tensor]  # (n, F) by modality, float32
     evidence: Tensor  # (n, 4, n_labels)
     measures: Tensor  # (n, 4, 2) of the signals: `Evidence.measures`
+    agreement: Tensor  # (n,) of the modalities: `models.agreement`
 
     @staticmethod
     def joined(courses: Sequence[Course]) -> Course:
         """Return several sessions end to end."""
         levels = {m: torch.cat([course.levels[m] for course in courses]) for m in courses[0].levels}
-        evidence, measures = (
-            torch.cat([getattr(course, name) for course in courses]) for name in ("evidence", "measures")
-        )
-        return Course(levels, evidence, measures)
+        names = "evidence", "measures", "agreement"
+        return Course(levels, *(torch.cat([getattr(course, name) for course in courses]) for name in names))
 
 
 def recent_of(features: Features, at: int, windows: WindowConfig) -> dict[str, NDArray[np.floating]]:
@@ -56,7 +55,7 @@ def run_session(
     level = RunningLevel(evidence.discriminant, evidence.config, fixed)
     n = len(next(iter(features.values())))
     levels: dict[str, list[NDArray[Any]]] = {m: [] for m in evidence.discriminant.modalities}
-    found, measured = [], []
+    found, measured, agreed = [], [], []
     for at in range(n):
         recent = recent_of(features, at, windows)
         of_window, measures = evidence.of_window(recent, level)
@@ -64,9 +63,11 @@ def run_session(
             values.append(level.mean(modality).astype(np.float32))
         found.append(of_window)
         measured.append(measures)
+        level.agreement.take(of_window.numpy(), (of_window != 0).any(dim=1).numpy())
+        agreed.append(level.agreement.value)
         level.take(recent, of_window.sum(dim=0).numpy())
     stacked = {m: torch.from_numpy(np.stack(values)) for m, values in levels.items()}
-    return Course(stacked, torch.stack(found), torch.stack(measured))
+    return Course(stacked, torch.stack(found), torch.stack(measured), torch.tensor(agreed))
 
 
 def profiled_session(

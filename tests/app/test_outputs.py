@@ -30,7 +30,7 @@ MODALITIES = ("eeg", "eye", "face", "voice")
 ANSWERS = AnswerConfig(0.75, 0.4, 0.5, 0.2, 0.6, 0.03, 12, 120)
 
 
-def prediction(probs=(0.65, 0.3, 0.05), facts=None, t_end=12.5, **changes):
+def prediction(probs=(0.85, 0.1, 0.05), facts=None, t_end=12.5, **changes):
     there = dict.fromkeys(MODALITIES, True)
     made = Prediction(
         50,
@@ -46,6 +46,7 @@ def prediction(probs=(0.65, 0.3, 0.05), facts=None, t_end=12.5, **changes):
         False,
         "profile",
         reliability={"eeg": 0.9},
+        agreement=0.3,
     )
     made = replace(made, **changes)
     return replace(made, verdict=judge(made, facts or ModelFacts(ANSWERS), SignalFacts()))
@@ -64,7 +65,7 @@ def test_a_stream_has_the_verdict_in_numbers_after_what_it_always_had():
     ]
     values = by_name(prediction())
     assert (values["state"], values["safe_to_act"], values["answer"]) == (4, 1, 0)
-    assert [values[f"set90_{label}"] for label in LABELS] == [1, 1, 0]
+    assert [values[f"set90_{label}"] for label in LABELS] == [1, 0, 0]
     assert [values[f"set80_{label}"] for label in LABELS] == [1, 0, 0]
     assert values["reliability_eeg"] == 0.9
     assert math.isnan(values["reliability_eye"])
@@ -81,7 +82,7 @@ def test_no_answer_and_no_sets_in_numbers():
 
 
 def test_a_json_line_has_the_verdict_with_reasons_and_figures():
-    found = json.loads(json.dumps(prediction_record(prediction((0.45, 0.35, 0.2)))))["verdict"]
+    found = json.loads(json.dumps(prediction_record(prediction((0.48, 0.44, 0.08)))))["verdict"]
     assert found == {
         "state": "uncertain",
         "safe_to_act": False,
@@ -90,7 +91,7 @@ def test_a_json_line_has_the_verdict_with_reasons_and_figures():
         "set_80": ["happy"],
         "needed": 0.5,
         "reliability": {"eeg": 0.9},
-        "reasons": [{"code": "probability", "severity": "caution", "probability": 0.45, "needed": 0.5}],
+        "reasons": [{"code": "probability", "severity": "caution", "probability": 0.48, "needed": 0.5}],
     }
 
 
@@ -109,7 +110,7 @@ def test_a_table_has_the_verdict_in_words(tmp_path):
     answered, unsure = csv.DictReader((tmp_path / "run.csv").open())
     assert (answered["state"], answered["safe_to_act"], answered["answer"]) == ("certain", "1", "happy")
     assert (answered["set_90"], answered["set_80"], answered["reliability_eeg"]) == (
-        "happy neutral",
+        "happy",
         "happy",
         "0.9",
     )
@@ -120,7 +121,7 @@ def test_a_table_has_the_verdict_in_words(tmp_path):
     ("made", "words"),
     [
         (prediction(), "happy"),
-        (prediction((0.45, 0.35, 0.2)), "happy or neutral (90 %)"),
+        (prediction((0.48, 0.44, 0.08)), "uncertain: happy or neutral (90 %)"),
         (prediction((0.4, 0.33, 0.27)), "uncertain"),  # every emotion is in the set
         (prediction((0.4, 0.35, 0.25), ModelFacts()), "uncertain"),
         (prediction(warm_up=True), "warming up"),

@@ -145,10 +145,9 @@ def test_a_prediction_carries_the_verdict_of_its_models_figures(checkpoint):
     assert made.verdict.state is State.CERTAIN
     assert made.verdict.answer == made.label
     assert made.verdict.set_90[0] == made.label
-    assert made.verdict.safe_to_act  # a simulated model, on simulated streams
+    assert not made.verdict.safe_to_act  # one modality alone: whether it shows anything is not known
     codes = {reason.code for reason in made.verdict.reasons}
-    assert Code.SIMULATED_MODEL in codes
-    assert Code.MISSING in codes
+    assert {Code.SIMULATED_MODEL, Code.MISSING, Code.AGREEMENT} <= codes
     assert Code.NOT_FITTED not in codes
 
 

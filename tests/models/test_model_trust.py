@@ -38,7 +38,7 @@ def verdict(best=0.6, second=0.2, facts=FITTED, signals=None, n=5, **changes):
     made = Prediction(
         4, 1.0, "disgust", probs, share, {}, (), there, dict.fromkeys(there, 1.0), 0.0, False, "profile"
     )
-    return judge(replace(made, **changes), facts, signals or SignalFacts())
+    return judge(replace(made, **{"agreement": 0.3} | changes), facts, signals or SignalFacts())
 
 
 def codes(found):
@@ -53,8 +53,14 @@ def test_importing_it_loads_no_torch():
 
 
 def test_a_clear_answer_by_fitted_figures_is_safe_to_act_upon():
-    found = verdict()
+    found = verdict(0.8, 0.1)
     assert (found.state, found.answer, found.safe_to_act) == (State.CERTAIN, "disgust", True)
+    assert found.set_90 == ("disgust",)
+
+
+def test_an_answer_wrong_more_often_than_one_in_five_is_none_to_act_upon():
+    found = verdict()
+    assert (found.state, found.answer, found.safe_to_act) == (State.CERTAIN, "disgust", False)
     assert (found.set_90, found.set_80) == (("disgust", "fear"), ("disgust",))
     assert (found.top, found.probability, found.second, found.second_probability) == (
         "disgust",
@@ -68,7 +74,8 @@ def test_a_clear_answer_by_fitted_figures_is_safe_to_act_upon():
 def test_below_what_the_model_needs_it_abstains_and_keeps_its_sets():
     found = verdict(0.49, 0.4)
     assert (found.state, found.answer, found.safe_to_act) == (State.UNCERTAIN, None, False)
-    assert found.set_90 == ("disgust", "fear")
+    assert found.set_90[:2] == ("disgust", "fear")
+    assert len(found.set_90) == 3  # 89 % are too little
     (reason,) = found.reasons
     assert (reason.code, dict(reason.facts)) == (Code.PROBABILITY, {"probability": 0.49, "needed": 0.5})
 
@@ -124,7 +131,7 @@ def test_an_answer_that_rests_on_bad_electrodes_is_withheld(n_bad, state):
 
 @pytest.mark.parametrize(("share", "is_said"), [(0.24, True), (0.25, False)])
 def test_an_unreliable_modality_is_said_and_nothing_acts(share, is_said):
-    found = verdict(reliability={"eeg": share, "eye": 0.9})
+    found = verdict(0.9, 0.05, reliability={"eeg": share, "eye": 0.9})
     assert (Code.RELIABILITY in codes(found)) is is_said
     assert (found.answer, found.safe_to_act) == ("disgust", not is_said)
     assert found.reliability == {"eeg": share, "eye": 0.9}
@@ -132,11 +139,28 @@ def test_an_unreliable_modality_is_said_and_nothing_acts(share, is_said):
     assert Code.RELIABILITY not in codes(verdict(reliability={"eeg": share}, present=without))
 
 
+@pytest.mark.parametrize(
+    ("agreement", "is_safe", "facts"),
+    [
+        (0.08, True, None),
+        (0.07, False, {"agreement": 0.07, "needed": 0.08}),
+        (math.nan, False, {"needed_s": 72.0}),
+    ],
+)
+def test_nothing_acts_before_the_modalities_have_changed_together(agreement, is_safe, facts):
+    found = verdict(0.9, 0.05, agreement=agreement)
+    assert (found.answer, found.safe_to_act) == ("disgust", is_safe)
+    assert [dict(reason.facts) for reason in found.reasons if reason.code == Code.AGREEMENT] == [facts] * (
+        facts is not None
+    )
+    with_profile = ModelFacts(ANSWERS, own_scores=(0.1,) * 10, has_profile=True)
+    assert verdict(0.9, 0.05, with_profile, agreement=agreement).safe_to_act
+
+
 @pytest.mark.parametrize(("are_simulated", "is_safe"), [(True, True), (False, False)])
 def test_a_simulated_model_is_for_simulated_streams(are_simulated, is_safe):
-    found = verdict(
-        facts=ModelFacts(ANSWERS, is_simulated=True), signals=SignalFacts(are_simulated=are_simulated)
-    )
+    signals = SignalFacts(are_simulated=are_simulated)
+    found = verdict(0.9, 0.05, ModelFacts(ANSWERS, is_simulated=True), signals)
     assert (found.answer, found.safe_to_act) == ("disgust", is_safe)
     assert codes(found) == {Code.SIMULATED_MODEL}
 
@@ -144,10 +168,10 @@ def test_a_simulated_model_is_for_simulated_streams(are_simulated, is_safe):
 def test_own_trials_outside_the_sets_of_others_widen_them():
     agrees = ModelFacts(ANSWERS, own_scores=(0.2,) * 9 + (0.9,), has_profile=True)
     assert agrees.set_thresholds == (0.85, 0.7)
-    assert verdict(facts=agrees).safe_to_act
+    assert verdict(0.8, 0.1, facts=agrees).safe_to_act
     differs = ModelFacts(ANSWERS, own_scores=(0.2,) * 6 + (0.9, 0.91, 0.92, 0.93), has_profile=True)
     assert differs.set_thresholds == (0.93, 0.92)  # the tenth and ninth of ten: 10/11 and 9/11
-    found = verdict(facts=differs)
+    found = verdict(0.97, 0.01, facts=differs)
     (reason,) = found.reasons
     assert (reason.code, dict(reason.facts)) == (
         Code.SETS_DIFFER,
@@ -193,17 +217,17 @@ def test_no_prediction_is_nothing():
 
 def test_sets_hold_their_probability_where_less_is_known_than_when_they_were_fitted():
     there = {**dict.fromkeys(MODALITIES, True), "voice": False}
-    whole, missing = verdict(0.4, 0.25), verdict(0.4, 0.25, present=there)
-    unreliable = verdict(0.4, 0.25, reliability={"eeg": 0.1})
+    whole, missing = verdict(0.55, 0.2), verdict(0.55, 0.2, present=there)
+    unreliable = verdict(0.55, 0.2, reliability={"eeg": 0.1})
     assert (len(whole.set_90), len(whole.set_80)) == (2, 1)
     for found in (missing, unreliable):
-        assert (found.is_whole, len(found.set_90), len(found.set_80)) == (False, 5, 4)
+        assert (found.is_whole, len(found.set_90), len(found.set_80)) == (False, 4, 3)
     without_voice = replace(FITTED, modalities=("eeg", "eye", "face"))
-    assert verdict(0.4, 0.25, without_voice, present=there).set_90 == whole.set_90
+    assert verdict(0.55, 0.2, without_voice, present=there).set_90 == whole.set_90
 
 
 def test_where_nothing_is_likely_enough_for_a_set_no_emotion_is_excluded():
     facts = ModelFacts(replace(ANSWERS, set_90=0.7, set_80=0.5))
     found = verdict(0.25, 0.2, facts)
     assert (set(found.set_90), set(found.set_80)) == (set(LABELS), set(LABELS))
-    assert (verdict(0.4, 0.2, facts).set_90, verdict(0.4, 0.2, facts).set_80) == (("disgust",),) * 2
+    assert (verdict(0.5, 0.2, facts).set_90, verdict(0.5, 0.2, facts).set_80) == (("disgust",),) * 2

@@ -47,6 +47,7 @@ def prediction(t_end=NOW, probs=None, facts=FITTED, signals=NO_SIGNALS, **change
         waited_s=0.0,
         warm_up=False,
         normalisation="",
+        agreement=0.3,
     )
     made = replace(made, **changes)
     return replace(made, verdict=trust.judge(made, facts, signals))
