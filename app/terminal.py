@@ -51,6 +51,7 @@ def plain_line(prediction: Prediction) -> str:
     probs = "  ".join(f"{label} {p:.2f}" for label, p in prediction.probs.items())
     attention = " ".join(f"{m} {prediction.modality_attention[m]:.2f}" for m in MODALITIES)
     absent = [m for m in MODALITIES if not prediction.present[m]]
+    absent = [f"{m} (nobody speaks)" if m == "voice" and prediction.is_quiet else m for m in absent]
     notes = f"  missing: {', '.join(absent)}" if absent else ""
     return (
         f"t={prediction.t_end:.2f}s  {said(prediction.verdict):<10}  {probs}  | attention {attention}{notes}"
@@ -101,6 +102,7 @@ def _modalities(snapshot: Snapshot) -> Table:
         present = bool(prediction and prediction.present[modality])
         weight = prediction.modality_attention[modality] if prediction else 0.0
         state = "present" if present else (stream.state if stream and stream.state != "open" else "missing")
+        state = "quiet" if modality == "voice" and prediction and prediction.is_quiet else state
         table.add_row(
             modality,
             Text(stream.spec.name if stream else "no stream"),

@@ -380,8 +380,10 @@ class Decoder:
         if modality == "voice" and trained:
             assert isinstance(features, Tensor)
             tokens, mask, times = self._forward.encode_voice(self._padded(features))
-            wave = resample(step.data, step.sfreq, self.config.features)
-            speech_s = self._forward.run(lambda net, device: net.speech_s(wave.to(device)))
+            speech_s = None
+            if self.config.network.voice_activity:
+                wave = resample(step.data, step.sfreq, self.config.features)
+                speech_s = self._forward.run(lambda net, device: net.speech_s(wave.to(device)))
             return CachedVoice(tokens, mask, times, len(step.data) / step.sfreq, speech_s)
         return features
 

@@ -161,9 +161,10 @@ class FusionNetwork(nn.Module):
         """
         return self.voice(log_mel, frame_mask)
 
-    def speech_s(self, wave: Tensor) -> float | None:
-        """Return how many of a clip's (n_times,) newest seconds hold speech; None where that is not asked."""
-        return None if self.voice_activity is None else self.voice_activity.speech_s(wave)
+    def speech_s(self, wave: Tensor) -> float:
+        """Return how many of a clip's (n_times,) newest seconds hold speech; the model has `VoiceActivity`."""
+        assert self.voice_activity is not None
+        return self.voice_activity.speech_s(wave)
 
     def step_eeg(
         self, features: Tensor, positions: Tensor, channel_mask: Tensor, state: list[Tensor]
