@@ -162,7 +162,7 @@ class FusionNetwork(nn.Module):
         return self.voice(log_mel, frame_mask)
 
     def speech_s(self, wave: Tensor) -> float:
-        """Return how many of a clip's (n_times,) newest seconds hold speech; the model has `VoiceActivity`."""
+        """Return how many of a clip's (n_times,) newest seconds hold speech: of a model that asks."""
         assert self.voice_activity is not None
         return self.voice_activity.speech_s(wave)
 

@@ -176,6 +176,8 @@ def test_all_blocks_at_once_give_what_block_by_block_gives() -> None:
 @pytest.mark.parametrize("bias", [-20.0, 20.0])
 def test_voice_is_masked_while_nobody_speaks(random_model: Path, bias: float) -> None:
     model = load_checkpoint(random_model)
+    asks = replace(model.config, network=replace(model.config.network, voice_activity=True))
+    model = replace(model, config=asks)
     model.network.voice_activity = VoiceActivity().eval()
     torch.nn.init.constant_(model.network.voice_activity.final_conv.bias, bias)
     voice = 0.1 * np.random.default_rng(2).normal(size=80_000)
