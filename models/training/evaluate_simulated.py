@@ -19,7 +19,7 @@ from models.config import ModelConfig
 from models.conformal import coverage, trial_means
 from models.normalise import Normaliser
 from models.training.loop import Progress
-from models.training.scores import calibration_curve, wilson_interval
+from models.training.scores import calibration_curve, t_interval, wilson_interval
 from models.training.simulated import (
     MIN_SINCE_ONSET_TESTED_S,
     SimulatedSubjects,
@@ -62,7 +62,8 @@ def evaluate_simulated(
     ``all``, ``only`` and ``without`` by modality, ``channels`` by cap size, ``noise`` by modality replaced by
     noise, ``trusting`` where every signal counts as reliable, ``windows`` as these are measured (single
     windows, every third second), ``level`` by what the features are centred on, ``settled`` for the trials
-    from the sixth on, ``chance``, counts and Wilson intervals of the accuracies per trial (``interval``). Of
+    from the sixth on, ``chance``, counts and Wilson intervals over trials of the accuracies per trial
+    (``interval``); ``by_subject`` those with all modalities, with a t ``interval_over_subjects``. Of
     all modalities also: ``label_changes_per_minute`` while the emotion holds, ``delay_s`` in the median until
     the label that a trial settles on, ``ece``, ``coverage_90`` and ``set_size_90`` by trial, ``answered`` and
     ``right_when_answered`` by window, ``safe`` and ``right_when_safe`` of those that may be acted upon;
@@ -281,7 +282,12 @@ class _Evaluation:
         settled = trial >= _SETTLED_TRIALS
         late, of_late, _ = trial_means(tested[settled], label[settled], trial[settled], subject[settled])
         accuracy = float((late.argmax(axis=1) == of_late).mean()) if len(late) else math.nan
+        every, of_every, of_subject = trial_means(tested, label, trial, subject)
+        is_right = every.argmax(axis=1) == of_every
+        by_subject = [float(is_right[of_subject == who].mean()) for who in np.unique(of_subject)]
         figures: dict[str, Any] = {
+            "by_subject": by_subject,
+            "interval_over_subjects": t_interval(by_subject),
             "settled": accuracy,
             "settled_interval": wilson_interval(accuracy, len(late)) if len(late) else None,
             "label_changes_per_minute": changes_a_minute(

@@ -400,6 +400,9 @@ def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:
     everybody = list(dict.fromkeys(trial.subject for trial in trials))
     subjects = [name for name in everybody if test.subjects is None or name in test.subjects]
     where = str(test.source.path)
+    asked = [one for one in excluded if test.subjects is None or one.subject in test.subjects]
+    if not subjects and asked:
+        raise InputError(f"nobody could be judged; first: {asked[0].why}", where=where, code=ErrorCode.DATA)
     if not subjects:
         what = f"expected a subject of {', '.join(everybody)}, found none"
         raise InputError(what, where=where, remedy="name others with --subject", code=ErrorCode.SUBJECT)

@@ -55,6 +55,7 @@ def test_evaluation_reports_every_condition_with_chance_and_intervals(trained):
     result = evaluate_simulated(load_checkpoint(trained[0]), options, nothing)
     assert result["chance"] == 0.2
     assert (result["n_subjects"], result["n_trials"]) == (1, 5)
+    assert (result["by_subject"], result["interval_over_subjects"]) == ([result["all"]], None)
     conditions = {m: MODALITIES for m in ("only", "without", "noise")}
     for group, keys in (*conditions.items(), ("channels", CAPS)):
         assert set(result[group]) == set(result[f"{group}_window"]) == set(keys)

@@ -87,3 +87,8 @@ def test_transfer_needs_somebody_else(tmp_path):
     with pytest.raises(InputError) as refused:
         evaluate_labels(LabelTest(source, subjects=("9",)), quiet)
     assert refused.value.code is ErrorCode.SUBJECT
+    for path in (tmp_path / "s4" / "eeg_feature_smooth").rglob("*.mat"):
+        path.write_bytes(b"cut")
+    with pytest.raises(InputError, match=path.name.partition("_")[0]) as refused:
+        evaluate_labels(LabelTest(source, subjects=("1",)), quiet)
+    assert refused.value.code is ErrorCode.DATA  # it is there, but cannot be read
