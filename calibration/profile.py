@@ -25,7 +25,7 @@ from calibration.profile_summary import (
     read_config,
     read_file,
 )
-from models.checkpoint import Checkpoint, misfit, read_discriminant, strip
+from models.checkpoint import WEIGHTS_SHA256, Checkpoint, is_torn, misfit, read_discriminant, strip
 from models.config import TEMPERATURES, ModelConfig
 from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
@@ -106,7 +106,8 @@ def save_profile(folder: Path | str, profile: CalibrationProfile) -> str:
     tensors[_TEMPERATURE] = torch.tensor([profile.temperature], dtype=torch.float64)
     weights = save_tensors({name: t.contiguous() for name, t in tensors.items()})
     settings["signal_bounds"] = profile.range.stated_bounds()
-    data = profile.summary.to_dict() | {"discriminant": settings}
+    digest = hashlib.sha256(weights).hexdigest()
+    data = profile.summary.to_dict() | {"discriminant": settings, WEIGHTS_SHA256: digest}
     text = (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     files = ((WEIGHTS_FILE, weights), (CARD_FILE, card(profile.summary).encode()), (CONFIG_FILE, text))
     with file_errors("cannot write the profile", folder, "free some space", ErrorCode.PROFILE):
@@ -135,12 +136,15 @@ def load_profile(folder: Path | str) -> CalibrationProfile:
         discriminant, signals = read_discriminant(tensors, data.get("discriminant"))
     except InputError as error:
         raise profile_error("discriminant", f"discriminant: {error.what}", where) from error
+    temperature = _temperature(tensors.get(_TEMPERATURE), where)
+    if is_torn(data, weights):
+        raise profile_error(WEIGHTS_FILE, f"is not what {CONFIG_FILE} was written with", where)
     return CalibrationProfile(
         summary=summary,
         discriminant=discriminant,
         range=signals,
         level={m: t.float().numpy() for m, t in strip(tensors, _LEVEL).items()},
-        temperature=_temperature(tensors.get(_TEMPERATURE), where),
+        temperature=temperature,
         sha256=_sha256(text, weights),
     )
 

@@ -29,6 +29,8 @@ CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "READ
 #: Beside them where training wrote it: `models.training.provenance`.
 RECORD_FILE = "training.json"
 _NETWORK, _NORMALISER, _DISCRIMINANT, _STEPS = "network.", "normaliser.", "discriminant.", "steps."
+#: Entry of ``config.json``, of a profile too: the weights it was written with. Older ones lack it.
+WEIGHTS_SHA256 = "weights_sha256"
 _REMEDY = "copy the model folder again, or train a new one with `affectscope train`"
 
 
@@ -105,13 +107,14 @@ def save_checkpoint(
         tensors |= {_DISCRIMINANT + name: tensor for name, tensor in state.items()}
         tensors |= {_STEPS + name: torch.from_numpy(array) for name, array in evidence.range.steps.items()}
     weights = save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+    settings[WEIGHTS_SHA256] = hashlib.sha256(weights).hexdigest()
     text = json_text(settings, indent=2, ensure_ascii=False) + "\n"
     with file_errors("the model cannot be written", folder, "choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / RECORD_FILE).unlink(missing_ok=True)  # it is of the older model
         (folder / CONFIG_FILE).write_bytes(text.encode())
         (folder / WEIGHTS_FILE).write_bytes(weights)
         (folder / CARD_FILE).write_bytes(card_text.encode())
-        (folder / RECORD_FILE).unlink(missing_ok=True)  # it is of the older model
     return _sha256(text.encode(), weights)
 
 
@@ -119,6 +122,11 @@ def load_config(folder: Path | str) -> ModelConfig:
     """Read a model's configuration alone; raises `InputError` if the file is missing or damaged."""
     path = Path(folder) / CONFIG_FILE
     return _parse(_read(path), str(path))[0]
+
+
+def is_torn(settings: Mapping[str, Any], weights: bytes) -> bool:
+    """Tell whether a config was written with other weights: writing or copying its folder was cut off."""
+    return settings.get(WEIGHTS_SHA256) not in (None, hashlib.sha256(weights).hexdigest())
 
 
 def load_checkpoint(folder: Path | str) -> Checkpoint:
@@ -139,7 +147,7 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
     evidence = None
     if config.evidence is not None:
         try:
-            discriminant, signals = read_discriminant(tensors, settings)
+            discriminant, signals = read_discriminant(tensors, settings["discriminant"])
         except InputError as error:
             raise _damaged(f"discriminant: {error.what}", folder) from error
         if wrong := misfit(discriminant, config, len(config.labels)):
@@ -150,6 +158,8 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
         Normaliser.from_dict(scales).check(feature_shapes(config))
     except (KeyError, ValueError) as error:
         raise _damaged(f"normaliser: {error}", folder / WEIGHTS_FILE) from error
+    if is_torn(settings, weights):
+        raise _damaged(f"{WEIGHTS_FILE} is not what {CONFIG_FILE} was written with", folder)
     return Checkpoint(config, network.eval(), scales, _sha256(text, weights), evidence=evidence)
 
 
@@ -211,16 +221,16 @@ def _damaged(what: str, where: Path | str, remedy: str = _REMEDY) -> InputError:
     return InputError(what, where=str(where), remedy=remedy, code=ErrorCode.MODEL)
 
 
-def _parse(text: bytes, where: str) -> tuple[ModelConfig, dict[str, Any] | None]:
-    """Return the config, and the settings of the discriminant beside the network if there is one."""
+def _parse(text: bytes, where: str) -> tuple[ModelConfig, dict[str, Any]]:
+    """Return the config, and what is beside it: settings of the discriminant, and the hash of the weights."""
     try:
         data = parse_json(text)
     except ValueError as error:  # bad JSON or bad UTF-8
         raise _damaged(f"is not valid JSON: {error}", where) from error
     if not isinstance(data, dict):
         raise _damaged(f"expected a JSON object, found {type(data).__name__}", where)
-    discriminant = data.pop("discriminant", None)
-    return ModelConfig.from_dict(data, where=where), discriminant
+    beside = {name: data.pop(name, None) for name in ("discriminant", WEIGHTS_SHA256)}
+    return ModelConfig.from_dict(data, where=where), beside
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str, remedy: str) -> None:

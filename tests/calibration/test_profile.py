@@ -254,6 +254,8 @@ DAMAGES = {
     "infinite level": (other_tensors(lambda t: t["level.eye"].fill_(np.inf)), "level.eye"),
     "no temperature": (other_tensors(lambda t: t.pop("temperature")), "temperature"),
     "temperature 0": (other_tensors(lambda t: t["temperature"].zero_()), "temperature"),
+    "other weights": (other_tensors(lambda t: t["level.eye"].add_(0.01)), "model.safetensors"),
+    "temperature 1e300": (other_tensors(lambda t: t["temperature"].fill_(1e300)), "temperature"),
     "a model": (other_config(kind="gone"), "kind"),
     "other version": (other_config(format_version=9), "format_version"),
     "no subject": (other_config(subject="gone"), "subject"),

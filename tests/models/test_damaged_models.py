@@ -192,6 +192,7 @@ DAMAGES = {
     "NaN scale": changed_tensors(lambda t: t["normaliser.eye_mean"].fill_(math.nan)),
     "scale cut": changed_tensors(cut),
     "half a scale": changed_tensors(lambda t: t.pop("normaliser.eeg_sd")),
+    "other weights": changed_tensors(lambda t: t["normaliser.eye_mean"].add_(0.01)),
     "no steps": changed_tensors(lambda t: t.update({"steps.eye": torch.zeros(7)})),
 }
 
