@@ -38,8 +38,8 @@ from calibration.verdict import Verdict, judge
 from models.checkpoint import Checkpoint
 from models.training.scores import wilson_interval
 
-_OTHERS = "the base model about this subject's level: other people's labelled trials alone"
-_OWN = "this session's labelled trials alone; other people's say how signals vary, not what emotions do"
+_OTHERS = "other people's labelled trials alone: the base model, given this subject's average signals"
+_OWN = "this session's labelled trials alone; how much signals vary is known from other people"
 _BOTH = "the profile: other people's trials and this session's"
 
 

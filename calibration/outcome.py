@@ -12,6 +12,7 @@ from calibration.profile import save_profile
 from calibration.quality import TrialQuality, rejection
 from calibration.report.page import write_report
 from calibration.report.summary import Summary, summarise, to_json
+from calibration.report.words import against_base
 from calibration.rows import RowTable
 from calibration.types import Result, SessionRecord
 from models.checkpoint import Checkpoint
@@ -20,6 +21,7 @@ from models.checkpoint import Checkpoint
 _OF_REPORT = (
     *("subject", "session", "verdict", "balanced_accuracy", "wilson", "chance", "chance_threshold"),
     *("p_permutation", "trials_used", "trials_rejected", "fit_seconds", "base_model_accuracy"),
+    "against_base_model",
 )
 
 
@@ -35,8 +37,8 @@ class Finished:
 
     def result(self) -> Result:
         """Return what the window shows."""
-        is_simulated = self.summary.record.is_simulated
-        return Result(self.summary.verdict, self.profile, self.report, self._recording, is_simulated)
+        is_simulated, said = self.summary.record.is_simulated, against_base(self.summary)
+        return Result(self.summary.verdict, self.profile, self.report, self._recording, is_simulated, said)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for ``--json``."""
@@ -58,6 +60,7 @@ class Finished:
         return [
             subject,
             f"{summary.verdict.code}: {summary.verdict.words}",
+            *filter(None, [against_base(summary)]),
             *(f"excluded: trial {one.number} ({one.emotion}): {one.reason}" for one in summary.excluded),
             *summary.notes,
             f"profile: {self.profile}",

@@ -121,6 +121,7 @@ class Result:
     report: Path
     recording: Path | None
     is_simulated: bool = False
+    against_base: str = ""  # whether the profile beats the base model, in a sentence
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ _PRESETS = {
 TEMPERATURES = 0.01, 100.0  # which make sense
 MAX_RISK = 0.2  # chosen: one answer in five may be wrong
 NEVER = 1.01  # a probability that no answer reaches
-LEAST_ANSWER = 0.5  # an emotion that is more likely another one is no answer, however seldom that is
+LEAST_ANSWER = 0.5  # a top emotion less likely than all others together is no answer, whatever was fitted
 
 
 @dataclass(frozen=True)
@@ -187,8 +187,10 @@ class AnswerConfig:
 
     set_90: float  # largest score 1 - p of a member of the 90 % set; 1 puts every emotion in
     set_80: float
-    abstain_below: float  # lowest probability of the top emotion that is an answer; `NEVER` where none is
-    error: float  # share of wrong answers under that rule, at most ``risk``; 0 without answers
+    #: From which probability of the top emotion on at most ``risk`` of the answers were wrong; `NEVER` where
+    #: none is. An answer needs it, or `LEAST_ANSWER` where that is higher: `answer_from`.
+    abstain_below: float
+    error: float  # share of wrong answers from ``abstain_below`` on, at most ``risk``; 0 without answers
     answered: float  # share of the windows that it answers, each trial counting the same
     ece: float  # expected calibration error of the windows
     n_subjects: int
@@ -198,7 +200,7 @@ class AnswerConfig:
 
     @property
     def answer_from(self) -> float:
-        """The lowest probability of an answer: `abstain_below`, but nothing that is more likely wrong."""
+        """The lowest probability of an answer: `LEAST_ANSWER` or `abstain_below`, whichever is higher."""
         return max(self.abstain_below, LEAST_ANSWER)
 
     def __post_init__(self) -> None:

@@ -4,10 +4,12 @@ Window, terminal, files and streams carry the `Verdict`; sentences are made wher
 data alone, so that live and replay judge alike. A reader of a live stream minds the age of what it reads
 itself (`STALE_AFTER_S`).
 
-An answer needs a top emotion with the probability from which on at most one in five answers was wrong for
-subjects that the model was not trained on (`models.config.AnswerConfig`). A model without such figures
-answers from midway between chance and certainty on, ``(1 + 1/n) / 2`` for ``n`` emotions, and with a lead of
-`MIN_MARGIN` over the second: that rule was chosen, not fitted, and nothing may be acted upon by it.
+An answer needs a top emotion with a probability of 0.5, or of that from which on at most one in five answers
+was wrong for subjects that the model was not trained on, whichever is higher (`models.config.AnswerConfig`).
+To act upon it needs 0.8, one emotion in the 90 % set, and a profile or modalities that change together
+(`models.agreement`). A model without such figures answers from midway between chance and certainty on,
+``(1 + 1/n) / 2`` for ``n`` emotions, and with a lead of `MIN_MARGIN` over the second: that rule was chosen,
+not fitted, and nothing may be acted upon by it.
 
 The model also abstains where the answer is based mostly on EEG with mostly bad electrodes, and always with a
 profile no better than chance in its calibration. No torch here: the window's process imports this.

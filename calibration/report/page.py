@@ -24,8 +24,8 @@ _COURSES = (
 )
 _LEARNING = (
     "Left: each trial held out, with the labels of the first of the others (band: 95 % Wilson CI; dotted: "
-    "chance; square: this session's labels alone). At 0 only other people's count. Right: held-out windows, "
-    "by the probability of the top emotion (dotted: as often right as it says)."
+    "chance; square: this session's labels alone). At 0 only other people's trials count. Right: held-out "
+    "windows, by the probability of the top emotion (dotted: as often right as it says)."
 )
 _CSS = {VerdictCode.USABLE: "good", VerdictCode.WEAK: "weak"}
 _USE = {
@@ -88,6 +88,7 @@ def _verdict(summary: Summary) -> str:
         + paragraph(f"{label}: {verdict.code}", "word")
         + paragraph(_USE[verdict.code], "use")
         + paragraph(verdict.findings)
+        + paragraph(words.against_base(summary))
         + "</div>"
     )
 
@@ -117,9 +118,7 @@ def _answers(summary: Summary) -> str:
             f"{one.n_inside} of {one.n_trials}",
             f"{one.mean_size:.1f}",
             "not known" if one.others is None else f"{1 - one.others:.2f}",
-            "out of reach"
-            if one.attainable is None
-            else f"{1 - one.own:.2f}, for {percent(one.attainable, 1)}",
+            "out of reach" if one.attainable is None else f"{1 - one.own:.2f} ({percent(one.attainable, 1)})",
         )
         for one in summary.fit.sets
     ]
@@ -127,8 +126,8 @@ def _answers(summary: Summary) -> str:
         "Sets",
         "Held the emotion",
         "Emotions in a set",
-        "Least p: other subjects",
-        "Least p: these trials",
+        "Probability that puts an emotion in: by other subjects",
+        "By these trials alone (and the coverage that gives)",
     )
     return section(
         "When does it answer, and what else could it be?",
@@ -169,16 +168,9 @@ def _modalities(summary: Summary) -> str:
     fit = summary.fit
     if not fit.trials or not (fit.alone or fit.removed or fit.base_model is not None):
         return ""
-    base = ""
-    if fit.base_model is not None:
-        base = (
-            f"The uncalibrated base model predicts {words.out_of(fit.base_model)} of the same trials "
-            f"correctly (balanced accuracy {percent(fit.base_model.balanced_accuracy)})."
-        )
     about = "Balanced accuracy of each modality alone and removed"
     drawn = _drawn(figures.modality_figure, summary, about)
-    adds = paragraph(words.does_eeg_add(summary))
-    return section("What does each signal add?", drawn, adds, paragraph(base))
+    return section("What does each signal add?", drawn, paragraph(words.does_eeg_add(summary)))
 
 
 def _courses(summary: Summary) -> str:

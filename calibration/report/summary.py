@@ -43,6 +43,13 @@ class Score:
         interval = trial_interval(share, np.bincount(truth).tolist())
         return cls(len(truth), sum(right), share, interval, right)
 
+    def against(self, other: Score) -> tuple[int, int, float]:
+        """Return trials that this alone, and the other alone, has right, and p of a one-sided sign test."""
+        pairs = list(zip(self.right, other.right, strict=True))
+        n_won, n_lost = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+        n = n_won + n_lost
+        return n_won, n_lost, sum(math.comb(n, k) for k in range(n_won, n + 1)) / 2**n
+
 
 @dataclass(frozen=True, eq=False)
 class HeldOutTrial:
@@ -316,6 +323,9 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "removed": {name: _score(score) for name, score in fit.removed.items()},
             "base_model": _score(fit.base_model) if fit.base_model is not None else None,
             "base_model_accuracy": fit.base_model.balanced_accuracy if fit.base_model is not None else None,
+            "against_base_model": None
+            if fit.base_model is None
+            else dict(zip(("n_won", "n_lost", "p"), summary.score.against(fit.base_model), strict=True)),
             "answers": _answers(fit),
             "held_out": [_held_out(trial, fit.classes) for trial in fit.trials],
             "trials": [_trial(trial) for trial in summary.trials],

@@ -1,6 +1,5 @@
 """What the report says in sentences: results against chance, the rule of abstention, markers, consent."""
 
-import math
 from datetime import UTC, datetime
 
 from acquisition.text import counted, percent
@@ -65,7 +64,10 @@ def answer_words(summary: Summary) -> str:
     """Return the rule of abstention and the sets in words."""
     answers, curve, sets = summary.fit.answers, summary.fit.risk, summary.fit.sets
     n = sets[0].n_trials
-    trials = f"With {counted(n, 'trial')} of one subject sets have levels of k/{n + 1} only."
+    trials = (
+        f"Sets fitted to {counted(n, 'trial')} of one subject cannot promise exactly 90 or 80 %, only "
+        f"multiples of 1/{n + 1}."
+    )
     if answers is None or curve is None:
         return (
             "The base model does not know how often profiles of other subjects are wrong: an answer needs a "
@@ -76,23 +78,24 @@ def answer_words(summary: Summary) -> str:
         rule = "Profiles of other subjects were wrong too often at every probability: it never answers."
     else:
         answered, error, n_answered = curve.at(answers.answer_from)
-        here = f"of the held-out windows here {percent(answered)}"
-        here += f", wrongly {percent(error)} of them, in {counted(n_answered, 'trial')}" if n_answered else ""
-        others = f"with {answers.n_subjects} other subjects ({answers.n_trials} trials)"
-        found = (
-            f"that was {percent(answers.answered)} of the windows, of which {percent(answers.error)} wrongly"
-        )
+        here = f"Here {percent(answered)} of the held-out windows have that"
+        if n_answered:
+            here += f"; of these answers {percent(error)} are wrong ({counted(n_answered, 'trial')}; the dot)"
+        others = f"profiles of {answers.n_subjects} other subjects ({answers.n_trials} trials)"
+        wrong = f"{percent(answers.error)} of these answers were wrong"
+        found = f"In {others} {percent(answers.answered)} of the windows had that, and {wrong}."
         if answers.abstain_below < answers.answer_from:
             found = (
-                f"from {percent(answers.abstain_below)} on {percent(answers.error)} of the windows were wrong"
+                f"The threshold fitted to {others} is lower, {percent(answers.abstain_below)}, and not in "
+                f"force: from it on {percent(answers.error)} of their windows were wrong."
             )
         rule = (
-            f"It answers from {percent(answers.answer_from)} on: {others} {found} "
-            f"(dot; dotted: {percent(answers.risk)}); {here}."
+            f"An answer needs a top probability of {percent(answers.answer_from)}. {here}. {found} The "
+            f"dotted line is the {percent(answers.risk)} of wrong answers that a threshold is fitted to."
         )
     differ = ""
     if too_rarely_covered([trial.score for trial in summary.fit.trials], answers.set_90, 0.9):
-        differ = " Sets of other subjects held the emotion too rarely here: the wider sets of both are shown."
+        differ = " Other subjects' sets held the emotion too rarely here: the wider of both sets is shown."
     return f"{rule} {trials}{differ}"
 
 
@@ -107,16 +110,34 @@ def does_eeg_add(summary: Summary) -> str:
     parts = [f"The face alone predicts {out_of(face)} trials correctly."] if face is not None else []
     both = out_of(without), out_of(whole)
     parts.append("Without EEG the model predicts {} trials correctly, with it {}.".format(*both))
-    pairs = list(zip(whole.right, without.right, strict=True))
-    n_won, n_lost = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+    n_won, n_lost, p = whole.against(without)
     if n_won <= n_lost:
         nothing = "Nothing here shows that EEG adds anything: the model may rely on face, eyes or voice."
         return " ".join([*parts, nothing])
-    n = n_won + n_lost
-    p = sum(math.comb(n, k) for k in range(n_won, n + 1)) / 2**n
     adds = "it adds to the rest" if p < ALPHA else "too few to show that EEG adds anything"
     corrects = f"EEG corrects {counted(n_won, 'trial')} and makes {n_lost} wrong"
     return " ".join([*parts, f"{corrects} (one-sided sign test, {_p_value(p)}): {adds}."])
+
+
+def against_base(summary: Summary) -> str:
+    """Return in words whether the profile beats the base model on the same trials; "" without any."""
+    base, whole = summary.fit.base_model, summary.score
+    if not summary.fit.trials:
+        return ""
+    if base is None:
+        return "The base model does not know these emotions: there is nothing to compare the profile with."
+    n_won, n_lost, p = whole.against(base)
+    said = (
+        f"On the same trials the base model alone, given this subject's average signals, is right in "
+        f"{out_of(base)}, the profile in {out_of(whole)}"
+    )
+    if not n_won and not n_lost:
+        return f"{said}, in each trial alike: nothing here shows that the profile is better."
+    better = (
+        "the profile is better than the base model" if p < ALPHA else "this does not show it to be better"
+    )
+    changed = f"the profile corrects {counted(n_won, 'trial')} and makes {n_lost} wrong"
+    return f"{said}: {changed} (one-sided sign test, {_p_value(p)}): {better}."
 
 
 def agreement(summary: Summary) -> str:

@@ -258,12 +258,31 @@ def test_sets_and_risk_are_of_the_held_out_trials():
 
 def test_when_it_answers_is_said_with_what_it_rests_on():
     said = words.answer_words(made(answers=ANSWERS))
-    assert "with 12 other subjects (120 trials) that was 70 % of the windows, of which 18 % wrongly" in said
-    assert "of the held-out windows here 100 %, wrongly 10 % of them, in 10 trials" in said
-    assert said.endswith("levels of k/11 only.")
+    assert said.startswith("An answer needs a top probability of 60 %. Here 100 % of the held-out windows")
+    assert "of these answers 10 % are wrong (10 trials; the dot)" in said
+    assert "profiles of 12 other subjects (120 trials) 70 % of the windows had that, and 18 % of" in said
+    assert said.endswith("multiples of 1/11.")
+    lower = words.answer_words(made(answers=replace(ANSWERS, abstain_below=0.25)))
+    assert lower.startswith("An answer needs a top probability of 50 %.")
+    assert "lower, 25 %, and not in force" in lower
     assert "too rarely" in words.answer_words(made(answers=replace(ANSWERS, set_90=0.1)))
     assert "no test of them" in words.answer_words(made())
     assert "it never answers" in words.answer_words(made(answers=replace(ANSWERS, abstain_below=NEVER)))
+
+
+def test_the_profile_is_compared_with_the_base_model_on_the_same_trials():
+    n, right = 10, np.array(made().score.right)  # the profile has nine right
+    same, weaker = Score.of([0] * n, 1 - right), Score.of([0] * n, [1] * n)
+    assert to_json(made(base_model=weaker))["against_base_model"] == {"n_won": 9, "n_lost": 0, "p": 0.5**9}
+    assert to_json(made(base_model=same))["against_base_model"] == {"n_won": 0, "n_lost": 0, "p": 1.0}
+    assert to_json(made(base_model=None))["against_base_model"] is None
+    assert "is better than the base model" in words.against_base(made(base_model=weaker))
+    assert "nothing here shows" in words.against_base(made(base_model=same))
+    few = Score.of([0] * n, np.where(np.cumsum(right) <= 2, 1, 1 - right))
+    assert "corrects 2 trials and makes 0 wrong" in (said := words.against_base(made(base_model=few)))
+    assert "does not show it to be better" in said
+    assert "does not know these emotions" in words.against_base(made(base_model=None))
+    assert "(one-sided sign test, p = 0.25)" in to_html(made(base_model=few))
 
 
 def scores(with_eeg: str, without: str) -> str:

@@ -174,7 +174,7 @@ class FinishScreen(Screen):
         kind = "a simulated participant's" if result.is_simulated else "the personal"
         self.caption.setText(f"Verdict on {kind} model")
         self.verdict.setText(one_line(result.verdict.code).capitalize())
-        words = message_line(result.verdict.words, _LONGEST)
+        words = message_line(f"{result.verdict.words} {result.against_base}".strip(), _LONGEST)
         self.verdict_words.setText(words.replace(" %", "\N{NO-BREAK SPACE}%"))
         mark_primary(self.live, is_primary=result.verdict.is_trusted)
         verdict = result.verdict
