@@ -9,7 +9,7 @@ that this program trained, by their discriminant where they have one, else by th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from acquisition.montage import SEED_CH_NAMES
 from acquisition.types import MODALITIES
 from models.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from models.config import AstConfig, ModelConfig, MvSstmaConfig, VitConfig, preset
-from models.encoders.expression import EXPRESSIONS, IMAGE_SIZE, MARGIN, WIDTH, split_head
+from models.encoders.expression import EXPRESSIONS, IMAGE_SIZE, MARGIN, WIDTH
 from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import Part
@@ -37,59 +37,51 @@ _WORDS = dict(happiness="happy", sadness="sad", anger="angry", fearful="fear", c
 _WORDS |= dict(disgusted="disgust", surprised="surprise")  # of data sets, and here
 _TINY: dict[str, Any] = dict(width=8, n_layers=1, n_heads=1, ffn_dim=8)  # what is absent has a place too
 
+_AGAIN = "install the weights again"
+
 Models = Mapping[str, Checkpoint]  # by modality
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What a starter model is made of: names of installed weights, and folders of models."""
+def build(weights: Path, out: Path, face: str | None = None, **folders: Path | None) -> list[str]:
+    """Write a starter model to ``out`` and return what to know of it.
 
-    face: str | None = None
-    voice: Path | None = None
-    eeg: Path | None = None
-
-
-def build(parts: Parts, weights: Path, out: Path) -> list[str]:
-    """Write a starter model to ``out``, with weights installed below ``weights``; return what to know of it.
-
+    ``face`` names weights installed below ``weights``; ``folders`` are our models by modality, eeg or voice.
     Raises `InputError`: nothing is given, weights are not installed, a model lacks the modality or an answer
     of its own, models do not fit each other, or fewer than two labels are shared.
     """
-    face = load_installed(source_of(parts.face, "--face").name, weights) if parts.face else None
-    folders = {"eeg": parts.eeg, "voice": parts.voice}
-    models = {modality: _model(path, modality) for modality, path in folders.items() if path is not None}
-    if face is None and not models:
+    expression = load_installed(source_of(face, "--face").name, weights) if face else None
+    models = {m: _model(path, m) for m in MODALITIES if (path := folders.get(m)) is not None}
+    if expression is None and not models:
         raise _refused("expected a face, a voice or an EEG, got none", "add --face face-expression")
     activity = None
     if "voice" in models and is_installed(VOICE_ACTIVITY, weights):
         activity = load_installed(VOICE_ACTIVITY, weights)
-    labels = _shared([*([EXPRESSIONS] if face else []), *(model.config.labels for model in models.values())])
+    labels = _shared(
+        [*([EXPRESSIONS] if expression else []), *(model.config.labels for model in models.values())]
+    )
     evidence = _evidence(models, labels)
-    config = _config(labels, models, has_face=face is not None, asks_speech=activity is not None)
+    config = _config(labels, models, has_face=expression is not None, asks_speech=activity is not None)
     config = replace(config, evidence=None if evidence is None else evidence.config)
     network = _network(config, models)
-    if face is not None:
-        _put_face(network, face, labels)
+    if expression is not None:
+        _put_face(network, expression, labels)
     if activity is not None and network.voice_activity is not None:
-        load_weights(network.voice_activity, activity.tensors, *_whence(VOICE_ACTIVITY))
+        load_weights(network.voice_activity, activity.tensors, VOICE_ACTIVITY, _AGAIN)
     scales = {
         name: tensor
         for modality, model in models.items()
         for name, tensor in model.normaliser_tensors.items()
         if name.startswith(f"{modality}_")
     }
-    notes = _notes(config, face, has_activity=activity is not None)
-    card = _card(config, [part for part in (face, activity) if part is not None], models, notes)
+    parts = [part for part in (expression, activity) if part is not None]
+    notes = _notes(config, parts)
+    card = _card(config, parts, models, notes)
     save_checkpoint(out, config, network, scales, card, evidence)
     return notes
 
 
 def _refused(what: str, remedy: str = "", where: str = "model build") -> InputError:
     return InputError(what, where=where, remedy=remedy, code=ErrorCode.MODEL)
-
-
-def _whence(name: str) -> tuple[str, str]:
-    return name, f"affectscope weights install {name}"
 
 
 def _model(path: Path, modality: str) -> Checkpoint:
@@ -231,8 +223,9 @@ def _put_head(network: FusionNetwork, modality: str, weight: Tensor, bias: Tenso
 @torch.no_grad()
 def _put_face(network: FusionNetwork, face: Installed, labels: Sequence[str]) -> None:
     """Put the expression net in: its last layer, over its temperature, makes the token."""
-    encoder, weight, bias = split_head(face.tensors)
-    load_weights(network.face, encoder, *_whence(face.source.name))
+    encoder = dict(face.tensors)
+    weight, bias = encoder.pop("fc.weight"), encoder.pop("fc.bias")
+    load_weights(network.face, encoder, face.source.name, _AGAIN)
     at, temperature = [EXPRESSIONS.index(label) for label in labels], face.source.temperature
     project = dict(network.tokens["face"].named_parameters())
     project["project.0.weight"][: len(at)] = weight[at] / temperature
@@ -244,13 +237,10 @@ def _put_face(network: FusionNetwork, face: Installed, labels: Sequence[str]) ->
 # --- words ---
 
 
-def _notes(config: ModelConfig, face: Installed | None, *, has_activity: bool) -> list[str]:
+def _notes(config: ModelConfig, parts: Sequence[Installed]) -> list[str]:
     notes = [f"labels: {', '.join(config.labels)}"]
-    if face is not None:
-        unused = [label for label in EXPRESSIONS if label not in config.labels]
-        notes.append(f"face: {face.source.limits}")
-        notes += [f"face: {', '.join(unused)} are not among the shared labels"] if unused else []
-    if "voice" in config.modalities and not has_activity:
+    notes += [f"{part.source.name}: {part.source.limits}" for part in parts if part.source.limits]
+    if "voice" in config.modalities and not config.network.voice_activity:
         notes.append(f"voice is not masked while nobody speaks: install {VOICE_ACTIVITY} and build again")
     if config.is_simulated:
         notes.append("a part was trained on simulated data: not valid for real people")
@@ -258,19 +248,18 @@ def _notes(config: ModelConfig, face: Installed | None, *, has_activity: bool) -
     return [*notes, *([f"absent: {', '.join(absent)}"] if absent else [])]
 
 
-def _card(config: ModelConfig, weights: Sequence[Installed], models: Models, notes: Sequence[str]) -> str:
+def _card(config: ModelConfig, parts: Sequence[Installed], models: Models, notes: Sequence[str]) -> str:
     lines, figures = [], []
-    for part in weights:
+    for part in parts:
         source = part.source
-        lines.append(f"{source.name}: {source.origin}, {source.licence}; trained on: {source.training_data}")
-        lines.append(f"{source.name}: SHA-256 of the converted weights {part.sha256}")
+        origin = f"{source.origin}, {source.licence}; SHA-256 {part.sha256}"
+        lines.append(f"{source.name}: {origin}; trained on: {source.training_data}")
         figures += [f"{source.name}: {source.figures}."] if source.figures else []
         if source.temperature != 1:
             figures.append(f"{source.name}: the temperature {source.temperature} is not fitted here.")
     for modality, model in models.items():
-        data = model.config.trained_on or "unknown"
-        lines.append(f"{modality}: a model of this program (SHA-256 {model.sha256}), trained on: {data}")
-        lines.append(f"{modality}: licence and figures are on that model's card")
+        data = f"trained on: {model.config.trained_on or 'unknown'}; licence and figures are on its card"
+        lines.append(f"{modality}: a model of this program (SHA-256 {model.sha256}), {data}")
     return ModelCard(
         title="Starter model of Affectscope",
         intro=f"Encoders trained apart, joined by `affectscope model build`. {SHOWN} {NOT_FOR}",

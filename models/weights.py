@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS_FILE, RECORD_FILE, LICENCE_FILE = "weights.safetensors", "source.json", "LICENSE"
-_MOST_BYTES = 64 << 20  # of a file in a package
 _WITHIN_S = 600.0
 
 
@@ -177,9 +176,8 @@ def _fetched(source: Source, folder: Path) -> Path:
 
 def _content(source: Source, found: Path, path: str) -> bytes:
     """Return a file of the package, checked where its hash is known; b"" for a licence that is missing."""
-    is_packed = found.is_file() and (zipfile.is_zipfile(found) or tarfile.is_tarfile(found))
     try:
-        data = _unpacked(found, path) if is_packed else _beside(found, path)
+        data = _read(found, path)
     except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
         raise InputError(f"cannot be read: {error}", where=str(found), code=ErrorCode.FILE) from error
     if path not in source.files:
@@ -192,19 +190,15 @@ def _content(source: Source, found: Path, path: str) -> bytes:
     return data
 
 
-def _unpacked(archive: Path, path: str) -> bytes | None:
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as wheel, wheel.open(path) as stream:
-                return stream.read(_MOST_BYTES)
-        with tarfile.open(archive) as tar:
-            member = tar.extractfile(path)
-            return None if member is None else member.read(_MOST_BYTES)
-    except KeyError:
-        return None
-
-
-def _beside(found: Path, path: str) -> bytes | None:
+def _read(found: Path, path: str) -> bytes | None:
+    """Return a file of a package, or one beside a file; None where it is missing."""
+    if found.is_file() and tarfile.is_tarfile(found):
+        with tarfile.open(found) as tar:
+            member = tar.extractfile(path) if path in tar.getnames() else None
+            return None if member is None else member.read()
+    if found.is_file() and zipfile.is_zipfile(found):
+        packed = zipfile.Path(found, path)
+        return packed.read_bytes() if packed.is_file() else None
     folder = found if found.is_dir() else found.parent
     places = [folder / path, folder / PurePosixPath(path).name]
     return next((place.read_bytes() for place in places if place.is_file()), None)

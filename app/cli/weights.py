@@ -112,10 +112,10 @@ def _build(
       affectscope model build --face face-expression --out my-model
       affectscope model build --face face-expression --voice voice-model --eeg eeg-model --out my-model
     """
-    from models.starter import SHOWN, Parts, build
+    from models.starter import SHOWN, build
 
     opt.check_model_folder(out)
-    notes = build(Parts(face, voice, eeg), _folder(), out)
+    notes = build(_folder(), out, face, voice=voice, eeg=eeg)
     print("\n".join([f"Model: {out}", *(f"  {note}" for note in notes), SHOWN]))
     print(f"Use it: affectscope live --webcam 0 --model {out}")
 

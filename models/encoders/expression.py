@@ -8,7 +8,6 @@ seven expressions (`@vladmandic/face-api` 1.7.15, MIT). The last layer is not pa
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -135,9 +134,3 @@ def _as_torch(values: np.ndarray) -> Tensor:
     elif values.ndim == 2:
         values = values.T
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-
-
-def split_head(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Return the encoder's tensors, and weight (n, 256) and bias (n,) of the layer behind it."""
-    encoder = {name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}
-    return encoder, tensors["fc.weight"], tensors["fc.bias"]

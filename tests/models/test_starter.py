@@ -2,37 +2,44 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES, Step, Window
 from assets import DEMO_MODEL
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.decoder import Decoder
-from models.encoders.expression import EXPRESSIONS, ExpressionEncoder, split_head
+from models.encoders.expression import EXPRESSIONS, ExpressionEncoder
 from models.encoders.voice_activity import BEFORE, BLOCK, VoiceActivity
 from models.fusion import SumFusion
-from models.starter import Parts, build
+from models.starter import build
 from models.trust import Code, SignalFacts, judge
-from models.weights import install, load_installed
+from models.weights import Installed, install, load_installed
 from models.window_batch import batch_of
 
 
-def _built(parts: Parts, weights: Path, out: Path) -> Checkpoint:
-    build(parts, weights, out)
+def _built(weights: Path, out: Path, face: str | None = "face-expression", **folders: Path) -> Checkpoint:
+    build(weights, out, face, **folders)
     return load_checkpoint(out)
 
 
+def _head(installed: Installed) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    encoder = {name: tensor for name, tensor in installed.tensors.items() if not name.startswith("fc.")}
+    return encoder, installed.tensors["fc.weight"], installed.tensors["fc.bias"]
+
+
 def test_face_alone_answers_as_published_over_its_temperature(installed_face: Path, tmp_path: Path) -> None:
-    model = _built(Parts("face-expression"), installed_face, tmp_path / "M")
+    model = _built(installed_face, tmp_path / "M")
     assert model.config.labels == EXPRESSIONS
     assert model.config.modalities == ("face",)
     assert not model.config.is_simulated
     frames = torch.rand(1, 8, 3, 112, 112) * 2 - 1
-    tensors, weight, bias = split_head(load_installed("face-expression", installed_face).tensors)
+    tensors, weight, bias = _head(load_installed("face-expression", installed_face))
     encoder = ExpressionEncoder(model.config.network.face).eval()
     encoder.load_state_dict(tensors)
     with torch.inference_mode():
@@ -48,7 +55,7 @@ def test_face_alone_answers_as_published_over_its_temperature(installed_face: Pa
 
 
 def test_the_card_names_source_licence_and_hash(installed_face: Path, tmp_path: Path) -> None:
-    _built(Parts("face-expression"), installed_face, tmp_path / "M")
+    _built(installed_face, tmp_path / "M")
     card = (tmp_path / "M" / "README.md").read_text()
     installed = load_installed("face-expression", installed_face)
     for what in (
@@ -65,7 +72,7 @@ def test_the_astronaut_smiles(real_data: Path, tmp_path: Path) -> None:
     import cv2
 
     install("face-expression", tmp_path / "weights", real_data / "weights" / "face-api")
-    model = _built(Parts("face-expression"), tmp_path / "weights", tmp_path / "M")
+    model = _built(tmp_path / "weights", tmp_path / "M")
     picture = cv2.imread(str(real_data / "face" / "astronaut.png"))
     prediction = Decoder(model).decode(_window(model, face=picture))
     assert prediction is not None
@@ -89,8 +96,7 @@ def _window(model: Checkpoint, **data: np.ndarray) -> Window:
 
 
 def test_parts_are_joined_by_the_labels_they_share(installed_face: Path, tmp_path: Path) -> None:
-    parts = Parts("face-expression", voice=DEMO_MODEL, eeg=DEMO_MODEL)
-    model = _built(parts, installed_face, tmp_path / "M")
+    model = _built(installed_face, tmp_path / "M", voice=DEMO_MODEL, eeg=DEMO_MODEL)
     assert model.config.labels == ("neutral", "happy", "sad", "fear", "disgust")
     assert model.config.modalities == ("eeg", "face", "voice")
     assert model.config.is_simulated
@@ -108,7 +114,7 @@ def test_parts_are_joined_by_the_labels_they_share(installed_face: Path, tmp_pat
 def test_heads_answer_where_there_is_no_discriminant(
     installed_face: Path, random_model: Path, tmp_path: Path
 ) -> None:
-    model = _built(Parts("face-expression", voice=random_model), installed_face, tmp_path / "M")
+    model = _built(installed_face, tmp_path / "M", voice=random_model)
     other = load_checkpoint(random_model)
     assert model.evidence is None
     assert model.config.modalities == ("face", "voice")
@@ -122,17 +128,17 @@ def test_heads_answer_where_there_is_no_discriminant(
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("parts", [Parts(), Parts("face-expression-of-nobody"), Parts(eeg=Path("nowhere"))])
-def test_what_cannot_be_built_is_refused(installed_face: Path, tmp_path: Path, parts: Parts) -> None:
+@pytest.mark.parametrize("parts", [{}, {"face": "nobody"}, {"eeg": Path("nowhere")}])
+def test_what_cannot_be_built_is_refused(installed_face: Path, tmp_path: Path, parts: dict[str, Any]) -> None:
     with pytest.raises(InputError):
-        build(parts, installed_face, tmp_path / "M")
+        build(installed_face, tmp_path / "M", **parts)
     assert not (tmp_path / "M").exists()
 
 
 def test_a_face_model_gives_no_eeg(installed_face: Path, tmp_path: Path) -> None:
-    _built(Parts("face-expression"), installed_face, tmp_path / "face")
+    _built(installed_face, tmp_path / "face")
     with pytest.raises(InputError) as caught:
-        build(Parts("face-expression", eeg=tmp_path / "face"), installed_face, tmp_path / "M")
+        build(installed_face, tmp_path / "M", "face-expression", eeg=tmp_path / "face")
     assert caught.value.code == ErrorCode.MODEL
 
 

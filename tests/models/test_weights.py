@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode, InputError
 from models.config import VitConfig
-from models.encoders.expression import EXPRESSIONS, ExpressionEncoder, read_face_api, split_head
+from models.encoders.expression import EXPRESSIONS, ExpressionEncoder, read_face_api
 from models.weights import SOURCES, install, is_installed, load_installed, remove
 
 Array = NDArray[np.float64]
@@ -91,7 +91,8 @@ def test_converted_expression_net_gives_the_reference_logits(published: Path, tm
     ]
     expected = [_reference_logits(image, _published_tensors(published)) for image in images]
     install("face-expression", tmp_path, published)
-    tensors, weight, bias = split_head(load_installed("face-expression", tmp_path).tensors)
+    tensors = load_installed("face-expression", tmp_path).tensors
+    weight, bias = tensors.pop("fc.weight"), tensors.pop("fc.bias")
     encoder = ExpressionEncoder(VitConfig(width=256, image_size=112)).eval()
     encoder.load_state_dict(tensors)
     crops = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
