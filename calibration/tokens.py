@@ -180,7 +180,9 @@ class TrialWindows:
             if level_of is None:
                 level.take(recent, of_window.sum(dim=0).numpy())
         levels = {m: torch.from_numpy(np.stack(rows)).float() for m, rows in means.items()}
-        return Course(levels, *(torch.stack(parts) for parts in zip(*found, strict=True)))
+        unknown = torch.full((len(found),), torch.nan)  # agreement is of a running session
+        scores, measures = (torch.stack(parts) for parts in zip(*found, strict=True))
+        return Course(levels, scores, measures, unknown)
 
     def inputs(
         self,

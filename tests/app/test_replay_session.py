@@ -96,6 +96,7 @@ def test_jsonl_and_csv_hold_every_prediction(recording, random_model, tmp_path):
         *("t_end", "label", "probs", "modality_attention", "channel_attention", "time_attention"),
         *("present", "coverage", "waited_s", "warm_up", "normalisation", "latency_ms", "verdict"),
         "level_trials",
+        "agreement",
     }
     assert set(records[0]["latency_ms"]) == {"arrival", "wait", "features", "network", "total", "age"}
     assert float(rows[-1]["p_happy"]) == records[-1]["probs"]["happy"]
