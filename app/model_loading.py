@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -75,6 +76,10 @@ def make_decoder(
     checkpoint: Checkpoint, options: SessionOptions, on_failure: Callable[[str], None]
 ) -> Decoder:
     """Return the decoder on the chosen device."""
+    if options.normalise == "training" and checkpoint.evidence is not None:
+        told = checkpoint.evidence.discriminant
+        level = {modality: told.level_prior(modality).mean for modality in told.modalities}
+        checkpoint = replace(checkpoint, level=level, normalisation="training")
     return Decoder(
         checkpoint,
         device=choose_device(options.device),

@@ -36,6 +36,7 @@ class SessionOptions:
     distance_cm: float | None = None
     line: int | None = None
     baseline_s: float | None = None
+    normalise: str = "subject"  # training: the level does not run
     record: Path | None = None
     headless: bool = False
     seconds: float | None = None

@@ -125,6 +125,9 @@ class TrainingOptions:
         Option(help="Mean and SD of features: refit on training trials, or kept from --model."),
     ] = "refit"
     normalise: opt.Normalise = "subject"
+    network: Annotated[
+        bool, Option("--network/--no-network", help="Also train a network, which takes most of the time.")
+    ] = True
     epochs: Annotated[
         int | None, Option(min=1, help="Maximum number of epochs.", show_default="30, or 4 with --quick")
     ] = None
@@ -142,6 +145,7 @@ class TrainingOptions:
             dcca=self.dcca,
             normalisation=self.normalisation,
             normalise=self.normalise,
+            network=self.network,
             seed=self.seed,
             evidence=True,
             eye_tails=0.01,

@@ -258,6 +258,7 @@ class Trained:
         next_step = "it reads published features: for tables only (--features raw makes one that runs live)"
         if config.feature_origin == "raw":
             next_step = f"next: affectscope live --model {task.out}"
+            next_step += " --baseline 60" if task.options.normalise == "baseline" else ""
         return [
             f"{task.out}: {config.trained_on}, sha256 {sha256[:16]}{f' [{marked}]' if marked else ''}",
             *(f"  {line}" for line in (*self.model.notes, *figures)),

@@ -71,6 +71,18 @@ class PersonalModelOptions(ModelOptions):
         float | None,
         Option("--baseline", min=1.0, help="Normalise with statistics of the subject's first N seconds."),
     ] = None
+    normalise: Annotated[
+        Literal["training", "subject", "baseline"],
+        Option(help="The level: that of training, the subject's as it runs, or of --baseline."),
+    ] = "subject"
+
+    def __post_init__(self) -> None:
+        if self.normalise == "baseline" and self.baseline_s is None:
+            what, remedy = "expected the length of the baseline", "add --baseline SECONDS"
+            raise InputError(what, where="--normalise baseline", remedy=remedy)
+        if self.normalise == "training":
+            own = {"--profile": self.profile, "--baseline": self.baseline_s}
+            refuse(own, "it has a level of its own", "--normalise training")
 
 
 @option_group("Streams")

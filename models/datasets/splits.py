@@ -182,6 +182,18 @@ def folds_of_people(trials: Sequence[OfTrial], n_folds: int, seed: int = 0) -> l
     return [{people[at] for at in order[fold::n_folds]} for fold in range(n_folds)]
 
 
+def folds_by_people(
+    trials: Sequence[T], n_folds: int = 5, seed: int = 0, *, least: int = 3
+) -> list[tuple[list[T], list[T]]]:
+    """Return (training, test) trials of folds that leave people out, or of fewer than ``least`` trials."""
+    people = folds_of_people(trials, n_folds, seed)
+    if len(people) < least:
+        return list(cross_validation(trials, n_folds, seed))
+    return [
+        ([t for t in trials if t.subject not in o], [t for t in trials if t.subject in o]) for o in people
+    ]
+
+
 def held_out(trials: Sequence[T], share: float = 0.2, seed: int = 0) -> tuple[list[T], list[T]]:
     """Return training trials less a part of them, and that part, for early stopping.
 

@@ -14,11 +14,10 @@ from acquisition.types import MODALITY_NAMES
 from models.baselines import LdaClassifier
 from models.checkpoint import load_checkpoint
 from models.config import ModelConfig
-from models.datasets.splits import by_session, coverage, cross_validation, folds_of_people, published_split
+from models.datasets.splits import by_session, coverage, folds_by_people, published_split
 from models.datasets.trials import PUBLISHED, TRIAL_MODALITIES, Excluded, Trial, WindowSet, cut_windows
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
-from models.training.evidence import LEAST_SUBJECTS
 from models.training.finetune import Finetuned, Progress, finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, seen_without_labels
 from models.training.finetune_tokens import TrialClassifier
@@ -332,11 +331,7 @@ def report_by_cross_validation(
     progress: Progress,
 ) -> ScoreReport:
     """Return the scores of models trained on the other folds' trials, beside the linear discriminant's."""
-    people = folds_of_people(trials, n_folds, options.seed)
-    folds = [([t for t in trials if t.subject not in out], [t for t in trials if t.subject in out])
-             for out in people]  # fmt: skip
-    if len(people) < LEAST_SUBJECTS:
-        folds = list(cross_validation(trials, n_folds, options.seed))
+    folds = folds_by_people(trials, n_folds, options.seed)
     parts, beside = list[Predictions](), dict[str, list[Predictions]]()
     for number, (train, test) in enumerate(folds):
 
@@ -349,7 +344,7 @@ def report_by_cross_validation(
         alone = {f"{name} alone": said for name, said in model.predict_parts(test).items()}
         for name, said in (alone | {"shrinkage LDA on the same folds": _lda(train, test, options)}).items():
             beside.setdefault(name, []).append(said)
-    unit = "trial" if len(people) < LEAST_SUBJECTS else "subject"
+    unit = "trial" if {t.subject for t in folds[0][0]} & {t.subject for t in folds[0][1]} else "subject"
     protocol = (
         f"cross-validation over {len(trials)} trials in {len(folds)} folds; no {unit} is in training and test"
     )

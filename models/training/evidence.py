@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from models.config import EVIDENCE_KINDS, EvidenceConfig, ModelConfig
-from models.datasets.splits import by_session, cross_validation, folds_of_people
+from models.datasets.splits import by_session, folds_by_people, folds_of_people
 from models.datasets.trials import TRIAL_MODALITIES, Trial, WindowSet
 from models.fusion import weighed
 from models.level import Evidence, Given, RunningLevel, SignalRange
@@ -30,7 +30,7 @@ from models.training.trial_tensors import cut_for
 
 #: Shares of the answer that the network may get.
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-_TEMPERATURES = torch.logspace(0.0, 1.0, 31)  # from 1: few held-out trials are no reason to be surer
+_TEMPERATURES = torch.logspace(0.0, 3.0, 46)  # from 1: few held-out trials are no reason to be surer
 
 
 _KIND_FOLDS, LEAST_SUBJECTS = 5, 3  # to choose between them
@@ -225,7 +225,7 @@ def evidence_alone(
 ) -> list[HeldOut]:
     """Return what discriminants say of trials left out in turn, none where classes have one trial each."""
     try:
-        folds = list(cross_validation(trials, seed=seed))
+        folds = folds_by_people(trials, seed=seed)
     except InputError:
         return []
     parts = []
@@ -274,6 +274,7 @@ class Weighed:
             evidence.config,
             network_weight=self.share / self.temperature,
             weights=((1 - self.share) / self.temperature,) * len(MODALITIES),
+            level_temperature=max(evidence.config.level_temperature, self.temperature),
         )
         signals = evidence.range
         if parts:

@@ -21,9 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from models.config import EVIDENCE_KINDS, ModelConfig
-from models.datasets.splits import coverage, cross_validation, folds_of_people, held_out
+from models.datasets.splits import coverage, folds_by_people, held_out
 from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.dcca import DCCA_WEIGHT, DccaLoss
 from models.network import FusionNetwork
@@ -84,7 +85,8 @@ class Finetuned(TrialClassifier):
         if scores is None:
             return {}
         network = FrozenTokens(self.apart or self.network, tokens.tensors).fused().logits
-        logits = {"network": network, "discriminant": scores.sum(dim=1)}
+        logits = {"network": network} if self.epochs else {}
+        logits["discriminant"] = scores.sum(dim=1)
         probs = {name: torch.softmax(x, dim=-1).double().numpy() for name, x in logits.items()}
         return {name: Predictions.of(one, windows) for name, one in probs.items()}
 
@@ -119,7 +121,7 @@ def finetune(
             notes.append(f"no DCCA loss: fewer than {MIN_DCCA_TRIALS} trials")
     epochs, temperature, parts = options.few_epochs, 1.0, list[HeldOut]()
     enough = options.max_windows is None and len(trials) >= MIN_TRIALS_TO_STOP_EARLY
-    folds = _folds(trials, options) if options.stop_early and enough else []
+    folds = _folds(trials, options) if options.stop_early and enough and options.network else []
     if folds:
         epochs, temperature, parts = _best_epoch(folds, config, options, pretrained, progress)
         n_out = sum(len(out) for _, out in folds)
@@ -132,6 +134,11 @@ def finetune(
                 "that temperature is the highest tried: probabilities are nearly uniform and carry little "
                 "information"
             )
+    elif not options.network:
+        if not options.evidence:
+            raise InputError("expected whole trials", where="--no-network", remedy="remove it, or --labels")
+        epochs = 0
+        notes.append("no network was trained: the discriminant answers alone")
     else:
         why = "too few trials to hold some out" if options.stop_early else "no early stopping requested"
         notes.append(f"{why}: fixed at {epochs} epochs, no temperature scaling")
@@ -143,7 +150,8 @@ def finetune(
         parts = parts or evidence_alone(trials, config, options.max_windows_per_trial, options.seed)
         chosen = Weighed.on(parts)
         evidence = chosen.applied(run.evidence, parts)
-        notes.append(chosen.words(evidence.config.kind))
+        if options.network:
+            notes.append(chosen.words(evidence.config.kind))
         if len({trial.subject for trial in trials}) >= LEAST_SUBJECTS:
             among = f"of {' and '.join(EVIDENCE_KINDS)} {evidence.config.kind} was kept"
             notes.append(f"{among}, by subjects left out in turn")
@@ -172,15 +180,11 @@ def _folds(trials: Sequence[Trial], options: FinetuneOptions) -> list[tuple[list
 
     With evidence to be weighed every trial is held out once, with its subject where there are several.
     """
-    subjects = folds_of_people(trials, EVIDENCE_FOLDS, options.seed) if options.evidence else []
-    if len(subjects) > 1:
-        pairs = [
-            ([t for t in trials if t.subject not in o], [t for t in trials if t.subject in o])
-            for o in subjects
-        ]
-    elif options.evidence or options.stop_folds > 1:
-        n_folds = EVIDENCE_FOLDS if options.stop_folds == 1 else options.stop_folds
-        pairs = list(cross_validation(trials, n_folds, options.seed))
+    if options.evidence or options.stop_folds > 1:
+        by_trial = options.stop_folds > 1 and (not options.evidence or len({t.subject for t in trials}) < 2)
+        n_folds = options.stop_folds if by_trial else EVIDENCE_FOLDS
+        least = 2 if options.evidence else len(trials) + 1
+        pairs = folds_by_people(trials, n_folds, options.seed, least=least)
     else:
         pairs = [held_out(trials, seed=options.seed)]
     return pairs if all(len({t.label for t in out}) > 1 for _, out in pairs) else []

@@ -55,6 +55,7 @@ class FinetuneOptions:
     freeze: bool = False  # keep the pre-trained encoders as they are
     dcca: bool | None = None  # CE + 0.1 DCCA, where there are two modalities; None: and `MIN_DCCA_TRIALS`
     detach_heads: bool = True  # heads of single modalities read tokens without changing them
+    network: bool = True  # train one; else what gives the evidence answers alone
     evidence: bool = False  # fit a discriminant beside the network: `models.training.evidence`
     own_level: bool = False  # centre each session on its own level: `models.training.session_levels`
     eye_tails: float = 0.0  # share of the eye features' values beyond either limit of their scale
