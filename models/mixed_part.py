@@ -42,6 +42,7 @@ _Array = NDArray[np.float64]
 _WINDOW_STEPS = 10
 _QUANTILE = 0.99
 _N_WEIGHINGS = 3  # of trials by how far out they lie
+_LDA_RIDGE = 1e-4  # of the mean variance: with few trials nothing is shrunk, and directions have none
 _LEAST_BETWEEN = 0.1  # of a direction's variance that trials keep when the noise of their means is taken off
 
 
@@ -437,7 +438,9 @@ def lda_part(trials: Sequence[LabelledTrial], modality: str, n_labels: int, leve
     centre, sd = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
     z = np.nan_to_num((rows - centre) / sd)
     of_class = np.stack([_nanmean(z[label == k]) if (label == k).any() else 0 * sd for k in range(n_labels)])
-    covariance = shrunk_covariance(z - of_class[label], z.shape[1]) * np.outer(sd, sd)
+    covariance = shrunk_covariance(z - of_class[label], z.shape[1])
+    covariance += _LDA_RIDGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    covariance *= np.outer(sd, sd)
     directions, n = as_stored(Directions.of(covariance, np.zeros_like(covariance))), z.shape[1]
     nothing, one = np.zeros(1), np.zeros(n)
     shared = SharedPart((of_class * sd + centre) @ directions.basis.T, np.zeros((n, n_labels, n_labels)))

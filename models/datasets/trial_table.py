@@ -81,16 +81,14 @@ def _row(cells: Mapping[str, str], path: Path, line: int) -> TableRow:
     for name in ("file", "label"):
         if not cells.get(name):
             raise _unusable(f"expected a {name}, found none", where, "fill it in, or remove the line")
-    numbers = {}
-    for name, missing in (("start_s", 0.0), ("stop_s", math.inf), ("trial", 0.0)):
-        try:
-            numbers[name] = float(cells.get(name) or missing)
-        except ValueError:
-            what = f"expected a number in {name}, found {cells[name]!r}"
-            raise _unusable(what, where, "seconds from the recording's beginning, or nothing") from None
-    start, stop = numbers["start_s"], numbers["stop_s"]
-    if not 0 <= start < stop:
-        what = f"expected 0 <= start_s < stop_s, found {start:g} and {stop:g}"
+    number = cells.get("trial") or "0"
+    try:
+        start, stop = float(cells.get("start_s") or 0.0), float(cells.get("stop_s") or math.inf)
+    except ValueError:
+        start = stop = math.nan
+    if not 0 <= start < stop or not number.isdecimal():
+        found = ", ".join(cells.get(name, "") for name in ("trial", "start_s", "stop_s"))
+        what = f"expected a whole number and 0 <= start_s < stop_s or nothing, found {found}"
         raise _unusable(what, where, "correct the line")
     file = path.parent / Path(cells["file"].replace("\\", "/"))
     if not file.exists():
@@ -99,7 +97,7 @@ def _row(cells: Mapping[str, str], path: Path, line: int) -> TableRow:
             remedy="files are named from the table's folder on", code=ErrorCode.FILE,
         )  # fmt: skip
     return TableRow(file, cells.get("subject", ""), cells.get("session") or "1",
-                    int(numbers["trial"]) or None, cells["label"], start, stop)  # fmt: skip
+                    int(number) or None, cells["label"], start, stop)  # fmt: skip
 
 
 def recordings_in(path: Path, kind: str) -> list[Path]:

@@ -110,11 +110,10 @@ def answers_of(fold: Fold) -> tuple[dict[str, Predictions], str]:
     kept = preferred_kind(train, config)
     found["kept"] = found[kept]
     if test.network:
-        model = finetune(train, options)
+        model = finetune(train, replace(options, kind=kept))
         model = replace(model, levels=levels)
         found["kept"] = per_trial(model.predict(tested, max_per_trial=_MOST_WINDOWS))
         found["network"] = per_trial(model.predict_parts(tested)["network"])
-        kept = model.config.evidence.kind if model.config.evidence else kept
     return found, kept
 
 

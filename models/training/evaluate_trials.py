@@ -33,6 +33,7 @@ MASKS = (0.3, 0.5, 0.7)
 #: How well a model knows the subjects it is tested on, best known first; rows of their own, because they are
 #: different experiments. The first: the model does not say.
 _ACQUAINTANCE = ("", "sessions that trained it", "same subjects, other sessions", "unknown subjects")
+_MOST_WINDOWS = 20  # of a trial, where no network is tested
 _PROTOCOL = (
     "nothing is fitted; features are normalised with the model's own statistics; SD over subjects (n - 1), "
     "a subject's score is the mean over sessions; masked channels are drawn once per session"
@@ -340,8 +341,9 @@ def report_by_cross_validation(
 
         test = about_level(test, options.normalise, train)
         model = finetune(train, options, pretrained, progress=part)
-        parts.append(model.predict(test))
-        alone = {f"{name} alone": said for name, said in model.predict_parts(test).items()}
+        parts.append(model.predict(test, max_per_trial=None if options.network else _MOST_WINDOWS))
+        named = model.predict_parts(test) if options.network else {}
+        alone = {f"{name} alone": said for name, said in named.items()}
         for name, said in (alone | {"shrinkage LDA on the same folds": _lda(train, test, options)}).items():
             beside.setdefault(name, []).append(said)
     unit = "trial" if {t.subject for t in folds[0][0]} & {t.subject for t in folds[0][1]} else "subject"

@@ -23,6 +23,7 @@ from models.fusion import weighed
 from models.level import Evidence, Given, RunningLevel, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LabelledTrial, own_level
+from models.training.finetune_config import FinetuneOptions
 from models.training.scores import preferred_share, trial_ids
 from models.training.session_levels import SessionLevels, rows_of
 from models.training.simulated_sessions import recent_of
@@ -220,18 +221,16 @@ def held_out_by(
     return HeldOut(windows, course.scores(evidence), course.measures, None), course
 
 
-def evidence_alone(
-    trials: Sequence[Trial], config: ModelConfig, most: int | None, seed: int
-) -> list[HeldOut]:
+def evidence_alone(trials: Sequence[Trial], config: ModelConfig, options: FinetuneOptions) -> list[HeldOut]:
     """Return what discriminants say of trials left out in turn, none where classes have one trial each."""
     try:
-        folds = folds_by_people(trials, seed=seed)
+        folds = folds_by_people(trials, seed=options.seed)
     except InputError:
         return []
     parts = []
     for kept, out in folds:
-        evidence = fit_evidence(kept, config)
-        windows = cut_for(config, out, max_per_trial=most)
+        evidence = fit_evidence(kept, config, options.kind)
+        windows = cut_for(config, out, max_per_trial=options.max_windows_per_trial)
         parts.append(held_out_by(evidence, out, config, windows, SessionLevels.of(kept, config))[0])
     return parts
 

@@ -38,6 +38,7 @@ from models.training.evidence import (
     evidence_alone,
     fit_evidence,
     held_out_by,
+    preferred_kind,
 )
 from models.training.finetune_config import (
     MIN_DCCA_TRIALS,
@@ -115,6 +116,8 @@ def finetune(
         options = replace(options, evidence=False)
         notes.append("no discriminant: it learns from whole trials")
     config = classifier_config(trials, options, pretrained, trained_on, is_simulated=is_simulated)
+    if options.evidence and options.kind is None:
+        options = replace(options, kind=preferred_kind(trials, config, options.seed))
     if options.dcca is None:
         options = replace(options, dcca=len(trials) >= MIN_DCCA_TRIALS)
         if not options.dcca and len(config.modalities) > 1:
@@ -138,16 +141,17 @@ def finetune(
         if not options.evidence:
             raise InputError("expected whole trials", where="--no-network", remedy="remove it, or --labels")
         epochs = 0
-        notes.append("no network was trained: the discriminant answers alone")
+        notes.append(f"no network was trained: {options.kind} answers alone")
     else:
         why = "too few trials to hold some out" if options.stop_early else "no early stopping requested"
         notes.append(f"{why}: fixed at {epochs} epochs, no temperature scaling")
-    run = Training(config, trials, options, pretrained)
+    few = options if options.network else replace(options, max_windows_per_trial=1)
+    run = Training(config, trials, few, pretrained)
     run.train(epochs, progress)
     run.network.fusion.divide_logits(temperature)
     evidence = apart = None
     if run.evidence is not None:
-        parts = parts or evidence_alone(trials, config, options.max_windows_per_trial, options.seed)
+        parts = parts or evidence_alone(trials, config, options)
         chosen = Weighed.on(parts)
         evidence = chosen.applied(run.evidence, parts)
         if options.network:
@@ -256,7 +260,7 @@ class Training:
         self._config, self._options = config, options
         known = None if pretrained is None else Normaliser.from_dict(pretrained.normaliser)
         self.levels = SessionLevels.of(trials, config) if config.own_level else None
-        self.evidence = fit_evidence(trials, config) if options.evidence else None
+        self.evidence = fit_evidence(trials, config, options.kind) if options.evidence else None
         if options.normalisation == "keep" and known is not None:
             self.normaliser = known
         else:

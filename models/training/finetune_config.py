@@ -56,6 +56,7 @@ class FinetuneOptions:
     dcca: bool | None = None  # CE + 0.1 DCCA, where there are two modalities; None: and `MIN_DCCA_TRIALS`
     detach_heads: bool = True  # heads of single modalities read tokens without changing them
     network: bool = True  # train one; else what gives the evidence answers alone
+    kind: str | None = None  # of evidence, `EVIDENCE_KINDS`; None: what subjects left out prefer
     evidence: bool = False  # fit a discriminant beside the network: `models.training.evidence`
     own_level: bool = False  # centre each session on its own level: `models.training.session_levels`
     eye_tails: float = 0.0  # share of the eye features' values beyond either limit of their scale

@@ -64,6 +64,7 @@ def test_a_table_that_cannot_be_used_names_its_line(folder):
         ("S1_a_raw.fif,A,1,1,,,", "label"),
         ("S1_a_raw.fif,A,1,1,rest,soon,", "soon"),
         ("S1_a_raw.fif,A,1,1,rest,5,4", "stop_s"),
+        ("S1_a_raw.fif,A,1,nan,rest,,", "nan"),
     ):
         error = refused(lambda line=line: read_table(table(folder, line)))
         assert "line 2" in error.where
