@@ -38,6 +38,7 @@ def model_info(checkpoint: Checkpoint, options: SessionOptions) -> ModelInfo:
         profile="" if profile is None else profile.name,
         warning="" if profile is None else profile.warning,
         unused=config.evidence.unused if config.evidence is not None else (),
+        modalities=config.modalities,
         answers=config.answers,
     )
 

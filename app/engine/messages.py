@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode
 from acquisition.quality import ChannelQuality
-from acquisition.types import StreamHealth
+from acquisition.types import MODALITIES, StreamHealth
 from acquisition.windowing import WindowConfig
 from calibration.types import Consent, DisplayTiming, Report
 from models.config import AnswerConfig
@@ -43,6 +43,7 @@ class ModelInfo:
     profile: str = ""  # of the participant, if one is in use
     warning: str = ""  # why the profile must not be trusted, if so
     unused: tuple[str, ...] = ()  # network or discriminant, where the answer is without it
+    modalities: tuple[str, ...] = MODALITIES  # that it reads
     answers: AnswerConfig | None = None  # when it answers; None: it states no error of its answers
 
 

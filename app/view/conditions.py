@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from acquisition.errors import ErrorCode
 from acquisition.stream_words import DEVICES, Device
 from acquisition.text import age
-from acquisition.types import KIND_OF_MODALITY, Kind
+from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
 from app.engine.messages import REST_S, Phase, RecordingInfo
 from app.telemetry import StreamState
 from app.view.machine import ROOM_ALARM_S
@@ -186,7 +186,9 @@ def _of_devices(store: ViewStore) -> list[Condition]:
     has_settled = store.last_known_time - min(since, default=math.inf) > _SETTLED_S
     if store.mode != "live" or store.phase.name != "running" or not has_settled:
         return []
-    missing = [DEVICES[kind] for kind in KIND_OF_MODALITY.values() if store.stream_of(kind) is None]
+    read = store.model.modalities if store.model is not None else MODALITIES
+    kinds = [KIND_OF_MODALITY[modality] for modality in read]
+    missing = [DEVICES[kind] for kind in kinds if store.stream_of(kind) is None]
     if not missing:
         return []
     names = ", ".join(device.name for device in missing)
@@ -196,9 +198,10 @@ def _of_devices(store: ViewStore) -> list[Condition]:
 
 
 def can_rest(store: ViewStore) -> bool:
-    """Tell whether a rest would set the participant's level: live, and without a profile, which has it."""
-    has_profile = store.model is None or bool(store.model.profile)
-    return store.mode == "live" and store.phase.name == "running" and not has_profile
+    """Tell whether a rest would set the level: live, of EEG or eyes, and without a profile, which has it."""
+    if store.model is None or store.model.profile or not {"eeg", "eye"} & {*store.model.modalities}:
+        return False
+    return store.mode == "live" and store.phase.name == "running"
 
 
 def _of_rest(store: ViewStore) -> list[Condition]:

@@ -389,7 +389,7 @@ def _readiness(store: ViewStore, t: float) -> dict[str, tuple[str, str]]:
     """Return how far each modality is: a code, and words."""
     missing = _missing_context(store, t)
     states = {}
-    for modality in MODALITIES:
+    for modality in store.model.modalities if store.model is not None else MODALITIES:
         stream = store.stream_of(KIND_OF_MODALITY[modality])
         states[modality] = "ready", "receiving data"
         if stream is None:

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 from filled_store import filled_store
-from test_trust import prediction, store
+from test_trust import model, prediction, store
 
 from acquisition.errors import ErrorCode
 from acquisition.stream_words import DEVICES
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
-from app.engine.messages import HealthPart, Opened, Phase, RecordingInfo
+from app.engine.messages import HealthPart, ModelInfo, Opened, Phase, RecordingInfo
 from app.telemetry import Failure
-from app.view.conditions import Condition, conditions, stop_title
+from app.view.conditions import Condition, can_rest, conditions, stop_title
 from app.view.store import ViewStore
 
 
-def live_store(*kinds: Kind) -> ViewStore:
+def live_store(*kinds: Kind, model: ModelInfo | None = None) -> ViewStore:
     store = ViewStore()
-    store.take(Opened("live", None, None))
+    store.take(Opened("live", model, None))
     store.take(Phase("running"))
     for kind in kinds:
         spec = StreamSpec(kind.value, f"My {kind.value}", kind, ("a",), ("",), 100.0)
@@ -172,6 +172,13 @@ def test_why_a_session_stopped_is_among_its_messages():
     store.take(Opened("live", None, None))
     store.take(Phase("failed", "the card is gone"))
     assert [(text, severity) for _, text, severity in store.events] == [("the card is gone", "bad")]
+
+
+def test_a_model_of_faces_misses_no_other_device():
+    faces = live_store(Kind.VIDEO, model=replace(model(), modalities=("face",)))
+    faces.take(health(110.0))
+    assert not [condition for condition in conditions(faces) if condition.key.startswith("missing")]
+    assert not can_rest(faces)
 
 
 def keys(store: ViewStore) -> set[str]:
