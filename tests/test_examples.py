@@ -88,7 +88,7 @@ sys.stdin.read()
     ("name", "words"),
     [
         ("read_predictions.py", ["12.50", "s", "happy", "75%"]),
-        ("closed_loop.py", ["neutral", "lights", "(the", "answer", "is", "old)"]),  # stamped long ago
+        ("closed_loop.py", ["nothing", "known:", "undo", "(the", "answer", "is", "old)"]),  # stamped long ago
     ],
 )
 def test_a_reader_hears_a_live_prediction(tmp_path: Path, name: str, words: list[str]):
@@ -109,6 +109,20 @@ def test_a_reader_hears_a_live_prediction(tmp_path: Path, name: str, words: list
         for process in (script, sender):
             process.kill()
             process.wait()
+
+
+def test_the_closed_loop_waits_until_a_decision_holds(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    dwell = runpy.run_path(str(EXAMPLES / "closed_loop.py"))["Dwell"](1.0)
+    decided = [(0.0, "happy"), (0.5, "happy"), (1.0, "happy"), (1.5, "happy"), (2.0, None), (2.5, "happy")]
+    assert [t for t, emotion in decided if dwell.is_due(emotion, t)] == [1.0]  # a flicker changes nothing
+    assert not dwell.is_due(None, 3.0)
+    assert dwell.is_due(None, 4.0)
+    assert not dwell.is_due("happy", 5.0)
+    assert not dwell.is_due(None, 5.5, at_once=True)  # it is undone already
+    assert not dwell.is_due("happy", 6.0)
+    assert dwell.is_due("happy", 7.0)
+    assert dwell.is_due(None, 7.1, at_once=True)  # an old answer is undone at once
 
 
 def test_the_closed_loop_acts_on_safe_answers_alone(monkeypatch: pytest.MonkeyPatch):
