@@ -234,7 +234,10 @@ class LiveSession:
 
     def _sidecar(self, source: LslSource) -> dict[str, Any]:
         options, profile = self.options, self.options.profile_summary()
-        of_profile = profile.remark() | {"profile_sha256": self.checkpoint.profile_sha256} if profile else {}
+        of_profile: dict[str, Any] = {}
+        if profile is not None:
+            of_profile = {"subject": profile.subject, "profile_sha256": self.checkpoint.profile_sha256}
+            of_profile |= profile.remark()
         return {
             "program": "affectscope",
             "model": options.model.name,

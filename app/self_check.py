@@ -14,6 +14,8 @@ from app.live import LiveSession, Observer, OpenSession
 from app.outlets import NoteOutlet
 from app.request import LiveRequest
 from app.telemetry import Telemetry
+from app.view.text import one_line
+from app.view.trust import words_of
 from calibration.check import Reminder
 from calibration.markers import ASKED, UNDO
 from models.trust import Code, Verdict
@@ -53,6 +55,9 @@ class Questions:
             self._reminder.asked(now)
 
 
+_KEYS = "Type ? to be asked now, u to undo an update"
+
+
 class TerminalCheck(Observer):
     """Asks in the terminal: a number answers, ``?`` asks at once, ``u`` undoes an update.
 
@@ -81,6 +86,8 @@ class TerminalCheck(Observer):
         """Begin to ask, and to read what is typed."""
         assert self._notes is not None
         self._questions = Questions(opened, self._notes.push, self._every_s)
+        if self._truth is None:
+            self._telemetry.say(f"Self-check. {_KEYS}", self._questions.now)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -97,13 +104,20 @@ class TerminalCheck(Observer):
         while self._typed:
             line = self._typed.popleft()
             if line == "u":
+                self._telemetry.say("undo: from the next window on", questions.now)
                 questions.note(UNDO)
             elif line == "?":
                 self._ask(questions)
-            elif self._is_asking and line.isdecimal() and 0 < int(line) <= len(questions.labels):
+            elif not self._is_asking:
+                self._telemetry.say(f"no question is open. {_KEYS}", questions.now)
+            elif not line:
+                self._is_asking = False
+                self._telemetry.say("none of these: not counted", questions.now)
+            elif line.isdecimal() and 0 < int(line) <= len(questions.labels):
                 self._answer(questions, questions.labels[int(line) - 1])
             else:
-                self._is_asking = False  # nothing of this
+                choices = f"a number from 1 to {len(questions.labels)}, or Enter for none of these"
+                self._telemetry.say(f"{one_line(line)!r} is no answer: type {choices}", questions.now)
         if questions.is_due:
             self._ask(questions)
 
@@ -155,11 +169,24 @@ def _run(
         show(LiveSession(request, telemetry=telemetry, observer=check))
 
 
+_NONE = "no question was answered while a warm answer was shown"
+
+
+def summary_lines(record: dict[str, Any]) -> list[str]:
+    """Return what `report_record` says, in sentences."""
+    facts = record["self_reports"]
+    if not facts["n_reports"]:
+        return [f"No self-report was counted: {_NONE}."]
+    found = [words_of(Code.SELF_REPORTS, facts)]
+    found += [words_of(c, facts) for c in (Code.WITHDRAWN, Code.UNCOVERED) if (facts := record[c])]
+    return [f"{one[0].upper()}{one[1:]}." for one in found]
+
+
 def report_record(verdict: Verdict | None) -> dict[str, Any]:
-    """Return the figures of the self-reports as plain values for JSON; none before the first."""
+    """Return the figures of the self-reports as plain values for JSON; without any, why there are none."""
     reasons = {reason.code: dict(reason.facts) for reason in verdict.reasons} if verdict is not None else {}
     return {
-        "self_reports": reasons.get(Code.SELF_REPORTS),
+        "self_reports": reasons.get(Code.SELF_REPORTS) or {"n_reports": 0, "n_right": 0, "reason": _NONE},
         "withdrawn": reasons.get(Code.WITHDRAWN),
         "uncovered": reasons.get(Code.UNCOVERED),
     }

@@ -55,7 +55,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Told:
-    """What was told of one report: by the model in use, as shown, and by its copy with earlier reports."""
+    """One report, and what the model in use (as shown) and its copy with earlier reports said of it."""
 
     label: str
     probs: Mapping[str, float]
@@ -203,6 +203,7 @@ class SelfCheck:
             needed=needed,
             n_inside=sum(inside) if inside else None,
             interval_inside=wilson_interval(sum(inside) / n, n) if inside else None,
+            chance=1 / len(self.labels),
             is_withdrawn=n >= MIN_REPORTS and needed is not None and share < needed - 1e-9,
             is_uncovered=n >= MIN_REPORTS and too_rarely_covered(misses, 0.5, _SET_LEVEL),
         )
@@ -242,11 +243,13 @@ def report_words(reports: SelfReports | None) -> str:
     if reports is None:
         return ""
     low, high = reports.interval
-    said = f"{reports.n_right} of {counted(reports.n, 'self-report')} right (95 % CI {percent(low)}"
-    said += f" to {percent(high)})"
+    said = (
+        f"the answer was right in {reports.n_right} of {counted(reports.n, 'report')} (95 % CI {percent(low)}"
+    )
+    said += f" to {percent(high)}" + (f", chance {percent(reports.chance)})" if reports.chance else ")")
     if reports.n_inside is not None and reports.interval_inside is not None:
         low, high = reports.interval_inside
-        said += f", {reports.n_inside} in the 90 % set ({percent(low)} to {percent(high)})"
+        said += f", the 90 % set held {reports.n_inside} ({percent(low)} to {percent(high)})"
     if reports.is_withdrawn and reports.needed is not None:
         found, needed = percent(reports.balanced_accuracy), percent(reports.needed)
         said += f"; withdrawn: balanced accuracy {found}, {needed} would be above chance (p < .05)"

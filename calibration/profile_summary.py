@@ -164,6 +164,9 @@ def _checked(name: str, value: Any, kind: str, where: str) -> Any:
 def read_config(folder: Path) -> tuple[dict[str, Any], bytes]:
     """Return a profile's ``config.json``, an object, as a dict and as it lies there; else InputError."""
     path = folder / CONFIG_FILE
+    if not path.is_file() and (inside := folder / "profile" / CONFIG_FILE).is_file():
+        what = f"is a session's folder: its profile is {inside.parent}"
+        raise profile_error(CONFIG_FILE, what, folder, f"name that one: --profile {inside.parent}")
     text = read_file(path)
     try:
         data = parse_json(text)

@@ -79,7 +79,7 @@ class Code(StrEnum):
     SIMULATED_MODEL = "simulated model"  # on_real_streams
     SETS_DIFFER = "sets differ"  # n_inside, n_trials, level
     NOT_FITTED = "not fitted"  # the model states no error of its answers
-    SELF_REPORTS = "self-reports"  # n_reports, n_right, low, high; n_inside, low_inside, high_inside
+    SELF_REPORTS = "self-reports"  # n_reports, n_right, low, high, chance; n_inside, low_inside, high_inside
     WITHDRAWN = "withdrawn"  # self-reports no better than chance: n_reports, n_right, balanced, needed
     UNCOVERED = "uncovered"  # sets without the self-reports: n_reports, n_inside, level
     NORMALISATION = "normalisation"
@@ -149,6 +149,7 @@ class SelfReports:
     needed: float | None  # balanced accuracy above chance, p < .05
     n_inside: int | None = None  # in the 90 % set; None without sets
     interval_inside: tuple[float, float] | None = None
+    chance: float | None = None  # of the answer, 1 / number of emotions
     is_withdrawn: bool = False  # not above chance
     is_uncovered: bool = False  # sets hold the emotion less often than they claim, p < .05
 
@@ -162,6 +163,8 @@ class SelfReports:
         if self.is_uncovered:
             yield Reason(Code.UNCOVERED, Severity.CAUTION, {"n_reports": self.n, **inside, "level": 0.9})
         facts |= dict(zip(("low", "high"), self.interval, strict=True)) | inside
+        if self.chance is not None:
+            facts["chance"] = self.chance
         if self.interval_inside is not None:
             facts |= dict(zip(("low_inside", "high_inside"), self.interval_inside, strict=True))
         yield Reason(Code.SELF_REPORTS, Severity.INFO, facts)

@@ -84,7 +84,7 @@ class SimulationOptions:
     simulate: Annotated[bool, Option("--simulate", help="Calibrate a simulated subject.")] = False
     difficulty: opt.Difficulty = "default"
     time_scale: Annotated[
-        float, Option(min=1, help="Shorten instructions, ratings and rests by this factor.")
+        float, Option(min=1, help="Divide instructions, ratings, rests and trials by it (a trial keeps 5 s).")
     ] = 1.0
 
 
@@ -93,7 +93,12 @@ class CheckOptions:
     """A live session that asks what is felt, in place of a calibration."""
 
     check: Annotated[
-        bool, Option("--check", help="Run live with the newest profile, ask what is felt, and compare.")
+        bool,
+        Option(
+            "--check",
+            help="Run live with the newest profile, ask what is felt, and compare. In the terminal a number "
+            "answers, Enter is none of these, ? asks at once, u undoes an update.",
+        ),
     ] = False
     every: Annotated[float, Option(min=0.1, help="Minutes between two questions.")] = 5.0
     replay: Annotated[
@@ -188,6 +193,7 @@ def _self_check(
     request: LiveRequest | ReplayRequest
     if check.replay is not None:
         opt.refuse({"--record": check.record, "--simulate": simulation.simulate}, "not with --replay")
+        _check_subject(check.replay, subject)
         request = ReplayRequest(check.replay, options)
     else:
         difficulty = opt.difficulty_value(simulation.difficulty)
@@ -204,7 +210,7 @@ def _self_check(
 
         return run_window(request, window)
     from app.replay import ReplaySession
-    from app.self_check import report_record, run_check
+    from app.self_check import report_record, run_check, summary_lines
     from app.terminal import show_live, show_replay
 
     code: int = ExitCode.GOOD
@@ -215,11 +221,22 @@ def _self_check(
         code, telemetry = show_replay(session, quiet=True), session.telemetry
     newest = telemetry.snapshot().prediction
     record = report_record(None if newest is None else newest.verdict)
-    if who.as_json:
-        print(json_text(record))
-    elif record["self_reports"] is None:
-        print("No self-report was counted.")
+    for line in [json_text(record)] if who.as_json else summary_lines(record):
+        print(line)
     return code
+
+
+def _check_subject(recording: Path, subject: str) -> None:
+    """Refuse the recording of another subject, and say where it does not tell whose it is."""
+    from acquisition.record.files import read_sidecar
+
+    found = read_sidecar(recording).get("subject")
+    if found is None:
+        _say(f"nothing beside the recording says whose it is: it is counted as {subject}'s")
+    elif found != subject:
+        what = f"the recording is of {found}, and the profile would be of {subject}"
+        remedy = f"choose a recording of {subject}, or --subject {found}"
+        raise InputError(what, where=str(recording), remedy=remedy, code=ErrorCode.SUBJECT)
 
 
 def _headless(request: CalibrationRequest, consent: Consent | None, as_json: bool) -> int:

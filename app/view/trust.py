@@ -230,12 +230,17 @@ def _in_words(reason: Reason, prediction: Prediction, store: ViewStore, t: float
         case Code.RELIABILITY:
             each = ", ".join(f"{MODALITY_NAMES[m]} {percent(share)}" for m, share in facts.items())
             return f"signal unlike that of training or calibration; reliability: {each}"
-        case Code.SELF_REPORTS:
-            inside = (
-                f", {_share('n_inside', '_inside', facts)} in the 90 % set" if "n_inside" in facts else ""
-            )
-            return f"self-reports: {_share('n_right', '', facts)} right{inside}"
-    return _WORDS[reason.code].format(**facts).replace("%", " %")
+    return words_of(reason.code, facts)
+
+
+def words_of(code: Code, facts: Mapping[str, float]) -> str:
+    """Return a reason in words that needs nothing but its facts."""
+    if code is not Code.SELF_REPORTS:
+        return _WORDS[code].format(**facts).replace("%", " %")
+    said = f"self-reports: the answer was right in {_share('n_right', '', facts)}"
+    said += f", chance {percent(facts['chance'])}" if "chance" in facts else ""
+    inside = f"; the 90 % set held {_share('n_inside', '_inside', facts)}" if "n_inside" in facts else ""
+    return said + inside
 
 
 def _share(name: str, of: str, facts: Mapping[str, float]) -> str:

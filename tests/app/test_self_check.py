@@ -20,13 +20,15 @@ from app.outputs import DigestSink
 from app.pipeline import Pipeline
 from app.replay import ReplayFile, ReplaySession
 from app.request import ReplayRequest, SessionOptions
-from app.self_check import Questions, typed
+from app.self_check import Questions, TerminalCheck, report_record, summary_lines, typed
+from app.telemetry import Telemetry
 from calibration.markers import ASKED, UNDO
 from calibration.profile import features_sha256, save_profile
 from calibration.profile_summary import ProfileSummary, model_sha256
 from calibration.verdict import VerdictCode
 from models.checkpoint import load_checkpoint
 from models.decoder import Decoder
+from models.trust import Code, SelfReports, Verdict
 
 CLASSES = ("happy", "bored")
 HOP_S = 0.25
@@ -201,3 +203,44 @@ def test_what_is_typed_may_hold_any_bytes_or_come_from_nowhere(monkeypatch):
     assert (lines[0].strip(), lines[2].strip(), len(lines)) == ("1", "u", 3)
     monkeypatch.setattr(sys, "stdin", None)
     assert list(typed()) == []
+
+
+@pytest.mark.lsl
+def test_every_line_that_is_typed_is_answered(random_model):
+    clock, mask, telemetry = SimpleNamespace(now=lambda: 10.3), ModalityMask(), Telemetry()
+    config = SimpleNamespace(labels=CLASSES, windows=SimpleNamespace(hop_s=HOP_S))
+    opened = SimpleNamespace(clock=clock, mask=mask, checkpoint=SimpleNamespace(config=config))
+    check = TerminalCheck(None, telemetry)
+    check.own_source_ids()
+    check.on_open(opened)
+
+    def said(line):
+        before = telemetry.snapshot().n_messages
+        check._typed.append(line)
+        check.attend()
+        return telemetry.snapshot().new_messages(before)
+
+    assert len(said("1")) == 1  # no question is open
+    assert len(said("?")) == 1
+    assert len(said("7")) == len(said("very happy")) == 1  # the question stays open
+    assert [mark.what for mark in mask.checks(10.0, 11.0)] == [ASKED]
+    said("2")
+    assert [mark.what for mark in mask.checks(10.0, 11.0)] == [ASKED, "bored"]
+    said("?")
+    assert len(said("")) == 1  # none of these
+    assert len(said("2")) == 1  # no question is open any more
+    assert len(said("u")) == 1
+    check.close()
+
+
+def test_a_check_without_reports_says_why_and_one_with_them_says_chance():
+    none = report_record(None)
+    assert none["self_reports"].pop("reason")
+    assert none == {"self_reports": {"n_reports": 0, "n_right": 0}, "withdrawn": None, "uncovered": None}
+    reports = SelfReports(8, 2, (0.07, 0.59), 0.25, 0.6, chance=0.2, is_withdrawn=True)
+    record = report_record(Verdict(reasons=tuple(reports.reasons())))
+    assert record["self_reports"]["chance"] == 0.2
+    found, withdrawn = summary_lines(record)
+    assert "2 of 8 (7 % to 59 %), chance 20 %" in found
+    assert withdrawn.lower().startswith(Code.WITHDRAWN)
+    assert len(summary_lines(report_record(None))) == 1

@@ -49,6 +49,19 @@ def test_recordings_of_two_subjects_make_no_model(tmp_path):
     assert {"S01", "S02"} <= set(error.what.replace(",", " ").split())
 
 
+def test_the_self_reports_of_another_subject_are_not_counted(tmp_path, monkeypatch):
+    monkeypatch.setenv("AFFECTSCOPE_DATA", str(tmp_path / "data"))
+    profile = tmp_path / "data" / "sub-S01" / "ses-01" / "profile"
+    profile.mkdir(parents=True)
+    (profile / "config.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "S02.xdf").write_bytes(b"XDF:")
+    (tmp_path / "S02.json").write_text('{"subject": "S02"}', encoding="utf-8")
+    arguments = ("calibrate", "--subject", "S01", "--check", "--replay", tmp_path / "S02.xdf")
+    assert refused(*arguments).where == str(tmp_path / "S02.xdf")
+    of_session = refused("replay", tmp_path / "S02.xdf", "--profile", profile.parent)
+    assert str(profile) in of_session.remedy  # a session's folder is named for its profile's
+
+
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_a_real_recording_is_fitted_to_its_first_trials_and_tested_on_the_others(capfd, real_data, tmp_path):
