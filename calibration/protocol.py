@@ -272,7 +272,7 @@ def choose_trials(
             )
     usable = [trial for trial in done if trial.number not in reasons]
     counts = Counter(named[trial.number] for trial in usable)
-    _refuse_empty(record, counts)
+    _refuse_empty(record, counts, reasons)
     classes = tuple(name for name in record.classes if counts[name] >= LEAST_PER_CLASS)
     dropped = [name for name in record.classes if name not in classes]
     if len(classes) < 2:
@@ -301,14 +301,28 @@ def trial_label(trial: TrialRecord, labels: str) -> str:
     return trial.report.label if trial.report is not None else ""
 
 
-def _refuse_empty(record: SessionRecord, counts: Counter[str]) -> None:
+def too_slow(record: SessionRecord) -> str:
+    """Return the remedy where a simulated session may have been too fast for this machine; "" elsewhere."""
+    scale = float(str(record.settings.get("time_scale", 1.0)))
+    if not record.is_simulated or scale <= 1:
+        return ""
+    return f"this machine is too slow for --time-scale {scale:g}: run it with --new and a smaller one"
+
+
+def _refuse_empty(record: SessionRecord, counts: Counter[str], reasons: Mapping[int, str]) -> None:
     empty = [name for name in record.classes if not counts[name]]
-    if empty:
-        raise data_error(
-            f"expected at least one usable trial of every class, found none of {', '.join(empty)}",
-            "repeat one of its trials, or run another session without it (--new --classes)",
-            empty=", ".join(empty),
-        )
+    if not empty:
+        return
+    shown = {trial.number: trial for trial in record.trials if trial.state == "done"}
+    unusable = [f"trial {n} ({shown[n].emotion}): {why}" for n, why in sorted(reasons.items()) if n in shown]
+    what = f"expected at least one usable trial of every class, found none of {', '.join(empty)}"
+    raise data_error(
+        "; ".join([what, *unusable]),
+        (too_slow(record) if unusable else "")
+        or "repeat one of its trials, or run another session without it (--new --classes)",
+        empty=", ".join(empty),
+        **({"unusable": ", ".join(map(str, sorted(set(reasons) & set(shown))))} if unusable else {}),
+    )
 
 
 def _counted(record: SessionRecord, counts: Counter[str]) -> str:

@@ -25,7 +25,8 @@ _AFTER_S = 2.0
 class Learning:
     """Keeps rows and qualities after every trial, and from the fourth on estimates a model's accuracy.
 
-    ``progress`` is the newest; ``error`` is why rows cannot be kept. The base model is for this thread alone.
+    ``progress`` is the newest; ``rejected`` says by trial why its signals cannot be used; ``error`` is why
+    rows cannot be kept. The base model is for this thread alone.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Learning:
         self._jobs: list[Future[None]] = []
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="learning")
         self.progress: Progress | None = None
+        self.rejected: dict[int, str] = {}
         self.error: InputError | None = None
 
     def look(self, record: SessionRecord, now: float) -> None:
@@ -66,6 +68,7 @@ class Learning:
     def _work(self, record: SessionRecord, trials: tuple[TrialRecord, ...]) -> None:
         material = self.material(record)
         own = {trial.number for trial in trials}
+        self.rejected = material.rejected(record)
         self._kept.save(self._run, self._rows.table(), [q for q in material.qualities if q.trial in own])
         n_done = sum(trial.state == "done" for trial in record.trials)
         is_newest = trials is self._seen and not self._is_closing

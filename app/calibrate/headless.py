@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -18,7 +18,7 @@ from app.calibrate.run import CalibrationRun
 from app.request import CalibrationRequest
 from app.tables import make_console
 from calibration.outcome import Finished
-from calibration.protocol import simulated_report
+from calibration.protocol import simulated_report, too_slow
 from calibration.storage import SessionPlace
 from calibration.types import Consent, SessionRecord, SessionView
 
@@ -39,6 +39,7 @@ class HeadlessController:
         self._say, self._seed, self._is_simulated = say, seed, is_simulated
         self._seen_step = self._n_trials_told = 0
         self._message = ""
+        self._rejected: set[int] = set()
         self._preflight_from: float | None = None
         self._silent_from: float | None = None
 
@@ -48,6 +49,8 @@ class HeadlessController:
             return
         view = run.session.view(now)
         self._tell(view)
+        if run.learning is not None:
+            self._warn(run.learning.rejected, too_slow(run.session.record))
         if view.step.kind == "preflight":
             self._pass_preflight(run, view, now)
         elif view.step_id != self._seen_step and not view.is_paused:
@@ -70,6 +73,13 @@ class HeadlessController:
             self._n_trials_told = progress.n_trials
             weakest = f", weakest: {progress.weakest}" if progress.weakest else ""
             self._say(f"so far {progress.n_correct} of {progress.n_trials} trials are correct{weakest}")
+
+    def _warn(self, rejected: Mapping[int, str], remedy: str) -> None:
+        """Say of each trial without usable signals that it is, as soon as that is known."""
+        for number in sorted(set(rejected) - self._rejected):
+            self._rejected.add(number)
+            advice = f" ({remedy})" if remedy else ""
+            self._say(f"WARNING: trial {number} cannot be used: {rejected[number]}{advice}")
 
     def _pass_preflight(self, run: CalibrationRun, view: SessionView, now: float) -> None:
         """Continue once all checks are green, or those that are not have had their time."""

@@ -246,7 +246,12 @@ def test_a_class_without_a_trial_is_refused():
     record = record_of("happy", "sad", "happy", "sad", classes=(*CLASSES, "fear"))
     assert refused(lambda: choose_trials(record)).facts == {"empty": "fear"}
     three = record_of("happy", "sad", "happy")
-    assert refused(lambda: choose_trials(three, excluded={2: "EEG: flat"})).facts == {"empty": "sad"}
+    fast = replace(three, is_simulated=True, settings={"time_scale": 20.0})
+    error = refused(lambda: choose_trials(three, excluded={2: "flat"}))
+    of_fast = refused(lambda: choose_trials(fast, excluded={2: "flat"}))
+    assert error.facts == of_fast.facts == {"empty": "sad", "unusable": "2"}
+    assert "trial 2 (sad): flat" in error.what
+    assert ("--time-scale 20" in error.remedy, "--time-scale 20" in of_fast.remedy) == (False, True)
 
 
 def test_one_class_alone_is_refused():
