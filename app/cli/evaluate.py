@@ -82,7 +82,9 @@ def simulated(
     lasting: Annotated[
         int, Option(min=0, help="Also so many subjects who stay in one emotion for ten minutes.")
     ] = 0,
-    brief: Annotated[bool, Option("--brief", help="All modalities and channels only.")] = False,
+    brief: Annotated[
+        bool, Option("--brief", help="Only with all modalities and all channels: faster, or more subjects.")
+    ] = False,
     jobs: opt.Jobs = 2,
     as_json: opt.Json = False,
 ) -> None:
@@ -108,10 +110,10 @@ def simulated(
 
 def generated(
     ablation: Annotated[
-        bool, Option("--ablation", help="Instead: what each part of the network's training is worth.")
+        bool, Option("--ablation", help="Only this: accuracy without each part of the network's training.")
     ] = False,
     labels: Annotated[
-        bool, Option("--labels", help="Instead: what own and other subjects' labels are worth, alone.")
+        bool, Option("--labels", help="Only the second part: accuracy by own and other subjects' labels.")
     ] = False,
     quick: opt.Quick = False,
     jobs: opt.Jobs = 2,
@@ -119,8 +121,9 @@ def generated(
 ) -> None:
     """On generated data sets: check whether the differences reported in the MMV-SSTMA paper appear.
 
-    Pre-training, fusion, masking and streaming, compared with LDA, SVM and the true discriminant; then what
-    labels are worth to what is kept, to LDA and SVM. Takes up to two hours.
+    Pre-training, fusion, masking and streaming, each beside LDA, SVM and the best possible classifier of such
+    data; then the accuracy by a subject's own and other subjects' labels, of the program's own classifier,
+    LDA and SVM. Takes up to two hours.
 
     \b
     Example:

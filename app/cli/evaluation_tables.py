@@ -122,7 +122,9 @@ def _range(interval: Sequence[float]) -> str:
 
 def _of_answers(result: dict[str, Any]) -> Iterable[tuple[str, str]]:
     """Yield what the answers are worth, of `models.training.evaluate_simulated`."""
-    yield "per trial, from the sixth on", f"{result['settled']:.1%}"
+    settled = result.get("settled_interval")
+    interval = f" ({_range(settled)})" if settled else ""
+    yield "per trial, from the sixth on", f"{result['settled']:.1%}{interval}"
     yield "label changes a minute, emotion steady", f"{result['label_changes_per_minute']:.1f}"
     yield "median delay after a change", f"{result['delay_s']:.1f} s"
     yield "expected calibration error", f"{result['ece']:.3f}"

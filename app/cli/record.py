@@ -119,7 +119,11 @@ def simulate(
         str, Option(help="Suffix of the source_ids, to run two simulators with one seed.")
     ] = "",
     write: Annotated[
-        Path | None, Option(help="Write an XDF file of length --seconds instead of publishing.")
+        Path | None,
+        Option(
+            help="Write an XDF file of length --seconds instead of publishing. Goes with --seed, --schedule, "
+            "--eeg-sfreq and --video-fps only."
+        ),
     ] = None,
     eeg_sfreq: Annotated[
         float, Option(help="EEG rate in that file: 1000 Hz divided by a whole number.")

@@ -29,6 +29,7 @@ class Score:
     n_windows: int = 0
     n_right_trials: int = 0  # by the mean of their windows' probabilities
     n_trials: int = 0
+    n_labels: int = 0
 
     @property
     def words(self) -> str:
@@ -44,7 +45,8 @@ class Score:
             if n
         ]
         trials = f"{self.n_right_trials} of {counted(self.n_trials, 'trial')}" if self.n_trials else ""
-        return "right: " + ", ".join([*rates, *[trials][: bool(trials)]])
+        chance = f" (chance {percent(1 / self.n_labels)})" if self.n_labels else ""
+        return "right: " + ", ".join([*rates, *[trials][: bool(trials)]]) + chance
 
 
 def true_emotion(store: ViewStore, t: float) -> str:
@@ -73,7 +75,7 @@ def score(store: ViewStore, t: float) -> Score:
         trials[place].append(tuple(prediction.probs.values()))
     ended = {place: rows for place, rows in trials.items() if place < len(spans) - 1}
     right = [labels[int(np.mean(rows, axis=0).argmax())] == spans[place][1] for place, rows in ended.items()]
-    return Score(sum(answers), len(answers), sum(rights), len(rights), sum(right), len(right))
+    return Score(sum(answers), len(answers), sum(rights), len(rights), sum(right), len(right), len(labels))
 
 
 def _spans(store: ViewStore, t: float) -> Iterator[tuple[float, str]]:

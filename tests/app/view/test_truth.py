@@ -53,9 +53,11 @@ def test_truth_is_what_the_simulator_announced_last():
 
 def test_answers_windows_and_whole_trials_are_counted_once_warm():
     made = session()
-    assert score(made, 40.0) == Score(3, 4, 3, 5, 2, 2)
-    assert score(made, 24.0) == Score(2, 2, 2, 3, 1, 1)
-    assert score(made, 40.0).words == "right: 75 % of 4 answers, 60 % of 5 windows, 2 of 2 trials"
+    assert score(made, 40.0) == Score(3, 4, 3, 5, 2, 2, 5)
+    assert score(made, 24.0) == Score(2, 2, 2, 3, 1, 1, 5)
+    assert (
+        score(made, 40.0).words == "right: 75 % of 4 answers, 60 % of 5 windows, 2 of 2 trials (chance 20 %)"
+    )
 
 
 @pytest.mark.parametrize("made", [session(is_simulated=False), store()])
