@@ -169,29 +169,29 @@ def generated_tables(result: dict[str, Any]) -> Iterable[Table]:
     yield figures_table("differences within subjects, 95 % CI by Student's t", columns, rows)
 
 
-def speech_tables(result: dict[str, Any]) -> Iterable[Table]:
-    """Yield the tables of `evaluate emodb`."""
-    ours, speakers = result["ours"], list(result["ours"]["speakers"])
-    named = {"ours": ours, **ours["parts"]}
-    named |= {key: result[key] for key in ("reference", "reference_transductive") if result[key]}
-    rows = []
-    for name, scores in named.items():
-        interval = scores["interval"]
+def voice_tables(result: dict[str, Any]) -> Iterable[Table]:
+    """Yield the tables of `evaluate voice`."""
+    speakers, rows = list(result["rows"][0]["speakers"]), []
+    for row in result["rows"]:
+        interval = row["interval"]
         rows.append(
             (
-                name.replace("_", " "),
-                f"{scores['mean']:.3f}",
+                row["model"],
+                "own, transductive" if row["transductive"] else row["normalise"],
+                f"{row['mean']:.3f}",
                 "one speaker" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}",
-                f"{scores['pooled']:.3f}",
-                *(f"{scores['speakers'][speaker]:.2f}" for speaker in speakers),
+                f"{row['pooled']:.3f}",
+                *(f"{row['speakers'][speaker]:.2f}" for speaker in speakers),
             )
         )
-    title = f"balanced accuracy, mean over speakers; chance {result['chance']:.0%}.{_quick(result)}"
-    columns = ("", "mean", "95 % CI", "pooled", *speakers)
-    yield figures_table(f"{title}\n{result['protocol']}", columns, rows)
-    counts = zip(result["labels"], ours["confusion"], strict=True)
-    yield figures_table(
-        "our confusion matrix: true (rows) by predicted (columns), clips",
-        ("", *result["labels"]),
-        [(label, *map(str, row)) for label, row in counts],
-    )
+    title = f"balanced accuracy, mean over speakers; chance {result['chance']:.0%}"
+    columns = ("", "level", "mean", "95 % CI", "pooled", *speakers)
+    yield figures_table(f"{title}\n{result['protocol']}", columns, rows, caption=result["caveat"])
+    for row in result["rows"]:
+        if row["model"] == "voice":
+            counts = zip(result["labels"], row["confusion"], strict=True)
+            yield figures_table(
+                f"voice, level of {row['normalise']}: true (rows) by predicted (columns), clips",
+                ("", *result["labels"]),
+                [(label, *map(str, counted)) for label, counted in counts],
+            )

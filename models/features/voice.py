@@ -1,15 +1,16 @@
-"""What is measured of a voice: pitch, contours every 10 ms, a clip's statistics; and altered copies."""
+"""What is measured of a voice: pitch, contours every 10 ms, and a clip's statistics.
 
-import math
+A recording's gain says nothing of a voice, and differs between microphones and corpora: a clip is brought to
+one loudness before it is measured.
+"""
+
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.fft import dct
-from scipy.signal import resample_poly
 from torch import Tensor
 
 from models.features.log_mel import AUDIOSET_MEAN, AUDIOSET_SD, FRAME, HOP, log_mel
@@ -130,34 +131,32 @@ N_CEPSTRA = 12
 _FRAME_N_FFT = 1024
 _FORMANT_ORDER = 18  # poles of the vocal tract at 16 kHz
 _TINY = 1e-10
+_LOUD_RMS = 0.1
 
 
-@dataclass(frozen=True, eq=False)
-class Contours:
-    """What is measured of a clip, all on the same frames."""
-
-    log_mel: NDArray[Any]  # (n_frames, 128) normalised as the audio spectrogram transformer takes it
-    log_bands: NDArray[Any]  # (n_frames, 32) ln power, four mel bins each
-    always: dict[str, NDArray[Any]]  # (n_frames,) each
-    voiced_only: dict[str, NDArray[Any]]  # (n_frames,) each; anything where not voiced, NaN where not found
-    voiced: NDArray[Any]  # (n_frames,) bool
-
-    def rows(self) -> NDArray[Any]:
-        """Return the contours that a network sees beside log-mel, (n_frames, 16) float32; 0 if unvoiced."""
-        always = [self.always[name] for name in ("level", "loudness", "flux", "shape_flux", "centroid")]
-        tilt = [self.always[name] for name in ("alpha", "hammarberg", "slope_low", "slope_mid")]
-        names = ("semitone", "hnr", "h1_h2", "h1_a3", "formant1", "formant2")
-        voice = [np.where(self.voiced, np.nan_to_num(self.voiced_only[name]), 0.0) for name in names]
-        return np.stack([*always, *tilt, *voice, self.voiced], axis=1).astype(np.float32)
+#: Of every frame, and of voiced frames alone (anything elsewhere).
+ALWAYS = (
+    "level", "flux", "shape_flux", "centroid", "alpha", "hammarberg", "slope_low", "slope_mid", "loudness",
+    *(f"cepstrum{k}" for k in range(1, N_CEPSTRA + 1)),
+)  # fmt: skip
+VOICED_ONLY = (
+    "semitone", "hnr", "h1_h2", "h1_a1", "h1_a2", "h1_a3", "formant1", "formant2", "formant3",
+)  # fmt: skip
+N_BANDS = 32  # ln power, of four mel bins each
+N_CONTOURS = len(ALWAYS) + len(VOICED_ONLY) + 1 + N_BANDS
 
 
-def contours(wave: NDArray[Any]) -> Contours:
-    """Measure a clip (n_samples,) at 16 kHz, -1 to 1, at least 25 ms."""
-    samples = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
+@torch.no_grad()
+def contours(wave: Tensor) -> Tensor:
+    """Measure a clip (n_samples,) at 16 kHz, -1 to 1, at least 25 ms: (n_frames, N_CONTOURS) float32.
+
+    Columns are ALWAYS, VOICED_ONLY, voiced (0 or 1) and N_BANDS bands.
+    """
+    samples = _at_one_loudness(wave.to("cpu", torch.float32))
     normalised = log_mel(samples)
     n_frames = len(normalised)
     mel_power = (normalised.double() * (2 * AUDIOSET_SD) + AUDIOSET_MEAN).exp().numpy()
-    log_bands = np.log(mel_power.reshape(n_frames, 32, 4).sum(-1))
+    log_bands = np.log(mel_power.reshape(n_frames, N_BANDS, 4).sum(-1))
     pitch = track_pitch(samples, n_frames)
     frames = centred_frames(samples, 640, n_frames) * _hann(640)  # 40 ms
     power = _power(frames, _FRAME_N_FFT).numpy() + _TINY  # (n_frames, 513)
@@ -167,8 +166,16 @@ def contours(wave: NDArray[Any]) -> Contours:
         always[f"cepstrum{k}"] = cepstrum
     voiced_only = _harmonic(power, pitch)
     for k, formant in enumerate(_formants(samples, n_frames).T, start=1):
-        voiced_only[f"formant{k}"] = formant
-    return Contours(normalised.numpy(), log_bands, always, voiced_only, pitch.voiced)
+        voiced_only[f"formant{k}"] = np.nan_to_num(formant)  # 0 where there is none
+    columns = [(always | voiced_only)[name] for name in (*ALWAYS, *VOICED_ONLY)]
+    table = np.column_stack([*columns, pitch.voiced, log_bands])
+    return torch.from_numpy(table.astype(np.float32))
+
+
+def _at_one_loudness(wave: Tensor) -> Tensor:
+    """Return a clip with the same RMS in its loud frames (the 90th percentile of 25 ms)."""
+    rms = wave.unfold(-1, FRAME, HOP).square().mean(-1).sqrt()
+    return wave * (_LOUD_RMS / rms.quantile(0.9).clamp_min(1e-5))
 
 
 def _spectral(power: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -259,30 +266,32 @@ _TRACK_N_FFT = 1024
 _FRAMES_PER_S = 100
 
 
-def functionals(clip: Contours) -> dict[str, float]:
-    """Return the statistics by name: the same names, in the same order, for every clip.
+def functionals(frames: NDArray[Any]) -> dict[str, float]:
+    """Return the statistics of contours (n_frames, N_CONTOURS): the same names, in the same order, always.
 
     Mean, SD, percentiles and movement of each contour; means and SDs of the spectral shape in voiced and
     unvoiced frames apart; rhythm of voiced and unvoiced stretches; means and SDs of 16 log-mel bands; the
     modulation spectrum of 8 bands. Silence at both ends is cut off first. Finite for any clip.
     """
-    level = clip.always["level"]
-    loud = np.flatnonzero(level > level.max() - _SILENCE_DB)
-    part = slice(loud[0], loud[-1] + 1)
-    voiced = clip.voiced[part]
+    frames = np.asarray(frames, dtype=np.float64)
+    loud = np.flatnonzero(frames[:, 0] > frames[:, 0].max() - _SILENCE_DB)
+    frames = frames[loud[0] : loud[-1] + 1]
+    always = dict(zip(ALWAYS, frames.T, strict=False))
+    voice = dict(zip(VOICED_ONLY, frames.T[len(ALWAYS) :], strict=False))
+    voiced = frames[:, len(ALWAYS) + len(VOICED_ONLY)] > 0
     found: dict[str, float] = {}
-    for name, contour in clip.always.items():
-        found |= _statistics(np.convolve(contour[part], np.ones(3) / 3, "same"), name)
+    for name, contour in always.items():
+        found |= _statistics(np.convolve(contour, np.ones(3) / 3, "same"), name)
     for name in _ALSO_VOICED:
-        contour = clip.always[name][part]
+        contour = always[name]
         found[f"{name}_voiced_mean"], found[f"{name}_voiced_sd"] = _mean_sd(contour[voiced])
         found[f"{name}_unvoiced_mean"], _ = _mean_sd(contour[~voiced])
-    for name, contour in clip.voiced_only.items():
-        values = contour[part][voiced]
-        found |= _statistics(values[np.isfinite(values)], name)
-    found |= _trends(clip.voiced_only["semitone"][part], clip.always["loudness"][part], voiced)
-    found |= _rhythm(clip.always["loudness"][part], voiced)
-    found |= _bands(clip.log_bands[part])
+    for name, contour in voice.items():
+        values = contour[voiced]
+        found |= _statistics(values[values > 0] if name.startswith("formant") else values, name)
+    found |= _trends(voice["semitone"], always["loudness"], voiced)
+    found |= _rhythm(always["loudness"], voiced)
+    found |= _bands(frames[:, -N_BANDS:])
     return found
 
 
@@ -351,57 +360,3 @@ def _bands(log_bands: NDArray[Any]) -> dict[str, float]:
         for band in range(8):
             found[f"modulation{low:g}_{band}"] = float(np.log(mean[band] + 1e-6))
     return found
-
-
-# -- Copies of a voice that keep its emotion: another pitch, tempo or speed, and noise ---------------------
-
-COPIES = (
-    "original", "pitch 0.9", "pitch 1.1", "tempo 0.9", "tempo 1.1", "speed 0.92", "speed 1.08", "noise 25 dB",
-)  # fmt: skip
-_STRETCH_N_FFT, _STRETCH_HOP = 1024, 256
-
-
-def copies(wave: NDArray[Any], rng: np.random.Generator) -> list[NDArray[Any]]:
-    """Return the copies that COPIES names, float32, each of its own length."""
-    wave = np.asarray(wave, dtype=np.float32)
-    noise = rng.standard_normal(len(wave)).astype(np.float32)
-    return [
-        wave,
-        *(change_pitch(wave, factor) for factor in (0.9, 1.1)),
-        *(change_tempo(wave, factor) for factor in (0.9, 1.1)),
-        *(change_speed(wave, factor) for factor in (0.92, 1.08)),
-        wave + noise * np.float32(np.sqrt(np.mean(np.square(wave))) * 10 ** (-25 / 20)),
-    ]
-
-
-def change_speed(wave: NDArray[Any], factor: float) -> NDArray[Any]:
-    """Play faster (> 1) or slower: pitch, formants and tempo change together."""
-    ratio = Fraction(1 / factor).limit_denominator(40)
-    return resample_poly(wave, ratio.numerator, ratio.denominator).astype(np.float32)
-
-
-def change_pitch(wave: NDArray[Any], factor: float) -> NDArray[Any]:
-    """Raise (> 1) or lower pitch and formants, keep the tempo."""
-    return change_speed(_stretch(wave, factor), factor)
-
-
-def change_tempo(wave: NDArray[Any], factor: float) -> NDArray[Any]:
-    """Speak faster (> 1) or slower at the same pitch."""
-    return _stretch(wave, 1 / factor)
-
-
-def _stretch(wave: NDArray[Any], factor: float) -> NDArray[Any]:
-    """Make a clip ``factor`` times as long with a phase vocoder (Flanagan and Golden 1966)."""
-    window = torch.hann_window(_STRETCH_N_FFT)
-    samples = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
-    spectrum = torch.stft(samples, _STRETCH_N_FFT, _STRETCH_HOP, window=window, return_complex=True)
-    n_frames = spectrum.shape[1]  # of (513, n)
-    where = torch.arange(0, n_frames - 1, 1 / factor)
-    before = where.long()
-    after, share = (before + 1).clamp(max=n_frames - 1), where - before
-    magnitude = (1 - share) * spectrum[:, before].abs() + share * spectrum[:, after].abs()
-    expected = torch.linspace(0, math.pi * _STRETCH_HOP, spectrum.shape[0])[:, None]
-    advance = spectrum[:, after].angle() - spectrum[:, before].angle() - expected
-    advance = advance - 2 * math.pi * torch.round(advance / (2 * math.pi)) + expected
-    phase = torch.cumsum(torch.cat([spectrum[:, :1].angle(), advance[:, :-1]], dim=1), dim=1)
-    return torch.istft(torch.polar(magnitude, phase), _STRETCH_N_FFT, _STRETCH_HOP, window=window).numpy()

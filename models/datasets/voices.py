@@ -1,0 +1,126 @@
+"""Acted speech: published sets whose file names tell speaker and emotion, read by one table of names.
+
+| set                                | a file                   | its name                              |
+|------------------------------------|--------------------------|---------------------------------------|
+| EMO-DB (Burkhardt 2005), German    | 03a01Wa.wav              | speaker, sentence, emotion, version   |
+| RAVDESS (Livingstone & Russo 2018) | 03-01-05-02-01-02-12.wav | audio, speech, emotion, ..., actor    |
+| nEMO (Christop 2024), Polish       | AB0_anger_12.wav         | speaker, emotion, sentence            |
+| CREMA-D (Cao 2014)                 | 1001_DFA_ANG_XX.wav      | speaker, sentence, emotion, intensity |
+| URDU (Latif 2018)                  | SM1_F3_A03.wav           | speaker, file, emotion and its number |
+
+Other emotions of a set, and what is sung, are not read.
+"""
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.errors import ErrorCode, InputError
+from models.datasets.files import damaged
+from models.datasets.trials import Excluded, exclude
+from models.features.log_mel import resample
+
+EMOTIONS = ("angry", "happy", "neutral", "sad")
+#: Of a set: its files' names, and its words for EMOTIONS.
+_LAYOUTS = {
+    "EMO-DB": (r"(?P<speaker>\d\d)(?P<sentence>[ab]\d\d)(?P<emotion>[A-Z])[a-z]", ("w", "f", "n", "t")),
+    "RAVDESS": (
+        r"03-01-(?P<emotion>\d\d)-\d\d-(?P<sentence>\d\d)-\d\d-(?P<speaker>\d\d)",
+        ("05", "03", "01", "04"),
+    ),
+    "nEMO": (
+        r"(?P<speaker>[a-z\d]+)_(?P<emotion>[a-z]+)_(?P<sentence>\d+)",
+        ("anger", "happiness", "neutral", "sadness"),
+    ),
+    "CREMA-D": (
+        r"(?P<speaker>\d{4})_(?P<sentence>[a-z]{3})_(?P<emotion>[a-z]{3})_[a-z]+",
+        ("ang", "hap", "neu", "sad"),
+    ),
+    "URDU": (r"(?P<speaker>s[mf]\d+)_f(?P<sentence>\d+)_(?P<emotion>[a-z])\d+", ("a", "h", "n", "s")),
+}
+_NAMES = {name: re.compile(rf"{pattern}\.wav", re.IGNORECASE) for name, (pattern, _) in _LAYOUTS.items()}
+_SHORTEST_S = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Utterance:
+    """One spoken sentence."""
+
+    speaker: str  # with the set's name, but for EMO-DB's numbers
+    sentence: str
+    label: int  # index into EMOTIONS
+    wave: NDArray[Any]  # (n_samples,) float32 at 16 kHz, -1 to 1
+    source: str  # file name, for messages
+
+
+def load_voices(folders: Sequence[Path], excluded: list[Excluded] | None = None) -> list[Utterance]:
+    """Read the utterances of four emotions, each folder's in the order of the files' names.
+
+    Raises `InputError`: a folder does not exist, holds no file with a name of `_LAYOUTS`, or a file is there
+    twice: one copy could train what the other tests.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Hold files at any depth, as published or named like that. The label is the file name's.
+    excluded : list of Excluded, optional
+        Takes what could not be read; without it the first such file raises.
+    """
+    utterances: list[Utterance] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise damaged("expected a folder of voices, found none", folder, "")
+        before, paths = len(utterances), [path for path in folder.rglob("*") if path.is_file()]
+        for path in sorted(paths, key=lambda path: path.name):
+            found = _told(path.name)
+            if found is None:
+                continue
+            try:
+                utterances.append(Utterance(*found, _read_wave(path), path.name))
+            except InputError as error:
+                exclude(excluded, found[0], error)
+        if len(utterances) == before:
+            what = f"none of the {len(paths)} files has a known name that tells speaker and emotion"
+            raise damaged(what, folder, f"give the folder of one of {', '.join(_LAYOUTS)}, as published")
+        names = [utterance.source.lower() for utterance in utterances]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            what = f"expected each recording once, found {twice[0]} {names.count(twice[0])} times"
+            raise InputError(what, where=str(folder), code=ErrorCode.DATA)
+    return utterances
+
+
+def _told(name: str) -> tuple[str, str, int] | None:
+    """Return speaker, sentence and label that a file name tells, None where it tells none of ours."""
+    for kind, pattern in _NAMES.items():
+        match = pattern.fullmatch(name)
+        if match is not None and match["emotion"].lower() in _LAYOUTS[kind][1]:
+            speaker = match["speaker"] if kind == "EMO-DB" else f"{kind} {match['speaker'].upper()}"
+            return speaker, match["sentence"], _LAYOUTS[kind][1].index(match["emotion"].lower())
+    return None
+
+
+def _read_wave(path: Path) -> NDArray[Any]:
+    """Return a mono recording at 16 kHz as float32."""
+    from scipy.io import wavfile
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", wavfile.WavFileWarning)  # chunks beside the sound
+            sfreq, samples = wavfile.read(path)
+    except (ValueError, OSError, EOFError, SyntaxError) as error:
+        raise damaged(f"not a readable .wav file: {error}", path, "") from error
+    if samples.ndim == 2:
+        samples = samples.astype(np.float32).mean(axis=1).astype(samples.dtype)
+    wave = resample(samples, float(sfreq)).numpy()
+    if len(wave) < _SHORTEST_S * 16000:
+        found_s = len(wave) / 16000
+        raise damaged(f"expected at least {_SHORTEST_S} s of voice, found {found_s:.2f} s", path, "")
+    if not np.isfinite(wave).all() or np.ptp(wave) == 0:
+        raise damaged("expected a voice, found silence or numbers that are not finite", path, "")
+    return wave
