@@ -450,7 +450,7 @@ def lda_part(trials: Sequence[LabelledTrial], modality: str, n_labels: int, leve
         Gains(one.astype(np.int64), one, nothing, nothing, nothing), one + 1,
     )  # fmt: skip
     distance = ((part.own_rows(means) - part.shared.mean[:, None]) ** 2).mean(axis=2).min(axis=0)
-    return replace(part, mark=float(np.quantile(distance, _QUANTILE)))
+    return replace(part, mark=max(float(np.quantile(distance, _QUANTILE)), 1e-3))
 
 
 def as_stored(arrays: Any) -> Any:

@@ -283,7 +283,7 @@ def recordings(
     test = replace(test, options=test.options.quick()) if quick else test
     excluded: list[Excluded] = []
     with StageBars() as bars:
-        result = evaluate_recordings(test, source.trials(excluded=excluded), bars)
+        result = evaluate_recordings(test, source.trials(excluded=excluded), bars, excluded)
     result |= {"quick": quick, "left_out": [vars(one) for one in excluded]}
     for one in excluded:
         print(f"excluded: subject {one.subject}: {one.why}", file=sys.stderr)

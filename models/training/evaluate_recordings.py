@@ -25,8 +25,8 @@ from sklearn.linear_model import LogisticRegression
 from acquisition.errors import ErrorCode, InputError
 from models.baselines import TunedSvm, over_all_labels
 from models.config import EVIDENCE_KINDS, ModelConfig
-from models.datasets.splits import cross_validation
-from models.datasets.trials import Trial, label_names_of, steps_that_fit
+from models.datasets.splits import by_session, cross_validation
+from models.datasets.trials import Excluded, Trial, exclude, label_names_of, steps_that_fit
 from models.level import Evidence
 from models.process import run_here_or_there
 from models.training.evaluate_trials import joined
@@ -74,8 +74,13 @@ class Fold:
     tested: list[Trial]
 
 
-def folds_of(test: RecordingsTest, trials: Sequence[Trial]) -> Iterator[Fold]:
-    """Yield the folds, each subject's one after the other; raises `InputError` where there are none."""
+def folds_of(
+    test: RecordingsTest, trials: Sequence[Trial], excluded: list[Excluded] | None = None
+) -> Iterator[Fold]:
+    """Yield the folds, each subject's one after the other; raises `InputError` where they cannot be made.
+
+    ``excluded`` takes subjects whose own trials do not suffice for the protocol ``within``.
+    """
     subjects, n_own = list(dict.fromkeys(trial.subject for trial in trials)), test.n_own
     if test.protocol != "within" and len(subjects) < 2:
         what, remedy = f"expected several subjects, found {len(subjects)}", "use --protocol within"
@@ -84,8 +89,10 @@ def folds_of(test: RecordingsTest, trials: Sequence[Trial]) -> Iterator[Fold]:
         mine = sorted((t for t in trials if t.subject == subject), key=lambda t: (t.session, t.trial))
         others = [t for t in trials if t.subject != subject]
         if test.protocol == "within":
-            for train, tested in cross_validation(mine):
-                yield Fold(test, subject, train, tested)
+            try:
+                yield from (Fold(test, subject, *parts) for parts in cross_validation(mine))
+            except InputError as error:
+                exclude(excluded, subject, error)
             continue
         if n_own and len(mine) <= n_own:
             what = f"expected more than {n_own} trials of each subject, found {len(mine)}"
@@ -150,13 +157,12 @@ def _references(
         labelled_trial(t, config).minus(levels.known((t.subject, t.session)) or {}) for t in (*train, *tested)
     ]
     rows = np.concatenate([[t.mean(m)[0] for t in about] for m in config.modalities], axis=1)
-    known = np.isfinite(rows).all(axis=0)
-    rows = (rows[:, known] - rows[: len(train), known].mean(axis=0)) / (
-        rows[: len(train), known].std(axis=0) + 1e-9
-    )
+    rows = rows[:, np.isfinite(rows[: len(train)]).any(axis=0)]
+    centre, sd = np.nanmean(rows[: len(train)], axis=0), np.nanstd(rows[: len(train)], axis=0)
+    rows = np.nan_to_num((rows - centre) / (sd + 1e-9))
     svm = TunedSvm(n_labels).fit(rows[: len(train)], label, np.arange(len(train)))
     yield "svm", Predictions(svm.predict_proba(rows[len(train) :]), **told)
-    if all(trial.covariance is not None for trial in (*train, *tested)):
+    if len(set(label)) > 1 and all(trial.covariance is not None for trial in (*train, *tested)):
         tangent = tangent_vectors((*train, *tested))
         fitted = LogisticRegression(max_iter=1000).fit(tangent[: len(train)], label)
         probs = over_all_labels(fitted.predict_proba(tangent[len(train) :]), fitted.classes_, n_labels)
@@ -166,16 +172,21 @@ def _references(
 def tangent_vectors(trials: Sequence[Trial]) -> NDArray[np.float64]:
     """Return (n, C (C + 1) / 2) logarithms of trials' covariances about the mean of their session's."""
     vectors, above = [], np.triu_indices(len(np.asarray(trials[0].covariance)))
+    roots = {
+        key: _spectral(
+            geometric_mean(np.stack([np.asarray((t.baseline or t).covariance) for t in alike])),
+            lambda x: x**-0.5,
+        )
+        for key, alike in by_session(trials).items()
+    }
     for trial in trials:
-        alike = [t for t in trials if (t.subject, t.session) == (trial.subject, trial.session)]
-        mean = geometric_mean(np.stack([np.asarray((t.baseline or t).covariance) for t in alike]))
-        root = _spectral(mean, lambda x: x**-0.5)
+        root = roots[trial.subject, trial.session]
         log = _spectral(root @ np.asarray(trial.covariance) @ root, np.log)
         vectors.append((log * np.where(np.eye(len(log)), 1, math.sqrt(2)))[above])
     return np.stack(vectors)
 
 
-def geometric_mean(covariances: NDArray[np.float64], n_rounds: int = 20) -> NDArray[np.float64]:
+def geometric_mean(covariances: NDArray[np.float64], n_rounds: int = 10) -> NDArray[np.float64]:
     """Return the Riemannian mean of covariances (n, C, C) by fixed-point iteration (Moakher 2005)."""
     mean = covariances.mean(axis=0)
     for _ in range(n_rounds if len(covariances) > 1 else 0):
@@ -192,13 +203,23 @@ def _spectral(
     return np.asarray((vectors * function(values)) @ vectors.T)
 
 
-def evaluate_recordings(test: RecordingsTest, trials: Sequence[Trial], report: Report) -> dict[str, Any]:
+def evaluate_recordings(
+    test: RecordingsTest,
+    trials: Sequence[Trial],
+    report: Report,
+    excluded: list[Excluded] | None = None,
+) -> dict[str, Any]:
     """Return a row for each model: mean over subjects of their accuracy per trial, and its 95 % t interval.
 
     Raises `InputError` if a protocol or a level cannot be had of these trials.
     """
     names = label_names_of(trials)
-    folds = list(folds_of(test, trials))
+    folds = list(folds_of(test, trials, excluded))
+    if not folds:
+        why = excluded[0].why if excluded else "no subject"
+        raise InputError(
+            f"nobody can be tested; first: {why}", where="--protocol within", code=ErrorCode.DATA
+        )
     answers: dict[str, list[Predictions]] = {}
     kinds: list[str] = []
     for number, (found, kept) in enumerate(run_here_or_there(answers_of, folds, test.n_jobs), start=1):

@@ -71,6 +71,14 @@ def test_labels_that_mean_nothing_to_others_are_at_chance_and_within_a_subject_a
     assert rows(evaluate_recordings(RecordingsTest("within"), trials, SILENT))["kept"] > 0.9
 
 
+def test_a_subject_with_too_few_trials_of_its_own_is_excluded_and_named():
+    trials, excluded = made(n_subjects=3, n_each=3), []
+    some = [t for t in trials if t.subject != "S1" or t.trial == 1]
+    result = evaluate_recordings(RecordingsTest("within"), some, SILENT, excluded)
+    assert result["rows"][0]["n_subjects"] == 2
+    assert [one.subject for one in excluded] == ["S1"]
+
+
 def test_transfer_tests_only_what_did_not_train():
     result = evaluate_recordings(RecordingsTest("transfer:2"), made(n_subjects=4, n_each=3), SILENT)
     assert result["rows"][0]["n_trials"] == 4 * 4

@@ -310,7 +310,7 @@ def test_trials_in_which_no_channel_works_are_left_out_and_said(moved: Path, tmp
     raw.save(half, verbose="error")
     table = evaluate_trials(TrialTest(moved / "model", Source("raw", half, events=LEFT_RIGHT)))
     assert table.rows[0].entries[0].trial.n == 6
-    assert [entry.why[:21] for entry in table.excluded] == ["session 1, trial 1: e", "session 1, trial 2: e"]
+    assert [entry.why[:21] for entry in table.excluded] == ["half_raw.fif, trial 1", "half_raw.fif, trial 2"]
     raw.apply_function(lambda x: np.full_like(x, np.nan))
     raw.save(half, overwrite=True, verbose="error")
     with pytest.raises(InputError) as error:
