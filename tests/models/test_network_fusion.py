@@ -220,7 +220,7 @@ def test_unknown_preset_and_fusion_are_refused(network):
     with pytest.raises(InputError, match="small"):
         preset("huge", labels=LABELS, ch_names=CH_NAMES)
     sizes = network.config.network
-    odd = replace(sizes, fusion=replace(sizes.fusion, variant="sum"))
+    odd = replace(sizes, fusion=replace(sizes.fusion, variant="mean"))
     with pytest.raises(InputError) as caught:
         replace(network.config, network=odd)
     assert caught.value.facts["setting"] == "fusion.variant"
