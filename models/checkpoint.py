@@ -167,7 +167,7 @@ def feature_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Return the shapes of features in which a subject has a level, by modality."""
     network = config.network
     return {
-        "eeg": (len(config.ch_names), network.n_eeg_features),
+        "eeg": (len(config.ch_names), 1 if network.takes_raw_eeg else network.n_eeg_features),
         "eye": (network.n_eye_features,),
         "face": (network.face.width,),
         "voice": (network.voice.width,),

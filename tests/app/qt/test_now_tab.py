@@ -38,7 +38,9 @@ def prediction(t_end, probs):
     there = dict.fromkeys(("eeg", "eye", "face", "voice"), True)
     whole = dict.fromkeys(there, 1.0)
     label = max(probs, key=probs.get)
-    made = Prediction(round(t_end * 4), t_end, label, probs, whole, {}, (), there, whole, 0.0, False, "")
+    made = Prediction(
+        round(t_end * 4), t_end, label, probs, whole, {}, (), there, whole, 0.0, False, "", agreement=0.3
+    )
     return judged(made, ModelFacts())
 
 
@@ -132,7 +134,7 @@ def test_sets_and_reliabilities_stand_around_the_answer(tab, qtbot):
     store.take(judged(made, ModelFacts(ANSWERS)))
     show(tab, qtbot, store)
     assert tab.answer.line.text().splitlines() == [
-        "sad or neutral (90 %), sad (80 %)",
+        "sad, neutral, disgust or fear (90 %), sad, neutral or disgust (80 %)",
         "signal reliability: EEG 93 %, eyes 10 %",
     ]
     assert tab.answer.state.text() == "the model abstains"
