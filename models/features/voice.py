@@ -139,9 +139,7 @@ ALWAYS = (
     "level", "flux", "shape_flux", "centroid", "alpha", "hammarberg", "slope_low", "slope_mid", "loudness",
     *(f"cepstrum{k}" for k in range(1, N_CEPSTRA + 1)),
 )  # fmt: skip
-VOICED_ONLY = (
-    "semitone", "hnr", "h1_h2", "h1_a1", "h1_a2", "h1_a3", "formant1", "formant2", "formant3",
-)  # fmt: skip
+VOICED_ONLY = ("semitone", "hnr", "formant1", "formant2", "formant3")
 N_BANDS = 32  # ln power, of four mel bins each
 N_CONTOURS = len(ALWAYS) + len(VOICED_ONLY) + 1 + N_BANDS
 
@@ -164,7 +162,7 @@ def contours(wave: Tensor) -> Tensor:
     always["loudness"] = (mel_power**0.3).sum(axis=1)  # Zwicker-like compression, as openSMILE's
     for k, cepstrum in enumerate(dct(log_bands, axis=1, norm="ortho").T[1 : N_CEPSTRA + 1], start=1):
         always[f"cepstrum{k}"] = cepstrum
-    voiced_only = _harmonic(power, pitch)
+    voiced_only = _harmonic(pitch)
     for k, formant in enumerate(_formants(samples, n_frames).T, start=1):
         voiced_only[f"formant{k}"] = np.nan_to_num(formant)  # 0 where there is none
     columns = [(always | voiced_only)[name] for name in (*ALWAYS, *VOICED_ONLY)]
@@ -209,28 +207,12 @@ def _spectral(power: NDArray[Any]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _harmonic(power: NDArray[Any], pitch: Pitch) -> dict[str, NDArray[Any]]:
-    """Return pitch in semitones above 27.5 Hz, harmonics-to-noise ratio and harmonic differences in dB."""
-    decibel = 10 * np.log10(power)
-    hz = np.arange(power.shape[1]) * SFREQ / _FRAME_N_FFT
-    rows = np.arange(len(power))
-
-    def at(f_hz: NDArray[Any]) -> NDArray[Any]:
-        middle = np.clip(np.round(f_hz * _FRAME_N_FFT / SFREQ).astype(int), 1, power.shape[1] - 2)
-        return np.maximum.reduce([decibel[rows, middle + offset] for offset in (-1, 0, 1)])
-
-    def loudest(low: float, high: float) -> NDArray[Any]:
-        return decibel[:, (hz >= low) & (hz < high)].max(axis=1)
-
+def _harmonic(pitch: Pitch) -> dict[str, NDArray[Any]]:
+    """Return pitch in semitones above 27.5 Hz and the harmonics-to-noise ratio in dB."""
     periodic = np.clip(pitch.strength, 0.01, 0.999)
-    first = at(pitch.f0_hz)
     return {
         "semitone": 12 * np.log2(np.maximum(pitch.f0_hz, 1.0) / 27.5),
         "hnr": 10 * np.log10(periodic / (1 - periodic)),
-        "h1_h2": first - at(2 * pitch.f0_hz),
-        "h1_a1": first - loudest(300, 1000),
-        "h1_a2": first - loudest(1000, 2200),
-        "h1_a3": first - loudest(2200, 3500),
     }
 
 
@@ -270,8 +252,7 @@ def functionals(frames: NDArray[Any]) -> dict[str, float]:
     """Return the statistics of contours (n_frames, N_CONTOURS): the same names, in the same order, always.
 
     Mean, SD, percentiles and movement of each contour; means and SDs of the spectral shape in voiced and
-    unvoiced frames apart; rhythm of voiced and unvoiced stretches; means and SDs of 16 log-mel bands; the
-    modulation spectrum of 8 bands. Silence at both ends is cut off first. Finite for any clip.
+    unvoiced frames apart; rhythm of voiced and unvoiced stretches; the modulation spectrum of 8 bands. Silence at both ends is cut off first. Finite for any clip.
     """
     frames = np.asarray(frames, dtype=np.float64)
     loud = np.flatnonzero(frames[:, 0] > frames[:, 0].max() - _SILENCE_DB)
@@ -291,7 +272,7 @@ def functionals(frames: NDArray[Any]) -> dict[str, float]:
         found |= _statistics(values[values > 0] if name.startswith("formant") else values, name)
     found |= _trends(voice["semitone"], always["loudness"], voiced)
     found |= _rhythm(always["loudness"], voiced)
-    found |= _bands(frames[:, -N_BANDS:])
+    found |= _modulation(frames[:, -N_BANDS:])
     return found
 
 
@@ -345,12 +326,9 @@ def _run_lengths(state: NDArray[Any]) -> NDArray[Any]:
     return np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1)
 
 
-def _bands(log_bands: NDArray[Any]) -> dict[str, float]:
-    """Return mean and SD of 16 bands, and the ln power of 8 bands' envelopes at five rates."""
-    halves = log_bands.reshape(len(log_bands), 16, 2).mean(-1)
+def _modulation(log_bands: NDArray[Any]) -> dict[str, float]:
+    """Return the ln power of 8 bands' envelopes at five rates."""
     found: dict[str, float] = {}
-    for band in range(16):
-        found[f"band{band}_mean"], found[f"band{band}_sd"] = _mean_sd(halves[:, band])
     eighths = log_bands.reshape(len(log_bands), 8, 4).mean(-1)
     envelope = (eighths - eighths.mean(axis=0)) * np.hanning(len(eighths))[:, None]
     power = np.square(np.abs(np.fft.rfft(envelope, _TRACK_N_FFT, axis=0))) / len(eighths)
