@@ -252,7 +252,8 @@ def functionals(frames: NDArray[Any]) -> dict[str, float]:
     """Return the statistics of contours (n_frames, N_CONTOURS): the same names, in the same order, always.
 
     Mean, SD, percentiles and movement of each contour; means and SDs of the spectral shape in voiced and
-    unvoiced frames apart; rhythm of voiced and unvoiced stretches; the modulation spectrum of 8 bands. Silence at both ends is cut off first. Finite for any clip.
+    unvoiced frames apart; rhythm of voiced and unvoiced stretches; the modulation spectrum of 8 bands.
+    Silence at both ends is cut off first. Finite for any clip.
     """
     frames = np.asarray(frames, dtype=np.float64)
     loud = np.flatnonzero(frames[:, 0] > frames[:, 0].max() - _SILENCE_DB)
