@@ -15,8 +15,8 @@ _TINY = 1e-12  # shares are equal where no modality moves the logits
 class Fusion(nn.Module):
     """What all variants have in common.
 
-    The last two parameters are weight and bias of a linear layer behind everything else, so that a
-    temperature can be folded into them.
+    The last two parameters are weight and bias of a linear layer behind everything else, labels first: a
+    temperature can be folded into them, and labels can be chosen.
     """
 
     def forward(
@@ -206,14 +206,14 @@ class SumFusion(Fusion):
 
     def __init__(self, config: FusionConfig, n_labels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(len(MODALITIES), n_labels, config.d_model))
-        self.bias = nn.Parameter(torch.zeros(len(MODALITIES), n_labels))
+        self.weight = nn.Parameter(torch.zeros(n_labels, len(MODALITIES), config.d_model))
+        self.bias = nn.Parameter(torch.zeros(n_labels, len(MODALITIES)))
 
     def forward(
         self, tokens: Tensor, present: Tensor, reliability: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         counts = present.to(tokens.dtype) if reliability is None else present * reliability
-        logits = torch.einsum("bmd,mld->bml", tokens, self.weight) + self.bias
+        logits = torch.einsum("bmd,lmd->bml", tokens, self.weight) + self.bias.T
         shares = masked_softmax(log_of(reliability, present), present)
         return (logits * counts[..., None]).sum(dim=1), shares
 

@@ -217,7 +217,7 @@ def _put_head(network: FusionNetwork, modality: str, weight: Tensor, bias: Tenso
     """Make a linear layer (n_labels, d_model) of a modality's token its answer, alone and in the sum."""
     network.heads[modality].load_state_dict({"weight": weight, "bias": bias})
     at, fusion = MODALITIES.index(modality), dict(network.fusion.named_parameters())
-    fusion["weight"][at], fusion["bias"][at] = weight, bias
+    fusion["weight"][:, at], fusion["bias"][:, at] = weight, bias
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from torch import Tensor
 from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES, Step, Window
 from assets import DEMO_MODEL
+from calibration.heads import fusion_of
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.decoder import Decoder
 from models.encoders.expression import EXPRESSIONS, ExpressionEncoder
@@ -111,6 +112,16 @@ def test_parts_are_joined_by_the_labels_they_share(installed_face: Path, tmp_pat
     )
 
 
+def test_a_profile_takes_some_of_the_labels(installed_face: Path, tmp_path: Path) -> None:
+    model = _built(installed_face, tmp_path / "M", voice=DEMO_MODEL)
+    tokens, present = torch.randn(1, 4, 64), torch.tensor([[False, False, True, False]])
+    with torch.inference_mode():
+        some, _ = fusion_of(model.network, ("happy", "disgust"))(tokens, present)
+        everything, _ = model.network.fusion(tokens, present)
+    at = [model.config.labels.index(label) for label in ("happy", "disgust")]
+    torch.testing.assert_close(some, everything[:, at])
+
+
 def test_heads_answer_where_there_is_no_discriminant(
     installed_face: Path, random_model: Path, tmp_path: Path
 ) -> None:
@@ -152,7 +163,7 @@ def test_sum_counts_each_present_modality_by_its_reliability(random_model: Path)
     torch.nn.init.normal_(fusion.bias)
     tokens, present = torch.randn(1, 4, config.d_model), torch.tensor([[True, False, True, True]])
     reliability = torch.tensor([[1.0, 1.0, 0.5, 0.0]])
-    each = torch.einsum("md,mld->ml", tokens[0], fusion.weight) + fusion.bias
+    each = torch.einsum("md,lmd->ml", tokens[0], fusion.weight) + fusion.bias.T
     logits, shares = fusion(tokens, present, reliability)
     torch.testing.assert_close(logits[0], each[0] + 0.5 * each[2])
     torch.testing.assert_close(shares[0], torch.tensor([2 / 3, 0.0, 1 / 3, 0.0]), atol=1e-3, rtol=0)
