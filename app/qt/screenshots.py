@@ -11,6 +11,7 @@ from app.display import WindowOptions
 from app.engine.messages import SessionCommand
 from app.qt.shell.engine_window import EngineWindow
 from app.qt.shell.window import MainWindow
+from app.qt.widgets import lay_out
 
 
 class Pictures:
@@ -41,6 +42,7 @@ class Pictures:
         except OSError as error:
             self.faults.append(str(error))
             return
+        lay_out()  # or a text that has just changed is cut
         if self._engine_window.grab().save(str(path)):
             self.saved.append(path)
             self._say(f"saved {path}")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, TypeVar
 
-from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
+from PyQt6.QtCore import QCoreApplication, QEvent, QPointF, QRectF, QSize, Qt
 from PyQt6.QtGui import (
     QColor,
     QGuiApplication,
@@ -70,6 +70,12 @@ def scrolling(widget: QWidget, name: str) -> QScrollArea:
         viewport.setAutoFillBackground(False)
     widget.setAutoFillBackground(False)
     return area
+
+
+def lay_out() -> None:
+    """Deliver pending layout requests; each round passes them one level up, as from a label to its list."""
+    for _ in range(4):
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
 
 
 def plain_label(text: str = "", *, muted: bool = False, wraps: bool = False) -> QLabel:

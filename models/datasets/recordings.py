@@ -81,13 +81,21 @@ def class_names(events: Mapping[str, str]) -> tuple[str, ...]:
 
 def _no_trials(events: Mapping[str, str], markers: Iterable[str], path: Path) -> InputError:
     """Return the error for a recording in which no marker begins a trial."""
-    counts = Counter(markers).most_common(12)
+    found = _counted(markers)
     expected = f"markers {', '.join(events)}" if events else "markers that begin trials"
-    found = ", ".join(f"{marker} ({n} times)" for marker, n in counts)
-    if not counts:
+    if not found:
         return _unusable(f"expected {expected}, found no markers", path, "give a recording with markers")
     remedy = 'state which begin a trial: --events "MARKER=CLASS,..."'
     return _unusable(f"expected {expected}, found {found}", path, remedy, ErrorCode.DATA)
+
+
+def _counted(markers: Iterable[str]) -> str:
+    return ", ".join(f"{marker} ({n} times)" for marker, n in Counter(markers).most_common(12))
+
+
+def found_markers(path: Path) -> str:
+    """Return an XDF file's most frequent markers and counts, in words; `InputError` without such a stream."""
+    return _counted(text for _, text in _markers(path, scan_xdf(path), None)) or "none"
 
 
 def _unusable(

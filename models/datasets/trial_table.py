@@ -20,6 +20,7 @@ from models.datasets.csv_recordings import CSV_SUFFIXES
 from models.datasets.recordings import (
     Reading,
     Span,
+    found_markers,
     is_xdf,
     parse_events,
     raw_file_trials,
@@ -212,8 +213,9 @@ def _of_file(
     wanted = None if events is None else parse_events(events)
     if is_xdf(file):
         if wanted is None:
+            there = f"; {file.name} has {found_markers(file)}" if file.is_file() else ""
             raise InputError(
-                "expected which markers start a trial of which class",
+                f"expected which markers start a trial of which class{there}",
                 where="--events",
                 remedy='write for example --events "1=left,2=right,3=idle"; or --label, or --trials',
             )

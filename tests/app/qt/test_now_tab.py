@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,17 +15,18 @@ from pyqtgraph.exporters import ImageExporter
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from acquisition.windowing import WindowConfig
 from app.engine.messages import GazePart, MarkerPart, ModelInfo, Opened, Phase
-from app.qt.panels.reasons import NOTHING_FOUND
+from app.qt.panels.reasons import NOTHING_FOUND, ReasonsPanel
 from app.qt.plots.plot import DataExporter
 from app.qt.shell.tab_set import model_words
 from app.qt.tabs import NowTab
 from app.qt.theme import DARK, LIGHT
+from app.qt.widgets import lay_out
 from app.view.store import ViewStore
-from app.view.trust import NO_PREDICTION, NONE_HERE
+from app.view.trust import NO_PREDICTION, NONE_HERE, Finding
 from app.view.valence_arousal import point
 from models.config import AnswerConfig
 from models.prediction import Prediction
-from models.trust import ModelFacts, SignalFacts, judge
+from models.trust import ModelFacts, SignalFacts, State, judge
 
 NOW = 1000.0
 LABELS = ("disgust", "fear", "sad", "neutral", "happy")
@@ -472,3 +474,19 @@ def test_the_models_tooltip_names_the_part_without_weight():
     known = model(("a", "b"))
     assert "no weight" not in model_words(known)
     assert "the network has no weight" in model_words(replace(known, unused=("network",)))
+
+
+def test_a_reason_that_grows_by_a_line_is_whole_in_a_picture_taken_at_once(qtbot, monkeypatch):
+    shown = SimpleNamespace(findings=(Finding("caution", "short"),), label="happy", state=State.CERTAIN)
+    monkeypatch.setattr("app.qt.panels.reasons.judge_at", lambda store, t: (None, shown))
+    panel = ReasonsPanel()
+    qtbot.addWidget(panel)
+    panel.resize(420, 230)
+    panel.show()
+    qtbot.waitExposed(panel)
+    panel.refresh(ViewStore(), NOW)
+    shown.findings = (Finding("caution", "words that make it wrap " * 5), Finding("info", "another"))
+    panel.refresh(ViewStore(), NOW)
+    lay_out()
+    text = panel._rows[0].text
+    assert text.height() == text.heightForWidth(text.width())

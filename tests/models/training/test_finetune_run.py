@@ -8,6 +8,7 @@ import torch
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import SEED_CH_NAMES
+from assets import DEMO_RECORDING
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import preset
 from models.datasets.trials import Trial, cut_windows
@@ -306,3 +307,6 @@ def test_recording_without_events_is_refused(tmp_path):
     with pytest.raises(InputError) as error:
         Source("xdf", tmp_path / "run.xdf").trials()
     assert error.value.where == "--events"
+    with pytest.raises(InputError) as error:
+        Source("xdf", DEMO_RECORDING).trials()
+    assert "trial_start/happy (" in error.value.what
