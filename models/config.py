@@ -26,6 +26,7 @@ _LARGEST = 1e15  # number in a config
 #: What fields of the configs below may be.
 EEG_ENCODERS = ("mv_sstma", "eegformer")
 FACE_ENCODERS = ("vit", "face-expression")
+VOICE_ENCODERS = ("ast", "statistics")
 CONTEXTS = ("window", "streaming")
 TOKEN_NORMS = ("steps", "pooled")
 CHANNEL_PROJECTIONS = ("pools", "weights")
@@ -133,13 +134,15 @@ class NetworkConfig:
     n_eye_features: int = 33
     face_encoder: str = "vit"  # vit | face-expression: models.encoders.expression, as large as face says
     face: VitConfig = field(default_factory=VitConfig)
+    voice_encoder: str = "ast"  # ast | statistics: models.encoders.voice_statistics, as wide as voice says
     voice: AstConfig = field(default_factory=AstConfig)
     voice_activity: bool = False  # voice is absent while nobody speaks: models.encoders.voice_activity
     fusion: FusionConfig = field(default_factory=FusionConfig)
 
     def fusion_of(self, modality: str) -> FusionConfig:
         """Return the settings of a modality's token: no norm where an encoder keeps its published answer."""
-        keeps_answer = modality == "face" and self.face_encoder != "vit"
+        trained_here = {"face": self.face_encoder == "vit", "voice": self.voice_encoder == "ast"}
+        keeps_answer = not trained_here.get(modality, True)
         return replace(self.fusion, token_norm="none") if keeps_answer else self.fusion
 
     @property
@@ -326,6 +329,7 @@ class ModelConfig:
         expected: list[tuple[str, tuple[object, ...], object]] = [
             ("eeg_encoder", EEG_ENCODERS, network.eeg_encoder),
             ("face_encoder", FACE_ENCODERS, network.face_encoder),
+            ("voice_encoder", VOICE_ENCODERS, network.voice_encoder),
             ("eeg.context", CONTEXTS, network.eeg.context),
             ("eye.context", CONTEXTS[:1], network.eye.context),  # its 4 s steps overlap
             ("eeg.channel_projection", CHANNEL_PROJECTIONS, network.eeg.channel_projection),

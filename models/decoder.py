@@ -115,7 +115,11 @@ class Decoder:
         self._n_longest_clip = n_log_mel_frames(n_samples)
         self._forward = Forward(checkpoint.network, torch.device(device), on_failure)
         self._step_features = StepFeatures(
-            self.config.features, self._forward.device, screen, raw_eeg=self.config.network.takes_raw_eeg
+            self.config.features,
+            self._forward.device,
+            screen,
+            raw_eeg=self.config.network.takes_raw_eeg,
+            contours=self.config.network.voice_encoder == "statistics",
         )
         self._evidence, self._fixed = checkpoint.evidence, checkpoint.level
         self._bare, self._level, self._filter = self.normaliser, self._new_level(), self._new_filter()

@@ -16,10 +16,12 @@ from models.encoders.layers import ChannelPool, ChannelWeights, TimePool
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.encoders.transformer import AstEncoder, TransformerEncoder, VitEncoder
 from models.encoders.voice_activity import VoiceActivity
+from models.encoders.voice_statistics import VoiceStatistics
 from models.fusion import FUSIONS, weighed
 from models.window_batch import NetworkInput, NetworkOutput
 
 _FACE_ENCODERS = {"vit": VitEncoder, "face-expression": ExpressionEncoder}  # `models.config.FACE_ENCODERS`
+_VOICE_ENCODERS = {"ast": AstEncoder, "statistics": VoiceStatistics}
 
 
 class ModalityToken(nn.Module):
@@ -65,7 +67,7 @@ class FusionNetwork(nn.Module):
             self.eeg = MvSstmaEncoder(sizes.eeg, n_channels)
         self.eye = MvSstmaEncoder(sizes.eye, sizes.n_eye_features)
         self.face = _FACE_ENCODERS[sizes.face_encoder](sizes.face)
-        self.voice = AstEncoder(sizes.voice)
+        self.voice = _VOICE_ENCODERS[sizes.voice_encoder](sizes.voice)
         self.voice_activity = VoiceActivity() if sizes.voice_activity else None
         if not sizes.takes_raw_eeg:
             self.eeg_pool = _channel_projection(sizes.eeg, n_channels)
@@ -157,7 +159,8 @@ class FusionNetwork(nn.Module):
     def encode_voice(self, log_mel: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return tokens (B, M, D), their mask (B, M) and times (M,) in s from the clip's start.
 
-        Log-mel frames (B, n_frames, n_mels) are 1 to 10 s at 100 a second, their mask is (B, n_frames).
+        Frames (B, n_frames, n_mels) are 1 to 10 s of log-mel at 100 a second, or contours where the encoder
+        takes those; their mask is (B, n_frames).
         """
         return self.voice(log_mel, frame_mask)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.types import MODALITIES
-from models.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from models.checkpoint import CONFIG_FILE, Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from models.config import AstConfig, ModelConfig, MvSstmaConfig, VitConfig, preset
 from models.encoders.expression import EXPRESSIONS, IMAGE_SIZE, MARGIN, WIDTH
 from models.level import Evidence, SignalRange
@@ -42,15 +42,21 @@ _AGAIN = "install the weights again"
 Models = Mapping[str, Checkpoint]  # by modality
 
 
-def build(weights: Path, out: Path, face: str | None = None, **folders: Path | None) -> list[str]:
+def build(
+    weights: Path, out: Path, face: str | None = None, voice: Sequence[Path] = (), eeg: Path | None = None
+) -> list[str]:
     """Write a starter model to ``out`` and return what to know of it.
 
-    ``face`` names weights installed below ``weights``; ``folders`` are our models by modality, eeg or voice.
+    ``face`` names weights installed below ``weights``; ``eeg`` and ``voice`` are folders of our models, or
+    ``voice`` is folders of acted speech, which a voice is fitted to.
     Raises `InputError`: nothing is given, weights are not installed, a model lacks the modality or an answer
     of its own, models do not fit each other, or fewer than two labels are shared.
     """
     expression = load_installed(source_of(face, "--face").name, weights) if face else None
-    models = {m: _model(path, m) for m in MODALITIES if (path := folders.get(m)) is not None}
+    models = {} if eeg is None else {"eeg": _model(eeg, "eeg")}
+    if voice:
+        is_model = len(voice) == 1 and not _holds_speech(voice[0])
+        models["voice"] = _model(voice[0], "voice") if is_model else _of_speech(voice, models.get("eeg"))
     if expression is None and not models:
         raise _refused("expected a face, a voice or an EEG, got none", "add --face face-expression")
     activity = None
@@ -95,6 +101,21 @@ def _model(path: Path, modality: str) -> Checkpoint:
         what = "it answers by its fusion alone: neither a discriminant nor a head of its own was trained"
         raise _refused(what, "fine-tune it on 12 or more trials", where)
     return model
+
+
+def _holds_speech(folder: Path) -> bool:
+    return folder.is_dir() and not (folder / CONFIG_FILE).exists() and any(folder.rglob("*.wav"))
+
+
+def _of_speech(folders: Sequence[Path], other: Checkpoint | None) -> Checkpoint:
+    """Return a voice fitted to acted speech, of the sizes of the other model if there is one."""
+    from models.datasets.voices import EMOTIONS, load_voices
+    from models.training.voices import voice_model
+
+    base = preset("small", labels=EMOTIONS, ch_names=SEED_CH_NAMES) if other is None else other.config
+    model = voice_model(load_voices(folders), base)
+    names = ", ".join(folder.resolve().name for folder in folders)
+    return replace(model, config=replace(model.config, trained_on=f"{model.config.trained_on} ({names})"))
 
 
 def _discriminant_of(model: Checkpoint, modality: str) -> MixedDiscriminant | None:
@@ -142,6 +163,7 @@ def _config(labels: tuple[str, ...], models: Models, *, has_face: bool, asks_spe
     d_model = network.fusion.d_model if models else len(labels)
     network = replace(
         network,
+        voice_encoder=configs["voice"].network.voice_encoder if "voice" in configs else "ast",
         voice=configs["voice"].network.voice if "voice" in configs else AstConfig(**_TINY),
         voice_activity=asks_speech,
         face=VitConfig(**_TINY, image_size=features.face_size),
@@ -258,8 +280,13 @@ def _card(config: ModelConfig, parts: Sequence[Installed], models: Models, notes
         if source.temperature != 1:
             figures.append(f"{source.name}: the temperature {source.temperature} is not fitted here.")
     for modality, model in models.items():
-        data = f"trained on: {model.config.trained_on or 'unknown'}; licence and figures are on its card"
-        lines.append(f"{modality}: a model of this program (SHA-256 {model.sha256}), {data}")
+        data = f"trained on: {model.config.trained_on or 'unknown'}"
+        if model.sha256:
+            origin = f"a model of this program (SHA-256 {model.sha256}), {data}"
+            lines.append(f"{modality}: {origin}; licence and figures are on its card")
+        else:
+            lines.append(f"{modality}: fitted here, {data}; the licence of these recordings limits its use")
+            figures.append(f"{modality}: {model.config.notes}; by the level of training, not the speaker's.")
     return ModelCard(
         title="Starter model of Affectscope",
         intro=f"Encoders trained apart, joined by `affectscope model build`. {SHOWN} {NOT_FOR}",

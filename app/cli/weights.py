@@ -100,7 +100,12 @@ def _remove(name: _Name) -> None:
 def _build(
     out: Annotated[Path, Option(help="Folder for the model.")],
     face: Annotated[str | None, Option(help="Installed weights: face-expression.")] = None,
-    voice: Annotated[Path | None, Option(help="Model folder of this program whose voice is taken.")] = None,
+    voice: Annotated[
+        list[Path] | None,
+        Option(
+            help="Model folder whose voice is taken; or folders of acted speech to fit one to, repeatable."
+        ),
+    ] = None,
     eeg: Annotated[Path | None, Option(help="Model folder of this program whose EEG is taken.")] = None,
 ) -> None:
     """Join encoders that were trained apart into one model, with the labels they share.
@@ -111,13 +116,15 @@ def _build(
     Examples:
       affectscope model build --face face-expression --out my-model
       affectscope model build --face face-expression --voice voice-model --eeg eeg-model --out my-model
+      affectscope model build --voice RAVDESS --voice NEMO --out my-voice
     """
     from models.starter import SHOWN, build
 
     opt.check_model_folder(out)
-    notes = build(_folder(), out, face, voice=voice, eeg=eeg)
+    notes = build(_folder(), out, face, voice or (), eeg)
     print("\n".join([f"Model: {out}", *(f"  {note}" for note in notes), SHOWN]))
-    print(f"Use it: affectscope live --webcam 0 --model {out}")
+    sources = ["--webcam 0"] * (face is not None) + ["--microphone default"] * bool(voice)
+    print(" ".join(["Use it: affectscope live", *sources, f"--model {out}"]))
 
 
 add(weights, _list, _install, _remove)

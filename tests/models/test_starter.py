@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.io import wavfile
 from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError
@@ -14,11 +15,14 @@ from acquisition.types import MODALITIES, Step, Window
 from assets import DEMO_MODEL
 from calibration.heads import fusion_of
 from models.checkpoint import Checkpoint, load_checkpoint
+from models.datasets.voices import EMOTIONS, load_voices
 from models.decoder import Decoder
 from models.encoders.expression import EXPRESSIONS, ExpressionEncoder
 from models.encoders.voice_activity import BEFORE, BLOCK, VoiceActivity
+from models.features.voice import contours, functionals
 from models.fusion import SumFusion
 from models.starter import build
+from models.training.voices import voice_model
 from models.trust import Code, SignalFacts, judge
 from models.weights import Installed, install, load_installed
 from models.window_batch import batch_of
@@ -97,7 +101,7 @@ def _window(model: Checkpoint, **data: np.ndarray) -> Window:
 
 
 def test_parts_are_joined_by_the_labels_they_share(installed_face: Path, tmp_path: Path) -> None:
-    model = _built(installed_face, tmp_path / "M", voice=DEMO_MODEL, eeg=DEMO_MODEL)
+    model = _built(installed_face, tmp_path / "M", voice=[DEMO_MODEL], eeg=DEMO_MODEL)
     assert model.config.labels == ("neutral", "happy", "sad", "fear", "disgust")
     assert model.config.modalities == ("eeg", "face", "voice")
     assert model.config.is_simulated
@@ -125,7 +129,7 @@ def test_a_profile_takes_some_of_the_labels(installed_face: Path, tmp_path: Path
 def test_heads_answer_where_there_is_no_discriminant(
     installed_face: Path, random_model: Path, tmp_path: Path
 ) -> None:
-    model = _built(installed_face, tmp_path / "M", voice=random_model)
+    model = _built(installed_face, tmp_path / "M", voice=[random_model])
     other = load_checkpoint(random_model)
     assert model.evidence is None
     assert model.config.modalities == ("face", "voice")
@@ -210,3 +214,32 @@ def test_voice_is_masked_while_nobody_speaks(random_model: Path, bias: float) ->
     reasons = {reason.code: reason.facts for reason in quiet.reasons}
     assert Code.QUIET in reasons
     assert set(reasons[Code.MISSING]) == {"eeg", "eye", "n_all"}
+
+
+def test_a_voice_fitted_to_acted_speech_answers_live_as_it_was_tested(tmp_path: Path) -> None:
+    rng, speech = np.random.default_rng(0), tmp_path / "speech"
+    speech.mkdir()
+
+    def clip(label: int, speaker: int, length_s: float) -> np.ndarray:
+        time = np.arange(round(length_s * 16000)) / 16000
+        tone = np.sin(2 * np.pi * (100 * 1.4**label + speaker) * time)
+        return 0.2 * tone + 0.01 * rng.standard_normal(len(time))
+
+    for speaker in (3, 8, 9):
+        for label, letter in enumerate("WFNT"):
+            wave = (clip(label, speaker, 0.6) * 32767).astype(np.int16)
+            wavfile.write(speech / f"{speaker:02d}a01{letter}a.wav", 16000, wave)
+    build(tmp_path / "weights", tmp_path / "M", voice=[speech])
+    model = load_checkpoint(tmp_path / "M")
+    assert model.config.network.voice_encoder == "statistics"
+    assert (model.config.modalities, model.config.labels) == (("voice",), EMOTIONS)
+    assert "12 clips of 3 speakers (speech)" in (tmp_path / "M" / "README.md").read_text()
+    wave = clip(2, 20, 5.0)
+    prediction = Decoder(model).decode(_window(model, voice=wave))
+    assert prediction is not None
+    expected = voice_model(load_voices([speech]), model.config).network
+    row = functionals(contours(torch.from_numpy(wave)).numpy()).values()
+    logits = expected.tokens["voice"].project(torch.tensor([list(row)]))[0, :4]
+    probs = [prediction.probs[label] for label in EMOTIONS]
+    assert max(probs) > 0.3
+    torch.testing.assert_close(torch.tensor(probs), logits.softmax(0).detach(), atol=1e-3, rtol=1e-2)
