@@ -75,6 +75,7 @@ def make_starter(weights: str) -> Path:
     """
     data = default_data_folder()
     folder = data / "models" / weights
+    folder.parent.mkdir(parents=True, exist_ok=True)
     commands = [["model", "build", "--face", weights, "--out", str(folder)]]
     if not is_installed(weights, data / "weights"):
         commands.insert(0, ["weights", "install", weights])

@@ -183,7 +183,9 @@ def read_discriminant(
     """
     settings = settings if isinstance(settings, Mapping) else {}
     discriminant = MixedDiscriminant.from_state(strip(tensors, _DISCRIMINANT), settings)
-    steps = {name: tensor.float().numpy() for name, tensor in strip(tensors, _STEPS).items()}
+    # Of a profile without some of the model's modalities the range may hold those too.
+    known = {m: tensor for m, tensor in strip(tensors, _STEPS).items() if m in discriminant.modalities}
+    steps = {name: tensor.float().numpy() for name, tensor in known.items()}
     sizes = {modality: discriminant.part(modality).used.size for modality in discriminant.modalities}
     return discriminant, SignalRange.of_stored(steps, settings.get("signal_bounds"), sizes)
 
