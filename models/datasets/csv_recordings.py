@@ -50,13 +50,13 @@ class TextTable:
         found = [at for at, name in enumerate(self.names) if all(word in name.lower() for word in words)]
         return self.values[:, found[0]] if found else None
 
-    def rate(self, stated: float | None) -> float:
-        """Return samples a second: as stated, as the file says, or by its time stamps."""
+    def rate(self, stated: float | None, rows: NDArray[np.bool_]) -> float:
+        """Return samples a second: as stated, as the file says, or by time stamps of ``rows`` (n_rows,)."""
         if stated is not None:
             return stated
         if (said := _RATE.search(self.header)) and float(said[1]) > 0:
             return float(said[1])
-        times = None if self.times is None else self.times[np.isfinite(self.times)]
+        times = None if self.times is None else self.times[rows & np.isfinite(self.times)]
         if times is None or len(times) < 2 or not times[-1] > times[0]:
             raise self.refused("it says no sampling rate, and has no time stamps", "give --sfreq HZ")
         return float((len(times) - 1) / (times[-1] - times[0]))
@@ -162,9 +162,7 @@ def raw_of(table: TextTable, sfreq: float | None, unit: str | None, *, montage: 
     there = np.isfinite(values).any(axis=1)
     if not there.any():
         raise table.refused("its EEG columns hold no numbers", "give a recording")
-    kept = TextTable(table.path, table.header, table.names, table.values[there],
-                     None if table.times is None else table.times[there])  # fmt: skip
-    info = create_info(list(picks.values()), kept.rate(sfreq), "eeg")
+    info = create_info(list(picks.values()), table.rate(sfreq, there), "eeg")
     return RawArray(values[there].T * scale, info, verbose="error")
 
 

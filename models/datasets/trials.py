@@ -16,8 +16,6 @@ from acquisition.windowing import rows_back
 #: Data sets by their name on the command line and in `Trial.dataset`; each has a published split into
 #: training and test trials.
 PUBLISHED = ("seed-iv", "seed-v", "eav")
-#: Files of one subject, or a table of many; they have no split and are cross-validated.
-RECORDINGS = ("xdf", "raw", "trials")
 #: The label of trials that are no class: they say where their session's level is.
 BASELINE = "baseline"
 #: What trials hold.

@@ -37,7 +37,7 @@ def _is_simulated(file: Path) -> bool:
 class Source:
     """One data set's folder, one recording, or a table of recordings."""
 
-    kind: str  # of PUBLISHED or RECORDINGS
+    kind: str  # of PUBLISHED, or xdf, raw, trials: recordings have no split, and are cross-validated
     path: Path  # of a table without a file: what stands for it in messages
     features: str = "raw"  # published: SEED's own features
     # Of recordings:
