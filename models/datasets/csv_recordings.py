@@ -159,7 +159,7 @@ def raw_of(table: TextTable, sfreq: float | None, unit: str | None, *, montage: 
     if not montage:
         picks = {at: name for at, name in picks.items() if _electrode(name)}
     values = table.values[:, list(picks)]
-    there = np.isfinite(values).any(axis=1)
+    there = np.asarray(np.isfinite(values).any(axis=1))
     if not there.any():
         raise table.refused("its EEG columns hold no numbers", "give a recording")
     info = create_info(list(picks.values()), table.rate(sfreq, there), "eeg")

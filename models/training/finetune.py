@@ -166,7 +166,7 @@ def finetune(
         config = run.network.config
     how = "pre-trained model" if options.normalisation == "keep" and pretrained else "training trials"
     notes.append(f"normalised with the statistics of the {how}")
-    if new := run.whitened_modalities():
+    if options.network and (new := run.whitened_modalities()):
         notes.append(
             f"the channel projection of {' and '.join(new)} was initialised as a shrinkage discriminant "
             "of training windows"
