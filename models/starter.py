@@ -97,7 +97,8 @@ def _model(path: Path, modality: str) -> Checkpoint:
     if not config.is_classifier or modality not in config.modalities or config.feature_origin != "raw":
         found = ", ".join(config.modalities)
         raise _refused(f"expected a model that reads {modality} live, found one of {found}", remedy, where)
-    if _discriminant_of(model, modality) is None and len(config.modalities) < 2:
+    has_head = len(config.modalities) > 1 or config.network.fusion_of(modality).token_norm == "none"
+    if _discriminant_of(model, modality) is None and not has_head:
         what = "it answers by its fusion alone: neither a discriminant nor a head of its own was trained"
         raise _refused(what, "fine-tune it on 12 or more trials", where)
     return model

@@ -243,3 +243,7 @@ def test_a_voice_fitted_to_acted_speech_answers_live_as_it_was_tested(tmp_path: 
     probs = [prediction.probs[label] for label in EMOTIONS]
     assert max(probs) > 0.3
     torch.testing.assert_close(torch.tensor(probs), logits.softmax(0).detach(), atol=1e-3, rtol=1e-2)
+    build(tmp_path / "weights", tmp_path / "again", voice=[tmp_path / "M"])
+    again = Decoder(load_checkpoint(tmp_path / "again")).decode(_window(model, voice=wave))
+    assert again is not None
+    assert again.probs == prediction.probs
