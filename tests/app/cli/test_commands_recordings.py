@@ -21,10 +21,10 @@ NAMES, SFREQ = ["Fz", "Cz", "Pz"], 100
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four subjects with a loud and a quiet recording each, and a table of them."""
+    """Three subjects with a loud and a quiet recording each, and a table of them."""
     place = tmp_path_factory.mktemp("lab")
     rng, lines = np.random.default_rng(0), ["file,subject,label"]
-    for subject in range(4):
+    for subject in range(3):
         own = rng.uniform(0.5, 2.0)
         for label, gain in (("quiet", 1.0), ("loud", 2.0)):
             x = own * gain * rng.normal(0, 1e-5, (len(NAMES), 14 * SFREQ))
@@ -40,6 +40,7 @@ def test_a_table_becomes_a_model_that_says_what_it_kept_and_runs_live(folder, ca
         "finetune",
         "--from-scratch",
         "--no-network",
+        "--quick",
         "--trials",
         folder / "trials.csv",
         "--out",
@@ -78,7 +79,7 @@ def test_recordings_are_evaluated_by_globs_as_by_a_table(folder, capsys):
         assert table["mean"] == globs["mean"]
     assert set(rows[0]) == {"kept", "discriminant", "lda", "svm", "riemann"}
     assert rows[0]["kept"]["mean"] == 1.0
-    assert rows[0]["kept"]["n_subjects"] == 4
+    assert rows[0]["kept"]["n_subjects"] == 3
 
 
 @pytest.mark.parametrize(
