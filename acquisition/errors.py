@@ -2,8 +2,10 @@
 
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
+from itertools import takewhile
+from pathlib import Path
 
 
 class ErrorCode(StrEnum):
@@ -75,6 +77,19 @@ def file_errors(
     except OSError as error:
         what = f"{what}: {error.strerror or error}"
         raise InputError(what, where=str(where), remedy=remedy, code=code) from error
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Make a folder with its parents; those that were made here and hold nothing in the end are removed."""
+    made = list(takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for place in made:
+            with suppress(OSError):  # something is in it, or it has been moved away
+                place.rmdir()
 
 
 #: Control, format, surrogate, private use, unassigned; line and paragraph separators.

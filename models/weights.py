@@ -21,10 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.errors import ErrorCode, InputError, file_errors, new_folder
 from acquisition.record.files import write_json
 from assets import WEIGHTS
-from models.new_folder import new_folder
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from typer import Option
 
-from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.errors import ErrorCode, InputError, file_errors, new_folder
 from app.cli.groups import option_group
 from assets import DEMO_MODEL
 
@@ -315,7 +315,6 @@ def check_writable(folder: Path) -> None:
     It is made only to be tried: work that then fails on its input leaves no empty folder behind. The folder
     it lies in must be there, so that a mistyped path does not fill another disk.
     """
-    from models.new_folder import new_folder
 
     if not (parent := folder.absolute().parent).exists():
         what, remedy = f"there is no folder {parent}", "correct the path, or make that folder first"

@@ -26,10 +26,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.errors import ErrorCode, InputError, file_errors, new_folder
 from acquisition.text import parse_json
 from models.datasets.trials import Excluded, Trial
-from models.new_folder import new_folder
 from models.normalise import MIN_SD_NATS, EegScale, EyeScale, eye_scale
 
 INDEX_FILE = "index.json"

@@ -117,7 +117,7 @@ def test_parts_are_joined_by_the_labels_they_share(installed_face: Path, tmp_pat
 
 
 def test_a_profile_takes_some_of_the_labels(installed_face: Path, tmp_path: Path) -> None:
-    model = _built(installed_face, tmp_path / "M", voice=DEMO_MODEL)
+    model = _built(installed_face, tmp_path / "M", voice=[DEMO_MODEL])
     tokens, present = torch.randn(1, 4, 64), torch.tensor([[False, False, True, False]])
     with torch.inference_mode():
         some, _ = fusion_of(model.network, ("happy", "disgust"))(tokens, present)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.new_folder import new_folder
+from acquisition.errors import new_folder
 
 
 def test_what_was_made_and_stays_empty_is_removed_and_nothing_else(tmp_path: Path):
