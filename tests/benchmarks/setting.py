@@ -138,14 +138,16 @@ def bench_model(hop_s: float) -> Iterator[Path]:
     from models.network import FusionNetwork
 
     tensors: dict[str, Any] = {}
+    evidence = None
     if DEMO_MODEL.is_dir():
         checkpoint = load_checkpoint(DEMO_MODEL)
         config, network, tensors = checkpoint.config, checkpoint.network, checkpoint.normaliser_tensors
+        evidence = checkpoint.evidence
     else:
         trained_on = "nothing: random weights"
         config = preset("small", labels=EMOTIONS, ch_names=SEED_CH_NAMES, trained_on=trained_on)
         network = FusionNetwork(config)
     config = replace(config, windows=replace(config.windows, hop_s=hop_s))
     with scratch() as folder:
-        save_checkpoint(folder, config, network, tensors, "A model for `affectscope bench`.\n")
+        save_checkpoint(folder, config, network, tensors, "A model for `affectscope bench`.\n", evidence)
         yield folder

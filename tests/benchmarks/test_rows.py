@@ -16,9 +16,10 @@ from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.reader import StreamReader
 from acquisition.xdf.scan import scan_xdf
 from app.cli import machine
+from models.checkpoint import load_checkpoint
 from tests.benchmarks.live import latency_rows
 from tests.benchmarks.rows import TARGETS, failed_row, interleaved, render, row
-from tests.benchmarks.setting import write_like_labrecorder
+from tests.benchmarks.setting import bench_model, write_like_labrecorder
 from tests.benchmarks.suite import BENCHMARKS, ROW_NAMES, chosen_rows
 
 KEYS = {"name", "ours", "reference", "reference_name", "unit", "ratio", "target", "ok", "detail"}
@@ -37,6 +38,13 @@ MACHINE = {
 def a_row(ours, reference, **how):
     """Return a row that passes up to half of the reference."""
     return row("mv_sstma_forward", ours, reference, {"max_difference": 1e-6}, **how)
+
+
+def test_the_model_that_is_measured_is_whole():
+    with bench_model(0.5) as folder:
+        model = load_checkpoint(folder)
+    assert model.config.windows.hop_s == 0.5
+    assert (model.evidence is None) == (model.config.evidence is None)
 
 
 @pytest.mark.parametrize(
