@@ -12,7 +12,7 @@ from pathlib import Path
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.text import parse_json
-from calibration.storage import default_data_folder
+from calibration.storage import default_data_folder, default_weights_folder
 from models.weights import is_installed
 
 WEIGHTS_FILE = "model.safetensors"
@@ -73,11 +73,10 @@ def make_starter(weights: str) -> Path:
 
     By the commands that do it, in processes of their own; raises `InputError` with what they say.
     """
-    data = default_data_folder()
-    folder = data / "models" / weights
+    folder = default_data_folder() / "models" / weights
     folder.parent.mkdir(parents=True, exist_ok=True)
     commands = [["model", "build", "--face", weights, "--out", str(folder)]]
-    if not is_installed(weights, data / "weights"):
+    if not is_installed(weights, default_weights_folder()):
         commands.insert(0, ["weights", "install", weights])
     for command in commands:
         done = subprocess.run([sys.executable, "-m", "app", *command], capture_output=True, text=True)

@@ -45,6 +45,11 @@ def default_data_folder() -> Path:
     return Path(chosen) if chosen else platformdirs.user_data_path("affectscope", appauthor=False)
 
 
+def default_weights_folder() -> Path:
+    """Return the folder of open weights, beside the subjects."""
+    return default_data_folder() / "weights"
+
+
 def check_subject(subject: str) -> str:
     """Return a subject ID as it is: letters and digits with a digit in it, else InputError."""
     if not _SUBJECT.fullmatch(subject):

@@ -206,6 +206,11 @@ class AnswerConfig:
         """The lowest probability of an answer: `LEAST_ANSWER` or `abstain_below`, whichever is higher."""
         return max(self.abstain_below, LEAST_ANSWER)
 
+    @property
+    def act_from(self) -> float:
+        """The lowest probability that something may act upon: one at which ``risk`` is not exceeded."""
+        return max(self.answer_from, 1 - self.risk)
+
     def __post_init__(self) -> None:
         for name in ("set_90", "set_80", "error", "answered", "ece", "risk"):
             if not 0 <= getattr(self, name) <= 1:

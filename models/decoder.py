@@ -477,11 +477,8 @@ class Decoder:
         if isinstance(cached, CachedFace):
             return None if cached.token is None else cached.token.numpy()
         if isinstance(cached, CachedVoice):
-            return (
-                cached.tokens[cached.mask].mean(dim=0).numpy()
-                if cached.mask.any() and cached.speaks
-                else None
-            )
+            has_speech = cached.mask.any() and cached.speaks
+            return cached.tokens[cached.mask].mean(dim=0).numpy() if has_speech else None
         return cached.numpy()
 
     # --- the self-check ---

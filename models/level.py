@@ -75,7 +75,7 @@ class RunningLevel:
 
     def restore(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Continue from a `state`; raises `ValueError` if it does not fit."""
-        if "agreement" in state:  # recordings of before have none
+        if "agreement" in state:  # older recordings have none
             self.agreement.restore(state["agreement"])
         for own, name in ((self._sum, "sum"), (self._worth, "worth")):
             for modality in self.modalities:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from acquisition.quality import BAD_ELECTRODES
 from acquisition.types import MODALITIES
-from models.config import MAX_RISK, AnswerConfig
+from models.config import AnswerConfig
 from models.conformal import quantile, shown_sets, too_rarely_covered
 
 if TYPE_CHECKING:
@@ -262,7 +262,8 @@ def judge(prediction: Prediction, model: ModelFacts, signals: SignalFacts) -> Ve
         and is_valid
         and not codes & _UNSAFE
         and len(sets[0]) == 1
-        and probability >= 1 - (MAX_RISK if model.answers is None else model.answers.risk),
+        and model.answers is not None
+        and probability >= model.answers.act_from,
         top=top,
         probability=probability,
         second=second,

@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from app.cli import options as opt
 from app.cli.groups import add, application
-from calibration.storage import default_data_folder
+from calibration.storage import default_weights_folder
 
 _Name = Annotated[str, Argument(help="Name, as in `affectscope weights list`.")]
 
@@ -36,10 +36,6 @@ model = application(
 )
 
 
-def _folder() -> Path:
-    return default_data_folder() / "weights"
-
-
 def _list(as_json: opt.Json = False) -> None:
     """List weights that can be installed, with licence, training data and figures.
 
@@ -49,7 +45,7 @@ def _list(as_json: opt.Json = False) -> None:
     """
     from models.weights import SOURCES, is_installed
 
-    root = _folder()
+    root = default_weights_folder()
     if as_json:
         rows = [
             asdict(source) | {"installed": is_installed(source.name, root)} for source in SOURCES.values()
@@ -82,7 +78,7 @@ def _install(
     source = source_of(name)
     print(source.description(), flush=True)
     print(f"Fetching {source.origin} ..." if file is None else f"Reading {file} ...", flush=True)
-    print(f"Installed: {install(name, _folder(), file)}")
+    print(f"Installed: {install(name, default_weights_folder(), file)}")
 
 
 def _remove(name: _Name) -> None:
@@ -94,7 +90,7 @@ def _remove(name: _Name) -> None:
     """
     from models.weights import remove
 
-    print(f"{name}: {'removed' if remove(name, _folder()) else 'was not installed'}")
+    print(f"{name}: {'removed' if remove(name, default_weights_folder()) else 'was not installed'}")
 
 
 def _build(
@@ -121,7 +117,7 @@ def _build(
     from models.starter import SHOWN, build
 
     opt.check_model_folder(out)
-    notes = build(_folder(), out, face, voice or (), eeg)
+    notes = build(default_weights_folder(), out, face, voice or (), eeg)
     print("\n".join([f"Model: {out}", *(f"  {note}" for note in notes), SHOWN]))
     sources = ["--webcam 0"] * (face is not None) + ["--microphone default"] * bool(voice)
     print(" ".join(["Use it: affectscope live", *sources, f"--model {out}"]))

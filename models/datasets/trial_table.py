@@ -130,12 +130,12 @@ def rows_of_files(
         if not (name and equals and glob):
             remedy = 'write for example --label "rest=data/*_1.edf"'
             raise InputError(f"expected CLASS=GLOB, found {text!r}", where="--label", remedy=remedy)
-        patterns.append((name, glob))
+        patterns.append((name, glob, _files_of(glob)))
     if not files:
-        files = sorted({file for _, glob in patterns for file in _files_of(glob)})
+        files = sorted({file for *_, of_glob in patterns for file in of_glob})
     rows, sessions = [], dict[str, int]()
     for file in dict.fromkeys(files):
-        found = [name for name, glob in patterns if file.match(glob) or file in _files_of(glob)]
+        found = [name for name, glob, of_glob in patterns if file.match(glob) or file in of_glob]
         if patterns and len(set(found)) != 1:
             what = f"expected one class for {file.name}, found {' and '.join(dict.fromkeys(found)) or 'none'}"
             raise InputError(what, where="--label", remedy="give globs that match each file once")
@@ -145,10 +145,10 @@ def rows_of_files(
     return tuple(rows)
 
 
-def _files_of(glob: str) -> list[Path]:
+def _files_of(glob: str) -> set[Path]:
     path = Path(glob)
     anchor = Path(path.anchor) if path.is_absolute() else Path()
-    return sorted(anchor.glob(str(path.relative_to(anchor))))
+    return set(anchor.glob(str(path.relative_to(anchor))))
 
 
 def _subject(file: Path, pattern: str | None) -> str:

@@ -309,8 +309,8 @@ class _Evaluation:
             right = tested.argmax(axis=1) == label
             figures["answered"] = float(is_answer.mean())
             figures["right_when_answered"] = float(right[is_answer].mean()) if is_answer.any() else math.nan
-            is_sure = tested.max(axis=1) >= max(1 - rule.risk, rule.answer_from)
-            is_safe = is_sure & (self._agreement[self._tested] >= LEAST_AGREEMENT)
+            is_safe = tested.max(axis=1) >= rule.act_from
+            is_safe &= self._agreement[self._tested] >= LEAST_AGREEMENT
             figures["safe"] = float(is_safe.mean())
             figures["right_when_safe"] = float(right[is_safe].mean()) if is_safe.any() else math.nan
         return figures
