@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from safetensors.torch import load_file, save_file
 
 from calibration.profile import CalibrationProfile
 from models.checkpoint import load_checkpoint, save_checkpoint
@@ -65,3 +66,14 @@ def model_with_evidence(model: Path, folder: Path) -> Path:
     evidence = Evidence(eye_discriminant(len(config.labels)), signals, config.evidence)
     save_checkpoint(folder, config, base.network, base.normaliser_tensors, "card", evidence)
     return folder
+
+
+def changed_tensors(change):
+    """Return what damages a model's or a profile's folder: ``change`` is given its tensors by name."""
+
+    def damage(folder):
+        tensors = load_file(folder / "model.safetensors")
+        change(tensors)
+        save_file(tensors, folder / "model.safetensors")
+
+    return damage

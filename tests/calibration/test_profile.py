@@ -9,9 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from profiles import noise_discriminant, noise_profile
+from profiles import changed_tensors, noise_discriminant, noise_profile
 from refused import refused
-from safetensors.torch import load_file, save_file
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
@@ -222,15 +221,6 @@ def cut_short(folder):
     path.write_bytes(path.read_bytes()[:200])
 
 
-def other_tensors(change):
-    def damage(folder):
-        tensors = load_file(folder / "model.safetensors")
-        change(tensors)
-        save_file(tensors, folder / "model.safetensors")
-
-    return damage
-
-
 def other_config(**changes):
     def damage(folder):
         path = folder / "config.json"
@@ -249,13 +239,13 @@ DAMAGES = {
     "weights cut short": (cut_short, "model.safetensors"),
     "empty weights": (lambda f: (f / "model.safetensors").write_bytes(b""), "model.safetensors"),
     "a pickle": (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x04K\x01."), "model.safetensors"),
-    "part gone": (other_tensors(lambda t: t.pop("discriminant.eeg.used")), "discriminant"),
-    "NaN": (other_tensors(lambda t: t["discriminant.eye.size"].fill_(np.nan)), "discriminant.eye.size"),
-    "infinite level": (other_tensors(lambda t: t["level.eye"].fill_(np.inf)), "level.eye"),
-    "no temperature": (other_tensors(lambda t: t.pop("temperature")), "temperature"),
-    "temperature 0": (other_tensors(lambda t: t["temperature"].zero_()), "temperature"),
-    "other weights": (other_tensors(lambda t: t["level.eye"].add_(0.01)), "model.safetensors"),
-    "temperature 1e300": (other_tensors(lambda t: t["temperature"].fill_(1e300)), "temperature"),
+    "part gone": (changed_tensors(lambda t: t.pop("discriminant.eeg.used")), "discriminant"),
+    "NaN": (changed_tensors(lambda t: t["discriminant.eye.size"].fill_(np.nan)), "discriminant.eye.size"),
+    "infinite level": (changed_tensors(lambda t: t["level.eye"].fill_(np.inf)), "level.eye"),
+    "no temperature": (changed_tensors(lambda t: t.pop("temperature")), "temperature"),
+    "temperature 0": (changed_tensors(lambda t: t["temperature"].zero_()), "temperature"),
+    "other weights": (changed_tensors(lambda t: t["level.eye"].add_(0.01)), "model.safetensors"),
+    "temperature 1e300": (changed_tensors(lambda t: t["temperature"].fill_(1e300)), "temperature"),
     "a model": (other_config(kind="gone"), "kind"),
     "other version": (other_config(format_version=9), "format_version"),
     "no subject": (other_config(subject="gone"), "subject"),

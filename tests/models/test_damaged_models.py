@@ -9,9 +9,8 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
-from profiles import eye_discriminant, model_with_evidence
+from profiles import changed_tensors, eye_discriminant, model_with_evidence
 from refused import refused
-from safetensors.torch import load_file, save_file
 
 from acquisition.errors import ErrorCode, InputError
 from models.checkpoint import load_checkpoint, read_discriminant, save_checkpoint
@@ -161,15 +160,6 @@ def changed_config(text):
         (folder / "config.json").write_text(text(data))
 
     return change
-
-
-def changed_tensors(change):
-    def damage(folder):
-        tensors = load_file(folder / "model.safetensors")
-        change(tensors)
-        save_file(tensors, folder / "model.safetensors")
-
-    return damage
 
 
 def without_bounds(data):
