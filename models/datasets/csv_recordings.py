@@ -72,31 +72,36 @@ def _unreadable(what: str, path: Path, remedy: str) -> InputError:
     return InputError(what, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
 
 
-def read_table(path: Path) -> TextTable:
-    """Read a table of numbers; raises `InputError` if it has no column names or no rows of numbers."""
+def _opened(path: Path) -> tuple[str, tuple[str, ...], list[str], str]:
+    """Return what stands above a table, its column names, the lines below and their delimiter."""
     with file_errors("the table cannot be read", path, code=ErrorCode.RECORDING):
         lines = path.read_bytes().decode("utf-8-sig", "replace").splitlines()
     above = (not line.strip() or line.startswith(("%", "#", "title:")) for line in lines)
     n_above = next((at for at, is_above in enumerate(above) if not is_above), len(lines))
     top = lines[n_above] if n_above < len(lines) else ""
     delimiter = max("\t;,", key=top.count)
-    rows = csv.reader(lines[n_above:], delimiter=delimiter)
-    names = tuple(name.strip() for name in next(rows, []))
+    names = tuple(name.strip() for name in next(csv.reader([top], delimiter=delimiter), []))
     while names and not names[-1]:
         names = names[:-1]  # a delimiter ends each line
     if len(names) < 2 or all(_number(name) == _number(name) for name in names):
         what = f"expected a table with column names in its first line, found {top[:60]!r}"
         raise _unreadable(what, path, "write the names of the columns above the numbers")
+    return "\n".join(lines[:n_above]), names, lines[n_above + 1 :], delimiter
+
+
+def read_table(path: Path) -> TextTable:
+    """Read a table of numbers; raises `InputError` if it has no column names or no rows of numbers."""
+    header, names, lines, delimiter = _opened(path)
     at_time = next((at for at, name in enumerate(names) if "time" in name.lower()), None)
-    comma = delimiter == ";" and any("," in line for line in lines[n_above + 1 : n_above + 3])
+    comma = delimiter == ";" and any("," in line for line in lines[:2])
     values, times = [], []
-    for row in rows:
+    for row in csv.reader(lines, delimiter=delimiter):
         if len(row) < len(names):
             continue  # the last line of a recording that broke off
         row = [cell.replace(",", ".") for cell in row[: len(names)]] if comma else row[: len(names)]
         values.append([_number(cell) for cell in row])
         times.append(np.nan if at_time is None else _seconds(row[at_time]))
-    table = TextTable(path, "\n".join(lines[:n_above]), names, np.array(values).reshape(-1, len(names)),
+    table = TextTable(path, header, names, np.array(values).reshape(-1, len(names)),
                       None if at_time is None else np.array(times))  # fmt: skip
     if not len(values):
         raise table.refused("expected rows of numbers, found none", "give a recording")
@@ -123,9 +128,10 @@ def _seconds(text: str) -> float:
     return value
 
 
-def has_eyes(table: TextTable) -> bool:
-    """Tell whether it is an eye tracker's: pupils, and no EEG electrode."""
-    return table.column("pupil") is not None and not any(_electrode(name) for name in table.names)
+def has_eyes(path: Path) -> bool:
+    """Tell by its column names whether a table is an eye tracker's: pupils, and no EEG electrode."""
+    _, names, *_ = _opened(path)
+    return any("pupil" in name.lower() for name in names) and not any(_electrode(name) for name in names)
 
 
 def _electrode(name: str) -> bool:

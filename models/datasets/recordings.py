@@ -33,6 +33,7 @@ from models.features.gaze import eye_features
 from models.features.smoothing import smoothed
 from models.steps import StepFeatures
 
+XDF_SUFFIXES = (".xdf", ".xdfz", ".xdf.gz")
 _MOST_OVERLAP_S = 0.5
 PUPIL_AND_BLINK = (*range(12), 22, 31, 32)  # eye features that need no gaze
 _BLOCK_S = 60  # a sequence is read by the minute: a recording of a day needs no more memory
@@ -48,6 +49,15 @@ class Reading:
     windows: WindowConfig | None = None  # as in the checkpoint that the trials are for
     sfreq: float | None = None  # Hz and unit of a text table that does not say them
     unit: str | None = None
+
+    @property
+    def channels(self) -> AdapterOptions:
+        """Which channels are EEG, and their names."""
+        montage = load_montage(self.montage) if self.montage else None
+        return AdapterOptions(montage, ch_names=tuple(self.ch_names))
+
+
+PLAIN = Reading()
 
 
 @dataclass(frozen=True)
@@ -131,13 +141,9 @@ def end_to_end(spans: Sequence[tuple[float, float]], path: Path) -> list[tuple[f
 def raw_file_trials(
     path: Path,
     events: Mapping[str, str] | None = None,
+    reading: Reading = PLAIN,
     *,
-    montage: str | None = None,
     trial_s: float | None = None,
-    config: FeatureConfig | None = None,
-    ch_names: Sequence[str] = SEED_CH_NAMES,
-    sfreq: float | None = None,
-    unit: str | None = None,
 ) -> list[Trial]:
     """Return one trial for each annotation, by onset, with the entropy of its EEG every second.
 
@@ -150,16 +156,12 @@ def raw_file_trials(
         EDF, BDF, BrainVision, FIF, GDF, CNT and whatever else `mne.io.read_raw` knows.
     events : mapping of str to str, optional
         Class by annotation; without it every text is a class of its own.
-    montage : str, optional
-        As ``--montage``: names for channels that the file does not name by the 10-20 system.
+    reading : Reading
+        How the file is read.
     trial_s : float, optional
         Length of a trial from its onset; without it the annotation's own duration.
-    ch_names : sequence of str
-        Channels that are wanted, of those the file has.
-    sfreq, unit
-        Of a text table: see `Reading`.
     """
-    file = _RawFile(path, Reading(montage, config, ch_names, None, sfreq, unit))
+    file = _RawFile(path, reading)
     notes = file.raw.annotations
     annotations = sorted(zip(notes.onset, notes.duration, map(str, notes.description), strict=True))
     if events is None:
@@ -178,17 +180,12 @@ def raw_file_trials(
     ]
 
 
-def raw_file_sequence(
-    path: Path,
-    montage: str | None = None,
-    config: FeatureConfig | None = None,
-    reading: Reading | None = None,
-) -> Trial:
+def raw_file_sequence(path: Path, reading: Reading = PLAIN) -> Trial:
     """Return a whole file as one unlabelled sequence of steps, for pre-training.
 
     As `raw_file_trials`, but needs no annotations; ``label`` is -1 and ``label_names`` is empty.
     """
-    file = _RawFile(path, reading or Reading(montage, config))
+    file = _RawFile(path, reading)
     n_times, block = file.raw.n_times, round(_BLOCK_S * file.sfreq)
     parts = [file.entropy(at, min(at + block, n_times)) for at in range(0, n_times, block)]
     return file.trial(1, -1, (), np.concatenate(parts))
@@ -196,7 +193,7 @@ def raw_file_sequence(
 
 def data_files(path: Path) -> list[Path]:
     """Return the files that hold a recording's samples: of BrainVision or EEGLAB not the header's."""
-    if path.suffix.lower() in (".xdf", ".xdfz", *CSV_SUFFIXES):
+    if is_xdf(path) or path.suffix.lower() in CSV_SUFFIXES:
         return [path]
     named = [Path(name) for name in _opened(path).filenames if name is not None]
     if files := sorted(name for name in named if name.is_file()):
@@ -204,10 +201,9 @@ def data_files(path: Path) -> list[Path]:
     return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
 
 
-def _opened(path: Path, reading: Reading | None = None) -> Any:
+def _opened(path: Path, reading: Reading = PLAIN) -> Any:
     from mne.io import read_raw
 
-    reading = reading or Reading()
     if not path.is_file() and not path.is_dir():
         raise _unusable("expected an EEG file, found none", path, "")
     if path.suffix.lower() in CSV_SUFFIXES:
@@ -231,8 +227,7 @@ class _RawFile:
             for label, kind in zip(self.raw.ch_names, self.raw.get_channel_types(), strict=True)
         )
         header = StreamHeader(path.name, "EEG", "", "", "", self.sfreq, len(channels), "double64", channels)
-        montage = load_montage(reading.montage) if reading.montage else None
-        self._adapter = EegAdapter(header, "eeg", AdapterOptions(montage, ch_names=tuple(reading.ch_names)))
+        self._adapter = EegAdapter(header, "eeg", reading.channels)
         self._path, self._config = path, reading.features or FeatureConfig()
 
     def samples(self, start: int, stop: int) -> NDArray[np.float64]:
@@ -322,11 +317,11 @@ def trials_at(path: Path, spans: Sequence[Span], names: tuple[str, ...], reading
 
 def is_xdf(path: Path) -> bool:
     """Tell an XDF recording by its name."""
-    return path.name.lower().endswith((".xdf", ".xdfz", ".xdf.gz"))
+    return path.name.lower().endswith(XDF_SUFFIXES)
 
 
 def _is_eye_file(path: Path) -> bool:
-    return path.suffix.lower() in CSV_SUFFIXES and path.is_file() and has_eyes(read_table(path))
+    return path.suffix.lower() in CSV_SUFFIXES and path.is_file() and has_eyes(path)
 
 
 def sample_digest(path: Path, reading: Reading) -> str:
@@ -345,14 +340,7 @@ def sample_digest(path: Path, reading: Reading) -> str:
 
 
 def xdf_trials(
-    path: Path,
-    montage: str | None,
-    events: Mapping[str, str],
-    *,
-    trial_s: float | None = None,
-    features: FeatureConfig | None = None,
-    windows: WindowConfig | None = None,
-    ch_names: Sequence[str] = SEED_CH_NAMES,
+    path: Path, events: Mapping[str, str], reading: Reading = PLAIN, *, trial_s: float | None = None
 ) -> list[Trial]:
     """Return one trial for each marker of ``events``, with the steps that lie wholly inside it.
 
@@ -363,16 +351,14 @@ def xdf_trials(
 
     Parameters
     ----------
-    montage, ch_names
-        As in `raw_file_trials`.
     events : mapping of str to str
         Class by marker text.
+    reading : Reading
+        How the file is read.
     trial_s : float, optional
         Length of a trial in seconds from its marker; without it a trial lasts until the next marker.
-    features, windows : FeatureConfig and WindowConfig, optional
-        As in the checkpoint that the trials are for.
     """
-    steps = _Steps(path, Reading(montage, features, ch_names, windows))
+    steps = _Steps(path, reading)
     names, spans = class_names(events), marked_spans(path, events, trial_s=trial_s, index=steps.index)
     trials = [
         steps.trial(span, number, names.index(events[span.event]), names)
@@ -382,12 +368,12 @@ def xdf_trials(
     return trials
 
 
-def xdf_sequence(path: Path, montage: str | None = None, config: FeatureConfig | None = None) -> Trial:
+def xdf_sequence(path: Path, reading: Reading = PLAIN) -> Trial:
     """Return a whole recording as one unlabelled sequence of steps, for pre-training.
 
     As `xdf_trials`, but needs no markers; ``label`` is -1 and ``label_names`` is empty.
     """
-    steps = _Steps(path, Reading(montage, config))
+    steps = _Steps(path, reading)
     trial = steps.trial_at((0.0, math.inf), 1, -1, ())
     steps.source.close()
     return trial
@@ -462,11 +448,11 @@ class _Steps:
     def __init__(self, path: Path, reading: Reading) -> None:
         self.windows = reading.windows or WindowConfig()
         self._path, self.index = path, scan_xdf(path)
-        montage, features = reading.montage, reading.features or FeatureConfig()
-        ch_names = reading.ch_names
-        options = AdapterOptions(load_montage(montage) if montage else None, ch_names=tuple(ch_names))
+        features = reading.features or FeatureConfig()
         kinds = select_streams(_headers(self.index), None, (Kind.EEG, Kind.GAZE))
-        self.source = XdfSource(path, kinds, intake_maker(options, self.windows.max_gap_s), index=self.index)
+        self.source = XdfSource(
+            path, kinds, intake_maker(reading.channels, self.windows.max_gap_s), index=self.index
+        )
         self._features = StepFeatures(features, torch.device("cpu"))
         self._n_bands, self._n_eye = len(features.bands), features.eye_features
         self._pump = Pump(self.source, self.windows)

@@ -18,6 +18,7 @@ import numpy as np
 from acquisition.errors import ErrorCode, InputError, file_errors
 from models.datasets.csv_recordings import CSV_SUFFIXES
 from models.datasets.recordings import (
+    XDF_SUFFIXES,
     Reading,
     Span,
     found_markers,
@@ -33,7 +34,7 @@ from models.datasets.trials import BASELINE, Excluded, Trial, note
 COLUMNS = ("file", "subject", "session", "trial", "label", "start_s", "stop_s")
 #: What is looked for in a folder that holds recordings.
 SUFFIXES: Mapping[str, tuple[str, ...]] = {
-    "xdf": (".xdf", ".xdfz", ".xdf.gz"),
+    "xdf": XDF_SUFFIXES,
     "raw": (".edf", ".bdf", ".gdf", ".vhdr", ".set", ".fif", ".fif.gz", ".cnt", ".mff", *CSV_SUFFIXES),
 }
 
@@ -219,12 +220,9 @@ def _of_file(
                 where="--events",
                 remedy='write for example --events "1=left,2=right,3=idle"; or --label, or --trials',
             )
-        found = xdf_trials(file, reading.montage, wanted, trial_s=trial_s, features=reading.features,
-                           windows=reading.windows, ch_names=reading.ch_names)  # fmt: skip
+        found = xdf_trials(file, wanted, reading, trial_s=trial_s)
     else:
-        found = raw_file_trials(file, wanted, montage=reading.montage, trial_s=trial_s,
-                                config=reading.features, ch_names=reading.ch_names, sfreq=reading.sfreq,
-                                unit=reading.unit)  # fmt: skip
+        found = raw_file_trials(file, wanted, reading, trial_s=trial_s)
     return [(rows[0], trial) for trial in found]
 
 

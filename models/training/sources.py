@@ -92,11 +92,8 @@ class Source:
         if self.is_dataset:
             return self._of_dataset(None, config, excluded)
         try:
-            if self.kind == "xdf":
-                whole = xdf_sequence(self.path, self.montage, config)
-            else:
-                reading = Reading(self.montage, config, sfreq=self.sfreq, unit=self.unit)
-                whole = raw_file_sequence(self.path, self.montage, config, reading)
+            reading = Reading(self.montage, config, sfreq=self.sfreq, unit=self.unit)
+            whole = (xdf_sequence if self.kind == "xdf" else raw_file_sequence)(self.path, reading)
         except InputError as error:
             excluded.append(Excluded(self.path.name, str(error)))
             return []

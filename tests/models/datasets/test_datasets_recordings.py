@@ -14,6 +14,7 @@ from acquisition.montage import SEED_CH_NAMES, load_montage
 from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.write import XdfWriter
 from models.datasets.recordings import (
+    Reading,
     class_names,
     end_to_end,
     parse_events,
@@ -75,7 +76,7 @@ def recording(tmp_path: Path) -> tuple[Path, np.ndarray]:
 
 def test_steps_lie_wholly_between_a_marker_and_the_next(recording: tuple[Path, np.ndarray]):
     path, data = recording
-    trials = xdf_trials(path, None, {"calm": "calm", "rage": "angry"})
+    trials = xdf_trials(path, {"calm": "calm", "rage": "angry"})
     # 3.1-7.8 s holds the steps that end at 4.25, 5.25, 6.25, 7.25; the last marker has none after it.
     assert [(t.trial, t.label_names[t.label], t.n_steps) for t in trials] == [(1, "calm", 4), (2, "angry", 4)]
     assert trials[0].ch_names == ("CZ", "PZ")
@@ -85,7 +86,7 @@ def test_steps_lie_wholly_between_a_marker_and_the_next(recording: tuple[Path, n
     np.testing.assert_allclose(trials[0].eeg[0], expected, atol=0.05)  # a sample to either side at most
     assert np.isnan(trials[1].eeg[:, 1]).any(axis=1).sum() >= 1
     assert np.isfinite(trials[1].eeg[:, 0]).all()
-    longer = xdf_trials(path, None, {"calm": "calm"}, trial_s=6.0)
+    longer = xdf_trials(path, {"calm": "calm"}, trial_s=6.0)
     assert [t.n_steps for t in longer] == [5, 5]
     assert np.isnan(longer[1].eeg[2:]).all()  # the recording ends within it
 
@@ -95,7 +96,7 @@ def test_trials_that_share_samples_are_refused_for_they_would_test_what_they_tra
 ):
     import mne
 
-    error = refused(lambda: xdf_trials(recording[0], None, {"calm": "calm", "rage": "angry"}, trial_s=7.5))
+    error = refused(lambda: xdf_trials(recording[0], {"calm": "calm", "rage": "angry"}, trial_s=7.5))
     assert (error.code, error.facts) == (ErrorCode.DATA, {"trial": 1})
     assert error.what.startswith("trials 1 and 2 overlap: trial 1 lasts 7.50 s")
     raw = mne.io.RawArray(1e-5 * np.ones((1, 4000)), mne.create_info(["Cz"], 200.0, "eeg"), verbose="error")
@@ -127,13 +128,13 @@ def test_a_file_that_breaks_off_says_so(tmp_path: Path):
 def test_missing_markers_are_answered_with_those_there_are(
     recording: tuple[Path, np.ndarray], tmp_path: Path
 ):
-    error = refused(lambda: xdf_trials(recording[0], None, {"joy": "a"}))
+    error = refused(lambda: xdf_trials(recording[0], {"joy": "a"}))
     assert error.code is ErrorCode.DATA
     assert error.what.startswith("expected markers joy, found calm (2 times), end (2 times)")
-    error = refused(lambda: xdf_trials(recording[0], None, {"calm": "a"}, trial_s=0.4))
+    error = refused(lambda: xdf_trials(recording[0], {"calm": "a"}, trial_s=0.4))
     assert (error.code, error.facts) == (ErrorCode.DATA, {"trial": 1})
     write_simulated(tmp_path / "eeg.xdf", ("eeg",), 2.0)
-    error = refused(lambda: xdf_trials(tmp_path / "eeg.xdf", None, {"1": "a"}))
+    error = refused(lambda: xdf_trials(tmp_path / "eeg.xdf", {"1": "a"}))
     assert (error.code, error.facts) == (ErrorCode.NO_STREAM, {"kind": "markers"})
 
 
@@ -148,15 +149,15 @@ def test_a_file_without_any_marker_is_not_asked_for_their_names(tmp_path: Path):
 @pytest.mark.real_data
 def test_openbci_trials_hold_the_five_steps_inside_their_five_and_a_half_seconds(real_data: Path):
     path = real_data / "xdf" / "openbci_Sub2011001.xdf"
-    trials = xdf_trials(path, MONTAGE, OPENBCI_EVENTS)
+    trials = xdf_trials(path, OPENBCI_EVENTS, Reading(MONTAGE))
     assert len(trials) == 60
     assert [sum(t.label == k for t in trials) for k in range(3)] == [20, 20, 20]
     assert {t.n_steps for t in trials} == {5}
     assert len(trials[0].ch_names) == 15
     assert steps_that_fit(trials) == 5
     assert cut_windows(trials, 5).eeg.shape == (60, 15, 5, 5)
-    assert {t.n_steps for t in xdf_trials(path, MONTAGE, OPENBCI_EVENTS, trial_s=3.4)} == {3}
-    error = refused(lambda: xdf_trials(path, MONTAGE, OPENBCI_EVENTS, trial_s=0.5))
+    assert {t.n_steps for t in xdf_trials(path, OPENBCI_EVENTS, Reading(MONTAGE), trial_s=3.4)} == {3}
+    error = refused(lambda: xdf_trials(path, OPENBCI_EVENTS, Reading(MONTAGE), trial_s=0.5))
     assert (error.code, error.facts) == (ErrorCode.DATA, {"trial": 1})
 
 
@@ -206,17 +207,17 @@ def test_a_montage_names_the_channels_of_a_file(tmp_path: Path):
         torch.from_numpy(data[[1, 3], 400:600].astype(np.float32) * 1e6), 200.0, FeatureConfig()
     )
     for montage in (str(labels), str(indices)):
-        (trial,) = raw_file_trials(path, montage=montage)
+        (trial,) = raw_file_trials(path, reading=Reading(montage))
         assert trial.ch_names == ("CZ", "C3")
         np.testing.assert_allclose(trial.eeg[0], expected.numpy(), atol=1e-3)
-        assert raw_file_sequence(path, montage).eeg.shape == (20, 2, 5)
+        assert raw_file_sequence(path, Reading(montage)).eeg.shape == (20, 2, 5)
     cap = load_montage("biosemi128").labels
-    (trial,) = raw_file_trials(path, montage="biosemi128")
+    (trial,) = raw_file_trials(path, reading=Reading("biosemi128"))
     assert trial.ch_names == tuple(cap[label] for label in raw.ch_names if cap.get(label) in SEED_CH_NAMES)
     assert "C4" not in trial.ch_names  # the cap's C4 lies elsewhere
     assert "try_raw.fif" in refused(lambda: raw_file_trials(path)).where
     labels.write_text('[labels]\nX9 = "CZ"\n')
-    assert "X9" in str(refused(lambda: raw_file_trials(path, montage=str(labels))))
+    assert "X9" in str(refused(lambda: raw_file_trials(path, reading=Reading(str(labels)))))
 
 
 def test_what_mne_cannot_read_is_one_line(tmp_path: Path):
