@@ -53,7 +53,9 @@ class Pump:
         if event.change is Change.OPENED and event.spec is not None:
             self._on_open(event.spec)
             self.aligner.open(event.spec)
-        elif event.change in (Change.STALE, Change.ENDED, Change.REFUSED):
+        elif event.change is Change.ENDED:
+            self.aligner.end(event.stream)
+        elif event.change in (Change.STALE, Change.REFUSED):
             self.aligner.wait_for(event.stream, False)
         elif event.change is Change.BACK:
             self.aligner.wait_for(event.stream, True)

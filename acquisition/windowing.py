@@ -215,6 +215,7 @@ class _Feed:
         self.spec = spec
         self.ring = Ring(None if spec.kind is Kind.VIDEO else len(spec.ch_names), keep_s)
         self.is_waited_for = True
+        self.has_ended = False
         self.newest_push = float("nan")
         self.newest_arrival = float("nan")
 
@@ -245,6 +246,11 @@ class Aligner:
         """Let windows wait for a stream, or stop waiting (stale, ended)."""
         if feed := self._feed_of(stream):
             feed.is_waited_for = waited_for
+
+    def end(self, stream: str) -> None:
+        """Take note that nothing more comes of a stream: what lies after its last sample is missing."""
+        if feed := self._feed_of(stream):
+            feed.is_waited_for, feed.has_ended = False, True
 
     def _feed_of(self, stream: str) -> _Feed | None:
         return next((feed for feed in self._feeds.values() if feed.spec.key == stream), None)
@@ -333,8 +339,10 @@ class Aligner:
         steps = []
         for i in indices:
             t_end = i * self.config.hop_s
-            if live and feed.ring.newest_time < t_end:
-                # Late: what has come so far is not what a replay would see, and must not be kept.
+            # Late: what has come so far is not what a replay would see, and must not be kept. A replay
+            # knows it of a stream that has ended, whose next sample would have closed the step.
+            period_s = 1.0 / feed.spec.sfreq if feed.spec.sfreq > 0 and not live else 0.0
+            if (live or feed.has_ended) and feed.ring.newest_time + 1.5 * period_s < t_end:
                 steps.append(Step(i, t_end, False, 0.0, 0.0))
             else:
                 steps.append(cut(feed.ring, feed.spec.sfreq, self.config, i, known(modality, i)))

@@ -174,9 +174,12 @@ class ReplayFile:
     def span(self, source: XdfSource) -> tuple[float, float]:
         """Return the first and last LSL time to replay, of a source opened at the start.
 
+        The last is where the first of the streams ends that were sending to the end: a window after it
+        would lack what was there live.
+
         Raises `InputError` if no selected stream holds a sample that can be placed.
         """
-        first, last = source.first_time, source.last_time
+        first, last = source.first_time, source.whole_to
         if math.isnan(first):
             what = "no selected stream contains samples that can be replayed"
             remedy = f"see: affectscope inspect {self.path.name}"

@@ -22,6 +22,10 @@ from acquisition.xdf.outline import (
 from acquisition.xdf.reader import SKIP_MARGIN_S, Cursor, StreamReader
 from acquisition.xdf.scan import scan_xdf
 
+#: LabRecorder collects twice a second and drops what came since when it is told to stop, so that streams
+#: which were all sending end up to half a second apart.
+_RAGGED_S = 0.75
+
 
 class XdfSource:
     """Replays selected streams of an XDF file in bounded memory.
@@ -120,6 +124,7 @@ class XdfSource:
     def _open(self, keys_kinds: Mapping[int, Kind], make_intake: MakeIntake, start: float | None) -> None:
         refused = unix_stamped(self.index, self._recorded)
         ends: list[float] = []
+        regular_ends: list[float] = []
         for stream_id, kind in keys_kinds.items():
             stream, key = self.index.streams[stream_id], self.keys[stream_id]
             recorded = self._recorded.get(stream_identity(stream.header), [])
@@ -133,6 +138,8 @@ class XdfSource:
             intake = opened_intake(stream, key, kind, recorded, make_intake)
             self._cursors.append(self._cursor(stream, intake, start))
             ends.append(rough_lsl_time(stream, last_stamp(self.index, stream), recorded, newest=True))
+            if intake.spec.sfreq > 0:
+                regular_ends.append(ends[-1])
         self.first_time = min(
             (c.next_time for c in self._cursors if c.next_time is not None), default=math.nan
         )
@@ -140,6 +147,8 @@ class XdfSource:
             self.first_time = self._outline.first_time
         known = [end for end in ends if not math.isnan(end)]
         self.last_time = max(known, default=self.first_time)
+        to_the_end = [end for end in regular_ends if end > self.last_time - _RAGGED_S]
+        self.whole_to = min(to_the_end, default=self.last_time)
 
     def _cursor(self, stream: StreamIndex, intake: StreamIntake, start: float | None) -> Cursor:
         """Return a stream's cursor, at the bookmark before the start where there is one."""
@@ -178,6 +187,7 @@ class XdfSource:
         self._events = opened + self._events
         self.first_time = max(self.first_time, begin)
         self.last_time = max(self.first_time, min(self.last_time, end))
+        self.whole_to = max(self.first_time, min(self.whole_to, end))
 
 
 def _keys(index: XdfIndex, keys_kinds: Mapping[int, Kind]) -> dict[int, str]:

@@ -236,3 +236,17 @@ def test_voice_with_a_nan_is_absent_until_the_nan_has_left_the_clip():
     aligner.push(Chunk("a", 0, data, times))
     present = [window_at(aligner, t).present["voice"] for t in (3.5, 5.0, 9.5)]
     assert present == [True, False, True]
+
+
+@pytest.mark.parametrize(("stream", "modality"), [("e", "eeg"), ("a", "voice"), ("g", "eye")])
+def test_a_replay_masks_what_lies_after_a_streams_end_as_live_does(stream, modality):
+    aligner = filled(stream, 20.1)  # most of the step to 20.25 has come, as of a sender that died
+    aligner.end(stream)
+    assert window_at(aligner, 20.0).present[modality]
+    assert not window_at(aligner, 20.25 if modality != "voice" else 20.5).present[modality]
+
+
+def test_the_window_that_ends_with_the_last_sample_is_whole():
+    aligner = filled("e", 20.0)
+    aligner.end("e")
+    assert window_at(aligner, 20.0).present["eeg"]

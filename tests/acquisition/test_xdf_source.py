@@ -203,3 +203,21 @@ def test_a_part_without_samples_is_an_input_error(recording: Path) -> None:
 def test_an_impossible_nominal_rate_counts_as_none(rate: str) -> None:
     header = parse_header(HEADER.format(name="Amp", type="EEG", n=2, sfreq=rate, format="float32"))
     assert header.nominal_sfreq == 0.0
+
+
+@pytest.mark.parametrize(("second_ends_s", "whole_s"), [(9.5, 9.5), (7.0, 10.0)])
+def test_a_recording_is_whole_until_the_first_of_the_streams_that_ran_to_its_end(
+    tmp_path: Path, second_ends_s: float, whole_s: float
+) -> None:
+    path, ends = tmp_path / "ragged.xdf", {1: 10.0, 2: second_ends_s}
+    with XdfWriter(path) as writer:
+        for stream, end_s in ends.items():
+            header = HEADER.format(name=f"Amp{stream}", type="EEG", n=1, sfreq=100, format="float32")
+            writer.add_stream(stream, header)
+            n = round(end_s * 100)
+            writer.samples(stream, 50 + np.arange(n) / 100, np.zeros((n, 1)))
+            writer.clock_offset(stream, 50.0, 0.0)
+    source = XdfSource(path, dict.fromkeys(ends, Kind.EEG), _intake)
+    assert source.whole_to - source.first_time == pytest.approx(whole_s, abs=0.02)
+    assert source.last_time - source.first_time == pytest.approx(10.0, abs=0.02)
+    source.close()
