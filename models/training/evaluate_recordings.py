@@ -36,7 +36,7 @@ from models.training.finetune_config import FinetuneOptions, classifier_config
 from models.training.label_protocols import interval_over
 from models.training.loop import Report
 from models.training.scores import Predictions, balanced_accuracy, per_trial
-from models.training.session_levels import Level, SessionLevels, about_level
+from models.training.session_levels import SessionLevels, about_level
 from models.training.trial_tensors import cut_for
 
 _MOST_WINDOWS = 20  # of a trial that is told
@@ -110,7 +110,7 @@ def answers_of(fold: Fold) -> tuple[dict[str, Predictions], str]:
     n_steps = steps_that_fit([*train, *tested], test.options.n_steps)
     options = replace(test.options, n_steps=n_steps, normalise=test.normalise)
     config = classifier_config(train, options, None, "")
-    levels = exact_levels(SessionLevels.of(train, config), [*train, *tested])
+    levels = SessionLevels.of(train, config).exact([*train, *tested])
     fitted = {kind: fit_evidence(train, config, kind, fold.subject) for kind in EVIDENCE_KINDS}
     found = {kind: _of_evidence(evidence, tested, config, levels) for kind, evidence in fitted.items()}
     found |= dict(_references(train, tested, config, levels))
@@ -122,12 +122,6 @@ def answers_of(fold: Fold) -> tuple[dict[str, Predictions], str]:
         found["kept"] = per_trial(model.predict(tested, max_per_trial=_MOST_WINDOWS))
         found["network"] = per_trial(model.predict_parts(tested)["network"])
     return found, kept
-
-
-def exact_levels(levels: SessionLevels, trials: Sequence[Trial]) -> SessionLevels:
-    """Return levels that are the mean of all these trials of a session, with nothing of a prior."""
-    kappa = Level(*(None if k is None else torch.full_like(k, 1e-6) for k in levels.kappa))
-    return replace(levels.knowing(trials), kappa=kappa)
 
 
 def _of_evidence(

@@ -323,6 +323,9 @@ def report_on_test(model: Finetuned, test: Sequence[Trial], protocol: str) -> Sc
     return ScoreReport.of(protocol, model.predict(test), extra)
 
 
+_OWN_LEVEL = "about each session's own level (transductive: from all of its trials, without labels)"
+
+
 def report_by_cross_validation(
     trials: Sequence[Trial],
     options: FinetuneOptions,
@@ -341,14 +344,19 @@ def report_by_cross_validation(
 
         test = about_level(test, options.normalise, train)
         model = finetune(train, options, pretrained, progress=part)
-        parts.append(model.predict(test, max_per_trial=None if options.network else _MOST_WINDOWS))
+        most = None if options.network else _MOST_WINDOWS
+        parts.append(model.predict(test, max_per_trial=most))
         named = model.predict_parts(test) if options.network else {}
+        if model.levels is not None:
+            knowing = replace(model, levels=model.levels.exact(test))
+            beside.setdefault(_OWN_LEVEL, []).append(knowing.predict(test, max_per_trial=most))
         alone = {f"{name} alone": said for name, said in named.items()}
         for name, said in (alone | {"shrinkage LDA on the same folds": _lda(train, test, options)}).items():
             beside.setdefault(name, []).append(said)
     unit = "trial" if {t.subject for t in folds[0][0]} & {t.subject for t in folds[0][1]} else "subject"
     protocol = (
-        f"cross-validation over {len(trials)} trials in {len(folds)} folds; no {unit} is in training and test"
+        f"cross-validation over {len(trials)} trials in {len(folds)} folds; no {unit} is in training and "
+        "test; each session about the level that runs, as live"
     )
     extra = {name: joined(said).trial_scores() for name, said in beside.items()}
     return ScoreReport.of(protocol, joined(parts), extra)

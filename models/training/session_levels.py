@@ -102,6 +102,11 @@ class SessionLevels:
         joined = {key: {**self.means.get(key, {}), **found} for key, found in more.items()}
         return replace(self, means={**self.means, **joined})
 
+    def exact(self, trials: Sequence[Trial]) -> Self:
+        """Return levels that are the mean of all these trials of a session, with nothing of a prior."""
+        kappa = Level(*(None if k is None else torch.full_like(k, 1e-6) for k in self.kappa))
+        return replace(self.knowing(trials), kappa=kappa)
+
     def known(self, session: tuple[str, int]) -> dict[str, NDArray[np.floating]] | None:
         """Return the level (F,) by modality of a session of which trials are known, else None."""
         if not (trials := self.means.get(session)):
