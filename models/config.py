@@ -25,7 +25,7 @@ _LARGEST = 1e15  # number in a config
 
 #: What fields of the configs below may be.
 EEG_ENCODERS = ("mv_sstma", "eegformer")
-FACE_ENCODERS = ("vit", "face-expression")
+FACE_ENCODERS = ("vit", "face-expression", "face-expression-fer")
 VOICE_ENCODERS = ("ast", "statistics")
 CONTEXTS = ("window", "streaming")
 TOKEN_NORMS = ("steps", "pooled")
@@ -132,7 +132,7 @@ class NetworkConfig:
     eegformer: EegformerConfig = field(default_factory=EegformerConfig)
     eye: MvSstmaConfig = field(default_factory=lambda: MvSstmaConfig(in_features=1))
     n_eye_features: int = 33
-    face_encoder: str = "vit"  # vit | face-expression: models.encoders.expression, as large as face says
+    face_encoder: str = "vit"  # vit | a net of models.encoders.expression, as large as face says
     face: VitConfig = field(default_factory=VitConfig)
     voice_encoder: str = "ast"  # ast | statistics: models.encoders.voice_statistics, as wide as voice says
     voice: AstConfig = field(default_factory=AstConfig)

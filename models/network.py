@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from acquisition.types import MODALITIES
 from models.config import EvidenceConfig, FusionConfig, ModelConfig, MvSstmaConfig
 from models.encoders.eegformer import EegformerEncoder
-from models.encoders.expression import ExpressionEncoder
+from models.encoders.expression import EXPRESSION_NETS
 from models.encoders.layers import ChannelPool, ChannelWeights, TimePool
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.encoders.transformer import AstEncoder, TransformerEncoder, VitEncoder
@@ -20,7 +21,7 @@ from models.encoders.voice_statistics import VoiceStatistics
 from models.fusion import FUSIONS, weighed
 from models.window_batch import NetworkInput, NetworkOutput
 
-_FACE_ENCODERS = {"vit": VitEncoder, "face-expression": ExpressionEncoder}  # `models.config.FACE_ENCODERS`
+_FACE_ENCODERS: dict[str, Any] = {"vit": VitEncoder, **EXPRESSION_NETS}  # `models.config.FACE_ENCODERS`
 _VOICE_ENCODERS = {"ast": AstEncoder, "statistics": VoiceStatistics}
 
 

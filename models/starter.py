@@ -22,7 +22,7 @@ from acquisition.montage import SEED_CH_NAMES
 from acquisition.types import MODALITIES
 from models.checkpoint import CONFIG_FILE, Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from models.config import AstConfig, ModelConfig, MvSstmaConfig, VitConfig, preset
-from models.encoders.expression import EXPRESSIONS, IMAGE_SIZE, MARGIN, WIDTH
+from models.encoders.expression import EXPRESSION_NETS
 from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import Part
@@ -52,7 +52,7 @@ def build(
     Raises `InputError`: nothing is given, weights are not installed, a model lacks the modality or an answer
     of its own, models do not fit each other, or fewer than two labels are shared.
     """
-    expression = load_installed(source_of(face, "--face").name, weights) if face else None
+    expression = load_installed(_face_named(face), weights) if face else None
     models = {} if eeg is None else {"eeg": _model(eeg, "eeg")}
     if voice:
         is_model = len(voice) == 1 and not _holds_speech(voice[0])
@@ -62,11 +62,10 @@ def build(
     activity = None
     if "voice" in models and is_installed(VOICE_ACTIVITY, weights):
         activity = load_installed(VOICE_ACTIVITY, weights)
-    labels = _shared(
-        [*([EXPRESSIONS] if expression else []), *(model.config.labels for model in models.values())]
-    )
+    of_face = [EXPRESSION_NETS[expression.source.name].labels] if expression else []
+    labels = _shared([*of_face, *(model.config.labels for model in models.values())])
     evidence = _evidence(models, labels)
-    config = _config(labels, models, has_face=expression is not None, asks_speech=activity is not None)
+    config = _config(labels, models, expression, asks_speech=activity is not None)
     config = replace(config, evidence=None if evidence is None else evidence.config)
     network = _network(config, models)
     if expression is not None:
@@ -88,6 +87,15 @@ def build(
 
 def _refused(what: str, remedy: str = "", where: str = "model build") -> InputError:
     return InputError(what, where=where, remedy=remedy, code=ErrorCode.MODEL)
+
+
+def _face_named(name: str) -> str:
+    source = source_of(name, "--face")
+    if name not in EXPRESSION_NETS:
+        raise _refused(
+            f"expected {' or '.join(EXPRESSION_NETS)}, got {source.name}: {source.what}", "", "--face"
+        )
+    return name
 
 
 def _model(path: Path, modality: str) -> Checkpoint:
@@ -148,7 +156,9 @@ def _places(model: Checkpoint, labels: Sequence[str]) -> list[int]:
     return [own.index(label) for label in labels]
 
 
-def _config(labels: tuple[str, ...], models: Models, *, has_face: bool, asks_speech: bool) -> ModelConfig:
+def _config(
+    labels: tuple[str, ...], models: Models, face: Installed | None, *, asks_speech: bool
+) -> ModelConfig:
     configs = {modality: model.config for modality, model in models.items()}
     base = next(iter(configs.values()), preset("small", labels=labels, ch_names=SEED_CH_NAMES))
     for config in configs.values():
@@ -170,15 +180,16 @@ def _config(labels: tuple[str, ...], models: Models, *, has_face: bool, asks_spe
         face=VitConfig(**_TINY, image_size=features.face_size),
         fusion=replace(network.fusion, variant="sum", d_model=d_model),
     )
-    if has_face:
-        face = VitConfig(width=WIDTH, image_size=IMAGE_SIZE)
-        network = replace(network, face_encoder="face-expression", face=face)
+    if face is not None:
+        net = EXPRESSION_NETS[face.source.name]
+        sizes = VitConfig(width=net.width, image_size=net.image_size)
+        network = replace(network, face_encoder=face.source.name, face=sizes)
         windows = replace(windows, face_s=_FACE_S, face_grid_s=_FACE_GRID_S)
-        features = replace(features, face_size=IMAGE_SIZE, face_margin=MARGIN)
+        features = replace(features, face_size=net.image_size, face_margin=net.margin)
     if "eeg" not in models:
         tiny = MvSstmaConfig(len(features.bands), n_layers=1, dim=4, n_heads=1, n_pools=1)
         network = replace(network, eeg_encoder="mv_sstma", eeg=tiny, eye=replace(tiny, in_features=1))
-    trained_on = ["face: open weights, training data unknown"] if has_face else []
+    trained_on = [f"face: open weights, {face.source.training_data}"] if face else []
     trained_on += [f"{m}: {config.trained_on or 'unknown'}" for m, config in configs.items()]
     return replace(
         base,
@@ -186,7 +197,7 @@ def _config(labels: tuple[str, ...], models: Models, *, has_face: bool, asks_spe
         windows=windows,
         features=features,
         network=network,
-        modalities=tuple(m for m in MODALITIES if m in models or (m == "face" and has_face)),
+        modalities=tuple(m for m in MODALITIES if m in models or (m == "face" and face)),
         trained_on="; ".join(trained_on),
         is_simulated=any(config.is_simulated for config in configs.values()),
         notes="",
@@ -249,7 +260,8 @@ def _put_face(network: FusionNetwork, face: Installed, labels: Sequence[str]) ->
     encoder = dict(face.tensors)
     weight, bias = encoder.pop("fc.weight"), encoder.pop("fc.bias")
     load_weights(network.face, encoder, face.source.name, _AGAIN)
-    at, temperature = [EXPRESSIONS.index(label) for label in labels], face.source.temperature
+    net, temperature = EXPRESSION_NETS[face.source.name], face.source.temperature
+    at = [net.labels.index(label) for label in labels]
     project = dict(network.tokens["face"].named_parameters())
     project["project.0.weight"][: len(at)] = weight[at] / temperature
     project["project.0.bias"][: len(at)] = bias[at] / temperature

@@ -141,10 +141,12 @@ def _converted(source: Source, files: list[bytes]) -> dict[str, Tensor]:
     """Return the tensors under our names, of the source's files in their order."""
     from safetensors.torch import load
 
-    from models.encoders.expression import read_face_api
+    from models.encoders.expression import read_face_api, read_fer
 
-    if len(files) == 2:
+    if source.name == "face-expression":
         return read_face_api(files[0], files[1], source.origin)
+    if source.name == "face-expression-fer":
+        return read_fer(files[0], source.origin)
     cell = "lstm_cell."  # of which `VoiceActivity` makes a layer
     return {f"lstm.{n[len(cell) :]}_l0" if n.startswith(cell) else n: x for n, x in load(files[0]).items()}
 

