@@ -28,7 +28,6 @@ EEG_ENCODERS = ("mv_sstma", "eegformer")
 FACE_ENCODERS = ("vit", "face-expression", "face-expression-fer")
 VOICE_ENCODERS = ("ast", "statistics")
 CONTEXTS = ("window", "streaming")
-TOKEN_NORMS = ("steps", "pooled")
 CHANNEL_PROJECTIONS = ("pools", "weights")
 FUSION_VARIANTS = ("attention", "concat", "shared_attention", "sum")
 
@@ -119,7 +118,7 @@ class FusionConfig:
     n_heads: int = 4
     n_rounds: int = 2  # times the shared attention is applied
     dropout: float = 0.1
-    token_norm: str = "steps"  # of a modality's tokens: each step's, before pooling | pooled: the pooled one
+    token_norm: str = "steps"  # of each step of a modality's tokens, before pooling
 
 
 @dataclass(frozen=True)
@@ -340,7 +339,7 @@ class ModelConfig:
             ("eeg.channel_projection", CHANNEL_PROJECTIONS, network.eeg.channel_projection),
             ("eye.channel_projection", CHANNEL_PROJECTIONS, network.eye.channel_projection),
             ("fusion.variant", FUSION_VARIANTS, network.fusion.variant),
-            ("fusion.token_norm", TOKEN_NORMS, network.fusion.token_norm),
+            ("fusion.token_norm", ("steps",), network.fusion.token_norm),
             ("n_context_steps", (n_context_steps,), windows.n_context_steps),
         ]
         if network.takes_raw_eeg:

@@ -28,9 +28,8 @@ _VOICE_ENCODERS = {"ast": AstEncoder, "statistics": VoiceStatistics}
 class ModalityToken(nn.Module):
     """Turn a modality's tokens over time into one token, and say which times counted.
 
-    A layer norm of each step makes a faint step as long as a clear one before they are pooled; that of the
-    pooled token (``token_norm="pooled"``) leaves steps that agree, or are clear, their weight. Without any
-    (``none``) an encoder that was trained elsewhere answers as it did there, by a linear layer.
+    A layer norm of each step makes a faint step as long as a clear one before they are pooled. Without it
+    (``token_norm="none"``) an encoder that was trained elsewhere answers as it did there, by a linear layer.
     """
 
     def __init__(self, in_dim: int, fusion: FusionConfig) -> None:
@@ -38,12 +37,10 @@ class ModalityToken(nn.Module):
         norms = [nn.LayerNorm(fusion.d_model)] if fusion.token_norm == "steps" else []
         self.project = nn.Sequential(nn.Linear(in_dim, fusion.d_model), *norms, nn.Dropout(fusion.dropout))
         self.pool = TimePool(fusion.d_model)
-        self.norm = nn.LayerNorm(fusion.d_model) if fusion.token_norm == "pooled" else nn.Identity()
 
     def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, d_model) and the time weights (B, N) of tokens (B, N, in_dim), mask (B, N)."""
-        pooled, weights = self.pool(self.project(tokens.masked_fill(~mask[..., None], 0.0)), mask)
-        return self.norm(pooled), weights
+        return self.pool(self.project(tokens.masked_fill(~mask[..., None], 0.0)), mask)
 
 
 class FusionNetwork(nn.Module):

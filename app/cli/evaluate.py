@@ -109,9 +109,6 @@ def simulated(
 
 
 def generated(
-    ablation: Annotated[
-        bool, Option("--ablation", help="Only this: accuracy without each part of the network's training.")
-    ] = False,
     labels: Annotated[
         bool, Option("--labels", help="Only the second part: accuracy by own and other subjects' labels.")
     ] = False,
@@ -129,14 +126,6 @@ def generated(
     Example:
       affectscope evaluate generated --json
     """
-    if ablation:
-        opt.refuse({"--labels": labels}, "not with --ablation")
-        from models.papers.ablations import ablate
-
-        with StageBars() as bars:
-            found = ablate(bars, n_jobs=jobs, quick=quick) | {"quick": quick}
-        _print(found, as_json, tables.ablation_tables)
-        return
     from models.papers.directions import DirectionsOptions, directions, labels_alone
 
     options = DirectionsOptions(n_jobs=jobs)

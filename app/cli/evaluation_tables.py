@@ -60,28 +60,6 @@ def simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
     )
 
 
-def ablation_tables(result: dict[str, Any]) -> Iterable[Table]:
-    """Yield the table of `evaluate generated --ablation`."""
-
-    def points(row: dict[str, Any]) -> str:
-        low, high = (100 * value for value in row["interval"])
-        return f"{100 * row['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
-
-    def masked(share: float | None) -> str:
-        return "" if share is None else f"{share:.1%}"
-
-    title = (
-        f"GENERATED DATA; {result['n_subjects']} subjects, seed {result['seed']}; accuracy per window, "
-        f"chance {result['chance']:.0%}; differences by subject with 95 % CI"
-    )
-    rows = [
-        (row["row"], f"{row['mean']:.1%}", masked(row["masked"]), points(row), row["against"])
-        for row in result["rows"]
-    ]
-    heads = ("one change", "accuracy", "half of the EEG channels masked", "points", "against")
-    yield figures_table(title, heads, rows)
-
-
 def label_tables(result: dict[str, Any], quick: str = "") -> Iterable[Table]:
     """Yield the table of what labels are worth, of `evaluate seed-iv|seed-v --protocol`."""
     rows = result["rows"]

@@ -33,13 +33,6 @@ class WeightOptions:
     out: Annotated[Path, Option(help="Folder for the model.")]
     model: Annotated[Path | None, Option(help="Model from pretrain that provides the encoders.")] = None
     from_scratch: Annotated[bool, Option("--from-scratch", help="Start with random weights.")] = False
-    continue_training: Annotated[
-        bool,
-        Option(
-            "--continue",
-            help="Continue training the classifier --model; recordings are then not cross-validated.",
-        ),
-    ] = False
 
     def __post_init__(self) -> None:
         if (self.model is None) != self.from_scratch:
@@ -120,10 +113,6 @@ class TrainingOptions:
             show_default="with 12 trials or more",
         ),
     ] = None
-    normalisation: Annotated[
-        Literal["refit", "keep"],
-        Option(help="Mean and SD of features: refit on training trials, or kept from --model."),
-    ] = "refit"
     normalise: opt.Normalise = "subject"
     network: Annotated[
         bool, Option("--network/--no-network", help="Also train a network, which takes most of the time.")
@@ -143,7 +132,6 @@ class TrainingOptions:
             fusion=self.fusion,
             freeze=self.freeze,
             dcca=self.dcca,
-            normalisation=self.normalisation,
             normalise=self.normalise,
             network=self.network,
             seed=self.seed,
@@ -183,17 +171,10 @@ def finetune(
     source = data.source()
     labels = Labels.parse(data.labels)
     if weights.model is None:
-        about_model = {
-            "--freeze": training.freeze,
-            "--normalisation keep": training.normalisation == "keep",
-            "--continue": weights.continue_training,
-        }
-        opt.refuse(about_model, "there is no model: give a --model")
+        opt.refuse({"--freeze": training.freeze}, "there is no model: give a --model")
         initial = InitialWeights()
     else:
-        initial = InitialWeights.of(
-            weights.model, source.kind, source.files, continued=weights.continue_training
-        )
+        initial = InitialWeights.of(weights.model, source.kind, source.files)
     source = replace(source, features=data.features or initial.feature_origin)
     opt.check_model_folder(weights.out)
     task = FinetuneTask(

@@ -16,12 +16,7 @@ from models.datasets.trials import Excluded, Trial, steps_that_fit
 from models.training.cards import GENERATED, LICENCE, LIMITS_OF_FEW, QUICK, ModelCard, bullets
 from models.training.evaluate_trials import ScoreReport, report_by_cross_validation, report_on_test
 from models.training.finetune import Finetuned, finetune
-from models.training.finetune_config import (
-    FinetuneOptions,
-    PretrainedEncoders,
-    check_base,
-    seen_without_labels,
-)
+from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, seen_without_labels
 from models.training.provenance import (
     TrainingRecord,
     read_record,
@@ -31,28 +26,22 @@ from models.training.provenance import (
 )
 from models.training.sources import Labels, Source, missing_classes
 
-#: Instead of a report, where a classifier was trained further: see `models.training.finetune_config`.
-_NO_FIGURES = "none: the initial classifier may have been trained on these trials"
-
 
 @dataclass(frozen=True, kw_only=True)
 class InitialWeights:
     """The weights that training starts with; random ones without `encoders`."""
 
     encoders: PretrainedEncoders | None = None
-    continued: bool = False  # they are those of a classifier
     seen: str = ""  # which of the test trials they saw, as text
     record: TrainingRecord = field(default_factory=TrainingRecord)  # of their training
 
     @classmethod
-    def of(cls, model: Path, kind: str, files: Sequence[Path], *, continued: bool) -> InitialWeights:
-        """Load the model that is fine-tuned on this source, if it can be in this way."""
+    def of(cls, model: Path, kind: str, files: Sequence[Path]) -> InitialWeights:
+        """Load the model that is fine-tuned on this source."""
         encoders = PretrainedEncoders.of(load_checkpoint(model))
-        check_base(encoders.config, continue_training=continued)
         record = read_record(model)
         return cls(
             encoders=encoders,
-            continued=continued,
             seen=seen_without_labels(encoders.config, kind, files, record),
             record=record or TrainingRecord(complete=False),
         )
@@ -85,8 +74,6 @@ class FinetuneTask:
     def train(self, progress: StageBars) -> Trained:
         """Train the classifier and test it: on the published split's test trials, or by cross-validation.
 
-        There is no report where training continues on a recording: the classifier may know all of its trials.
-
         Raises `InputError` if the trials cannot be read or do not suffice.
         """
         excluded: list[Excluded] = []
@@ -98,10 +85,9 @@ class FinetuneTask:
         if self.source.is_dataset:
             training, test = published_split(trials, shortened=self.generated)
         chosen = self.labels.choose(training, n_steps)
-        encoders, report = self.initial.encoders, None
-        if not self.source.is_dataset and not self.initial.continued:
+        encoders, trained_on = self.initial.encoders, self._words(trials)
+        if not self.source.is_dataset:
             report = report_by_cross_validation(chosen, options, encoders, progress=progress)
-        trained_on = self._words(trials)
         model = finetune(
             chosen, options, encoders, trained_on=trained_on, is_simulated=self.generated, progress=progress
         )
@@ -111,9 +97,8 @@ class FinetuneTask:
             report = report_on_test(
                 model, test, f"on the {len(test)} test trials of the published split{pooled}"
             )
-        if report is not None:
-            report = replace(report, protocol=self._protocol(report.protocol))
         if self.initial.seen:
+            report = replace(report, protocol=f"{report.protocol}; {self.initial.seen}")
             model = replace(model, config=replace(model.config, transductive=True))
         notes = [missing_classes(chosen, self.labels), *(entry.why for entry in excluded)]
         record = replace(record_of_labels(chosen, generated=self.generated), quick=self.quick)
@@ -166,20 +151,8 @@ class FinetuneTask:
             f"labels: {labels}, {first.origin} features"
         )
         if initial.encoders is not None:
-            before = initial.encoders.config.trained_on
-            began = (
-                f"continued from a classifier ({before})"
-                if initial.continued
-                else f"began with a model {before}"
-            )
-            words += f"; {began}"
+            words += f"; began with a model {initial.encoders.config.trained_on}"
         return f"{words}; {initial.seen}" if initial.seen else words
-
-    def _protocol(self, tested: str) -> str:
-        """Return how the figures were obtained: what was tested, and what training had seen of it."""
-        known = "initial classifier trained with labels: results are invalid if it saw any of these trials"
-        said = (tested, self.initial.seen, known if self.initial.continued else "")
-        return "; ".join(part for part in said if part)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +161,7 @@ class Trained:
 
     task: FinetuneTask
     model: Finetuned
-    report: ScoreReport | None  # None where no figure is honest
+    report: ScoreReport
     record: TrainingRecord  # of everything that trained the model
     excluded: list[Excluded]
     notes: list[str]  # on missing classes, and on `excluded`
@@ -239,7 +212,7 @@ class Trained:
             },
             {
                 "Training": [bullets(self.model.notes)],
-                "Figures": [bullets(self.report.lines() if self.report else [_NO_FIGURES])],
+                "Figures": [bullets(self.report.lines())],
                 "Limits": [f"Valid only for its training subjects, day and classes. {LIMITS_OF_FEW}"],
                 "Licence": [LICENCE],
             },
@@ -254,21 +227,19 @@ class Trained:
             "transductive": bool(task.initial.seen),
         }
         marked = "; ".join(mark for mark, there in marks.items() if there)
-        figures = self.report.lines() if self.report else [f"figures: {_NO_FIGURES}"]
         next_step = "it reads published features: for tables only (--features raw makes one that runs live)"
         if config.feature_origin == "raw":
             next_step = f"next: affectscope live --model {task.out}"
             next_step += " --baseline 60" if task.options.normalise == "baseline" else ""
         return [
             f"{task.out}: {config.trained_on}, sha256 {sha256[:16]}{f' [{marked}]' if marked else ''}",
-            *(f"  {line}" for line in (*self.model.notes, *figures)),
+            *(f"  {line}" for line in (*self.model.notes, *self.report.lines())),
             next_step,
         ]
 
     def to_dict(self, sha256: str) -> dict[str, Any]:
         """Return the same for ``--json``."""
-        figures: dict[str, Any] = self.report.to_dict() if self.report else {"protocol": _NO_FIGURES}
-        return figures | {
+        return self.report.to_dict() | {
             "trained_on": self.model.config.trained_on,
             "notes": list(self.model.notes),
             "left_out": [vars(entry) for entry in self.excluded],
@@ -276,5 +247,4 @@ class Trained:
             "generated": self.task.generated,
             "quick": self.task.quick,
             "transductive": self.model.config.transductive,
-            "continued": self.task.initial.continued,
         }

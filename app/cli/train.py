@@ -124,9 +124,6 @@ class PretrainDataOptions(opt.DataOptions):
     modalities: Annotated[
         str | None, Option(help="eeg, eye or eeg,eye.", show_default="what the data contain")
     ] = None
-    include_test: Annotated[
-        bool, Option("--include-test", help="Also use published test trials; results are then transductive.")
-    ] = False
     cache: Annotated[
         Path | None, Option(help="Folder for cached step features.", show_default="next to --out")
     ] = None
@@ -153,9 +150,6 @@ class PretrainTrainingOptions:
     quick: opt.Quick = False
     resume: Annotated[bool, Option("--resume", help="Resume an interrupted run with the same --out.")] = False
     device: opt.Device = "auto"
-    compile_: Annotated[
-        bool | None, Option("--compile/--no-compile", help="Compile the network.", show_default="on a GPU")
-    ] = None
 
 
 def pretrain(
@@ -184,12 +178,10 @@ def pretrain(
         of_recordings = {"--montage": data.montage, "--sfreq": data.sfreq, "--unit": data.unit}
         opt.refuse(of_recordings, "only for recordings")
     quick = training.quick
-    device = choose_device(training.device)
     loop = LoopOptions(
         epochs=training.epochs or (_QUICK_EPOCHS if quick else 30),
         learning_rate=training.lr or (_QUICK_RATE if quick else 1.5e-4),
         checkpoint_every=10 if quick else 50,
-        compiled=device == "cuda" if training.compile_ is None else training.compile_,
     )
     options = PretrainOptions(
         sources=(
@@ -203,7 +195,6 @@ def pretrain(
         batch=training.batch,
         mask=training.mask,
         seed=training.seed,
-        include_test=data.include_test,
         resume=training.resume,
         quick=quick,
         context=training.context,
@@ -211,7 +202,7 @@ def pretrain(
         line_hz=data.line,
         loop=loop,
     )
-    with joined_world(device) as world, StageBars() as bars:
+    with joined_world(choose_device(training.device)) as world, StageBars() as bars:
         if world.is_first:
             opt.check_model_folder(out)  # before hours of reading
         done = run(options, world, bars)
@@ -227,9 +218,7 @@ def pretrain(
             f"in the last; {outcome.n_steps} steps, {outcome.seconds:.0f} s, "
             f"{outcome.windows_s:.0f} windows/s, {outcome.wait_share:.0%} of the time waiting for data"
         )
-    said = "test trials included: transductive"
-    if not data.include_test:
-        said = f"{done.corpus.n_test} test trials excluded"
+    said = f"{done.corpus.n_test} test trials excluded"
     print(f"{out}: pre-trained, not fine-tuned; {said}; sha256 {done.sha256[:16]}")
     print("next: affectscope finetune --model", out)
     return ExitCode.after(done.corpus.excluded)

@@ -45,7 +45,6 @@ from models.training.finetune_config import (
     FinetuneOptions,
     PretrainedEncoders,
     classifier_config,
-    read_modalities,
 )
 from models.training.finetune_tokens import (
     FrozenTokens,
@@ -164,8 +163,7 @@ def finetune(
             run.network.fusion.even_out()
         run.network.weigh_by(evidence.config)
         config = run.network.config
-    how = "pre-trained model" if options.normalisation == "keep" and pretrained else "training trials"
-    notes.append(f"normalised with the statistics of the {how}")
+    notes.append("normalised with the statistics of the training trials")
     if options.network and (new := run.whitened_modalities()):
         notes.append(
             f"the channel projection of {' and '.join(new)} was initialised as a shrinkage discriminant "
@@ -184,11 +182,8 @@ def _folds(trials: Sequence[Trial], options: FinetuneOptions) -> list[tuple[list
 
     With evidence to be weighed every trial is held out once, with its subject where there are several.
     """
-    if options.evidence or options.stop_folds > 1:
-        by_trial = options.stop_folds > 1 and (not options.evidence or len({t.subject for t in trials}) < 2)
-        n_folds = options.stop_folds if by_trial else EVIDENCE_FOLDS
-        least = 2 if options.evidence else len(trials) + 1
-        pairs = folds_by_people(trials, n_folds, options.seed, least=least)
+    if options.evidence:
+        pairs = folds_by_people(trials, EVIDENCE_FOLDS, options.seed, least=2)
     else:
         pairs = [held_out(trials, seed=options.seed)]
     return pairs if all(len({t.label for t in out}) > 1 for _, out in pairs) else []
@@ -203,25 +198,19 @@ def _best_epoch(
 ) -> tuple[int, float, list[HeldOut]]:
     """Return the epoch (from 1) and temperature of least NLL on held-out trials, and what is said of those.
 
-    With ``stop_folds`` of 1 the first fold chooses the epoch, and the others train for as many.
+    The first fold chooses the epoch, and the others train for as many.
     """
-    n = len(folds) if options.stop_folds > 1 else 1
-
-    def curve(kept: list[Trial], out: list[Trial], options: FinetuneOptions, patience: int) -> Curve:
-        return Training(config, kept, options, pretrained).curve(out, patience, progress)
-
-    patience = options.patience if n == 1 else options.epochs  # all folds see the same epochs
-    curves = [curve(kept, out, options, patience) for kept, out in folds[:n]]
-    found = [
-        best_temperature(_nll(torch.cat([fused.logits for fused in epoch]), curves), _TEMPERATURES)
-        for epoch in zip(*(one.epochs for one in curves), strict=True)
-    ]
-    best = min(range(len(found)), key=lambda at: found[at][0])
+    (kept, out), *others = folds
+    first = Training(config, kept, options, pretrained).curve(out, options.patience, progress)
+    best = int(np.argmin(first.nlls))
     shorter = replace(options, epochs=best + 1)
-    curves += [curve(kept, out, shorter, best + 1) for kept, out in folds[n:]]
+    curves = [first] + [
+        Training(config, kept, shorter, pretrained).curve(out, best + 1, progress) for kept, out in others
+    ]
     ends = [one.epochs[best] for one in curves]
+    windows = [one.windows for one in curves]
     nll, temperature = best_temperature(
-        _nll(torch.cat([fused.logits for fused in ends]), curves), _TEMPERATURES
+        _nll(torch.cat([fused.logits for fused in ends]), windows), _TEMPERATURES
     )
     progress("stopping", 1.0, nll)
     parts = [
@@ -232,9 +221,9 @@ def _best_epoch(
     return best + 1, temperature, parts
 
 
-def _nll(logits: Tensor, curves: Sequence[Curve]) -> Callable[[Tensor], Tensor]:
-    """Return the mean negative log-likelihood of the curves' windows as a function of the temperature."""
-    label = torch.cat([torch.from_numpy(curve.windows.label) for curve in curves])
+def _nll(logits: Tensor, windows: Sequence[WindowSet]) -> Callable[[Tensor], Tensor]:
+    """Return the mean negative log-likelihood of windows as a function of the temperature."""
+    label = torch.cat([torch.from_numpy(part.label) for part in windows])
     return lambda temperature: nn.functional.cross_entropy(logits / temperature, label)
 
 
@@ -244,6 +233,7 @@ class Curve:
 
     windows: WindowSet
     epochs: list[Fused]
+    nlls: list[float]  # of each epoch, by its best temperature
     held: HeldOut | None
 
 
@@ -261,15 +251,10 @@ class Training:
         known = None if pretrained is None else Normaliser.from_dict(pretrained.normaliser)
         self.levels = SessionLevels.of(trials, config) if config.own_level else None
         self.evidence = fit_evidence(trials, config, options.kind) if options.evidence else None
-        if options.normalisation == "keep" and known is not None:
-            self.normaliser = known
-        else:
-            rows = trials if self.levels is None else centred(trials, self.levels)
-            self.normaliser = fit_normaliser(
-                rows, config, known, eye_tails=options.eye_tails, fill=options.fill
-            )
+        rows = trials if self.levels is None else centred(trials, self.levels)
+        self.normaliser = fit_normaliser(rows, config, known, eye_tails=options.eye_tails, fill=options.fill)
         self._is_new = pretrained is None
-        self._read = () if pretrained is None else read_modalities(pretrained.config)
+        self._read: tuple[str, ...] = ()  # modalities whose channel projections have trained before
         self._rng = np.random.default_rng(options.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
@@ -334,7 +319,7 @@ class Training:
     ) -> TrialTensors:
         return TrialTensors(
             windows, trials[0].ch_names, self._config, self.normaliser,
-            mask=self._options.mask, seed=seed, thinned=self._options.thinned, means=means,
+            mask=self._options.mask, seed=seed, means=means,
         )  # fmt: skip
 
     def _token_source(self, tensors: TrialTensors) -> Tokens:
@@ -370,12 +355,9 @@ class Training:
             for modality, white in self._whiteners.items():
                 stack.enter_context(whitened(projection_of(self.network, modality), white))
             for modality, encoded in self._encoded().items():
-                inputs, label, places = fit_center(
-                    self.network, modality, encoded, self._tensors, by_trial=options.count_trials
-                )
-                white = self._whiteners[modality] = Whitener.of(
-                    inputs, label, places, options.least_shrinkage
-                )
+                inputs, label, places = fit_center(self.network, modality, encoded, self._tensors)
+                white = Whitener.of(inputs, label, places, options.least_shrinkage)
+                self._whiteners[modality] = white
                 stack.enter_context(whitened(projection_of(self.network, modality), white, (inputs, label)))
             trained = self._trainable()
             self._optimiser = torch.optim.AdamW(
@@ -405,16 +387,16 @@ class Training:
         if self.evidence is not None:
             held, course = held_out_by(self.evidence, out, self._config, windows, self.levels)
             tensors = self._centred(out, windows, seed, course.means(len(self._config.ch_names)))
-        curve = Curve(windows, [], held)
-        source, nlls = self._token_source(tensors), list[float]()
+        curve, source = Curve(windows, [], [], held), self._token_source(tensors)
         with self._training():
             for epoch in range(1, self._options.epochs + 1):
                 loss = self._epoch()
                 self.network.eval()
                 curve.epochs.append(source.fused())
-                nlls.append(best_temperature(_nll(curve.epochs[-1].logits, [curve]), _TEMPERATURES)[0])
+                nll = _nll(curve.epochs[-1].logits, [windows])
+                curve.nlls.append(best_temperature(nll, _TEMPERATURES)[0])
                 progress("stopping", epoch / self._options.epochs, loss)
-                if epoch - 1 - int(np.argmin(nlls)) >= patience:
+                if epoch - 1 - int(np.argmin(curve.nlls)) >= patience:
                     break
         return curve
 

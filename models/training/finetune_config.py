@@ -31,18 +31,17 @@ class PretrainedEncoders:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Self:
-        """Take the encoders of EEG and eye features, and of a classifier what reads them too."""
-        owners = ["eeg.", "eye."]
-        for modality in read_modalities(checkpoint.config):
-            owners += [f"{modality}_pool.", f"tokens.{modality}."]
+        """Take the encoders of EEG and eye features.
+
+        Raises `InputError` if it is a classifier: it may have been trained with labels on what is tested.
+        """
+        if checkpoint.config.is_classifier:
+            what = "the model is a classifier: it may have been trained on the test trials, with their labels"
+            remedy = "start from a model of pretrain"
+            raise InputError(what, where="--model", remedy=remedy, code=ErrorCode.MODEL)
         weights = checkpoint.network.state_dict()
-        taken = {name: tensor for name, tensor in weights.items() if name.startswith(tuple(owners))}
+        taken = {name: tensor for name, tensor in weights.items() if name.startswith(("eeg.", "eye."))}
         return cls(checkpoint.config, taken, checkpoint.normaliser_tensors)
-
-
-def read_modalities(config: ModelConfig) -> tuple[str, ...]:
-    """Return the modalities whose channel projection is trained: those that a classifier reads."""
-    return tuple(m for m in TRIAL_MODALITIES if config.is_classifier and m in config.modalities)
 
 
 @dataclass(frozen=True)
@@ -60,13 +59,10 @@ class FinetuneOptions:
     evidence: bool = False  # fit a discriminant beside the network: `models.training.evidence`
     own_level: bool = False  # centre each session on its own level: `models.training.session_levels`
     eye_tails: float = 0.0  # share of the eye features' values beyond either limit of their scale
-    count_trials: bool = False  # a new projection's discriminant counts trials, not overlapping windows
-    least_shrinkage: float = 0.1  # of that discriminant; Ledoit and Wolf count overlapping windows as samples
-    token_norm: str = "steps"  # of FusionConfig
+    least_shrinkage: float = 0.1  # of a new projection's discriminant, which counts windows that overlap
     epochs: int = 30  # at most, where training stops early
     few_epochs: int = 15  # where it does not
     stop_early: bool = True  # by training trials held out, where there are enough
-    stop_folds: int = 1  # parts of the training trials that are held out in turn; 1: one part alone
     patience: int = 6  # epochs without a better NLL on the held-out trials
     batch_size: int = 32
     learning_rate: float = 1e-3  # the paper's
@@ -77,10 +73,8 @@ class FinetuneOptions:
     max_windows_per_trial: int | None = 20
     max_windows: int | None = None  # the first so many windows of training only
     normalise: str = "subject"  # `session_levels.about_level`: from what a session's level is taken
-    normalisation: str = "refit"  # on the training trials | keep: the pre-trained model's
     mask: float = 0.0  # share of EEG channels hidden in training
     fill: bool = False  # absent EEG channels are filled from the others, by their correlations in training
-    thinned: float = 0.0  # share of training windows that lose up to half of their EEG channels
     p_drop_modality: float = 0.1  # not in the paper: so that the model keeps working when a stream is lost
     seed: int = 0
 
@@ -141,12 +135,11 @@ def classifier_config(
     else:
         base = pretrained.config
         _check_pretrained(base, first, modalities)
-        if n_eye is not None and n_eye != base.features.eye_features:
-            base = _with_eye_features(base, n_eye, first, options)
-    fusion = replace(base.network.fusion, variant=options.fusion, token_norm=options.token_norm)
-    network = replace(base.network, fusion=fusion)
-    read = () if pretrained is None else read_modalities(base)
-    new = {m: getattr(network, m) for m in TRIAL_MODALITIES if m not in read}
+        if n_eye is not None:  # no weight of an encoder depends on it
+            features = replace(base.features, eye_features=n_eye)
+            base = replace(base, features=features, network=replace(base.network, n_eye_features=n_eye))
+    network = replace(base.network, fusion=replace(base.network.fusion, variant=options.fusion))
+    new = {m: getattr(network, m) for m in TRIAL_MODALITIES}
     if pretrained is None:
         wanted = {"n_layers": options.n_layers, "n_heads": options.n_heads}
         changes = {name: value for name, value in wanted.items() if value is not None}
@@ -179,23 +172,6 @@ def classifier_config(
     )
 
 
-def _with_eye_features(
-    config: ModelConfig, n_eye: int, trial: Trial, options: FinetuneOptions
-) -> ModelConfig:
-    """Return the config for another number of eye features, on which no encoder's weight depends."""
-    expected = f"expected the model's {config.features.eye_features} eye features, found {n_eye}"
-    if options.normalisation == "keep":
-        raise InputError(expected, where="--normalisation keep", remedy="use --normalisation refit")
-    if "eye" in read_modalities(config) and config.network.eye.channel_projection == "weights":
-        remedy = "start from a model of pretrain, or use --modalities eeg"
-        raise InputError(expected, where=trial.source, remedy=remedy, code=ErrorCode.DATA)
-    return replace(
-        config,
-        features=replace(config.features, eye_features=n_eye),
-        network=replace(config.network, n_eye_features=n_eye),
-    )
-
-
 def _check_pretrained(config: ModelConfig, trial: Trial, modalities: Sequence[str]) -> None:
     if config.network.takes_raw_eeg:
         what = "expected a model on band entropies, found one on raw EEG"
@@ -219,24 +195,6 @@ def _check_pretrained(config: ModelConfig, trial: Trial, modalities: Sequence[st
             "train with --from-scratch",
             code=ErrorCode.MODEL,
         )
-
-
-def check_base(config: ModelConfig, *, continue_training: bool) -> None:
-    """Refuse a classifier as base unless it is to be trained on, and know that it is one.
-
-    Fine-tuning tests on trials of the very set or recording it trains on. A classifier may have been trained
-    on them with their labels, and a checkpoint cannot tell for certain which they were.
-
-    Raises `InputError` if it is a classifier without ``continue_training``, or none with it.
-    """
-    if config.is_classifier == continue_training:
-        return
-    if config.is_classifier:
-        what = "the model is a classifier: it may have been trained on the test trials, with their labels"
-        remedy = "start from a model of pretrain, or add --continue to train on without cross-validation"
-        raise InputError(what, where="--model", remedy=remedy, code=ErrorCode.MODEL)
-    what = "the model is only pre-trained: there is no classifier to continue training"
-    raise InputError(what, where="--continue", remedy="remove it", code=ErrorCode.MODEL)
 
 
 def seen_without_labels(

@@ -205,12 +205,12 @@ def fit_norms(network: FusionNetwork, tensors: TrialTensors, n_batches: int | No
 
 @torch.no_grad()
 def fit_center(
-    network: FusionNetwork, modality: str, encoded: Tensor, tensors: TrialTensors, *, by_trial: bool = False
+    network: FusionNetwork, modality: str, encoded: Tensor, tensors: TrialTensors
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Centre a new channel projection on training windows, and return what it then multiplies.
 
     That is the mean over each window's steps (n, C * D), of the windows that have the modality, with their
-    labels (n,) and the channels' places (C,); ``by_trial`` gives the means of each trial's windows.
+    labels (n,) and the channels' places (C,).
     """
     projection, inputs = projection_of(network, modality), tensors.batch(slice(None))
     places, columns, steps = network.channels_of(modality, inputs)
@@ -221,13 +221,7 @@ def fit_center(
     seen = projection.inputs(encoded, columns, places) * steps[..., None]
     n_steps = steps.sum(dim=1, keepdim=True)
     has = n_steps[:, 0] > 0
-    means, label = (seen.sum(dim=1) / n_steps.clamp(min=1))[has], tensors.label[has]
-    if by_trial:  # windows overlap, and share their trial's offset: they are no samples of their own
-        of_trial = torch.unique(tensors.trial[has], return_inverse=True)[1]
-        one_hot = nn.functional.one_hot(of_trial).to(means.dtype).T  # (trials, n)
-        means = one_hot @ means / one_hot.sum(dim=1, keepdim=True)
-        label = label.new_zeros(len(one_hot)).index_copy(0, of_trial, label)
-    return means, label, places
+    return (seen.sum(dim=1) / n_steps.clamp(min=1))[has], tensors.label[has], places
 
 
 @torch.no_grad()

@@ -51,7 +51,6 @@ class PretrainOptions:
     batch: int = 64  # windows, over all processes
     mask: float = 0.3  # share of hidden channels
     seed: int = 1
-    include_test: bool = False
     resume: bool = False
     quick: bool = False
     context: str = "window"  # of the EEG's MvSstmaConfig
@@ -139,20 +138,17 @@ def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
     features = replace(small.features, eye_features=31 if 0 < n_eye <= 31 else 33, line_hz=options.line_hz)
     network = replace(small.network, n_eye_features=features.eye_features)
     kinds = ", ".join(dict.fromkeys(f"{'generated ' if s.is_generated else ''}{s.kind}" for s in corpus.used))
-    is_transductive = corpus.includes_test and any(source.is_dataset for source in corpus.used)
-    with_test = "; transductive: test trials included" if is_transductive else ""
     return replace(
         small,
         features=features,
         network=network,
         modalities=tuple(m for m in MODALITIES if m in modalities),
-        trained_on=f"pre-trained on {kinds} (unlabelled{with_test})",
+        trained_on=f"pre-trained on {kinds} (unlabelled)",
         is_simulated=any(source.is_generated for source in corpus.used),
         notes="quick: few windows and passes" if options.quick else "",
         is_classifier=False,
         feature_origin=corpus.features,
         step_s=corpus.step_s,
-        transductive=is_transductive,
     )
 
 
@@ -177,7 +173,7 @@ def _corpus(options: PretrainOptions, world: World, report: Report) -> Corpus:
     cache = options.cache or out.with_name(f"{out.name}-cache")
     opened = partial(
         open_corpus, options.sources, cache, FeatureConfig(line_hz=options.line_hz),
-        features=features, include_test=options.include_test, shard_bytes=options.shard_bytes,
+        features=features, shard_bytes=options.shard_bytes,
     )  # fmt: skip
     if world.is_first:
         report("reading", 0.0, float("nan"), "")
@@ -223,7 +219,6 @@ def _settings(options: PretrainOptions, corpus: Corpus, config: ModelConfig, mod
     return {name: loop[name] for name in kept} | {
         "modality": modality,
         "corpus": [part.key for part in corpus.parts],
-        "include-test": options.include_test,
         "batch": options.batch,
         "mask": options.mask,
         "seed": options.seed,
@@ -249,7 +244,6 @@ def _write_report(
     report = {
         "sha256": done.sha256,
         "trained_on": config.trained_on,
-        "transductive": config.transductive,
         "quick": options.quick,
         "generated": [source.kind for source in done.corpus.used if source.is_generated],
         "features": done.corpus.features,
@@ -321,12 +315,7 @@ def _card(
 def _corpus_lines(corpus: Corpus, config: ModelConfig) -> list[str]:
     origin = "computed by the live code" if corpus.features == "raw" else "as published with the set"
     lines = [*corpus.words(), f"features {origin}; {len(config.ch_names)} EEG channels; no labels used"]
-    if config.transductive:
-        lines.append(
-            "**Transductive:** test trials of the published splits were used in pre-training, without "
-            "labels. Results on them must be marked transductive."
-        )
-    elif corpus.n_test:
+    if corpus.n_test:
         lines.append(f"{corpus.n_test} test trials of the published splits were not used")
     if any(not source.is_dataset for source in corpus.used):
         lines.append("recordings were used in full: a test on one of them would be transductive")

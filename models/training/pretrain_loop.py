@@ -149,7 +149,6 @@ class LoopOptions:
     warm_up: float = 0.05  # of all steps
     log_every: int = 10  # steps
     checkpoint_every: int = 50  # steps
-    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,7 +197,7 @@ def run_loop(
     log = _LossLog(folder / "loss.jsonl", stage, state.step) if world.is_first else None
     saved = state.step
     batches = _ahead(windows, state.step, n_steps, world, meter)
-    loss_of = _Loss(model, world, options.compiled, meter)
+    loss_of = _Loss(model, world, meter)
     for _ in train_steps(optimiser, batches, loss_of, clipped=parameters, schedule=schedule):
         meter.step_done()
         state.step += 1
@@ -225,11 +224,9 @@ def run_loop(
 class _Loss:
     """What one batch's gradients are of, in bf16 on a GPU; the meter is told the whole batch's loss."""
 
-    def __init__(self, model: MaskedAutoencoder, world: World, compiled: bool, meter: _Meter) -> None:
+    def __init__(self, model: MaskedAutoencoder, world: World, meter: _Meter) -> None:
         self._world, self._meter = world, meter
         self._module = world.data_parallel(model)
-        if compiled:
-            self._module = torch.compile(self._module)  # type: ignore[assignment]
         self._on_gpu = world.device.type == "cuda"
 
     def __call__(self, batch: StepBatch) -> Tensor:

@@ -142,7 +142,6 @@ class Corpus:
     parts: tuple[Cached, ...]  # of the sources
     entries: tuple[Entry, ...]  # that training may use
     n_test: int  # trials excluded because the published split tests on them
-    includes_test: bool
     features: str  # raw | published
 
     @property
@@ -205,7 +204,6 @@ def open_corpus(
     config: FeatureConfig,
     *,
     features: str,
-    include_test: bool = False,
     shard_bytes: int = 64_000_000,
 ) -> Corpus:
     """Return the corpus, from the cache where it is there."""
@@ -217,13 +215,13 @@ def open_corpus(
     usable: list[Entry] = []
     n_test = 0
     for source, part in zip(sources, parts, strict=True):
-        tested = set() if include_test or not source.is_dataset else _test_trials(part.entries)
+        tested = _test_trials(part.entries) if source.is_dataset else set()
         usable += [entry for entry in part.entries if entry not in tested]
         n_test += len(tested)
     if not usable:
         why = next((entry.why for part in parts for entry in part.excluded), "no trial holds a step")
         raise InputError(f"nothing could be read; first: {why}", where="pretrain", code=ErrorCode.DATA)
-    return Corpus(tuple(sources), tuple(parts), tuple(usable), n_test, include_test, features)
+    return Corpus(tuple(sources), tuple(parts), tuple(usable), n_test, features)
 
 
 def _test_trials(entries: Sequence[Entry]) -> set[Entry]:

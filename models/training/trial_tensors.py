@@ -14,7 +14,6 @@ from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.encoders.layers import by_step
 from models.encoders.mv_sstma import random_channel_mask
 from models.normalise import EegScale, Normaliser, fit_eeg, fit_eye, fit_likeness
-from models.training.scores import trial_ids
 
 
 def fit_normaliser(
@@ -82,8 +81,7 @@ class TrialTensors:
 
     Channels of ``ch_names`` that the model does not know are excluded. ``mask`` is the share of the EEG
     channels hidden in each window: others in each, or with ``same_channels`` the same in all, as electrodes
-    that are lost. ``thinned`` is the share of the windows that keep a random number of their channels, from
-    half of them on. With ``means``, (n, 1, ...) by modality, each window is centred on its own.
+    that are lost. With ``means``, (n, 1, ...) by modality, each window is centred on its own.
     """
 
     def __init__(
@@ -96,12 +94,10 @@ class TrialTensors:
         mask: float = 0.0,
         seed: int = 0,
         same_channels: bool = False,
-        thinned: float = 0.0,
         means: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.config = config
         self.label = torch.from_numpy(windows.label)  # (n,) long
-        self.trial = torch.from_numpy(trial_ids(windows))  # (n,) long
         if means is not None:
             normaliser = normaliser.centred_on(means, normaliser.origin)
         picks = [i for i, name in enumerate(ch_names) if name in config.ch_names] or [0]
@@ -116,7 +112,6 @@ class TrialTensors:
             part = _with_hidden_channels(part, mask, seed, same_channels)
             lost = by_step(there & ~part["eeg_channel_mask"]).any(dim=1)
             self.hidden[:, self.positions] = lost & ~by_step(part["eeg_channel_mask"]).any(dim=1)
-            part = _thinned_out(part, thinned, seed)
             likeness = normaliser.eeg.select(self.positions).likeness
             parts.append(window_batch.filled_from_other_channels(part, likeness))
         if "eye" in config.modalities and windows.eye is not None and normaliser.eye is not None:
@@ -150,25 +145,7 @@ def _with_hidden_channels(part: window_batch.Part, share: float, seed: int, same
     there = by_step(columns).any(dim=1)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.rand(1, there.shape[1], generator=generator).expand(there.shape) if same else None
-    return _with_visible(part, random_channel_mask(there, share, generator, noise=noise))
-
-
-def _thinned_out(part: window_batch.Part, share: float, seed: int) -> window_batch.Part:
-    """Return EEG of which a share of the windows has lost up to half of its channels."""
-    if share <= 0:
-        return part
-    there = by_step(part["eeg_channel_mask"]).any(dim=1)
-    generator = torch.Generator().manual_seed(seed + 1)
-    n, n_channels = there.shape
-    n_kept = torch.randint((n_channels + 1) // 2, n_channels + 1, (n, 1), generator=generator)
-    rank = torch.rand(n, n_channels, generator=generator).argsort(dim=1).argsort(dim=1)
-    whole = torch.rand(n, 1, generator=generator) >= share
-    return _with_visible(part, there & (whole | (rank < n_kept)))
-
-
-def _with_visible(part: window_batch.Part, visible: Tensor) -> window_batch.Part:
-    """Return EEG with only these channels (n, C) left."""
-    columns = part["eeg_channel_mask"]
+    visible = random_channel_mask(there, share, generator, noise=noise)
     kept = visible if columns.dim() == 2 else visible[:, None]
     return part | {"eeg": part["eeg"] * visible[..., None, None], "eeg_channel_mask": columns & kept}
 

@@ -34,7 +34,9 @@ def folder(small_seed_iv: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     s4 = Path(shutil.copytree(small_seed_iv, place / "s4"))
     pretrain = ("pretrain", "--seed-iv", s4, *QUICK, "--batch", "8", "--cache", place / "cache", "--out")
     assert exit_code(*pretrain, place / "m") == 0
-    assert exit_code(*pretrain, place / "seen", "--include-test") == 0
+    shutil.copytree(place / "m", place / "seen")
+    config = json.loads((place / "seen" / "config.json").read_text())
+    (place / "seen" / "config.json").write_text(json.dumps(config | {"transductive": True}))
     base = ("--model", place / "m", "--seed-iv", s4, "--subject", "1", "--session", "1")
     assert exit_code("finetune", *base, *QUICK, "--out", place / "m1") == 0
     return place
@@ -136,25 +138,7 @@ def test_a_model_keeps_its_discriminant_says_what_it_weighs_and_replays_with_it(
     assert np.std(told) > 1e-3
 
 
-def test_a_classifier_is_trained_on_only_when_asked_to_and_says_so(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = (*on_set(folder, "m1"), "--session", 1, *QUICK, "--out", tmp_path / "m2", "--json")
-    code, _, err = finetune(capsys, *words)
-    assert (code, err.count("\n")) == (2, 1)
-    assert "the model is a classifier" in err
-    assert "start from a model of pretrain, or add --continue" in err
-    code, said, _ = finetune(capsys, *words, "--continue")
-    assert code == 0
-    result = json.loads(said)
-    assert result["continued"]
-    assert "initial classifier trained with labels" in result["protocol"]
-    assert "continued from a classifier (generated data in the layout of seed-iv" in result["trained_on"]
-    code, _, err = finetune(capsys, *on_set(folder), *QUICK, "--out", tmp_path / "m3", "--continue")
-    assert "--continue: the model is only pre-trained" in err
-
-
-def test_a_classifier_is_not_cross_validated_on_a_recording(
+def test_a_recording_is_cross_validated_and_no_classifier_is_trained_on_again(
     recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("--raw", recorded / "second_raw.fif", *QUICK, "--modalities", "eeg")
@@ -162,16 +146,8 @@ def test_a_classifier_is_not_cross_validated_on_a_recording(
     assert code == 0
     assert json.loads(said)["protocol"].startswith("cross-validation over 10 trials")
     assert not json.loads(said)["transductive"]
-    again = ("--model", tmp_path / "m1", *words, "--out", tmp_path / "m2")
-    code, _, err = finetune(capsys, *again)
-    assert code == 2
-    assert "start from a model of pretrain" in err
-    code, said, _ = finetune(capsys, *again, "--continue")
-    assert code == 0
-    assert "figures: none: the initial classifier may have been trained on these trials" in said
-    assert "none: the initial classifier" in (tmp_path / "m2" / "README.md").read_text()
-    assert "accuracy" not in said
-    assert "per trial" not in said
+    error = refused("finetune", "--model", tmp_path / "m1", *words, "--out", tmp_path / "m2")
+    assert (error.code, error.where) == (ErrorCode.MODEL, "--model")
 
 
 def test_trials_that_pretraining_saw_mark_everything_transductive(

@@ -12,7 +12,7 @@ from assets import DEMO_RECORDING
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import preset
 from models.datasets.trials import Trial, cut_windows
-from models.network import FusionNetwork, ModalityToken
+from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
@@ -62,31 +62,12 @@ def test_frozen_encoders_stay_and_the_rest_learns():
     assert not torch.equal(free["eeg.embed.weight"], pretrained.weights["eeg.embed.weight"])
 
 
-def test_a_classifier_that_is_trained_on_keeps_what_its_projection_has_learned(tmp_path):
+def test_a_classifier_is_no_base(tmp_path):
     first = finetune(make_trials(), OPTIONS)
     save_checkpoint(tmp_path, first.config, first.network, first.normaliser.to_dict(), "# Card\n")
-    base = PretrainedEncoders.of(load_checkpoint(tmp_path))
-    untouched = finetune(make_trials(), replace(OPTIONS, stop_early=False, few_epochs=0), base)
-    for name in ("eeg_pool.weight", "eeg_pool.center", "eye_pool.weight"):
-        torch.testing.assert_close(untouched.network.state_dict()[name], first.network.state_dict()[name])
     with pytest.raises(InputError) as error:
-        finetune(make_trials(n_eye=33), OPTIONS, base)
-    assert error.value.code is ErrorCode.DATA
-    with pytest.raises(InputError) as error:
-        finetune(make_trials(n_eye=31), replace(OPTIONS, normalisation="keep"), make_pretrained())
-    assert error.value.where == "--normalisation keep"
-
-
-def test_a_modality_the_base_never_read_gets_a_projection_of_its_own(tmp_path):
-    first = finetune(make_trials(), replace(OPTIONS, modalities=("eeg",), channel_projection="pools"))
-    save_checkpoint(tmp_path, first.config, first.network, first.normaliser.to_dict(), "# Card\n")
-    base = PretrainedEncoders.of(load_checkpoint(tmp_path))
-    both = finetune(make_trials(), OPTIONS, base)
-    assert (both.config.network.eeg.channel_projection, both.config.network.eye.channel_projection) == (
-        "pools",
-        "weights",
-    )
-    assert both.network.eye_pool.center.any()
+        PretrainedEncoders.of(load_checkpoint(tmp_path))
+    assert (error.value.code, error.value.where) == (ErrorCode.MODEL, "--model")
 
 
 def test_center_is_the_mean_token_also_of_encoders_that_trained():
@@ -177,12 +158,6 @@ def test_channel_without_training_data_keeps_the_known_scale():
     assert scale.mean[0].abs().max() < 1
 
 
-def test_keep_takes_the_pretrained_normalisation():
-    model = finetune(make_trials(n_eye=33), replace(OPTIONS, normalisation="keep"), make_pretrained())
-    assert model.normaliser.eeg.mean.eq(7).all()
-    assert any("pre-trained model" in note for note in model.notes)
-
-
 @pytest.mark.parametrize("modality", ["eeg", "eye"])
 def test_trials_in_which_nothing_of_a_modality_works_are_refused(modality):
     dead = [replace(t, **{modality: np.full_like(getattr(t, modality), np.nan)}) for t in make_trials()]
@@ -209,31 +184,11 @@ def test_few_trials_train_for_fixed_epochs_and_say_so():
     assert any("early-stopped after 1 epochs" in note for note in finetune(make_trials(16), OPTIONS).notes)
 
 
-def test_epochs_are_chosen_by_all_parts_of_the_training_trials_in_turn():
-    notes = finetune(make_trials(12), replace(OPTIONS, stop_folds=2, n_layers=1)).notes
-    assert any("after 1 epochs on 12 held-out training trials" in note for note in notes)
-
-
 def test_a_dcca_loss_that_no_batch_is_large_enough_for_is_told():
     options = replace(OPTIONS, n_layers=1, stop_early=False, dcca=True)
     few, enough = (finetune(make_trials(n), options).notes for n in (6, 16))  # batches of 24, and two of 32
     assert any("DCCA loss had no effect" in note for note in few)
     assert not any("DCCA loss had no effect" in note for note in enough)
-
-
-def test_a_norm_after_pooling_leaves_clear_steps_their_weight():
-    fusion = replace(preset("small", labels=LABELS, ch_names=CH_NAMES).network.fusion, dropout=0.0)
-    tokens = torch.zeros(1, 2, 4)
-    tokens[0, 0], tokens[0, 1] = torch.tensor([4.0, 0, 0, 0]), torch.tensor([0, 0.1, 0, 0])  # clear, faint
-    found = {}
-    for norm in ("steps", "pooled"):
-        torch.manual_seed(0)
-        token = ModalityToken(4, replace(fusion, token_norm=norm)).eval()
-        token.project[0].bias.data.zero_()
-        clear = token(tokens[:, :1], torch.ones(1, 1, dtype=torch.bool))[0]
-        both = token(tokens, torch.ones(1, 2, dtype=torch.bool))[0]
-        found[norm] = torch.cosine_similarity(clear, both).item()
-    assert found["pooled"] > 0.98 > found["steps"]
 
 
 def test_one_label_alone_trains_and_is_always_predicted():

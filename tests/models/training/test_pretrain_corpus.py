@@ -217,14 +217,9 @@ def test_scales_are_those_of_all_steps_together(tmp_path: Path) -> None:
 
 def test_test_trials_of_the_published_split_never_enter(seed_iv_folder: Path, tmp_path: Path) -> None:
     sources = [Source("seed-iv", seed_iv_folder)]
-    plain, all_of_it = (
-        open_corpus(sources, tmp_path, FeatureConfig(), features="published", include_test=include)
-        for include in (False, True)
-    )
+    plain = open_corpus(sources, tmp_path, FeatureConfig(), features="published")
     assert {entry.trial for entry in plain.entries} == set(range(1, 17))
     assert plain.n_test == 2 * 3 * 8
-    assert {entry.trial for entry in all_of_it.entries} == set(range(1, 25))
-    assert all_of_it.n_test == 0
     assert plain.words()[0].startswith("seed-iv: generated, no real subjects; 2 subjects, 96 trials")
 
 

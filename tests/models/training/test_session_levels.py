@@ -78,12 +78,3 @@ def test_one_glitch_does_not_squeeze_the_scale_of_the_eyes():
     assert raw.high.tolist() == [1000.0, 1.0]
     assert within.high.tolist() == pytest.approx([0.99, 0.99], abs=0.01)
     assert within.low.tolist() == pytest.approx([0.01, 0.01], abs=0.01)
-
-
-def test_thinned_windows_keep_half_of_their_channels_or_more():
-    trials = make_trials(20)
-    normaliser = fit_normaliser(trials, CONFIG, None)
-    tensors = TrialTensors(cut_windows(trials, 3), CH_NAMES, CONFIG, normaliser, thinned=0.5)
-    n = tensors.batch(slice(None)).eeg_channel_mask.sum(dim=1)
-    assert set(n.tolist()) == {3, 4, 5}
-    assert 0.5 < (n == 5).float().mean() < 0.8  # half of them, and those that kept all by chance
