@@ -13,7 +13,7 @@ from typer import Argument, Option
 from acquisition.errors import ErrorCode, InputError
 from acquisition.text import json_text
 from app.cli import options as opt
-from app.cli.groups import add, application, option_group
+from app.cli.groups import add, application, option, option_group
 from app.cli.subjects import DataDir, data_folder
 from app.environment import ExitCode
 
@@ -31,11 +31,9 @@ _LabelSource = Annotated[
 class SubjectOptions:
     """The subject, and where the session is kept."""
 
-    subject: Annotated[str | None, Option(help="Subject ID, e.g. S01; never a name.", metavar="ID")] = None
+    subject: str | None = option(None, "Subject ID, e.g. S01; never a name.", metavar="ID")
     data_dir: DataDir = None
-    resume: Annotated[
-        bool, Option("--resume/--new", help="Resume an interrupted session, or start a new one.")
-    ] = True
+    resume: bool = option(True, "Resume an interrupted session, or start a new one.", "--resume/--new")
     as_json: opt.Json = False
 
 
@@ -43,8 +41,8 @@ class SubjectOptions:
 class PlanOptions:
     """Which trials are shown."""
 
-    protocol: Annotated[Path | None, Option(help="TOML file with emotions, durations and clips.")] = None
-    classes: Annotated[str | None, Option(help="Emotions to use, e.g. happy,sad,neutral.")] = None
+    protocol: Path | None = option(None, "TOML file with emotions, durations and clips.")
+    classes: str | None = option(None, "Emotions to use, e.g. happy,sad,neutral.")
     trials: _Trials = None
 
 
@@ -53,18 +51,16 @@ class SessionPlanOptions(PlanOptions):
     """Which trials are shown, and how they are labelled."""
 
     labels: _LabelSource = "intended"
-    seed: Annotated[int, Option(min=0, help="Seed for trial order and simulated subject.")] = 0
+    seed: int = option(0, "Seed for trial order and simulated subject.", min=0)
 
 
 @option_group("Consent, without a window")
 class ConsentOptions:
     """What the subject consented to, where no window asks."""
 
-    consent: Annotated[str | None, Option(help="Modalities that may be recorded and used, e.g. eeg,eye.")] = (
-        None
-    )
-    keep_face_video: Annotated[bool, Option("--keep-face-video", help="Keep the raw video.")] = False
-    keep_voice: Annotated[bool, Option("--keep-voice", help="Keep the raw sound.")] = False
+    consent: str | None = option(None, "Modalities that may be recorded and used, e.g. eeg,eye.")
+    keep_face_video: bool = option(False, "Keep the raw video.", "--keep-face-video")
+    keep_voice: bool = option(False, "Keep the raw sound.", "--keep-voice")
 
     def given(self) -> Consent | None:
         """Return the consent stated, if any."""
@@ -81,33 +77,27 @@ class ConsentOptions:
 class SimulationOptions:
     """A session with a simulated subject."""
 
-    simulate: Annotated[bool, Option("--simulate", help="Calibrate a simulated subject.")] = False
+    simulate: bool = option(False, "Calibrate a simulated subject.", "--simulate")
     difficulty: opt.Difficulty = "default"
-    time_scale: Annotated[
-        float, Option(min=1, help="Divide instructions, ratings, rests and trials by it (a trial keeps 5 s).")
-    ] = 1.0
+    time_scale: float = option(
+        1.0, "Divide instructions, ratings, rests and trials by it (a trial keeps 5 s).", min=1
+    )
 
 
 @option_group("Self-check of a profile")
 class CheckOptions:
     """A live session that asks what is felt, in place of a calibration."""
 
-    check: Annotated[
-        bool,
-        Option(
-            "--check",
-            help="Run live with the newest profile, ask what is felt, and compare. In the terminal a number "
-            "answers, Enter is none of these, ? asks at once, u undoes an update.",
-        ),
-    ] = False
-    every: Annotated[float, Option(min=0.1, help="Minutes between two questions.")] = 5.0
-    replay: Annotated[
-        Path | None, Option(help="Count the self-reports of this recording instead.", metavar="FILE")
-    ] = None
-    record: Annotated[Path | None, Option(help="Record streams and self-reports to this XDF file.")] = None
-    jsonl: Annotated[Path | None, Option(help="Write predictions to this file, one JSON object a line.")] = (
-        None
+    check: bool = option(
+        False,
+        "Run live with the newest profile, ask what is felt, and compare. In the terminal a number "
+        "answers, Enter is none of these, ? asks at once, u undoes an update.",
+        "--check",
     )
+    every: float = option(5.0, "Minutes between two questions.", min=0.1)
+    replay: Path | None = option(None, "Count the self-reports of this recording instead.", metavar="FILE")
+    record: Path | None = option(None, "Record streams and self-reports to this XDF file.")
+    jsonl: Path | None = option(None, "Write predictions to this file, one JSON object a line.")
 
 
 def _session(
@@ -261,10 +251,10 @@ class ForeignOptions:
 
     events: opt.Events = None
     trial_s: opt.TrialSeconds = None
-    trials: Annotated[int | None, Option(min=2, help="Fit to the first N trials.", show_default="10")] = None
-    per_class: Annotated[int | None, Option(min=2, help="Fit to the first N trials of each class.")] = None
-    subject: Annotated[str | None, Option(help="Subject ID.", metavar="ID")] = None
-    seed: Annotated[int, Option(min=0, help="Seed stored in the profile.")] = 0
+    trials: int | None = option(None, "Fit to the first N trials.", min=2, show_default="10")
+    per_class: int | None = option(None, "Fit to the first N trials of each class.", min=2)
+    subject: str | None = option(None, "Subject ID.", metavar="ID")
+    seed: int = option(0, "Seed stored in the profile.", min=0)
 
 
 def refit(
@@ -273,9 +263,7 @@ def refit(
     consent: ConsentOptions,
     model: opt.ModelOptions,
     foreign: ForeignOptions,
-    out: Annotated[
-        Path | None, Option(help="Folder for profile and report.", show_default="fit, next to the file")
-    ] = None,
+    out: Path | None = option(None, "Folder for profile and report.", show_default="fit, next to the file"),
     labels: _LabelSource = "intended",
     as_json: opt.Json = False,
 ) -> int:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from typer import Argument, Option
+from typer import Argument
 
 from acquisition.errors import InputError
 from acquisition.text import json_text
 from app.cli import evaluation_tables as tables
 from app.cli import options as opt
-from app.cli.groups import add, application, option_group
+from app.cli.groups import add, application, option, option_group
 from app.environment import ExitCode
 from app.tables import StageBars, give_table, make_console
 
@@ -29,8 +29,8 @@ _Folder = Annotated[Path, Argument(help="Folder of the data set.")]
 class ClassifierOptions:
     """What is evaluated, and where the result goes."""
 
-    model: Annotated[Path, Option(help="Classifier made by finetune.")]
-    out: Annotated[Path | None, Option(help="Folder for CSV, JSON, text and plot.")] = None
+    model: Path = option(..., "Classifier made by finetune.")
+    out: Path | None = option(None, "Folder for CSV, JSON, text and plot.")
     as_json: opt.Json = False
 
 
@@ -38,20 +38,16 @@ class ClassifierOptions:
 class SeedClassifierOptions:
     """What is evaluated: a model, or what labels are worth to models fitted on the spot."""
 
-    model: Annotated[Path | None, Option(help="Classifier made by finetune.", show_default="none")] = None
-    protocol: Annotated[
-        Literal["own", "transfer"] | None,
-        Option(help="Fit models here: on each subject's own trials, or on other subjects' too."),
-    ] = None
-    labels: Annotated[
-        Literal["10", "all"] | None,
-        Option(help="With --protocol: own labelled trials of a session.", show_default="all"),
-    ] = None
-    features: Annotated[
-        Literal["published", "raw"] | None, Option(help="With --protocol.", show_default="published")
-    ] = None
+    model: Path | None = option(None, "Classifier made by finetune.", show_default="none")
+    protocol: Literal["own", "transfer"] | None = option(
+        None, "Fit models here: on each subject's own trials, or on other subjects' too."
+    )
+    labels: Literal["10", "all"] | None = option(
+        None, "With --protocol: own labelled trials of a session.", show_default="all"
+    )
+    features: Literal["published", "raw"] | None = option(None, "With --protocol.", show_default="published")
     jobs: opt.Jobs = 2
-    out: Annotated[Path | None, Option(help="Folder for CSV, JSON, text and plot.")] = None
+    out: Path | None = option(None, "Folder for CSV, JSON, text and plot.")
     as_json: opt.Json = False
 
 
@@ -59,8 +55,8 @@ class SeedClassifierOptions:
 class SubjectsOptions:
     """Which part of a published data set."""
 
-    subject: Annotated[str | None, Option(help="Subjects by number, e.g. 1,2.", show_default="all")] = None
-    session: Annotated[int | None, Option(help="Session by number.", show_default="all")] = None
+    subject: str | None = option(None, "Subjects by number, e.g. 1,2.", show_default="all")
+    session: int | None = option(None, "Session by number.", show_default="all")
 
     def subjects(self) -> tuple[str, ...] | None:
         """Return the numbers, each once; None for all subjects."""
@@ -75,16 +71,14 @@ class SubjectsOptions:
 
 def simulated(
     model: opt.Model = opt.DEMO_MODEL,
-    subjects: Annotated[int, Option(min=1, help="Number of simulated subjects.")] = 12,
-    trials: Annotated[int, Option(min=5, help="Trials per subject.")] = 10,
-    trial_s: Annotated[float, Option(min=10, help="Trial length in seconds.")] = 24.0,
+    subjects: int = option(12, "Number of simulated subjects.", min=1),
+    trials: int = option(10, "Trials per subject.", min=5),
+    trial_s: float = option(24.0, "Trial length in seconds.", min=10),
     difficulty: opt.Difficulty = "default",
-    lasting: Annotated[
-        int, Option(min=0, help="Also so many subjects who stay in one emotion for ten minutes.")
-    ] = 0,
-    brief: Annotated[
-        bool, Option("--brief", help="Only with all modalities and all channels: faster, or more subjects.")
-    ] = False,
+    lasting: int = option(0, "Also so many subjects who stay in one emotion for ten minutes.", min=0),
+    brief: bool = option(
+        False, "Only with all modalities and all channels: faster, or more subjects.", "--brief"
+    ),
     jobs: opt.Jobs = 2,
     as_json: opt.Json = False,
 ) -> None:
@@ -109,9 +103,9 @@ def simulated(
 
 
 def generated(
-    labels: Annotated[
-        bool, Option("--labels", help="Only the second part: accuracy by own and other subjects' labels.")
-    ] = False,
+    labels: bool = option(
+        False, "Only the second part: accuracy by own and other subjects' labels.", "--labels"
+    ),
     quick: opt.Quick = False,
     jobs: opt.Jobs = 2,
     as_json: opt.Json = False,
@@ -137,16 +131,12 @@ def generated(
 
 def voice(
     train: Annotated[list[Path], Argument(help="Folders of acted speech to train on.")],
-    test: Annotated[
-        list[Path] | None,
-        Option(help="A folder of other speakers to test on; repeatable.", show_default="leave speakers out"),
-    ] = None,
-    normalise: Annotated[
-        Literal["training", "speaker"] | None,
-        Option(
-            help="A speaker's level: that of training, or their own unlabelled clips.", show_default="both"
-        ),
-    ] = None,
+    test: list[Path] | None = option(
+        None, "A folder of other speakers to test on; repeatable.", show_default="leave speakers out"
+    ),
+    normalise: Literal["training", "speaker"] | None = option(
+        None, "A speaker's level: that of training, or their own unlabelled clips.", show_default="both"
+    ),
     as_json: opt.Json = False,
 ) -> int:
     """On acted speech (EMO-DB, RAVDESS, nEMO, CREMA-D, URDU): speakers that were not trained on.
@@ -238,16 +228,12 @@ def recording(
 
 def recordings(
     data: opt.LabelledRecordingOptions,
-    protocol: Annotated[
-        str, Option(help="loso, within, or transfer:K: also trained on the subject's first K trials.")
-    ] = "loso",
+    protocol: str = option(
+        "loso", "loso, within, or transfer:K: also trained on the subject's first K trials."
+    ),
     normalise: opt.Normalise = "subject",
-    network: Annotated[
-        bool, Option("--network", help="Train a network in each fold too: minutes a fold.")
-    ] = False,
-    model: Annotated[
-        Path | None, Option(help="Test this classifier instead.", show_default="fitted here")
-    ] = None,
+    network: bool = option(False, "Train a network in each fold too: minutes a fold.", "--network"),
+    model: Path | None = option(None, "Test this classifier instead.", show_default="fitted here"),
     quick: opt.Quick = False,
     jobs: opt.Jobs = 1,
     as_json: opt.Json = False,

@@ -6,15 +6,14 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
-from typer import Option
 
 from acquisition.errors import InputError
 from acquisition.text import json_text
 from app.cli import options as opt
-from app.cli.groups import option_group
+from app.cli.groups import option, option_group
 from app.environment import ExitCode
 from app.tables import StageBars
 
@@ -30,9 +29,9 @@ Fusion = Literal["attention", "concat", "shared_attention"]  # entries of `model
 class WeightOptions:
     """Where the weights come from and go."""
 
-    out: Annotated[Path, Option(help="Folder for the model.")]
-    model: Annotated[Path | None, Option(help="Model from pretrain that provides the encoders.")] = None
-    from_scratch: Annotated[bool, Option("--from-scratch", help="Start with random weights.")] = False
+    out: Path = option(..., "Folder for the model.")
+    model: Path | None = option(None, "Model from pretrain that provides the encoders.")
+    from_scratch: bool = option(False, "Start with random weights.", "--from-scratch")
 
     def __post_init__(self) -> None:
         if (self.model is None) != self.from_scratch:
@@ -48,26 +47,17 @@ class WeightOptions:
 class LabelledDataOptions(opt.DataOptions, opt.LabelledRecordingOptions):
     """One data set or any recordings, their labels, and which part of them is used."""
 
-    subject: Annotated[str | None, Option(help="Data sets: subject by number, several (1,2,5) or all.")] = (
-        None
+    subject: str | None = option(None, "Data sets: subject by number, several (1,2,5) or all.")
+    session: int | None = option(None, "Data sets: the session by number.", show_default="all")
+    labels: str = option(
+        "all", "Labelled training trials to use per session: all, first:K, per-class:K or first-windows:K."
     )
-    session: Annotated[int | None, Option(help="Data sets: the session by number.", show_default="all")] = (
-        None
+    features: opt.Features | None = option(
+        None,
+        "SEED features: raw (the model can run live) or published (for tables only).",
+        show_default="as the model",
     )
-    labels: Annotated[
-        str,
-        Option(
-            help="Labelled training trials to use per session: all, first:K, per-class:K or first-windows:K."
-        ),
-    ] = "all"
-    features: Annotated[
-        opt.Features | None,
-        Option(
-            help="SEED features: raw (the model can run live) or published (for tables only).",
-            show_default="as the model",
-        ),
-    ] = None
-    modalities: Annotated[str, Option(help="eeg, eye or both, if the data contain them.")] = "eeg,eye"
+    modalities: str = option("eeg,eye", "eeg, eye or both, if the data contain them.")
 
     def source(self) -> Source:
         """Return the data; refuse none, several, and options that mean nothing for them."""
@@ -103,25 +93,23 @@ class LabelledDataOptions(opt.DataOptions, opt.LabelledRecordingOptions):
 class TrainingOptions:
     """How the classifier is trained."""
 
-    fusion: Annotated[Fusion, Option(help="How modalities are combined.")] = "attention"
-    freeze: Annotated[bool, Option("--freeze/--no-freeze", help="Freeze the pre-trained encoders.")] = False
-    dcca: Annotated[
-        bool | None,
-        Option(
-            "--dcca/--no-dcca",
-            help="Add a deep CCA loss between EEG and eye tokens to cross-entropy, weighted 0.1.",
-            show_default="with 12 trials or more",
-        ),
-    ] = None
+    fusion: Fusion = option("attention", "How modalities are combined.")
+    freeze: bool = option(False, "Freeze the pre-trained encoders.", "--freeze/--no-freeze")
+    dcca: bool | None = option(
+        None,
+        "Add a deep CCA loss between EEG and eye tokens to cross-entropy, weighted 0.1.",
+        "--dcca/--no-dcca",
+        show_default="with 12 trials or more",
+    )
     normalise: opt.Normalise = "subject"
-    network: Annotated[
-        bool, Option("--network/--no-network", help="Also train a network, which takes most of the time.")
-    ] = True
-    epochs: Annotated[
-        int | None, Option(min=1, help="Maximum number of epochs.", show_default="30, or 4 with --quick")
-    ] = None
-    seed: Annotated[int, Option(min=0, help="Training seed.")] = 0
-    quick: Annotated[bool, Option("--quick", help="Quick trial run: few windows and epochs.")] = False
+    network: bool = option(
+        True, "Also train a network, which takes most of the time.", "--network/--no-network"
+    )
+    epochs: int | None = option(
+        None, "Maximum number of epochs.", min=1, show_default="30, or 4 with --quick"
+    )
+    seed: int = option(0, "Training seed.", min=0)
+    quick: bool = option(False, "Quick trial run: few windows and epochs.", "--quick")
 
     def options(self, modalities: str) -> FinetuneOptions:
         """Return the same for the training."""

@@ -1,8 +1,8 @@
 """Groups of options as dataclasses, and help with headings: what `app.cli` adds to typer.
 
-A group is a dataclass whose fields are ``Annotated[type, Option(...)]``. `grouped` spreads the groups
-among a command's parameters into options of the command line, and builds them when the command is called;
-``PANEL`` is the heading above them in its help.
+A group is a dataclass whose fields are made by `option`, or of a type ``Annotated[type, Option(...)]`` that
+several commands share. `grouped` spreads the groups among a command's parameters into options of the command
+line, and builds them when the command is called; ``PANEL`` is the heading above them in its help.
 """
 
 import dataclasses
@@ -18,6 +18,19 @@ from typer.core import TyperCommand, TyperGroup
 
 Result = TypeVar("Result")
 T = TypeVar("T")
+
+
+def option(default: Any, help: str, *names: str, **details: Any) -> Any:
+    """Return an option, as a field of a group or the default of a command's parameter.
+
+    A ``default`` of ``...`` makes it required; ``names`` and ``details`` are those of `typer.Option`.
+    """
+    made = {"option": typer.Option(*names, help=help, **details)}
+    return (
+        dataclasses.field(metadata=made)
+        if default is ...
+        else dataclasses.field(default=default, metadata=made)
+    )
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -42,6 +55,8 @@ def grouped(command: Callable[..., Result]) -> Callable[..., Result]:
         if dataclasses.is_dataclass(parameter.annotation):
             groups[parameter.name] = parameter.annotation
             parameters += _options_of(parameter.annotation)
+        elif isinstance(parameter.default, dataclasses.Field):
+            parameters.append(_parameter(parameter.name, parameter.annotation, parameter.default))
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
@@ -60,14 +75,21 @@ def grouped(command: Callable[..., Result]) -> Callable[..., Result]:
 def _options_of(group: Any) -> Iterable[inspect.Parameter]:
     hints = typing.get_type_hints(group, include_extras=True)
     for field in dataclasses.fields(group):
-        kind, option = typing.get_args(hints[field.name])
-        if option.rich_help_panel is None:
-            option = copy(option)
-            option.rich_help_panel = group.PANEL
-        default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
-        yield inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
-        )
+        yield _parameter(field.name, hints[field.name], field, group.PANEL)
+
+
+def _parameter(name: str, kind: Any, field: Any, heading: str | None = None) -> inspect.Parameter:
+    """Return an option of the command line, under the heading of its group unless it has one of its own."""
+    if "option" in field.metadata:
+        option = field.metadata["option"]
+    else:
+        kind, option = typing.get_args(kind)
+    if heading is not None and option.rich_help_panel is None:
+        option = copy(option)
+        option.rich_help_panel = heading
+    default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+    annotation, keyword = Annotated[kind, option], inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, keyword, default=default, annotation=annotation)
 
 
 def add(

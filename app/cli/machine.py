@@ -4,13 +4,12 @@ import sys
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
-
-from typer import Option
+from typing import Any
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.text import json_text
 from app.cli import options as opt
+from app.cli.groups import option
 from app.environment import ExitCode
 
 #: The folder that the packages lie in: that of the checkout, where the program was installed with ``-e``.
@@ -40,11 +39,9 @@ def doctor(as_json: opt.Json = False) -> int:
 
 def bench(
     as_json: opt.Json = False,
-    only: Annotated[
-        list[str] | None, Option(help="Measure these rows only, e.g. latency_total,read_cost.")
-    ] = None,
-    quick: Annotated[bool, Option("--quick", help="Shorter runs, less precise results.")] = False,
-    check: Annotated[bool, Option("--check", help="Exit with 1 if a row misses its target.")] = False,
+    only: list[str] | None = option(None, "Measure these rows only, e.g. latency_total,read_cost."),
+    quick: bool = option(False, "Shorter runs, less precise results.", "--quick"),
+    check: bool = option(False, "Exit with 1 if a row misses its target.", "--check"),
 ) -> int:
     """Measure speed, memory and latency, and compare each figure with its target.
 

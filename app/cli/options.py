@@ -11,7 +11,7 @@ from uuid import uuid4
 from typer import Option
 
 from acquisition.errors import ErrorCode, InputError, file_errors, new_folder
-from app.cli.groups import option_group
+from app.cli.groups import option, option_group
 from assets import DEMO_MODEL
 
 if TYPE_CHECKING:
@@ -57,24 +57,20 @@ class ModelOptions:
 
     model: Model = DEMO_MODEL
     device: Device = "auto"
-    threads: Annotated[
-        int, Option(min=0, help="CPU threads of the network.", show_default="by the model's size")
-    ] = 0
+    threads: int = option(0, "CPU threads of the network.", min=0, show_default="by the model's size")
 
 
 @option_group()
 class PersonalModelOptions(ModelOptions):
     """The model as it is used for one subject."""
 
-    profile: Annotated[Path | None, Option(help="Profile folder from a calibration with this model.")] = None
-    baseline_s: Annotated[
-        float | None,
-        Option("--baseline", min=1.0, help="Normalise with statistics of the subject's first N seconds."),
-    ] = None
-    normalise: Annotated[
-        Literal["training", "subject", "baseline"],
-        Option(help="The level: that of training, the subject's as it runs, or of --baseline."),
-    ] = "subject"
+    profile: Path | None = option(None, "Profile folder from a calibration with this model.")
+    baseline_s: float | None = option(
+        None, "Normalise with statistics of the subject's first N seconds.", "--baseline", min=1.0
+    )
+    normalise: Literal["training", "subject", "baseline"] = option(
+        "subject", "The level: that of training, the subject's as it runs, or of --baseline."
+    )
 
     def __post_init__(self) -> None:
         if self.normalise == "baseline" and self.baseline_s is None:
@@ -89,27 +85,19 @@ class PersonalModelOptions(ModelOptions):
 class StreamOptions:
     """Which streams are read, and what their channels and gaze mean."""
 
-    streams: Annotated[
-        str | None, Option(help="Which streams to use, e.g. eeg=name:Muse,eye=type:Gaze,face=none.")
-    ] = None
+    streams: str | None = option(None, "Which streams to use, e.g. eeg=name:Muse,eye=type:Gaze,face=none.")
     montage: Montage = None
     line: Line = None
-    screen_cm: Annotated[str | None, Option(help="Screen size in cm, e.g. 53x30, for gaze in degrees.")] = (
-        None
-    )
-    distance_cm: Annotated[float | None, Option(help="Viewing distance in cm, for gaze in degrees.")] = None
+    screen_cm: str | None = option(None, "Screen size in cm, e.g. 53x30, for gaze in degrees.")
+    distance_cm: float | None = option(None, "Viewing distance in cm, for gaze in degrees.")
 
 
 @option_group()
 class LiveStreamOptions(StreamOptions):
     """Streams on the network, and devices of this computer that are published as streams."""
 
-    webcam: Annotated[str | None, Option(help="Also publish a camera (e.g. 0) or a looped video file.")] = (
-        None
-    )
-    microphone: Annotated[
-        str | None, Option(help="Also publish a microphone (e.g. default) or a looped WAV file.")
-    ] = None
+    webcam: str | None = option(None, "Also publish a camera (e.g. 0) or a looped video file.")
+    microphone: str | None = option(None, "Also publish a microphone (e.g. default) or a looped WAV file.")
     discovery: Discovery = 2.0
 
 
@@ -117,35 +105,29 @@ class LiveStreamOptions(StreamOptions):
 class OutputOptions:
     """Where predictions go besides the screen."""
 
-    record: Annotated[Path | None, Option(help="Record the streams in use to this XDF file.")] = None
-    jsonl: Annotated[
-        Path | None, Option(help="Write predictions to this file, one JSON object per line.")
-    ] = None
-    csv: Annotated[Path | None, Option(help="Write predictions to this file as a table.")] = None
+    record: Path | None = option(None, "Record the streams in use to this XDF file.")
+    jsonl: Path | None = option(None, "Write predictions to this file, one JSON object per line.")
+    csv: Path | None = option(None, "Write predictions to this file as a table.")
 
 
 @option_group()
 class ReplayOutputOptions(OutputOptions):
     """Outputs of a replay, which copies its recording and can be repeated."""
 
-    record: Annotated[Path | None, Option(help="Write a copy of the recording with the predictions.")] = None
-    digest: Annotated[
-        bool, Option("--digest", help="Print a SHA-256 of times, features and predictions.")
-    ] = False
+    record: Path | None = option(None, "Write a copy of the recording with the predictions.")
+    digest: bool = option(False, "Print a SHA-256 of times, features and predictions.", "--digest")
 
 
 @option_group("Window")
 class ScreenOptions:
     """Window or terminal, and how the window opens."""
 
-    headless: Annotated[bool, Option("--headless", help="Run in the terminal instead of a window.")] = False
+    headless: bool = option(False, "Run in the terminal instead of a window.", "--headless")
     seconds: Seconds = None
-    screenshot: Annotated[
-        Path | None, Option(help="Save screenshots of the window to this folder, then exit.")
-    ] = None
-    size: Annotated[str | None, Option(help="Window size, e.g. 1366x768.")] = None
-    theme: Annotated[Literal["dark", "light"] | None, Option(help="Colours.")] = None
-    scale: Annotated[float | None, Option(min=1, max=2, help="Interface scale.")] = None
+    screenshot: Path | None = option(None, "Save screenshots of the window to this folder, then exit.")
+    size: str | None = option(None, "Window size, e.g. 1366x768.")
+    theme: Literal["dark", "light"] | None = option(None, "Colours.")
+    scale: float | None = option(None, "Interface scale.", min=1, max=2)
 
     def window(self) -> WindowOptions:
         """Return how the window opens; refuse a size that cannot be used."""
@@ -166,10 +148,9 @@ class ScreenOptions:
 class TabScreenOptions(ScreenOptions):
     """Screen options of the dashboard, which has tabs."""
 
-    tab: Annotated[
-        Literal["now", "why", "signals", "health", "all"],  # `app.display.TAB_NAMES`
-        Option(help="Tab to open, or to capture with --screenshot."),
-    ] = "all"
+    tab: Literal["now", "why", "signals", "health", "all"] = option(
+        "all", "Tab to open, or to capture with --screenshot."
+    )
 
 
 def session_options(screen: ScreenOptions, *groups: object, **others: Any) -> SessionOptions:
@@ -190,17 +171,14 @@ _Paths = list[Path] | None
 class RecordingOptions:
     """Any number of recordings."""
 
-    xdf: Annotated[_Paths, Option(help="XDF recording, or a folder of them.", metavar="PATH")] = None
-    raw: Annotated[
-        _Paths, Option(help="EEG file (EDF, BDF, FIF, CSV, ...), or a folder of them.", metavar="PATH")
-    ] = None
-    trials: Annotated[
-        Path | None,
-        Option(help="Table of trials: file,subject,session,trial,label,start_s,stop_s.", metavar="CSV"),
-    ] = None
+    xdf: _Paths = option(None, "XDF recording, or a folder of them.", metavar="PATH")
+    raw: _Paths = option(None, "EEG file (EDF, BDF, FIF, CSV, ...), or a folder of them.", metavar="PATH")
+    trials: Path | None = option(
+        None, "Table of trials: file,subject,session,trial,label,start_s,stop_s.", metavar="CSV"
+    )
     montage: Montage = None
-    sfreq: Annotated[float | None, Option(min=1.0, help="CSV: sampling rate in Hz.")] = None
-    unit: Annotated[str | None, Option(help="CSV: unit of its EEG, uV, mV or V.")] = None
+    sfreq: float | None = option(None, "CSV: sampling rate in Hz.", min=1.0)
+    unit: str | None = option(None, "CSV: unit of its EEG, uV, mV or V.")
 
     def files(self) -> list[tuple[str, Path]]:
         """Return kind and path of each recording, those of folders too."""
@@ -222,12 +200,10 @@ class RecordingOptions:
 class LabelledRecordingOptions(RecordingOptions):
     """Recordings, and which part of them is a trial of which class and subject."""
 
-    label: Annotated[
-        list[str] | None, Option(help='Files of one class, e.g. "rest=data/*_1.edf".', metavar="CLASS=GLOB")
-    ] = None
-    subject_from: Annotated[
-        str | None, Option(help=r'Subject within the path, e.g. "Subject(\d+)".', metavar="REGEX")
-    ] = None
+    label: list[str] | None = option(
+        None, 'Files of one class, e.g. "rest=data/*_1.edf".', metavar="CLASS=GLOB"
+    )
+    subject_from: str | None = option(None, r'Subject within the path, e.g. "Subject(\d+)".', metavar="REGEX")
     events: Events = None
     trial_s: TrialSeconds = None
 
@@ -263,9 +239,9 @@ class LabelledRecordingOptions(RecordingOptions):
 class DataOptions(RecordingOptions):
     """Data to train on."""
 
-    seed_iv: Annotated[_Paths, Option(help="Folder of SEED-IV.", metavar="PATH")] = None
-    seed_v: Annotated[_Paths, Option(help="Folder of SEED-V.", metavar="PATH")] = None
-    eav: Annotated[_Paths, Option(help="Folder of EAV; only its EEG is used.", metavar="PATH")] = None
+    seed_iv: _Paths = option(None, "Folder of SEED-IV.", metavar="PATH")
+    seed_v: _Paths = option(None, "Folder of SEED-V.", metavar="PATH")
+    eav: _Paths = option(None, "Folder of EAV; only its EEG is used.", metavar="PATH")
 
     def datasets(self) -> list[tuple[str, Path]]:
         """Return kind and folder of every data set named."""

@@ -15,7 +15,7 @@ from typer import Argument, Option
 from acquisition.errors import ErrorCode, InputError
 from acquisition.text import json_text
 from app.cli import options as opt
-from app.cli.groups import add, application
+from app.cli.groups import add, application, option
 from app.environment import ExitCode
 
 if TYPE_CHECKING:
@@ -95,40 +95,29 @@ def _print_streams(found: list[FoundStream], console: Console) -> None:
 
 
 def simulate(
-    seed: Annotated[int, Option(min=0, help="Which simulated subject.")] = 1,
+    seed: int = option(1, "Which simulated subject.", min=0),
     difficulty: opt.Difficulty = "default",
-    schedule: Annotated[
-        str, Option(help="Emotions: random:SECONDS, or EMOTION:SECONDS and rest:SECONDS separated by commas.")
-    ] = "random:20",
-    streams: Annotated[str, Option(help="Streams to publish.")] = "eeg,gaze,video,audio,markers",
-    faults: Annotated[
-        str,
-        Option(
-            help="Simulated faults: KIND:STREAM[@START[+DURATION]][=VALUE] separated by commas, times in "
-            "seconds; KIND is drop, stall, gone, rename, jitter, clockjump, offset or epoch."
-        ),
-    ] = "",
-    follow: Annotated[
-        str,
-        Option(
-            help="Take the emotion from this marker stream (name, type or source_id): trial_start/EMOTION."
-        ),
-    ] = "",
+    schedule: str = option(
+        "random:20", "Emotions: random:SECONDS, or EMOTION:SECONDS and rest:SECONDS separated by commas."
+    ),
+    streams: str = option("eeg,gaze,video,audio,markers", "Streams to publish."),
+    faults: str = option(
+        "",
+        "Simulated faults: KIND:STREAM[@START[+DURATION]][=VALUE] separated by commas, times in "
+        "seconds; KIND is drop, stall, gone, rename, jitter, clockjump, offset or epoch.",
+    ),
+    follow: str = option(
+        "", "Take the emotion from this marker stream (name, type or source_id): trial_start/EMOTION."
+    ),
     seconds: opt.Seconds = None,
-    id_suffix: Annotated[
-        str, Option(help="Suffix of the source_ids, to run two simulators with one seed.")
-    ] = "",
-    write: Annotated[
-        Path | None,
-        Option(
-            help="Write an XDF file of length --seconds instead of publishing. Goes with --seed, --schedule, "
-            "--eeg-sfreq and --video-fps only."
-        ),
-    ] = None,
-    eeg_sfreq: Annotated[
-        float, Option(help="EEG rate in that file: 1000 Hz divided by a whole number.")
-    ] = 1000.0,
-    video_fps: Annotated[float, Option(help="Video frames per second in that file, up to 15.")] = 15.0,
+    id_suffix: str = option("", "Suffix of the source_ids, to run two simulators with one seed."),
+    write: Path | None = option(
+        None,
+        "Write an XDF file of length --seconds instead of publishing. Goes with --seed, --schedule, "
+        "--eeg-sfreq and --video-fps only.",
+    ),
+    eeg_sfreq: float = option(1000.0, "EEG rate in that file: 1000 Hz divided by a whole number."),
+    video_fps: float = option(15.0, "Video frames per second in that file, up to 15."),
 ) -> None:
     """Publish a simulated subject's four devices as LSL streams.
 
@@ -203,19 +192,15 @@ def _write_recording(path: Path, options: SimulatorOptions, eeg_sfreq: float, vi
 
 def record(
     file: Annotated[Path, Argument(help="XDF file to write; an existing file is never overwritten.")],
-    streams: Annotated[
-        str | None,
-        Option(
-            help="Which streams: by modality as in live (eeg=name:Muse,face=none), or any streams by field "
-            "(source_id:abc,name:Events).",
-            show_default="one stream per modality, and all markers",
-        ),
-    ] = None,
-    all_streams: Annotated[bool, Option("--all", help="Record every stream found.")] = False,
+    streams: str | None = option(
+        None,
+        "Which streams: by modality as in live (eeg=name:Muse,face=none), or any streams by field "
+        "(source_id:abc,name:Events).",
+        show_default="one stream per modality, and all markers",
+    ),
+    all_streams: bool = option(False, "Record every stream found.", "--all"),
     seconds: opt.Seconds = None,
-    stop: Annotated[
-        bool, Option("--stop", help="Stop a recording of this file left running by a crash.")
-    ] = False,
+    stop: bool = option(False, "Stop a recording of this file left running by a crash.", "--stop"),
     discovery: opt.Discovery = 2.0,
 ) -> None:
     """Record LSL streams to an XDF file with LabRecorder.
@@ -297,9 +282,7 @@ def _print(report: XdfReport, console: Console) -> None:
 
 def _publish(
     context: typer.Context,
-    stop: Annotated[
-        bool, Option("--stop", help="Stop publishers left behind by a crashed `affectscope live`.")
-    ] = False,
+    stop: bool = option(False, "Stop publishers left behind by a crashed `affectscope live`.", "--stop"),
 ) -> None:
     if context.invoked_subcommand is not None:
         return
@@ -323,15 +306,13 @@ _File = Annotated[str | None, Argument(help="File to play, as --device FILE.")]
 
 def webcam(
     file: _File = None,
-    device: Annotated[str, Option(help="Camera number, or a video file.")] = "0",
+    device: str = option("0", "Camera number, or a video file."),
     loop: _Loop = False,
     list_devices: _List = False,
     name: _Name = "Affectscope webcam",
-    fps: Annotated[
-        float, Option(min=0, help="Frames per second.", show_default="what the camera delivers")
-    ] = 0.0,
-    max_width: Annotated[int, Option(min=64, help="Scale wider frames down to this width, in pixels.")] = 640,
-    quality: Annotated[int, Option(min=1, max=100, help="JPEG quality.")] = 85,
+    fps: float = option(0.0, "Frames per second.", min=0, show_default="what the camera delivers"),
+    max_width: int = option(640, "Scale wider frames down to this width, in pixels.", min=64),
+    quality: int = option(85, "JPEG quality.", min=1, max=100),
 ) -> None:
     """Publish a camera, or a video file, as JPEG frames.
 
@@ -360,9 +341,7 @@ def webcam(
 
 def microphone(
     file: _File = None,
-    device: Annotated[
-        str, Option(help="default, a number, part of a device's name, or a WAV file.")
-    ] = "default",
+    device: str = option("default", "default, a number, part of a device's name, or a WAV file."),
     loop: _Loop = False,
     list_devices: _List = False,
     name: _Name = "Affectscope microphone",

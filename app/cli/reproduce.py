@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from acquisition.errors import InputError
 from app.cli import options as opt
-from app.cli.groups import add, application, option_group
+from app.cli.groups import add, application, option, option_group
 from app.tables import StageBars, give_table
 
 if TYPE_CHECKING:
@@ -26,16 +26,12 @@ _Folder = Annotated[Path, Argument(help="Where the data set was unpacked or gene
 class RunOptions:
     """How a protocol is run, and where its table goes."""
 
-    out: Annotated[
-        Path | None, Option(help="Folder for CSV, JSON, text and plot.", show_default="DATASET-table-N")
-    ] = None
-    seed: Annotated[int, Option(min=0, help="Training seed.")] = 0
-    jobs: Annotated[int, Option(min=1, help="Parallel processes, each for one subject and session.")] = 1
-    dask: Annotated[str | None, Option(help="Scheduler of a Dask cluster, e.g. tcp://host:8786.")] = None
+    out: Path | None = option(None, "Folder for CSV, JSON, text and plot.", show_default="DATASET-table-N")
+    seed: int = option(0, "Training seed.", min=0)
+    jobs: int = option(1, "Parallel processes, each for one subject and session.", min=1)
+    dask: str | None = option(None, "Scheduler of a Dask cluster, e.g. tcp://host:8786.")
     device: opt.Device = "auto"
-    quick: Annotated[
-        bool, Option("--quick", help="Few subjects, windows and epochs; results are marked.")
-    ] = False
+    quick: bool = option(False, "Few subjects, windows and epochs; results are marked.", "--quick")
     as_json: opt.Json = False
 
 
@@ -43,18 +39,16 @@ class RunOptions:
 class SeedTraining:
     """What a table of SEED trains."""
 
-    model: Annotated[
-        Path | None,
-        Option(help="Model pre-trained on published features.", show_default="pre-trains one first"),
-    ] = None
-    pretrain_epochs: Annotated[
-        int | None, Option(min=1, help="Epochs of pre-training.", show_default="30, or 2 with --quick")
-    ] = None
-    epochs: Annotated[
-        int | None,
-        Option(min=1, help="Maximum number of fine-tuning epochs.", show_default="30, or 4 with --quick"),
-    ] = None
-    freeze: Annotated[bool, Option("--freeze/--no-freeze", help="Freeze the pre-trained encoders.")] = False
+    model: Path | None = option(
+        None, "Model pre-trained on published features.", show_default="pre-trains one first"
+    )
+    pretrain_epochs: int | None = option(
+        None, "Epochs of pre-training.", min=1, show_default="30, or 2 with --quick"
+    )
+    epochs: int | None = option(
+        None, "Maximum number of fine-tuning epochs.", min=1, show_default="30, or 4 with --quick"
+    )
+    freeze: bool = option(False, "Freeze the pre-trained encoders.", "--freeze/--no-freeze")
 
 
 _SeedTable = Annotated[int, Option(min=1, max=4, help="Table of the paper.")]
@@ -107,26 +101,22 @@ def _seed(dataset: str, folder: Path, table: int, training: SeedTraining, run: R
 class EavTraining:
     """What EAV's table trains."""
 
-    preset: Annotated[Literal["small", "paper"], Option(help="Size of the networks.")] = "small"
-    face_weights: Annotated[
-        str | None, Option(help="Initial ViT weights: a folder, or a name on the Hugging Face hub.")
-    ] = None
-    voice_weights: Annotated[
-        str | None, Option(help="Initial AST weights: a folder, or a name on the Hugging Face hub.")
-    ] = None
-    keep_models: Annotated[
-        bool, Option("--keep-models", help="Keep each subject's model, in OUT/models.")
-    ] = False
+    preset: Literal["small", "paper"] = option("small", "Size of the networks.")
+    face_weights: str | None = option(
+        None, "Initial ViT weights: a folder, or a name on the Hugging Face hub."
+    )
+    voice_weights: str | None = option(
+        None, "Initial AST weights: a folder, or a name on the Hugging Face hub."
+    )
+    keep_models: bool = option(False, "Keep each subject's model, in OUT/models.", "--keep-models")
 
 
 def eav(
     folder: _Folder,
     training: EavTraining,
     run: RunOptions,
-    table: Annotated[int | None, Option(min=1, max=1, help="Table I: accuracy by modality.")] = None,
-    figure: Annotated[
-        int | None, Option(min=2, max=2, help="Figure 2: one group of bars per subject.")
-    ] = None,
+    table: int | None = option(None, "Table I: accuracy by modality.", min=1, max=1),
+    figure: int | None = option(None, "Figure 2: one group of bars per subject.", min=2, max=2),
 ) -> int:
     """EAV: Table I and Figure 2 of Yin et al., EEG, video and audio.
 

@@ -6,11 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Argument
 
 from acquisition.errors import InputError
 from acquisition.text import json_text
 from app.cli import options as opt
+from app.cli.groups import option
 from app.environment import ExitCode
 
 if TYPE_CHECKING:
@@ -23,10 +24,8 @@ def demo(
     model: opt.PersonalModelOptions,
     output: opt.OutputOptions,
     screen: opt.TabScreenOptions,
-    seed: Annotated[int, Option(min=0, help="Which simulated subject.")] = 1,
-    schedule: Annotated[
-        str, Option(help="Emotions: random:SECONDS, or EMOTION:SECONDS,... as in simulate.")
-    ] = "random:15",
+    seed: int = option(1, "Which simulated subject.", min=0),
+    schedule: str = option("random:15", "Emotions: random:SECONDS, or EMOTION:SECONDS,... as in simulate."),
 ) -> int:
     """Predict live from a simulated subject; needs no device.
 
@@ -111,15 +110,12 @@ def replay(
     model: opt.PersonalModelOptions,
     output: opt.ReplayOutputOptions,
     screen: opt.TabScreenOptions,
-    start: Annotated[float | None, Option("--from", min=0, help="Start this many seconds in.")] = None,
-    stop: Annotated[float | None, Option("--to", min=0, help="Stop this many seconds in.")] = None,
-    speed: Annotated[
-        str | None,
-        Option(
-            help="Speed relative to real time, or max.", show_default="1 in the window, max in the terminal"
-        ),
-    ] = None,
-    chunk: Annotated[str, Option(help="Samples per chunk, or all; does not affect predictions.")] = "all",
+    start: float | None = option(None, "Start this many seconds in.", "--from", min=0),
+    stop: float | None = option(None, "Stop this many seconds in.", "--to", min=0),
+    speed: str | None = option(
+        None, "Speed relative to real time, or max.", show_default="1 in the window, max in the terminal"
+    ),
+    chunk: str = option("all", "Samples per chunk, or all; does not affect predictions."),
 ) -> int:
     """Predict from a recorded XDF file, exactly as a live run would.
 

@@ -13,7 +13,7 @@ from typer import Argument, Option
 from acquisition.errors import ErrorCode, InputError
 from acquisition.text import json_text
 from app.cli import options as opt
-from app.cli.groups import add, application
+from app.cli.groups import add, application, option
 from app.environment import ExitCode
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def list_(data_dir: DataDir = None, as_json: opt.Json = False) -> None:
 
 def export(
     subject: _Subject,
-    out: Annotated[Path | None, Option(help="ZIP file to write.", show_default="sub-ID.zip")] = None,
+    out: Path | None = option(None, "ZIP file to write.", show_default="sub-ID.zip"),
     data_dir: DataDir = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -96,7 +96,7 @@ def export(
 def delete(
     subject: _Subject,
     data_dir: DataDir = None,
-    yes: Annotated[bool, Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: bool = option(False, "Do not ask for confirmation.", "--yes"),
     as_json: opt.Json = False,
 ) -> int:
     """Delete all stored data of a subject.

@@ -9,21 +9,19 @@ from typer import Argument, Option
 
 from acquisition.errors import ErrorCode, InputError
 from app.cli import options as opt
-from app.cli.groups import option_group
+from app.cli.groups import option, option_group
 from app.environment import ExitCode
 from app.tables import StageBars
 
 
 def train(
-    out: Annotated[Path, Option(help="Folder for the model.")] = Path("model"),
-    simulated: Annotated[bool, Option("--simulated", help="Train on simulated subjects.")] = False,
-    subjects: Annotated[
-        int, Option(min=10, help="Simulated subjects; half of them train the encoders.")
-    ] = 100,
-    trials: Annotated[int, Option(min=5, help="Trials per subject.")] = 10,
-    trial_s: Annotated[float, Option(min=10, help="Trial length in seconds.")] = 24.0,
+    out: Path = option(Path("model"), "Folder for the model."),
+    simulated: bool = option(False, "Train on simulated subjects.", "--simulated"),
+    subjects: int = option(100, "Simulated subjects; half of them train the encoders.", min=10),
+    trials: int = option(10, "Trials per subject.", min=5),
+    trial_s: float = option(24.0, "Trial length in seconds.", min=10),
     difficulty: opt.Difficulty = "default",
-    seed: Annotated[int, Option(help="Training seed; does not change the subjects.")] = 1,
+    seed: int = option(1, "Training seed; does not change the subjects."),
     jobs: opt.Jobs = 2,
     quick: opt.Quick = False,
 ) -> None:
@@ -59,22 +57,17 @@ def train(
 def make_dataset(
     layout: Annotated[Literal["seed-iv", "seed-v", "eav"], Argument(help="Data set whose layout is used.")],
     folder: Annotated[Path, Argument(help="Empty or new folder.")],
-    subjects: Annotated[int, Option(min=1, help="Number of subjects.")] = 3,
-    seed: Annotated[int, Option(min=0, help="The same seed makes the same data.")] = 0,
+    subjects: int = option(3, "Number of subjects.", min=1),
+    seed: int = option(0, "The same seed makes the same data.", min=0),
     difficulty: opt.Difficulty = "default",
-    trials: Annotated[
-        int | None, Option(help="Trials per session.", show_default="as published; EAV 40")
-    ] = None,
-    trial_s: Annotated[
-        float | None, Option(help="Trial length in seconds.", show_default="100, 44 with --raw, EAV 20")
-    ] = None,
-    variant: Annotated[
-        Literal["default", "no-shared-pattern", "heavy-tails", "session-shifts", "person-gains"],
-        Option(help="What subjects do otherwise than by default."),
-    ] = "default",
-    raw: Annotated[
-        bool, Option("--raw", help="SEED-IV: also raw EEG, about 60 MB more per subject.")
-    ] = False,
+    trials: int | None = option(None, "Trials per session.", show_default="as published; EAV 40"),
+    trial_s: float | None = option(
+        None, "Trial length in seconds.", show_default="100, 44 with --raw, EAV 20"
+    ),
+    variant: Literal[
+        "default", "no-shared-pattern", "heavy-tails", "session-shifts", "person-gains"
+    ] = option("default", "What subjects do otherwise than by default."),
+    raw: bool = option(False, "SEED-IV: also raw EEG, about 60 MB more per subject.", "--raw"),
     jobs: opt.Jobs = 2,
 ) -> None:
     """Generate data in the layout of a published data set.
@@ -115,40 +108,29 @@ class PretrainDataOptions(opt.DataOptions):
     """Data of any number of sources, and what of them is read."""
 
     line: opt.Line = None
-    features: Annotated[
-        opt.Features | None,
-        Option(
-            help="Which features to read.", show_default="raw if all sources hold raw EEG, else published"
-        ),
-    ] = None
-    modalities: Annotated[
-        str | None, Option(help="eeg, eye or eeg,eye.", show_default="what the data contain")
-    ] = None
-    cache: Annotated[
-        Path | None, Option(help="Folder for cached step features.", show_default="next to --out")
-    ] = None
+    features: opt.Features | None = option(
+        None, "Which features to read.", show_default="raw if all sources hold raw EEG, else published"
+    )
+    modalities: str | None = option(None, "eeg, eye or eeg,eye.", show_default="what the data contain")
+    cache: Path | None = option(None, "Folder for cached step features.", show_default="next to --out")
 
 
 @option_group("Training")
 class PretrainTrainingOptions:
     """How the encoders are pre-trained."""
 
-    epochs: Annotated[
-        int | None, Option(min=1, help="Number of epochs.", show_default="30, or 3 with --quick")
-    ] = None
-    batch: Annotated[int, Option(min=2, help="Windows per step, over all processes.")] = 64
-    mask: Annotated[float, Option(help="Fraction of channels masked.")] = 0.3
-    lr: Annotated[
-        float | None,
-        Option(min=1e-7, help="Peak learning rate.", show_default="1.5e-4, or 1e-3 with --quick"),
-    ] = None
-    seed: Annotated[int, Option(min=0, help="Seed for weights, masks and order.")] = 1
-    context: Annotated[
-        Literal["window", "streaming"],
-        Option(help="What the encoder sees: whole windows, or only past steps."),
-    ] = "window"
+    epochs: int | None = option(None, "Number of epochs.", min=1, show_default="30, or 3 with --quick")
+    batch: int = option(64, "Windows per step, over all processes.", min=2)
+    mask: float = option(0.3, "Fraction of channels masked.")
+    lr: float | None = option(
+        None, "Peak learning rate.", min=1e-7, show_default="1.5e-4, or 1e-3 with --quick"
+    )
+    seed: int = option(1, "Seed for weights, masks and order.", min=0)
+    context: Literal["window", "streaming"] = option(
+        "window", "What the encoder sees: whole windows, or only past steps."
+    )
     quick: opt.Quick = False
-    resume: Annotated[bool, Option("--resume", help="Resume an interrupted run with the same --out.")] = False
+    resume: bool = option(False, "Resume an interrupted run with the same --out.", "--resume")
     device: opt.Device = "auto"
 
 

