@@ -44,42 +44,19 @@ class Result:
     is_essential: bool = False
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing to look at; `look` returns what it found, and raises `Missing` where that is not enough."""
-
-    name: str
-    look: Callable[[], str]
-    is_essential: bool
-
-    def result(self) -> Result:
-        """Look, and return the outcome."""
-        try:
-            return Result(self.name, True, self.look(), is_essential=self.is_essential)
-        except Missing as missing:
-            found, remedy = missing.found, missing.remedy
-        except Exception as error:  # a broken installation can fail in any way; the other checks still run
-            found, remedy = f"{type(error).__name__}: {error}", "pip install --force-reinstall affectscope"
-        return Result(self.name, False, " ".join(found.split()), remedy, self.is_essential)
-
-
-#: All checks in the order they are shown; `check` adds to them.
-CHECKS: list[Check] = []
-
-
-def check(name: str, *, is_essential: bool = False) -> Callable[[Callable[[], str]], Callable[[], str]]:
-    """Add a function to `CHECKS`."""
-
-    def added(look: Callable[[], str]) -> Callable[[], str]:
-        CHECKS.append(Check(name, look, is_essential))
-        return look
-
-    return added
-
-
 def examine() -> list[Result]:
     """Run all checks; takes a few seconds, most of it the import of torch."""
-    return [one.result() for one in CHECKS]
+    return [_result(*check) for check in CHECKS]
+
+
+def _result(name: str, look: Callable[[], str], is_essential: bool) -> Result:
+    try:
+        return Result(name, True, look(), is_essential=is_essential)
+    except Missing as missing:
+        found, remedy = missing.found, missing.remedy
+    except Exception as error:  # a broken installation can fail in any way; the other checks still run
+        found, remedy = f"{type(error).__name__}: {error}", "pip install --force-reinstall affectscope"
+    return Result(name, False, " ".join(found.split()), remedy, is_essential)
 
 
 @contextmanager
@@ -93,7 +70,6 @@ def _needs(remedy: str) -> Iterator[None]:
         raise Missing(str(error), remedy) from error
 
 
-@check("Python", is_essential=True)
 def check_python() -> str:
     """Python 3.11 or later."""
     version = ".".join(map(str, sys.version_info[:3]))
@@ -102,7 +78,6 @@ def check_python() -> str:
     return f"{version} at {sys.executable}"
 
 
-@check("torch", is_essential=True)
 def check_torch() -> str:
     """The torch package."""
     with _needs("pip install torch"):
@@ -110,7 +85,6 @@ def check_torch() -> str:
     return f"{torch.__version__}, {torch.get_num_threads()} threads"
 
 
-@check("GPU")
 def check_gpu() -> str:
     """A CUDA device; the CPU works too."""
     with _needs("pip install torch"):
@@ -130,7 +104,6 @@ def check_gpu() -> str:
     return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
 
 
-@check("LSL", is_essential=True)
 def check_lsl() -> str:
     """The pylsl package with its liblsl."""
     with _needs(_by_system("pip install pylsl", "pip install pylsl; brew install labstreaminglayer/tap/lsl")):
@@ -140,7 +113,6 @@ def check_lsl() -> str:
     return f"pylsl {pylsl.__version__}, liblsl {version // 100}.{version % 100}"
 
 
-@check("LSL loopback", is_essential=True)
 def check_loopback() -> str:
     """A real outlet of this process, found within two seconds."""
     with _needs("pip install pylsl"):
@@ -159,7 +131,6 @@ def check_loopback() -> str:
     return f"an outlet of this computer was found after {seconds * 1000:.0f} ms"
 
 
-@check("clock", is_essential=True)
 def check_clock() -> str:
     """The LSL clock never steps back and runs as fast as this computer's other clock."""
     with _needs("pip install pylsl"):
@@ -187,7 +158,6 @@ def _simultaneous(first: Callable[[], float], second: Callable[[], float]) -> tu
     return min(tries)[1:]
 
 
-@check("LabRecorder")
 def check_labrecorder() -> str:
     """The LabRecorder program, started once."""
     from acquisition.record.supervisor import labrecorder_cli
@@ -202,7 +172,6 @@ def check_labrecorder() -> str:
     return f"{program.name} starts"
 
 
-@check("OpenCV", is_essential=True)
 def check_opencv() -> str:
     """OpenCV, which decodes frames."""
     from acquisition.publish.webcam import import_cv2
@@ -212,7 +181,6 @@ def check_opencv() -> str:
         return str(import_cv2().__version__)
 
 
-@check("face cascade")
 def check_face_cascade() -> str:
     """The classifier that finds faces."""
     from models.features.face import FaceFinder
@@ -222,7 +190,6 @@ def check_face_cascade() -> str:
     return "loads"
 
 
-@check("transformers", is_essential=True)
 def check_transformers() -> str:
     """The vision and audio transformers' package."""
     with _needs("pip install 'transformers>=5'"):
@@ -230,7 +197,6 @@ def check_transformers() -> str:
     return str(transformers.__version__)
 
 
-@check("other packages", is_essential=True)
 def check_packages() -> str:
     """Packages that are only looked up."""
     from importlib.metadata import PackageNotFoundError, version
@@ -247,7 +213,6 @@ def check_packages() -> str:
     return ", ".join(found)
 
 
-@check("demo model", is_essential=True)
 def check_demo_model() -> str:
     """The shipped model."""
     from assets import DEMO_MODEL
@@ -258,7 +223,6 @@ def check_demo_model() -> str:
     return f"{DEMO_MODEL.name}, trained on {checkpoint.config.trained_on}"
 
 
-@check("window")
 def check_window() -> str:
     """PyQt6 and a display; without them everything runs in the terminal."""
     if fault := qt_fault():
@@ -268,7 +232,6 @@ def check_window() -> str:
     return "PyQt6 works and there is a display"
 
 
-@check("microphone")
 def check_sound() -> str:
     """PortAudio and at least one sound input."""
     from acquisition.publish.microphone import list_microphones
@@ -283,7 +246,6 @@ def check_sound() -> str:
     return f"PortAudio works, {n_inputs} inputs"
 
 
-@check("disk")
 def check_disk() -> str:
     """Free space for recordings in the current folder."""
     from acquisition.record.recorder import MIN_FREE_BYTES
@@ -299,3 +261,24 @@ def check_disk() -> str:
 def _by_system(linux: str, mac: str) -> str:
     """Return the remedy for this system; Windows wheels carry their libraries."""
     return linux if sys.platform.startswith("linux") else mac if sys.platform == "darwin" else ""
+
+
+#: Name, check, and whether it is essential, in the order they are shown. A check returns what it found, and
+#: raises `Missing` where that is not enough.
+CHECKS: tuple[tuple[str, Callable[[], str], bool], ...] = (
+    ("Python", check_python, True),
+    ("torch", check_torch, True),
+    ("GPU", check_gpu, False),
+    ("LSL", check_lsl, True),
+    ("LSL loopback", check_loopback, True),
+    ("clock", check_clock, True),
+    ("LabRecorder", check_labrecorder, False),
+    ("OpenCV", check_opencv, True),
+    ("face cascade", check_face_cascade, False),
+    ("transformers", check_transformers, True),
+    ("other packages", check_packages, True),
+    ("demo model", check_demo_model, True),
+    ("window", check_window, False),
+    ("microphone", check_sound, False),
+    ("disk", check_disk, False),
+)

@@ -7,7 +7,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from acquisition.intake import intake_maker
 from acquisition.lsl.source import LslSource, open_live
 from acquisition.process import interruptible
 from acquisition.publish.process import PublisherProcess, start_publisher
+from acquisition.simulator.process import SimulatorProcess, stream_choices
 from acquisition.types import Change, Chunk, StreamHeader, StreamHealth
 from app.engine.messages import PhaseName
 from app.modality_mask import ModalityMask
@@ -68,6 +69,9 @@ class Observer:
         """Return which of the streams in use a recording takes."""
         return headers
 
+    def on_emotion(self, emotion: str) -> None:
+        """Take what a simulated participant shows from now on, in a thread of its own."""
+
     def sidecar(self) -> Mapping[str, object]:
         """Return what to add to the JSON sidecar of a recording."""
         return {}
@@ -89,7 +93,7 @@ class OpenSession:
 class LiveSession:
     """Opens everything in order, runs, and closes in the reverse order."""
 
-    request: LiveRequest  # its simulated streams are started by others
+    request: LiveRequest  # simulated streams are started first, and read alone
     telemetry: Telemetry = field(default_factory=Telemetry)
     observer: Observer = field(default_factory=Observer)
     interrupted: threading.Event | None = None  # ends the session; by default Ctrl-C or a termination does
@@ -97,7 +101,9 @@ class LiveSession:
     stream_health: dict[str, StreamHealth] = field(default_factory=dict)  # by stream key
 
     def __post_init__(self) -> None:
-        self.options = self.request.options
+        self.options, simulated = self.request.options, self.request.simulated
+        if simulated is not None:
+            self.options = replace(self.options, streams=stream_choices(simulated))
         self._clock = LslClock()
         self._publishers: list[PublisherProcess] = []
 
@@ -113,8 +119,11 @@ class LiveSession:
         be used.
         """
         self.observer.on_stage("loading")
-        _ = self.checkpoint
         with contextlib.ExitStack() as closed:
+            if self.request.simulated is None:
+                _ = self.checkpoint
+            else:
+                self._start_simulator(closed.enter_context(SimulatorProcess(self.request.simulated)))
             devices = (("webcam", self.request.webcam), ("microphone", self.request.microphone))
             for kind, device in devices:
                 if device is not None:
@@ -126,6 +135,18 @@ class LiveSession:
             source = self._open()
             closed.callback(source.close)
             self._run_with(source, show)
+
+    def _start_simulator(self, simulator: SimulatorProcess) -> None:
+        """Load the model while the simulated devices start, and tell what the participant shows."""
+        self.observer.on_stage("loading", "starting the simulated devices")
+        _ = self.checkpoint
+        simulator.wait_until_found()
+
+        def tell(emotion: str) -> None:
+            self.telemetry.say(f"the simulated participant now shows: {emotion}", self._clock.now())
+            self.observer.on_emotion(emotion)
+
+        simulator.tell(tell)
 
     def _open(self) -> LslSource:
         config, options = self.checkpoint.config, self.options

@@ -6,10 +6,8 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
-from acquisition.simulator.process import SimulatorProcess, stream_choices
 from app.live import LiveSession, Observer, OpenSession
 from app.outlets import NoteOutlet
 from app.request import LiveRequest
@@ -61,7 +59,7 @@ _KEYS = "Type ? to be asked now, u to undo an update"
 class TerminalCheck(Observer):
     """Asks in the terminal: a number answers, ``?`` asks at once, ``u`` undoes an update.
 
-    ``lines`` are what is typed; ``truth`` returns the emotion of a simulated subject, who answers at once.
+    ``lines`` are what is typed; a simulated subject answers with what it shows, at once.
     """
 
     def __init__(
@@ -69,9 +67,10 @@ class TerminalCheck(Observer):
         every_s: float | None,
         telemetry: Telemetry,
         lines: Iterable[str] = (),
-        truth: Callable[[], str] | None = None,
+        is_simulated: bool = False,
     ) -> None:
-        self._every_s, self._telemetry, self._lines, self._truth = every_s, telemetry, lines, truth
+        self._every_s, self._telemetry, self._lines = every_s, telemetry, lines
+        self._is_simulated, self._shown = is_simulated, ""  # what it shows
         self._typed: deque[str] = deque()
         self._is_asking = False
         self._notes: NoteOutlet | None = None
@@ -86,7 +85,7 @@ class TerminalCheck(Observer):
         """Begin to ask, and to read what is typed."""
         assert self._notes is not None
         self._questions = Questions(opened, self._notes.push, self._every_s)
-        if self._truth is None:
+        if not self._is_simulated:
             self._telemetry.say(f"Self-check. {_KEYS}", self._questions.now)
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -94,13 +93,17 @@ class TerminalCheck(Observer):
         for line in self._lines:
             self._typed.append(line.strip().lower())
 
+    def on_emotion(self, emotion: str) -> None:
+        """Keep it for the next answer."""
+        self._shown = emotion
+
     def attend(self) -> None:
         """Ask where it is time, and take answers."""
         questions = self._questions
         if questions is None:
             return
-        if self._is_asking and self._truth is not None:
-            self._answer(questions, self._truth())
+        if self._is_asking and self._is_simulated:
+            self._answer(questions, self._shown)
         while self._typed:
             line = self._typed.popleft()
             if line == "u":
@@ -143,30 +146,16 @@ def run_check(request: LiveRequest, show: Callable[[LiveSession], object]) -> Te
 
     ``show`` runs it, as `app.terminal.show_live` does.
     """
-    telemetry, every_s = Telemetry(), request.check_every_s
-    if request.simulated is None:
-        _run(request, TerminalCheck(every_s, telemetry, typed()), telemetry, show)
-        return telemetry
-    with SimulatorProcess(request.simulated) as simulator:
-        felt = [""]
-        simulator.wait_until_found()
-        simulator.tell(lambda emotion: felt.__setitem__(0, emotion))
-        options = replace(request.options, streams=stream_choices(request.simulated))
-        alone = replace(request, options=options, simulated=None)
-        _run(alone, TerminalCheck(every_s, telemetry, truth=lambda: felt[0]), telemetry, show)
+    telemetry, is_simulated = Telemetry(), request.simulated is not None
+    check = TerminalCheck(request.check_every_s, telemetry, () if is_simulated else typed(), is_simulated)
+    with contextlib.closing(check):
+        show(LiveSession(request, telemetry=telemetry, observer=check))
     return telemetry
 
 
 def typed() -> Iterable[str]:
     """Return the lines that are typed, whatever bytes they hold; none where there is no standard input."""
     return () if sys.stdin is None else (line.decode(errors="replace") for line in sys.stdin.buffer)
-
-
-def _run(
-    request: LiveRequest, check: TerminalCheck, telemetry: Telemetry, show: Callable[[LiveSession], object]
-) -> None:
-    with contextlib.closing(check):
-        show(LiveSession(request, telemetry=telemetry, observer=check))
 
 
 _NONE = "no question was answered while a warm answer was shown"

@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
@@ -72,7 +71,6 @@ class Snapshot:
     """The state at one moment."""
 
     prediction: Prediction | None
-    streams: dict[str, StreamState]
     messages: tuple[str, ...]  # the newest ones
     n_messages: int  # all there ever were
     failures: tuple[Failure, ...]  # the newest ones
@@ -92,8 +90,11 @@ class Snapshot:
         return self.failures[max(0, len(self.failures) - (self.n_failures - n_seen)) :]
 
 
-class Listener(Protocol):
-    """Is called at once, in the thread in which something happens, and must not keep it waiting."""
+class Listener:
+    """Is called at once, in the thread in which something happens, and must not keep it waiting.
+
+    This base class does nothing.
+    """
 
     def on_event(self, event: StreamEvent) -> None:
         """Take a change of a stream's state."""
@@ -109,12 +110,11 @@ class Listener(Protocol):
 class Telemetry:
     """Collects predictions, stream events, failures and latencies."""
 
-    listener: Listener | None = None
+    listener: Listener = field(default_factory=Listener)
     recording: str = ""
     n_predictions: int = 0
     n_skipped: int = 0
     _prediction: Prediction | None = None
-    _streams: dict[str, StreamState] = field(default_factory=dict)
     _messages: deque[str] = field(default_factory=lambda: deque(maxlen=_N_MESSAGES))
     _failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=_N_MESSAGES))
     _latencies: dict[str, deque[float]] = field(
@@ -129,11 +129,7 @@ class Telemetry:
             if event.message:
                 self._messages.append(event.message)
                 self._n_messages += 1
-            state = state_after(event, self._streams.get(event.stream))
-            if state is not None:
-                self._streams[event.stream] = state
-        if self.listener is not None:
-            self.listener.on_event(event)
+        self.listener.on_event(event)
 
     def on_prediction(self, prediction: Prediction) -> None:
         with self._lock:
@@ -141,15 +137,13 @@ class Telemetry:
             self.n_predictions += 1
             for stage, values in self._latencies.items():
                 values.append(getattr(prediction.latency, stage))
-        if self.listener is not None:
-            self.listener.on_prediction(prediction)
+        self.listener.on_prediction(prediction)
 
     def on_failure(self, failure: Failure) -> None:
         with self._lock:
             self._failures.append(failure)
             self._n_failures += 1
-        if self.listener is not None:
-            self.listener.on_failure(failure)
+        self.listener.on_failure(failure)
 
     def say(self, message: str, time: float, change: Change = Change.NOTICE) -> None:
         """Take a message about no stream; ``time`` in LSL seconds."""
@@ -166,7 +160,6 @@ class Telemetry:
         with self._lock:
             return Snapshot(
                 prediction=self._prediction,
-                streams=dict(self._streams),
                 messages=tuple(self._messages),
                 n_messages=self._n_messages,
                 failures=tuple(self._failures),

@@ -1,49 +1,23 @@
-"""The live view in a terminal: probabilities, attention, streams, latency and messages."""
+"""A session in a terminal: its model, then predictions, messages and failures as lines."""
 
-import math
+from rich.console import Console
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
-
-from acquisition.text import either, percent
-from acquisition.types import MODALITIES, MODALITY_OF_KIND
+from acquisition.text import either
+from acquisition.types import MODALITIES
 from app.environment import ExitCode
 from app.live import LiveSession
 from app.replay import ReplaySession
 from app.tables import progress_bar, say
-from app.telemetry import N_LATENCIES, Snapshot
+from app.telemetry import N_LATENCIES
 from models.config import ModelConfig
 from models.prediction import Prediction
 from models.trust import State, Verdict
 
 #: Shown for as long as emotions are inferred.
 NOTICE = "Emotion inference active"
-_BAR_WIDTH = 20
-_N_MESSAGES = 5
-
+_LINE_EVERY = 4  # predictions a printed line
 
 Session = LiveSession | ReplaySession
-
-
-def render(session: Session) -> RenderableType:
-    """Return one screen."""
-    snapshot, warning = session.telemetry.snapshot(), _warning(session)
-    return Panel(
-        Group(
-            *([Text(warning.upper(), style="bold red")] if warning else []),
-            _headline(snapshot, session.checkpoint.config.trained_on),
-            _probabilities(snapshot.prediction),
-            _modalities(snapshot),
-            Text("attention is a model weight, not a cause", style="dim"),
-            _footer(snapshot, _model_title(session)),
-        ),
-        title=f"Affectscope | {NOTICE}",
-        title_align="left",
-        padding=(0, 1),
-    )
 
 
 def plain_line(prediction: Prediction) -> str:
@@ -67,88 +41,11 @@ def said(verdict: Verdict) -> str:
     return verdict.state
 
 
-def _headline(snapshot: Snapshot, trained_on: str) -> Text:
-    text = Text()
-    prediction = snapshot.prediction
-    if prediction is None:
-        text.append("waiting for signals\n", style="bold")
-    else:
-        verdict = prediction.verdict
-        text.append(said(verdict), style="bold")
-        if verdict.answer is not None:
-            text.append(f"  {percent(verdict.probability)}")
-        text.append("  safe to act upon\n" if verdict.safe_to_act else "\n", style="dim")
-    if trained_on:
-        text.append(f"model trained on {trained_on}", style="yellow")
-    text.append(f"   {snapshot.n_predictions} predictions, {snapshot.n_skipped} skipped")
-    return text
-
-
-def _probabilities(prediction: Prediction | None) -> Table:
-    table = Table.grid(padding=(0, 1))
-    for label, p in (prediction.probs if prediction else {}).items():
-        table.add_row(Text(label), Text(_bar(p), style="cyan"), Text(f"{p:.2f}"))
-    return table
-
-
-def _modalities(snapshot: Snapshot) -> Table:
-    table = Table(box=None, padding=(0, 1))
-    for column in ("modality", "stream", "state", "coverage", "reliability", "attention"):
-        table.add_column(column, header_style="dim")
-    prediction = snapshot.prediction
-    by_modality = {MODALITY_OF_KIND.get(s.spec.kind): s for s in snapshot.streams.values()}
-    for modality in MODALITIES:
-        stream = by_modality.get(modality)
-        present = bool(prediction and prediction.present[modality])
-        weight = prediction.modality_attention[modality] if prediction else 0.0
-        state = "present" if present else (stream.state if stream and stream.state != "open" else "missing")
-        state = "quiet" if modality == "voice" and prediction and prediction.is_quiet else state
-        table.add_row(
-            modality,
-            Text(stream.spec.name if stream else "no stream"),
-            Text(state, style="green" if present else "red"),
-            f"{prediction.coverage[modality]:.0%}" if prediction else "",
-            percent(prediction.reliability.get(modality)) if prediction else "",
-            Text(f"{_bar(weight)} {weight:.2f}", style="magenta"),
-        )
-    return table
-
-
-def _footer(snapshot: Snapshot, model: str) -> Text:
-    text = Text()
-    if not math.isnan(snapshot.total_p50_ms):
-        text.append(f"latency p50 {snapshot.total_p50_ms:.0f} ms, p99 {snapshot.total_p99_ms:.0f} ms")
-    text.append(f"   model {model}")
-    if snapshot.recording:
-        text.append(f"   recording {snapshot.recording}", style="red")
-    for failure in snapshot.failures:
-        text.append(f"\n{failure.stage}: {failure.error}", style="bold red")
-    for message in snapshot.messages[-_N_MESSAGES:]:
-        text.append(f"\n- {message}", style="dim")
-    return text
-
-
-def _bar(share: float) -> str:
-    filled = round(share * _BAR_WIDTH)
-    return "█" * filled + "·" * (_BAR_WIDTH - filled)
-
-
-_LINE_EVERY = 4  # predictions a printed line, without a screen
-
-
 def show_live(session: LiveSession, *, quiet: bool = False) -> None:
     """Run a live session to its end; ``quiet`` leaves stdout to others."""
-    console = Console(stderr=quiet)
-    _ = session.checkpoint
-    if session.options.headless or not console.is_terminal:
-        lines = _Lines(console, session)
-        lines.introduce()
-        session.run(lines)
-    else:
-        with Live(console=console, refresh_per_second=8, screen=False) as live:
-            session.run(lambda: live.update(render(session)))
-        lines = _Lines(console, session, quiet=True)
-        lines.skip_what_was_shown()
+    lines = _Lines(Console(stderr=quiet), session)
+    lines.introduce()
+    session.run(lines)
     lines.finish()
 
 
@@ -221,11 +118,6 @@ class _Lines:
         if snapshot.prediction is not None and is_due and not self._quiet:
             self._n_printed = snapshot.n_predictions
             self.say(plain_line(snapshot.prediction))
-
-    def skip_what_was_shown(self) -> None:
-        """Count everything so far as printed."""
-        snapshot = self._telemetry.snapshot()
-        self._n_messages, self._n_failures = snapshot.n_messages, snapshot.n_failures
 
     def finish(self) -> None:
         self()

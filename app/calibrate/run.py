@@ -6,9 +6,8 @@ is the business of a `SessionController`: a window's commands, or a headless run
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +16,6 @@ from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.record.recorder import MIN_ROOM_S, is_running, stop_recording
 from acquisition.select import kind_of, without
-from acquisition.simulator.process import SimulatorProcess, stream_choices
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, StreamHeader
 from app.calibrate.fitting import FinalFit, Learning
 from app.calibrate.prepare import Prepared, plan_seconds
@@ -94,10 +92,10 @@ class CalibrationRun(Observer):
         """
         self._outlet = MarkerOutlet(self._source_id)
         try:
-            with SessionLock(self.place.folder), self._devices() as streams:
+            with SessionLock(self.place.folder):
                 self._check_unchanged()
                 self._end_earlier_recordings()
-                self._run_live(streams)
+                self._run_live()
         finally:
             self._signals.close()
             if self.learning is not None:
@@ -126,33 +124,20 @@ class CalibrationRun(Observer):
             if is_running(self.place.folder / name):
                 stop_recording(self.place.folder / name)
 
-    @contextlib.contextmanager
-    def _devices(self) -> Iterator[str | None]:
-        """Start simulated devices if they are asked for, and give which streams to read."""
-        request = self.prepared.request
-        if request.simulated is None:
-            yield request.options.streams
-            return
-        wanted = tuple(
-            spec.key
-            for spec in request.simulated.specs().values()
-            if MODALITY_OF_KIND.get(spec.kind) in self.consent.modalities
-        )
-        simulated = replace(request.simulated, streams=wanted, follow=self._source_id)
-        self.on_stage("loading", "starting the simulated devices")
-        with SimulatorProcess(simulated) as simulator:
-            simulator.wait_until_found()
-            yield stream_choices(simulated)
-
-    def _run_live(self, streams: str | None) -> None:
-        request = self.prepared.request
-        others = [modality for modality in MODALITIES if modality not in self.consent.modalities]
-        options = replace(request.options, streams=without(streams, others), record=None)
+    def _run_live(self) -> None:
+        request, agreed, simulated = self.prepared.request, self.consent.modalities, None
+        if request.simulated is not None:
+            specs = request.simulated.specs().values()
+            wanted = tuple(spec.key for spec in specs if MODALITY_OF_KIND.get(spec.kind) in agreed)
+            simulated = replace(request.simulated, streams=wanted, follow=self._source_id)
+        streams = without(request.options.streams, [m for m in MODALITIES if m not in agreed])
+        options = replace(request.options, streams=streams, record=None)
         live = LiveRequest(
             options,
-            webcam=request.webcam if "face" in self.consent.modalities else None,
-            microphone=request.microphone if "voice" in self.consent.modalities else None,
+            webcam=request.webcam if "face" in agreed else None,
+            microphone=request.microphone if "voice" in agreed else None,
             discovery_s=request.discovery_s,
+            simulated=simulated,
         )
         self.live = LiveSession(live, telemetry=self.telemetry, observer=self, interrupted=self._ending)
         self.live.run(self._attend)

@@ -78,7 +78,7 @@ class SignalChecks:
             self._found = headers + [header for header in self._found if header.uid not in known]
 
 
-class SignalListener:
+class SignalListener(Listener):
     """Listens to telemetry and chunks, and passes them on.
 
     ``checks`` are the signal checks: None before the streams are open and once the session has begun.
@@ -88,25 +88,22 @@ class SignalListener:
     def __init__(self, quality: QualityLog, listener: Listener | None) -> None:
         self.checks: SignalChecks | None = None
         self.error: Exception | None = None
-        self._quality, self._listener = quality, listener
+        self._quality, self._listener = quality, listener or Listener()
         self._background = ThreadPoolExecutor(1, thread_name_prefix="signals")
 
     def on_event(self, event: StreamEvent) -> None:
         self._background.submit(self._guarded, self._look_at_event, event)
-        if self._listener is not None:
-            self._listener.on_event(event)
+        self._listener.on_event(event)
 
     def on_chunk(self, chunk: Chunk) -> None:
         """Take a chunk; returns at once."""
         self._background.submit(self._guarded, self._quality.on_chunk, chunk)
 
     def on_prediction(self, prediction: Prediction) -> None:
-        if self._listener is not None:
-            self._listener.on_prediction(prediction)
+        self._listener.on_prediction(prediction)
 
     def on_failure(self, failure: Failure) -> None:
-        if self._listener is not None:
-            self._listener.on_failure(failure)
+        self._listener.on_failure(failure)
 
     def close(self) -> None:
         """Analyse what is waiting, and end."""

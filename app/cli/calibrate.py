@@ -126,6 +126,7 @@ def _session(
     opt.refuse(
         {"--replay": check.replay, "--record": check.record, "--jsonl": check.jsonl}, "only with --check"
     )
+    from app.display import opens_window
     from app.request import CalibrationRequest, calibration_streams
 
     given, difficulty = consent.given(), opt.difficulty_value(simulation.difficulty)
@@ -145,16 +146,10 @@ def _session(
         discovery_s=streams.discovery,
         simulated=calibration_streams(plan.seed, difficulty) if simulation.simulate else None,
     )
-    if not screen.headless:
-        from app.display import has_display, require_window
+    if opens_window(request.options, window := screen.window()):
+        from app.qt.calibration.application import run_calibration_window
 
-        window = screen.window()
-        if window.screenshot is not None or has_display():
-            require_window()
-            from app.qt.calibration.application import run_calibration_window
-
-            return run_calibration_window(request, window)
-        print("There is no display here: running in the terminal.", flush=True)
+        return run_calibration_window(request, window)
     if simulation.simulate and given is None:
         _say("the simulated subject consents to everything, including raw face video and voice")
         from acquisition.types import MODALITIES

@@ -124,33 +124,32 @@ class ScreenOptions:
 
     headless: bool = option(False, "Run in the terminal instead of a window.", "--headless")
     seconds: Seconds = None
-    screenshot: Path | None = option(None, "Save screenshots of the window to this folder, then exit.")
     size: str | None = option(None, "Window size, e.g. 1366x768.")
     theme: Literal["dark", "light"] | None = option(None, "Colours.")
     scale: float | None = option(None, "Interface scale.", min=1, max=2)
 
     def window(self) -> WindowOptions:
         """Return how the window opens; refuse a size that cannot be used."""
-        from app.display import TAB_NAMES, WindowOptions, parse_size
+        from app.display import WindowOptions, parse_size
 
-        tab: str = getattr(self, "tab", "all")
-        return WindowOptions(
-            screenshot=self.screenshot,
-            seconds=self.seconds,
-            tabs=TAB_NAMES if tab == "all" else (tab,),
-            size=None if self.size is None else parse_size(self.size),
-            theme=self.theme,
-            scale=self.scale,
-        )
+        size = None if self.size is None else parse_size(self.size)
+        return WindowOptions(seconds=self.seconds, size=size, theme=self.theme, scale=self.scale)
 
 
 @option_group()
 class TabScreenOptions(ScreenOptions):
-    """Screen options of the dashboard, which has tabs."""
+    """Screen options of the dashboard, which has tabs and saves pictures of them."""
 
+    screenshot: Path | None = option(None, "Save screenshots of the window to this folder, then exit.")
     tab: Literal["now", "why", "signals", "health", "all"] = option(
         "all", "Tab to open, or to capture with --screenshot."
     )
+
+    def window(self) -> WindowOptions:
+        from app.display import TAB_NAMES
+
+        tabs = TAB_NAMES if self.tab == "all" else (self.tab,)
+        return dataclasses.replace(super().window(), screenshot=self.screenshot, tabs=tabs)
 
 
 def session_options(screen: ScreenOptions, *groups: object, **others: Any) -> SessionOptions:
@@ -160,7 +159,7 @@ def session_options(screen: ScreenOptions, *groups: object, **others: Any) -> Se
     names = {field.name for field in dataclasses.fields(SessionOptions)}
     values = {name: value for group in groups for name, value in vars(group).items() if name in names}
     # With --screenshot the time is that before the pictures, not that of the session.
-    seconds = None if screen.screenshot else screen.seconds
+    seconds = None if screen.window().screenshot else screen.seconds
     return SessionOptions(headless=screen.headless, seconds=seconds, **values, **others)
 
 

@@ -15,9 +15,8 @@ from app.cli.groups import option
 from app.environment import ExitCode
 
 if TYPE_CHECKING:
-    from acquisition.simulator.process import SimulatorProcess
     from app.display import WindowOptions
-    from app.request import Request, SessionOptions
+    from app.request import Request
 
 
 def demo(
@@ -38,43 +37,22 @@ def demo(
       affectscope demo --headless --seconds 20
       affectscope demo --screenshot pictures --seconds 40 --theme light
     """
-    from acquisition.simulator.process import SimulatorProcess, stream_choices
     from app.display import opens_window
     from app.request import LiveRequest, demo_streams
 
     simulated = demo_streams(seed, schedule)
     window = screen.window()
-    options = opt.session_options(screen, model, output, streams=stream_choices(simulated))
+    options = opt.session_options(screen, model, output)
     print("All data in this demo are simulated: no real subject or device is involved.", flush=True)
     if opens_window(options, window):
         return run_request(LiveRequest(options, simulated=simulated), window, in_window=True)
     print("Starting simulated EEG, eye tracker, webcam and microphone ...", flush=True)
-    with SimulatorProcess(simulated) as simulator:
-        try:
-            _predict(options, simulator)
-        except KeyboardInterrupt:
-            print("stopping")  # before the live session, which handles it itself
+    try:
+        run_request(LiveRequest(options, simulated=simulated), window, in_window=False)
+    except KeyboardInterrupt:
+        print("stopping")  # before the live session, which handles it itself
     print("The simulated streams have ended.")
     return ExitCode.GOOD
-
-
-def _predict(options: SessionOptions, simulator: SimulatorProcess) -> None:
-    """Load the model while the simulator starts, then run on its streams."""
-    from acquisition.clock import LslClock
-    from app.live import LiveSession
-    from app.request import LiveRequest
-    from app.terminal import show_live
-
-    session = LiveSession(LiveRequest(options))
-    clock = LslClock()
-
-    def on_emotion(emotion: str) -> None:
-        session.telemetry.say(f"the simulated subject now shows: {emotion}", clock.now())
-
-    _ = session.checkpoint
-    simulator.wait_until_found()
-    simulator.tell(on_emotion)
-    show_live(session)
 
 
 def live(

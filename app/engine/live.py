@@ -2,11 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
 
-from acquisition.clock import LslClock
-from acquisition.simulator.process import SimulatorProcess, stream_choices
 from acquisition.types import Chunk
 from app.engine.command_handler import CommandHandler
 from app.engine.health import model_info
@@ -89,9 +85,9 @@ class LiveEngine(WatchedSession):
 
         Raises `InputError` if model, streams or files cannot be used.
         """
-        with contextlib.suppress(Stopped), self._simulated() as request:
+        with contextlib.suppress(Stopped):
             session = LiveSession(
-                request,
+                self._request,
                 telemetry=self._telemetry,
                 observer=self,
                 interrupted=self._stopping,
@@ -101,21 +97,6 @@ class LiveEngine(WatchedSession):
                 session.run(lambda: self._attend(session))
             finally:
                 self._close(session)
-
-    @contextlib.contextmanager
-    def _simulated(self) -> Iterator[LiveRequest]:
-        """Start the simulated streams, if requested, and yield the request that reads them."""
-        request = self._request
-        if request.simulated is None:
-            yield request
-            return
-        self.on_stage("loading", "starting the simulated devices")
-        with SimulatorProcess(request.simulated) as simulator:
-            simulator.wait_until_found()
-            told = "the simulated participant now shows"
-            simulator.tell(lambda emotion: self._telemetry.say(f"{told}: {emotion}", LslClock().now()))
-            options = replace(request.options, streams=stream_choices(request.simulated))
-            yield replace(request, options=options)
 
     def _attend(self, session: LiveSession) -> None:
         """Handle commands and tell figures, ten times a second."""

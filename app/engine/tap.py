@@ -20,7 +20,7 @@ from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec
 from app.engine.eeg_display import EegDisplay, Piece, RateGate, SpectrogramDisplay, joined
 from app.engine.media_display import LogMelStream, VideoDisplay, VoiceLevel
 from app.engine.messages import GazePart, MarkerPart, QualityPart
-from app.telemetry import Failure
+from app.telemetry import Failure, Listener
 from models.config import ModelConfig
 from models.features.config import FeatureConfig
 from models.prediction import Prediction
@@ -183,7 +183,7 @@ class _Queue:
         return entry
 
 
-class Tap:
+class Tap(Listener):
     """Turns chunks, events, predictions and failures into messages for the window.
 
     ``tell`` sends one message, from the tap's thread alone. It may block, and raises OSError when the window

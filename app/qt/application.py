@@ -19,7 +19,7 @@ from app import display
 from app.engine.messages import Phase
 from app.engine.process import EngineProcess
 from app.environment import ExitCode, settings_path
-from app.qt.screenshots import Pictures, Screenshots
+from app.qt.screenshots import Screenshots
 from app.qt.shell.appearance import Settings, chosen_scale
 from app.qt.shell.engine_window import EngineWindow
 from app.qt.shell.session import EngineSession, Session
@@ -47,29 +47,35 @@ def run_window(request: Request, options: display.WindowOptions) -> int:
         _place(window, options, settings)
         return window
 
+    pictures: list[Screenshots] = []
+
     def begin(window: MainWindow) -> None:
         window.open(request)
         window.show()
-        if not options.screenshot and not window.settings.flag("notice read"):
+        if options.screenshot is not None:
+            pictures.append(Screenshots(window, options))
+        elif not window.settings.flag("notice read"):
             window.show_notice()
 
-    def check(window: MainWindow) -> None:
-        """Close the window when a session that was given so many seconds has had them."""
-        is_over = window.session.store.phase.name == "ended"
-        if options.seconds is not None and options.screenshot is None and is_over:
+    def poll(window: MainWindow) -> None:
+        """Take pictures, or close the window when a session that was given so many seconds has had them."""
+        if pictures:
+            pictures[0].poll()
+        elif options.seconds is not None and window.session.store.phase.name == "ended":
             window.closing.begin()
 
-    window, code = run_until_closed(make, begin, Screenshots, options, check)
+    window, code = run_until_closed(make, begin, options, poll)
     window.calibrating.kill()
+    if pictures and pictures[0].faults:
+        return code or ExitCode.INTERNAL_ERROR
     return code
 
 
 def run_until_closed(
     make: Callable[[Settings], W],
     begin: Callable[[W], None],
-    take_pictures: Callable[[W, display.WindowOptions], Pictures],
     options: display.WindowOptions,
-    check: Callable[[W], None] = lambda _: None,
+    on_poll: Callable[[W], None] = lambda _: None,
 ) -> tuple[W, int]:
     """Make a window, start its session, and return it with its exit code when it is closed."""
     settings = Settings(None if options.screenshot else settings_path())
@@ -81,14 +87,11 @@ def run_until_closed(
     if scale < wanted:
         window.appearance.tell_capped(wanted, scale)
     outcome = Outcome(window.session)
-    pictures = take_pictures(window, options) if options.screenshot is not None else None
 
     def poll() -> None:
         if not window.closing.is_under_way:
             outcome.poll()
-        if pictures is not None:
-            pictures.poll()
-        check(window)
+        on_poll(window)
 
     timer = QTimer()
     timer.timeout.connect(poll)
@@ -101,8 +104,6 @@ def run_until_closed(
     finally:
         window.faults.remove()
         window.session.kill()
-    if pictures is not None and pictures.faults:
-        return window, outcome.code or ExitCode.INTERNAL_ERROR
     return window, outcome.code
 
 

@@ -1,6 +1,5 @@
 """Saves pictures of a window with real content, then closes it (``--screenshot``)."""
 
-from abc import abstractmethod
 from collections.abc import Callable
 from enum import Enum, auto
 from math import isnan
@@ -9,63 +8,8 @@ from time import monotonic
 
 from app.display import WindowOptions
 from app.engine.messages import SessionCommand
-from app.qt.shell.engine_window import EngineWindow
 from app.qt.shell.window import MainWindow
 from app.qt.widgets import lay_out
-
-
-class Pictures:
-    """Saves pictures of a window, keeps its errors, and closes it; ``say`` reports both."""
-
-    def __init__(
-        self,
-        window: EngineWindow,
-        options: WindowOptions,
-        say: Callable[[str], None] = print,
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
-        assert options.screenshot is not None
-        self._engine_window, self._folder, self._say = window, options.screenshot, say
-        self._clock, self._since = clock, clock()
-        self.saved: list[Path] = []
-        self.faults: list[str] = []
-
-    @abstractmethod
-    def poll(self) -> None:
-        """Take the next step if it is due; called now and then."""
-
-    def save(self, title: str) -> None:
-        """Save the window as it is, under a name of title, size, scale and theme."""
-        path = self._folder / self._name(title)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            self.faults.append(str(error))
-            return
-        lay_out()  # or a text that has just changed is cut
-        if self._engine_window.grab().save(str(path)):
-            self.saved.append(path)
-            self._say(f"saved {path}")
-        else:
-            self.faults.append(f"cannot write {path}")
-
-    def end(self, fault: str = "") -> None:
-        """Report errors, also the window's own, and close the window."""
-        if fault:
-            self.faults.append(fault)
-        n_faults = self._engine_window.faults.n_faults
-        if n_faults:
-            self.faults.append(f"{n_faults} internal errors while the window was open")
-        for each in self.faults:
-            self._say(f"error: {each}")
-        self._engine_window.closing.begin()
-
-    def _name(self, title: str) -> str:
-        window = self._engine_window
-        scale = window.devicePixelRatioF()
-        times = f"@{scale:g}x" if scale != 1 else ""
-        return f"{title}-{window.width()}x{window.height()}{times}-{window.appearance.theme.name}.png"
-
 
 _LOADING_LIMIT_S = 90.0
 _SETTLE_S = 1.0  # a tab that has just come to the front draws for so long before its picture
@@ -79,8 +23,11 @@ class _Stage(Enum):
     OVER = auto()
 
 
-class Screenshots(Pictures):
-    """Takes a picture of each tab after the seconds asked for."""
+class Screenshots:
+    """Saves a picture of each tab after the seconds asked for, keeps errors, and closes the window.
+
+    ``say`` reports pictures and errors.
+    """
 
     def __init__(
         self,
@@ -89,13 +36,17 @@ class Screenshots(Pictures):
         say: Callable[[str], None] = print,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        super().__init__(window, options, say, clock)
-        self._window, self._options = window, options
+        assert options.screenshot is not None
+        self._window, self._options, self._say = window, options, say
+        self._folder, self._clock, self._since = options.screenshot, clock, clock()
+        self.saved: list[Path] = []
+        self.faults: list[str] = []
         self._stage = _Stage.LOADING
         self._left = list(options.tabs)
         self._asked_at: float | None = None
 
     def poll(self) -> None:
+        """Take the next step if it is due; called now and then."""
         waited = self._clock() - self._since
         phase = self._window.session.store.phase
         is_over = phase.name in ("ended", "failed")
@@ -107,7 +58,7 @@ class Screenshots(Pictures):
             if waited > self._options.content_s or is_over:
                 self._show_next()
         elif self._stage is _Stage.SHOWING and waited > _SETTLE_S and not self._waits_for_occlusion():
-            self.save(self._left.pop(0))
+            self._save(self._left.pop(0))
             self._show_next()
 
     def _go_to(self, stage: _Stage) -> None:
@@ -130,7 +81,30 @@ class Screenshots(Pictures):
         has_come = self._window.session.store.occlusion is not None
         return not has_come and self._clock() - self._asked_at < _OCCLUSION_LIMIT_S
 
+    def _save(self, tab: str) -> None:
+        """Save the window as it is, under a name of tab, size, scale and theme."""
+        window, scale = self._window, self._window.devicePixelRatioF()
+        times = f"@{scale:g}x" if scale != 1 else ""
+        theme = window.appearance.theme.name
+        path = self._folder / f"{tab}-{window.width()}x{window.height()}{times}-{theme}.png"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self.faults.append(str(error))
+            return
+        lay_out()  # or a text that has just changed is cut
+        if window.grab().save(str(path)):
+            self.saved.append(path)
+            self._say(f"saved {path}")
+        else:
+            self.faults.append(f"cannot write {path}")
+
     def _finish(self) -> None:
-        phase = self._window.session.store.phase
+        """Report errors, also the window's own, and close the window."""
+        phase, n_faults = self._window.session.store.phase, self._window.faults.n_faults
         self._go_to(_Stage.OVER)
-        self.end(phase.message if phase.name == "failed" else "")
+        self.faults += [phase.message] if phase.name == "failed" else []
+        self.faults += [f"{n_faults} internal errors while the window was open"] if n_faults else []
+        for each in self.faults:
+            self._say(f"error: {each}")
+        self._window.closing.begin()

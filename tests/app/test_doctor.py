@@ -106,7 +106,7 @@ def test_a_check_that_breaks_is_a_missing_part(monkeypatch: pytest.MonkeyPatch) 
     def broken() -> str:
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr(doctor, "CHECKS", [doctor.Check("disk", broken, is_essential=False)])
+    monkeypatch.setattr(doctor, "CHECKS", (("disk", broken, False),))
     (result,) = doctor.examine()
     assert not result.ok
     assert "\n" not in result.found

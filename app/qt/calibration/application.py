@@ -10,7 +10,6 @@ from app.display import DEFAULT_SIZE, WindowOptions
 from app.engine.process import EngineProcess
 from app.qt.application import run_until_closed, run_window
 from app.qt.calibration.media import kinds_of, require_multimedia
-from app.qt.calibration.screenshots import Screenshots
 from app.qt.calibration.window import CalibrationWindow
 from app.qt.shell.appearance import Settings
 from app.qt.shell.session import EngineSession
@@ -22,25 +21,22 @@ from calibration.storage import next_session_number, session_place
 def run_calibration_window(request: CalibrationRequest, options: WindowOptions) -> int:
     """Lead a participant through a session in a window, and return the exit code when it is closed.
 
-    With a screenshot folder a picture of every screen is saved, and the session runs by itself. Raises
-    `InputError` for an invalid request or a stimulus that cannot be played here.
+    Raises `InputError` for an invalid request or a stimulus that cannot be played here.
     """
     prepared = prepare(request)
-    size = (options.size or DEFAULT_SIZE) if options.screenshot else options.size
-
-    def make(settings: Settings) -> CalibrationWindow:
-        window = open_calibration(prepared, settings, size)
-        if options.screenshot is not None and size is not None:
-            window.setFixedSize(*size)
-        return window
 
     def begin(window: CalibrationWindow) -> None:
         window.open()
         window.show()
 
-    window, code = run_until_closed(make, begin, Screenshots, options)
-    _say_result(window)
-    if window.live_profile is not None and options.screenshot is None:
+    window, code = run_until_closed(lambda s: open_calibration(prepared, s, options.size), begin, options)
+    if (result := window.result) is not None:
+        named = (("Recording", result.recording), ("Profile", result.profile), ("Report", result.report))
+        for what, path in named:
+            if path is not None:
+                print(f"{what}: {path}", flush=True)
+        print(f"Verdict: {result.verdict.code}", flush=True)
+    if window.live_profile is not None:
         return run_window(request.live(window.live_profile), replace(options, seconds=None))
     return code
 
@@ -52,10 +48,8 @@ def open_calibration(
     require_multimedia(kinds_of(prepared.plan))
     quiet_liblsl(LSL_CONFIG)
     session: EngineSession[CalibrationRequest] = EngineSession(EngineProcess)
-    folder = _folder(prepared)
-    window = CalibrationWindow(
-        session, settings, prepared, folder, LslClock().now, is_placed=size is not None
-    )
+    folder, is_placed = _folder(prepared), size is not None
+    window = CalibrationWindow(session, settings, prepared, folder, LslClock().now, is_placed=is_placed)
     window.resize(*(size or DEFAULT_SIZE))
     if (screen := window.screen()) is not None:
         window.resize(window.size().boundedTo(screen.availableSize()))
@@ -67,14 +61,3 @@ def _folder(prepared: Prepared) -> Path:
         return prepared.place.folder
     subject = prepared.request.subject
     return session_place(prepared.data, subject, next_session_number(prepared.data, subject)).folder
-
-
-def _say_result(window: CalibrationWindow) -> None:
-    result = window.result
-    if result is None:
-        return
-    named = (("Recording", result.recording), ("Profile", result.profile), ("Report", result.report))
-    for what, path in named:
-        if path is not None:
-            print(f"{what}: {path}", flush=True)
-    print(f"Verdict: {result.verdict.code}", flush=True)
