@@ -373,6 +373,33 @@ def microphone(
         publish_microphone(parsed, publishing)
 
 
+def recording(
+    file: Annotated[Path, Argument(help="XDF recording, or an EEG file (EDF, BDF, FIF, CSV, ...).")],
+    loop: _Loop = False,
+    sfreq: Annotated[float | None, Option(min=1, help="CSV: sampling rate in Hz.")] = None,
+    unit: Annotated[str | None, Option(help="CSV: unit of its EEG, uV, mV or V.")] = None,
+) -> None:
+    """Publish a recording as the streams it was recorded from, in real time.
+
+    Each stream of an XDF file; of an EEG file its channels, and its annotations as markers. Ctrl-C ends it.
+
+    \b
+    Examples:
+      affectscope publish recording session.xdf
+      affectscope publish recording subject01.edf --loop
+    """
+    from acquisition.publish.recording import eeg_content, publish_recording, xdf_content
+    from models.datasets.recordings import Reading, is_xdf, opened
+
+    content = (
+        xdf_content(file)
+        if is_xdf(file)
+        else eeg_content(file, opened(file, Reading(sfreq=sfreq, unit=unit)))
+    )
+    with _publishing("", loop) as publishing:
+        publish_recording(file, content, publishing)
+
+
 @contextmanager
 def _publishing(name: str, loop: bool) -> Iterator[Publishing]:
     """Publish until the end of the file or Ctrl-C."""
@@ -391,9 +418,10 @@ publish = application(
     \b
     Examples:
       affectscope publish webcam
+      affectscope publish recording session.xdf
       affectscope publish microphone --device speech.wav --loop
       affectscope publish --stop
     """,
     _publish,
 )
-add(publish, webcam, microphone)
+add(publish, webcam, microphone, recording)

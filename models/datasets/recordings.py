@@ -195,13 +195,14 @@ def data_files(path: Path) -> list[Path]:
     """Return the files that hold a recording's samples: of BrainVision or EEGLAB not the header's."""
     if is_xdf(path) or path.suffix.lower() in CSV_SUFFIXES:
         return [path]
-    named = [Path(name) for name in _opened(path).filenames if name is not None]
+    named = [Path(name) for name in opened(path).filenames if name is not None]
     if files := sorted(name for name in named if name.is_file()):
         return files
     return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
 
 
-def _opened(path: Path, reading: Reading = PLAIN) -> Any:
+def opened(path: Path, reading: Reading = PLAIN) -> Any:
+    """Return an EEG file, or a text table of EEG, as an ``mne.io.Raw``; `InputError` if it cannot be read."""
     from mne.io import read_raw
 
     if not path.is_file() and not path.is_dir():
@@ -220,7 +221,7 @@ class _RawFile:
     """An EEG file, and the adapter that picks, names and scales its channels as it does those of a stream."""
 
     def __init__(self, path: Path, reading: Reading) -> None:
-        self.raw = _opened(path, reading)
+        self.raw = opened(path, reading)
         self.sfreq = float(self.raw.info["sfreq"])
         channels = tuple(
             ChannelInfo(label, "" if kind == "misc" else kind, "V")  # MNE's misc: a unit it does not know

@@ -26,6 +26,7 @@ from acquisition.publish.microphone import (
     to_int16,
 )
 from acquisition.publish.process import start_publisher, stop_publishers
+from acquisition.publish.recording import Player, eeg_content, outlet_of, xdf_content
 from acquisition.publish.webcam import (
     CameraReader,
     VideoFile,
@@ -34,6 +35,7 @@ from acquisition.publish.webcam import (
     list_cameras,
     publish_webcam,
 )
+from acquisition.xdf.write import XdfWriter
 
 SFREQ = 16000
 
@@ -318,3 +320,71 @@ def test_unusable_device_ends_the_process_with_a_message_and_exit_code_2(
     assert publisher.exit_code == 2
     assert any("is not a WAV file" in message for message in publisher.messages())
     publisher.stop()
+
+
+@pytest.fixture
+def two_streams(tmp_path: Path) -> Path:
+    """Simulated: 2 s of a counter at 100 Hz, its channel described, on a clock 1000 s behind; a marker."""
+    header = (
+        "<info><name>{name}</name><type>{type}</type><channel_count>1</channel_count><nominal_srate>{sfreq}"
+        "</nominal_srate><channel_format>{format}</channel_format>"
+        "<source_id>x</source_id><desc>{desc}</desc></info>"
+    )
+    channels = "<channels><channel><label>Cz</label><unit>microvolts</unit></channel></channels>"
+    channels += "<amplifier><maker>M</maker></amplifier>"
+    path = tmp_path / "two.xdf"
+    with XdfWriter(path) as writer:
+        writer.add_stream(1, header.format(name="Amp", type="EEG", sfreq=100, format="int16", desc=channels))
+        writer.add_stream(2, header.format(name="Mark", type="Markers", sfreq=0, format="string", desc=""))
+        for second in range(2):
+            index = np.arange(100) + 100 * second
+            writer.samples(1, 50 + index / 100, index[:, None])
+        writer.clock_offset(1, 50.0, 1000.0)
+        writer.clock_offset(2, 1050.0, 0.0)
+        writer.samples(2, [1050.505], [["go"]])
+    return path
+
+
+def test_a_recording_is_played_in_its_own_time_and_again_from_the_beginning(two_streams: Path) -> None:
+    headers, read = xdf_content(two_streams)
+    player = Player((headers, read), ManualClock(), loop=True)
+    taken = [c.data for c in player.take(10.0)]
+    for hop in range(1, 101):
+        taken += [c.data for c in player.take(10.0 + 0.03 * hop)]
+    amp, mark = ([p for p in taken if p.stream.startswith(name)] for name in ("Amp", "Mark"))
+    values, times = (
+        np.concatenate(parts) for parts in zip(*((p.values[:, 0], p.times) for p in amp), strict=True)
+    )
+    assert values[:280].tolist() == [*range(200), *range(80)]
+    np.testing.assert_allclose(times[:200], 10.0 + np.arange(200) / 100, atol=1e-6)
+    assert 12.0 < times[200] < 12.1
+    assert [list(row) for row in mark[0].values] == [["go"]]
+    assert mark[0].times[0] == pytest.approx(10.505)
+    assert not player.ended
+
+
+def test_a_played_stream_describes_itself_as_the_recorded_one(two_streams: Path) -> None:
+    recorded = xdf_content(two_streams)[0]["Amp|EEG|x"]
+    info = outlet_of(recorded, "other").get_info()
+    described = parse_header(info.as_xml())
+    assert (described.name, described.type, described.channel_format) == ("Amp", "EEG", "int16")
+    assert (described.channels, described.desc) == (recorded.channels, recorded.desc)
+    assert described.source_id == "other"
+
+
+def test_an_eeg_file_is_played_in_microvolts_with_its_annotations(tmp_path: Path) -> None:
+    mne = pytest.importorskip("mne")
+    info = mne.create_info(["Cz", "Aux"], 100.0, ["eeg", "misc"])
+    raw = mne.io.RawArray(np.stack([np.full(100, 2e-5), np.full(100, 3.0)]), info, verbose="error")
+    raw.set_annotations(mne.Annotations([0.5], [0.0], ["rest"]))
+    headers, read = eeg_content(tmp_path / "a.edf", raw)
+    played = list(read())
+    eeg = np.concatenate([p.values for p in played if p.stream == "eeg"])
+    np.testing.assert_allclose(eeg, np.tile([20.0, 3.0], (100, 1)))
+    assert [(p.times.tolist(), p.values) for p in played if p.stream == "markers"] == [([0.5], [("rest",)])]
+    assert [c.unit for c in headers["eeg"].channels] == ["microvolts", ""]
+
+
+def test_what_is_no_recording_is_not_played(ramp_wav: Path) -> None:
+    with pytest.raises(InputError):
+        xdf_content(ramp_wav)

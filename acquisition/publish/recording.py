@@ -1,0 +1,200 @@
+"""A recording played in real time, as the LSL streams that it was recorded from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.clock import Clock, LslClock
+from acquisition.errors import ErrorCode, InputError
+from acquisition.header import CLOCK_TYPE, PREDICTION_TYPE, make_info, stream_identity
+from acquisition.intake import StreamIntake
+from acquisition.publish.capture import Capture, PacedFile, Publishing, publisher_source_id, run_publisher
+from acquisition.timebase import ClockMapper
+from acquisition.types import ChannelInfo, Chunk, Kind, MapSegment, StreamHeader, StreamSpec
+from acquisition.xdf.scan import check_xdf, scan_xdf
+from acquisition.xdf.source import XdfSource
+
+_BLOCK_S = 0.04
+_OWN_TYPES = (CLOCK_TYPE, PREDICTION_TYPE)  # a live session makes its own
+
+
+class Played(NamedTuple):
+    """Consecutive samples of one of the streams."""
+
+    stream: str
+    times: NDArray[np.float64]  # seconds on the recording's clock
+    values: NDArray[Any] | Sequence[Any]  # (n_samples, n_channels)
+
+
+#: A recording's streams by key, and a way to read its samples from the beginning, in the order of time.
+Content = tuple[dict[str, StreamHeader], Callable[[], Iterator[Played]]]
+
+
+class _AsSent:
+    """An adapter that leaves values as they were sent."""
+
+    def __init__(self, spec: StreamSpec) -> None:
+        self.spec = spec
+
+    def convert(self, values: NDArray[Any] | Sequence[Any]) -> Any:
+        return values if isinstance(values, np.ndarray) else tuple(values)
+
+
+def xdf_content(path: Path) -> Content:
+    """Return the streams of an XDF file; `InputError` if it is none, or holds no samples."""
+    check_xdf(path)
+    index = scan_xdf(path)
+    kinds = {
+        stream_id: Kind.MARKERS if stream.header.channel_format == "string" else Kind.EEG
+        for stream_id, stream in index.streams.items()
+        if len(stream.starts) and stream.header.type not in _OWN_TYPES
+    }
+    if not kinds:
+        raise InputError("holds no samples", where=str(path), code=ErrorCode.RECORDING)
+
+    def make_intake(
+        header: StreamHeader, key: str, kind: Kind, recorded: Sequence[MapSegment] = ()
+    ) -> StreamIntake:
+        spec = StreamSpec(key, header.name, kind, (), (), header.nominal_sfreq)
+        mapper = ClockMapper(
+            stream_identity(header), header.nominal_sfreq, dejitter=False, allow_ties=kind is Kind.MARKERS
+        )
+        return StreamIntake(key, _AsSent(spec), mapper)
+
+    def read() -> Iterator[Played]:
+        source = XdfSource(path, kinds, make_intake, index=index)
+        try:
+            while not source.exhausted:
+                now = -math.inf if source.next_time is None else source.next_time + _BLOCK_S
+                for item in source.read(now):
+                    if isinstance(item, Chunk):
+                        yield Played(item.stream, item.times, item.data)
+        finally:
+            source.close()
+
+    keys = XdfSource(path, kinds, make_intake, index=index)
+    keys.close()
+    return {keys.keys[stream_id]: index.streams[stream_id].header for stream_id in kinds}, read
+
+
+def eeg_content(path: Path, raw: Any) -> Content:
+    """Return an EEG file as MNE has opened it (``mne.io.Raw``): its channels, and its annotations as markers.
+
+    EEG is sent in µV; of MNE's ``misc`` channels neither type nor unit is known, and none is stated.
+    """
+    sfreq, name = float(raw.info["sfreq"]), path.stem
+    types = raw.get_channel_types()
+    scale = np.array([1.0 if kind == "misc" else 1e6 for kind in types])
+    channels = tuple(
+        ChannelInfo(label, "" if kind == "misc" else kind.upper(), "" if kind == "misc" else "microvolts")
+        for label, kind in zip(raw.ch_names, types, strict=True)
+    )
+    source_id = publisher_source_id("recording", path)
+    eeg = StreamHeader(name, "EEG", source_id, "", "", sfreq, len(channels), "float32", channels)
+    streams = {"eeg": eeg}
+    notes = sorted(zip(raw.annotations.onset, map(str, raw.annotations.description), strict=True))
+    if notes:
+        marker = StreamHeader(f"{name} markers", "Markers", f"{source_id}-markers", "", "", 0.0, 1, "string")
+        streams["markers"] = marker
+
+    def read() -> Iterator[Played]:
+        block, left = max(1, round(_BLOCK_S * sfreq)), list(notes)
+        for start in range(0, raw.n_times, block):
+            values = raw.get_data(start=start, stop=min(start + block, raw.n_times)).T * scale
+            times = np.arange(start, start + len(values)) / sfreq
+            while left and left[0][0] - raw.first_time <= times[-1]:
+                onset, text = left.pop(0)
+                yield Played("markers", np.array([max(onset - raw.first_time, 0.0)]), [(text,)])
+            yield Played("eeg", times, values)
+
+    return streams, read
+
+
+class Player(PacedFile):
+    """The samples of a recording, each due when its block is complete; ``data`` of a capture is `Played`."""
+
+    def __init__(self, content: Content, clock: Clock, loop: bool) -> None:
+        super().__init__(clock)
+        self._read, self._loop = content[1], loop
+        self._first = self._last = self._shift = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._samples = self._read()
+        self._upcoming = next(self._samples, None)
+        if self._upcoming is None:
+            self.ended = True
+            return
+        self._first = self._last = float(self._upcoming.times[0])
+
+    def _due_s(self) -> float:
+        assert self._upcoming is not None
+        return self._shift + float(self._upcoming.times[-1]) - self._first
+
+    def _next(self, start: float, now: float) -> Capture | None:
+        played = self._upcoming
+        assert played is not None
+        stamps = start + self._shift - self._first + played.times
+        self._last = max(self._last, float(played.times[-1]))
+        self._upcoming = next(self._samples, None)
+        if self._upcoming is None and self._loop:
+            self._shift += self._last - self._first + _BLOCK_S
+            self._begin()
+        self.ended = self._upcoming is None
+        return Capture(float(stamps[-1]), played._replace(times=stamps))
+
+
+def outlet_of(header: StreamHeader, source_id: str) -> Any:
+    """Return an outlet that describes itself as the recorded stream did, under another ``source_id``."""
+    from pylsl import StreamOutlet
+
+    channels = [
+        {
+            tag: text
+            for tag in ("label", "type", "unit", "eye", "coordinate_system")
+            if (text := getattr(c, tag))
+        }
+        for c in header.channels
+    ]
+    desc: dict[str, Any] = {"encoding": dict(header.encoding)} if header.encoding else {}
+    desc |= {"synchronization": {"can_drop_samples": "true"}} if header.can_drop_samples else {}
+    desc |= {"channels": {"channel": channels}} if channels else {}
+    for path, text in header.desc.items():
+        place = desc
+        *above, tag = path.split("/")
+        for part in above:
+            place = place.setdefault(part, {})
+        place[tag] = text
+    info = make_info(
+        header.name, header.type, header.channel_format, source_id,
+        n_channels=header.n_channels, sfreq=header.nominal_sfreq, desc=desc,
+    )  # fmt: skip
+    return StreamOutlet(info)
+
+
+def publish_recording(path: Path, content: Content, publishing: Publishing) -> None:
+    """Publish a recording's streams until it is told to stop or the file ends.
+
+    Stamps are those of the recording, moved to now. Raises `InputError` where it cannot be read.
+    """
+    headers, clock = content[0], LslClock()
+    base = publisher_source_id("recording", path)
+    outlets = {key: outlet_of(headers[key], f"{base}-{at}") for at, key in enumerate(headers)}
+
+    def push(capture: Capture) -> None:
+        played: Played = capture.data
+        values = played.values if isinstance(played.values, np.ndarray) else [list(r) for r in played.values]
+        outlets[played.stream].push_chunk(values, list(played.times))
+
+    for header in headers.values():
+        rate = f"{header.nominal_sfreq:g} Hz" if header.nominal_sfreq else "irregular"
+        publishing.report(f"stream {header.name!r} ({header.type}): {header.n_channels} channels, {rate}")
+    run_publisher(
+        Player(content, clock, publishing.loop), next(iter(outlets.values())), push, clock, publishing
+    )
