@@ -184,6 +184,7 @@ class Decoder:
         self._taken_s = -math.inf  # second whose steps entered the level last
         self._keep_from_s = math.inf
         self._recorded: Mapping[str, Any] | None = None
+        self._as_live_from_s = -math.inf  # the end of a window from which on a replay has the recorded level
         if self._evidence is None:
             return None
         return RunningLevel(self._evidence.discriminant, self._evidence.config, self._fixed)
@@ -198,7 +199,7 @@ class Decoder:
         self._keep_from_s, self.kept_level = from_s, None
 
     def use_level(self, recorded: Any, where: str = "level") -> None:
-        """Continue from a `kept_level` when its second has come; None changes nothing.
+        """Continue from a `kept_level` when its second has come, and warm up until then; ignore None.
 
         Raises `InputError` if it is not a level of this model.
         """
@@ -210,6 +211,7 @@ class Decoder:
             if not (fixed_by is None or isinstance(fixed_by, str)):
                 raise ValueError(f"fixed_by: expected text, found {fixed_by!r}")
             self._recorded = {"second": second, "state": recorded["state"], "fixed_by": fixed_by}
+            self._as_live_from_s = second + self.config.evidence.average_s  # type: ignore[union-attr]
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             what = f"the level does not fit the model: {said}"
@@ -569,7 +571,7 @@ class Decoder:
             # Of the face's frames, those count in which a face was found.
             coverage={**window.coverage, "face": float(inputs.face_mask[0].float().mean())},
             waited_s=window.waited_s,
-            warm_up=window.warm_up,
+            warm_up=window.warm_up or window.t_end < self._as_live_from_s,
             normalisation=self.normaliser.origin,
             inputs=inputs,
             band_de=self._newest_entropy(window),

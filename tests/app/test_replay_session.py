@@ -21,6 +21,7 @@ from app.outputs import DigestSink
 from app.replay import INCOMPLETE_REST, ReplayFile, ReplaySession
 from app.request import ReplayRequest, SessionOptions
 from models.checkpoint import load_checkpoint, save_checkpoint
+from models.level import RunningLevel
 
 MONTAGES = "tests/data/montages"
 
@@ -285,6 +286,21 @@ LEVELS = {
     "in words": "high",
     "at no second": {"second": None, "state": None, "fixed_by": None},
 }
+
+
+def test_a_replay_warms_up_until_it_has_the_level_of_the_live_run(with_evidence, tmp_path):
+    path, jsonl = tmp_path / "a.xdf", tmp_path / "run.jsonl"
+    write_simulated(path, ("eeg",), 18.0, eeg_sfreq=200.0)
+    checkpoint = load_checkpoint(with_evidence)
+    state = RunningLevel(checkpoint.evidence.discriminant, checkpoint.config.evidence).state()
+    replayed(path, with_evidence, jsonl=jsonl)
+    ends = [json.loads(line)["t_end"] for line in jsonl.open() if not json.loads(line)["warm_up"]]
+    second = int(ends[0]) + 2
+    level = {"second": second, "state": state, "fixed_by": None}
+    (tmp_path / "a.json").write_text(json.dumps({"model_sha256": checkpoint.sha256, "level": level}))
+    replayed(path, with_evidence, jsonl=jsonl)
+    warm = [json.loads(line)["t_end"] for line in jsonl.open() if not json.loads(line)["warm_up"]]
+    assert warm == [t for t in ends if t >= second + checkpoint.config.evidence.average_s]
 
 
 @pytest.mark.parametrize("name", LEVELS)
