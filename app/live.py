@@ -25,7 +25,7 @@ from app.model_loading import load_model, make_decoder
 from app.outlets import ClockOutlet, PredictionOutlet
 from app.outputs import Sink
 from app.pipeline import Pipeline
-from app.recording_control import RecordingControl, RecordingHooks
+from app.recording import RecordingControl, RecordingHooks
 from app.request import LiveRequest
 from app.runner import LiveRunner, closing
 from app.telemetry import Failure, Telemetry, simulated_streams

@@ -1,9 +1,13 @@
-"""Records without decoding, from the choice of streams to the finished file: the command record."""
+"""A session's recordings, started, watched and stopped without waiting for any of it; the command record."""
 
 import math
 import re
-from collections.abc import Mapping
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -12,13 +16,245 @@ from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.lsl.discovery import discover
 from acquisition.process import interruptible
-from acquisition.record.recorder import stop_recording
+from acquisition.record.files import bytes_per_second, next_part_path, write_sidecar
+from acquisition.record.recorder import MIN_FREE_BYTES, Recorder, stop_recording
+from acquisition.record.supervisor import RecordingStatus
 from acquisition.select import select_streams
 from acquisition.text import counted, data_size, duration
 from acquisition.types import StreamHeader
 from app.engine.messages import RecordingInfo
-from app.recording_control import RecordingControl, RecordingHooks
 from app.tables import say
+
+_LOOK_FOR_NEW_S = 5.0
+
+
+class NewStreams:
+    """Looks every few seconds, in a background thread, for streams that a running recording lacks.
+
+    LabRecorder never adds streams to a recording that has begun. ``say`` is called once for each new stream,
+    with the command that records it to a separate file.
+    """
+
+    def __init__(self, recorder: Recorder, say: Callable[[str], None]) -> None:
+        self._recorder, self._say = recorder, say
+        self._has_looked = False
+        self._next = float("-inf")
+        self._thread: threading.Thread | None = None
+
+    def __call__(self, now: float) -> None:
+        """Look again if the last time was long enough ago; never waits."""
+        if now < self._next or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._next = now + _LOOK_FOR_NEW_S
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        new = self._recorder.new_streams(found.header for found in discover(1.0))
+        if not self._has_looked:  # what was there at the start was excluded on purpose
+            self._has_looked = True
+            return
+        for header in new:
+            part = next_part_path(self._recorder.path)
+            part = part.relative_to(Path.cwd()) if part.is_relative_to(Path.cwd()) else part
+            choice = f"source_id:{header.source_id}" if header.source_id else f"name:{header.name}"
+            self._say(
+                f"{header.name} ({header.type}) appeared and is not in this file; to record it separately: "
+                f'affectscope record "{part}" --streams "{choice}"'
+            )
+
+
+_RATE_AFTER_S = 5.0  # until then, how long the disk lasts is estimated from the streams' nominal rates
+
+
+@dataclass(frozen=True)
+class RecordingHooks:
+    """What a session does for its recordings."""
+
+    on_notice: Callable[[str], None]  # called with a sentence
+    on_failure: Callable[[str], None] = lambda message: None  # called with what ended a recording early
+    on_opened: Callable[[], None] = lambda: None  # a recording has begun to take every stream
+    sidecar: Callable[[], Mapping[str, Any]] | None = None  # content of the JSON file next to a recording
+    confirm_within_s: float = 30.0  # a recording fails unless every stream answers by then
+
+
+class RecordingControl:
+    """Starts and ends recordings of the same streams, and of this program's own, whose outlets exist.
+
+    A recording may begin while the file of the one before is still being closed, which takes seconds.
+    """
+
+    def __init__(
+        self, streams: Sequence[StreamHeader], own_source_ids: Sequence[str], hooks: RecordingHooks
+    ) -> None:
+        self._streams, self._own_source_ids = list(streams), list(own_source_ids)
+        self._hooks = hooks
+        self._recordings: list[_Recording] = []  # the newest last; before it, those that are being closed
+
+    def start(self, path: Path, now: float) -> None:
+        """Start a recording; `step` follows how it goes.
+
+        Raises `InputError` if one is running, or it cannot start: the file exists, the disk is full, ...
+        """
+        if self.is_running:
+            what = "another recording is running"
+            raise InputError(what, where=str(path), remedy="stop it first, then start another")
+        recording = _Recording(Recorder(path, self._streams, self._own_source_ids), self._hooks, now)
+        self._recordings = [*(one for one in self._recordings if one.is_busy), recording]
+        recording.start()
+
+    def stop(self, now: float) -> None:
+        """Ask for the end of the recording; `step` follows it until the file is closed."""
+        if self._recordings:
+            self._recordings[-1].stop(now)
+
+    def step(self, now: float) -> None:
+        """Update the state of the recordings; call it a few times a second."""
+        for recording in self._recordings:
+            recording.step(now)
+
+    def finish(self, now: float, timeout_s: float = 75.0) -> None:
+        """End every recording and wait for the closed files, at most ``timeout_s`` for each.
+
+        What is not closed by then is closed by its supervisor, a separate process.
+        """
+        for recording in self._recordings:
+            recording.finish(now, timeout_s)
+
+    @property
+    def state(self) -> str:
+        """Of the newest recording, see `RecordingInfo`; empty before the first."""
+        return self._recordings[-1].state if self._recordings else ""
+
+    @property
+    def is_running(self) -> bool:
+        """True from the start of a recording until it is told to stop, or fails."""
+        return self.state in ("starting", "recording")
+
+    def info(self, now: float) -> RecordingInfo | None:
+        """Return the state of the newest recording; None before the first."""
+        if not self._recordings:
+            return None
+        return self._recordings[-1].info(now, bytes_per_second(self._streams))
+
+    def text(self) -> str:
+        """Return the same in a few words, empty before the first."""
+        return self._recordings[-1].text() if self._recordings else ""
+
+
+class _Recording:
+    """One recording and how far it is."""
+
+    def __init__(self, recorder: Recorder, hooks: RecordingHooks, now: float) -> None:
+        self._recorder, self._hooks = recorder, hooks
+        self.state, self._message = "starting", "looking for the streams"
+        self._status = RecordingStatus(str(recorder.path))
+        self._failure = ""  # why it failed, where the supervisor does not know
+        self._look: NewStreams | None = None
+        self._n_notices = 0
+        self._started_at, self._opened_at, self._stopped_at = now, math.nan, math.nan
+
+    @property
+    def is_busy(self) -> bool:
+        """True until the file is closed."""
+        return self.state in ("starting", "recording", "stopping")
+
+    def start(self) -> None:
+        try:
+            self._recorder.start()
+        except InputError as error:
+            self.state, self._message = "failed", str(error)
+            raise
+        for notice in self._recorder.notices:
+            self._hooks.on_notice(notice)
+
+    def stop(self, now: float) -> None:
+        """Have the supervisor close the file."""
+        if self.is_busy and self.state != "stopping":
+            self._recorder.request_stop()
+            self.state, self._message, self._stopped_at = "stopping", "closing the file", now
+
+    def step(self, now: float) -> None:
+        if not self.is_busy:
+            return
+        status = self._status = self._recorder.status()
+        for notice in status.notices[self._n_notices :]:
+            self._hooks.on_notice(notice)
+        self._n_notices = len(status.notices)
+        if status.over:
+            self._end(self._recorder.stop(), now)
+        elif self.state == "starting":
+            self._wait_for_streams(status, now)
+        elif self.state == "recording" and self._look is not None:
+            self._look(now)
+
+    def finish(self, now: float, timeout_s: float) -> None:
+        """End it and wait for the closed file, or leave it to its supervisor."""
+        if not self.is_busy:
+            return
+        self.stop(now)
+        status = self._recorder.stop(timeout_s)
+        if status.over:
+            self._end(status, now)
+            return
+        self._recorder.leave()
+        self._message = "a separate process is closing the file"
+        self._write_sidecar()
+
+    def info(self, now: float, expected_rate: float) -> RecordingInfo:
+        """Return its state; ``expected_rate`` in bytes a second is used until it can be measured."""
+        n_bytes, free = self._status.n_bytes, self._free_bytes()
+        end = now if math.isnan(self._stopped_at) else self._stopped_at
+        duration_s = 0.0 if math.isnan(self._opened_at) else end - self._opened_at
+        rate = n_bytes / duration_s if duration_s > _RATE_AFTER_S else expected_rate
+        room_s = max(0.0, free - MIN_FREE_BYTES) / max(rate, 1.0)
+        return RecordingInfo(
+            self._recorder.path, self.state, self._message, duration_s, n_bytes, free, room_s
+        )
+
+    def text(self) -> str:
+        return f"{self._recorder.path.name}: {self.state} {self._status.n_bytes / 1e6:.1f} MB"
+
+    def _wait_for_streams(self, status: RecordingStatus, now: float) -> None:
+        self._message = status.message
+        if status.all_opened:
+            self.state, self._opened_at = "recording", now
+            self._message = f"{status.n_opened} streams are recorded"
+            self._look = NewStreams(self._recorder, self._hooks.on_notice)
+            self._write_sidecar()  # again at the end; this one is there if the program is killed
+            self._hooks.on_opened()
+        elif now > self._started_at + self._hooks.confirm_within_s:
+            self.stop(now)
+            limit = f"{self._hooks.confirm_within_s:.0f} s"
+            self._failure = f"not every stream answered within {limit}: {status.message}"
+
+    def _end(self, status: RecordingStatus, now: float) -> None:
+        """Note how it ended; the file is closed."""
+        self._status = status
+        self.state = "failed" if self._failure else status.state
+        self._message = self._failure or status.message
+        if math.isnan(self._stopped_at):
+            self._stopped_at = now
+        if self.state == "failed":
+            self._hooks.on_failure(f"{self._recorder.path.name}: {self._message}")
+        self._write_sidecar()
+
+    def _write_sidecar(self) -> None:
+        if self._hooks.sidecar is None or not self._recorder.path.exists():
+            return
+        try:
+            write_sidecar(self._recorder.path, self._hooks.sidecar())
+        except InputError as error:
+            self._hooks.on_failure(str(error))
+
+    def _free_bytes(self) -> int:
+        if self.is_busy and self._status.free_bytes:
+            return self._status.free_bytes
+        try:
+            return shutil.disk_usage(self._recorder.path.parent).free
+        except OSError:  # the drive is gone, and with it all room
+            return 0
+
 
 _POLL_S = 0.25
 _LINE_EVERY_S = 10.0  # progress lines where there is no terminal

@@ -1,7 +1,91 @@
-"""All commands of ``affectscope``."""
+"""All commands of ``affectscope``; those about this computer, doctor and bench, are here."""
 
-from app.cli import calibrate, evaluate, finetune, machine, record, reproduce, run, subjects, train, weights
-from app.cli.groups import add, application
+import sys
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from acquisition.errors import ErrorCode, InputError
+from acquisition.text import json_text
+from app.cli import calibrate, evaluate, finetune, record, reproduce, run, subjects, train, weights
+from app.cli import options as opt
+from app.cli.groups import add, application, option
+from app.environment import ExitCode
+
+#: The folder that the packages lie in: that of the checkout, where the program was installed with ``-e``.
+_PROJECT = Path(__file__).parents[2]
+
+
+def doctor(as_json: opt.Json = False) -> int:
+    """Check what is installed, what is missing, and how to get it.
+
+    The exit code is 2 if something essential to demo and live is missing.
+
+    \b
+    Example:
+      affectscope doctor
+    """
+    from app.doctor import examine
+    from app.tables import print_checks
+
+    results = examine()
+    if as_json:
+        print(json_text([asdict(result) for result in results]))
+    else:
+        print_checks(results)
+    is_usable = all(result.ok for result in results if result.is_essential)
+    return ExitCode.GOOD if is_usable else ExitCode.WRONG_USE
+
+
+def bench(
+    as_json: opt.Json = False,
+    only: list[str] | None = option(None, "Measure these rows only, e.g. latency_total,read_cost."),
+    quick: bool = option(False, "Shorter runs, less precise results.", "--quick"),
+    check: bool = option(False, "Exit with 1 if a row misses its target.", "--check"),
+) -> int:
+    """Measure speed, memory and latency, and compare each figure with its target.
+
+    Needs a source checkout. Takes a few minutes; run nothing else meanwhile.
+
+    \b
+    Examples:
+      affectscope bench
+      affectscope bench --only latency_total,read_cost --quick --json
+    """
+    from rich.console import Console
+
+    suite, rows_module = (_benchmarks(name) for name in ("suite", "rows"))
+    names = suite.chosen_rows(only or [])
+    machine = suite.describe_machine()
+    progress = Console(stderr=True)
+    with progress.status("starting") as status:
+
+        def say(text: str) -> None:
+            if progress.is_terminal:
+                status.update(text)
+            else:
+                progress.print(text, markup=False, highlight=False)
+
+        rows = suite.run_suite(names, quick=quick, say=say)
+    if as_json:
+        print(json_text({"machine": machine, "rows": [row.to_json() for row in rows]}))
+    else:
+        Console(highlight=False).print(rows_module.render(machine, rows))
+    misses = check and not all(row.ok for row in rows)
+    return ExitCode.INTERNAL_ERROR if misses else ExitCode.GOOD
+
+
+def _benchmarks(name: str) -> Any:
+    """Return a module of ``tests.benchmarks``, which processes that it spawns find on the path too."""
+    if not (_PROJECT / "tests" / "benchmarks" / "suite.py").is_file():
+        what = f"the benchmarks are not part of the installed program: {_PROJECT} has no tests/benchmarks"
+        remedy = "install the program from its checkout: pip install -e ."
+        raise InputError(what, where="bench", remedy=remedy, code=ErrorCode.INSTALLATION)
+    if str(_PROJECT) not in sys.path:
+        sys.path.insert(0, str(_PROJECT))  # before any other package called tests
+    return import_module(f"tests.benchmarks.{name}")
+
 
 app = application(
     "affectscope",
@@ -31,4 +115,4 @@ add(
     weights.model,
     panel="Data and training",
 )
-add(app, machine.doctor, machine.bench, panel="Machine")
+add(app, doctor, bench, panel="Machine")

@@ -13,8 +13,7 @@ from app.qt.panels.bars import BarsPanel
 from app.qt.panels.course import CoursePanel
 from app.qt.panels.electrodes import ElectrodesPanel
 from app.qt.panels.eyes import GazePanel, PupilPanel
-from app.qt.panels.latency import LatencyPanel
-from app.qt.panels.machine import MachinePanel
+from app.qt.panels.machine import LatencyPanel, MachinePanel
 from app.qt.panels.messages import MessagesPanel
 from app.qt.panels.occlusion import OcclusionPanel
 from app.qt.panels.plane import PlanePanel

@@ -1,7 +1,7 @@
-"""Colours of the window, light and dark, readable by the colour-blind.
+"""Colours of the window, light and dark, readable by the colour-blind, and the look of an emotion.
 
 Categories use the palette of Okabe and Ito (https://jfly.uni-koeln.de/color/), magnitudes cividis; no
-meaning rests on colour alone.
+meaning rests on colour alone: an emotion has a colour, a hatch and a mark everywhere in the window.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,8 +9,19 @@ from string import Template
 
 import numpy as np
 from numpy.typing import NDArray
-from PyQt6.QtCore import QCoreApplication, QSize, Qt
-from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPalette, QResizeEvent
+from PyQt6.QtCore import QCoreApplication, QPointF, QRectF, QSize, Qt
+from PyQt6.QtGui import (
+    QBrush,
+    QColor,
+    QFont,
+    QFontMetricsF,
+    QPainter,
+    QPainterPath,
+    QPalette,
+    QPen,
+    QPolygonF,
+    QResizeEvent,
+)
 from PyQt6.QtWidgets import QApplication, QWidget
 
 from assets import WINDOW_STYLE
@@ -93,7 +104,8 @@ def diverging(n: int = 256) -> NDArray[np.uint8]:
 
 def style_sheet(theme: Theme) -> str:
     """Return the style sheet in a theme's colours."""
-    return Template(WINDOW_STYLE.read_text(encoding="utf-8")).substitute(asdict(theme))
+    names = {"folder": WINDOW_STYLE.parent.as_posix(), **asdict(theme)}
+    return Template(WINDOW_STYLE.read_text(encoding="utf-8")).substitute(names)
 
 
 def palette(theme: Theme) -> QPalette:
@@ -191,3 +203,76 @@ class GrowingPage(ThemedWidget):
     def minimumSizeHint(self) -> QSize:
         """Return the room needed at the system's font: a page must be able to shrink again."""
         return super().minimumSizeHint() / self.text_growth
+
+
+_HATCHES = (
+    Qt.BrushStyle.SolidPattern,
+    Qt.BrushStyle.BDiagPattern,
+    Qt.BrushStyle.HorPattern,
+    Qt.BrushStyle.DiagCrossPattern,
+    Qt.BrushStyle.VerPattern,
+    Qt.BrushStyle.FDiagPattern,
+    Qt.BrushStyle.CrossPattern,
+    Qt.BrushStyle.Dense6Pattern,
+)
+_PLUS = ((-4, -12), (4, -12), (4, -4), (12, -4), (12, 4), (4, 4), (4, 12), (-4, 12), (-4, 4), (-12, 4))
+_CORNERS = {  # of the marks, in tenths of their radius
+    1: ((-9, -9), (9, -9), (9, 9), (-9, 9)),  # square
+    2: ((0, -11), (11, 9), (-11, 9)),  # triangle
+    3: ((0, -13), (11, 0), (0, 13), (-11, 0)),  # diamond
+    4: (*_PLUS, (-12, -4), (-4, -4)),
+    5: ((0, 11), (11, -9), (-11, -9)),  # triangle, point down
+    6: ((-11, -9), (0, 0), (11, -9), (11, 9), (0, 0), (-11, 9)),  # bow tie
+    7: ((-12, -5), (12, -5), (12, 5), (-12, 5)),  # bar
+}
+
+
+def colour_of(theme: Theme, index: int, *, grey: bool = False) -> QColor:
+    """Return an emotion's colour."""
+    return QColor(theme.stale if grey else theme.category(index))
+
+
+def hatch_of(index: int) -> Qt.BrushStyle:
+    """Return an emotion's hatch."""
+    return _HATCHES[index % len(_HATCHES)]
+
+
+def fill_category(painter: QPainter, rect: QRectF, theme: Theme, index: int, *, grey: bool = False) -> None:
+    """Fill a rectangle with an emotion's colour and hatch."""
+    fill_hatched(painter, rect, theme, colour_of(theme, index, grey=grey), hatch_of(index))
+
+
+def fill_hatched(painter: QPainter, rect: QRectF, theme: Theme, colour: QColor, hatch: Qt.BrushStyle) -> None:
+    """Fill a rectangle with a colour, and a hatch in the panel's colour upon it."""
+    painter.fillRect(rect, colour)
+    if hatch is not Qt.BrushStyle.SolidPattern:
+        upon = QColor(theme.surface)
+        upon.setAlphaF(0.55)
+        painter.fillRect(rect, QBrush(upon, hatch))
+
+
+def fill_uncertain(painter: QPainter, rect: QRectF, theme: Theme) -> None:
+    """Fill a rectangle with the hatch that means uncertain everywhere."""
+    painter.fillRect(rect, QColor(theme.grid))
+    painter.fillRect(rect, QBrush(QColor(theme.muted), Qt.BrushStyle.BDiagPattern))
+
+
+def draw_mark(
+    painter: QPainter, at: QPointF, radius: float, theme: Theme, index: int, colour: QColor
+) -> None:
+    """Draw an emotion's mark with an edge in the panel's colour."""
+    painter.setPen(QPen(QColor(theme.surface), 1))
+    painter.setBrush(colour)
+    painter.drawPath(_mark(at, radius, index))
+
+
+def _mark(at: QPointF, radius: float, index: int) -> QPainterPath:
+    path = QPainterPath()
+    corners = _CORNERS.get(index % (len(_CORNERS) + 1))
+    if corners is None:
+        path.addEllipse(at, radius, radius)
+    else:
+        polygon = QPolygonF([at + QPointF(x * radius / 10, y * radius / 10) for x, y in corners])
+        path.addPolygon(polygon)
+        path.closeSubpath()
+    return path

@@ -15,7 +15,7 @@ from acquisition.errors import ErrorCode
 from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.reader import StreamReader
 from acquisition.xdf.scan import scan_xdf
-from app.cli import machine
+from app.cli import main as cli
 from models.checkpoint import load_checkpoint
 from tests.benchmarks.live import latency_rows
 from tests.benchmarks.rows import TARGETS, failed_row, interleaved, render, row
@@ -154,7 +154,7 @@ def test_a_session_file_has_the_size_asked_for(tmp_path):
 def test_one_row_end_to_end():
     app = typer.Typer()
     app.callback()(lambda: None)
-    app.command()(machine.bench)
+    app.command()(cli.bench)
     result = CliRunner().invoke(app, ["bench", "--only", "mv_sstma_forward", "--quick", "--json"])
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
@@ -167,5 +167,5 @@ def test_one_row_end_to_end():
 
 
 def test_installed_without_its_tests_it_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(machine, "_PROJECT", tmp_path)
-    assert refused(machine.bench).code is ErrorCode.INSTALLATION
+    monkeypatch.setattr(cli, "_PROJECT", tmp_path)
+    assert refused(cli.bench).code is ErrorCode.INSTALLATION

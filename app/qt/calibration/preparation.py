@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.engine.messages import GiveConsent, Proceed
 from app.qt.calibration.screen import Screen, Send
 from app.qt.panels.electrodes import ElectrodesPanel
 from app.qt.theme import Theme
-from app.qt.widgets import Tick, put, scrolling
+from app.qt.widgets import put, scrolling
 from app.view.calibration_screens import LIGHT_WORDS, by_gravity, checks_in_words
 from app.view.health import SHAPES
 from app.view.store import ViewStore
@@ -32,8 +32,8 @@ class NoticeScreen(Screen):
     ) -> None:
         super().__init__("Notice and consent", send, width=170)
         self._on_agreed = on_agreed
-        self.ticks: dict[str, Tick] = {}
-        self.keeps: dict[str, Tick] = {}
+        self.ticks: dict[str, QCheckBox] = {}
+        self.keeps: dict[str, QCheckBox] = {}
         paragraphs = QWidget()
         said = (self.words(paragraph, 1.08, bold=at == 0) for at, paragraph in enumerate(notice.paragraphs))
         put(QVBoxLayout(paragraphs), *said, 1, margins=(0, 0, 0, 0), spacing=9)
@@ -44,7 +44,9 @@ class NoticeScreen(Screen):
         self._hint = self.words("", muted=True)
         self.decline = self.button("I do &not agree", on_declined)
         self.agree = self.button("I &agree to what is ticked", self.give, primary=True)
-        foot = self.row(self.button("Tick &all", self.tick_all), (self._hint, 1), self.decline, self.agree)
+        foot = self.row(
+            self.button("Tick &all", self.tick_all), (self._hint, 1), self.decline, self.agree
+        )
         self.stack(self.words("Before we begin", 1.6, bold=True), (sides, 1), foot)
         self._update()
 
@@ -79,13 +81,13 @@ class NoticeScreen(Screen):
         grid.setVerticalSpacing(1)
         grid.setColumnMinimumWidth(0, 32)
         grid.setColumnStretch(1, 1)
-        tick = self.ticks[one.modality] = Tick(one.title)
+        tick = self.ticks[one.modality] = QCheckBox(one.title)
         tick.setAccessibleDescription(f"{one.recorded} {one.used}")
         tick.toggled.connect(self._update)
         grid.addWidget(tick, 0, 0, 1, 2, Qt.AlignmentFlag.AlignLeft)
         grid.addWidget(self.words(f"{one.recorded} {one.used}", muted=True), 1, 1)
         if one.keep:
-            keep = self.keeps[one.modality] = Tick()
+            keep = self.keeps[one.modality] = QCheckBox()
             keep.setAccessibleName(one.keep)
             row = QHBoxLayout()
             row.addWidget(keep, 0, Qt.AlignmentFlag.AlignTop)
@@ -104,7 +106,7 @@ class NoticeScreen(Screen):
 class _Clickable(QLabel):
     """The text of a tick, over several lines, which a tick itself does not support."""
 
-    def __init__(self, text: str, tick: Tick) -> None:
+    def __init__(self, text: str, tick: QCheckBox) -> None:
         super().__init__(text)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setWordWrap(True)
@@ -136,7 +138,7 @@ class PreflightScreen(Screen):
         self._grid.setColumnStretch(2, 1)
         self._rows: list[_Row] = []
         self.quality = ElectrodesPanel()
-        self.override = Tick("&Override and continue")
+        self.override = QCheckBox("&Override and continue")
         self.override.toggled.connect(self._update)
         self.hint = self.words("", muted=True)
         self.go = self.button("&Start the session", self.proceed, primary=True)

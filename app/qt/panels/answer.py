@@ -9,11 +9,10 @@ from PyQt6.QtWidgets import QHBoxLayout, QSizePolicy
 
 from acquisition.text import percent
 from acquisition.types import MODALITY_NAMES
-from app.qt.category import fill_category, fill_uncertain
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis
 from app.qt.plots.plot import PixelItem, Plot, Table
-from app.qt.theme import growth, scaled_font
+from app.qt.theme import fill_category, fill_uncertain, growth, scaled_font
 from app.qt.widgets import ElidedLabel, plain_label, put
 from app.view.store import ViewStore
 from app.view.trust import NO_PREDICTION, UNCERTAIN, Shown, judge_at, labels_of, said_sets

@@ -5,9 +5,9 @@ import math
 from PyQt6.QtCore import Qt
 
 from acquisition.text import percent
-from app.qt.category import colour_of, hatch_of
 from app.qt.panel import Panel
 from app.qt.plots.bar_plot import BarPlot, BarRow, Level
+from app.qt.theme import colour_of, hatch_of
 from app.view.store import ViewStore
 from app.view.trust import judge_at, labels_of, needed
 from models.prediction import Prediction

@@ -11,13 +11,12 @@ from PyQt6.QtGui import QColor, QFontMetricsF, QKeyEvent, QPainter, QPen
 
 from acquisition.text import percent
 from app.engine.messages import MarkerPart
-from app.qt.category import colour_of, draw_mark, fill_category, fill_uncertain
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis, Row, RowAxis
 from app.qt.plots.items import Markers, mixed
 from app.qt.plots.plot import PixelItem, Plot, Table
 from app.qt.plots.time_plot import texts_near
-from app.qt.theme import Theme
+from app.qt.theme import Theme, colour_of, draw_mark, fill_category, fill_uncertain
 from app.view.course import UNCERTAIN, WARMING_UP, course, mean_over_s
 from app.view.store import ViewStore
 from app.view.trust import labels_of, needed

@@ -5,11 +5,11 @@ from itertools import pairwise
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPainterPath, QPen
 
-from app.qt.category import colour_of, draw_mark
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis
 from app.qt.plots.heads import free_box
 from app.qt.plots.plot import PixelItem, Plot, Table, figure_text
+from app.qt.theme import colour_of, draw_mark
 from app.qt.widgets import plain_label
 from app.view.store import ViewStore
 from app.view.trust import judge_at, labels_of

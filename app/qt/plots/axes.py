@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter
 
-from app.qt.category import colour_of, draw_mark
-from app.qt.theme import DARK, Theme
+from app.qt.theme import DARK, Theme, colour_of, draw_mark
 
 #: Writes a tick: its value and the distance to the next one.
 Words = Callable[[float, float], str]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QBrush, QColor, QFontMetricsF, QImage, QPainter, QPen
 
-from app.qt.category import fill_hatched
 from app.qt.plots.plot import PixelItem, Plot
+from app.qt.theme import fill_hatched
 from app.view.raster import ColumnRing
 from app.view.scales import marker_texts
 from app.view.text import one_line

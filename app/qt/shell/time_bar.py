@@ -27,9 +27,8 @@ from PyQt6.QtWidgets import (
 )
 
 from app.engine.messages import Mark
-from app.qt.category import fill_category, fill_uncertain
 from app.qt.shell.session import SPEEDS, Playback, speed_text
-from app.qt.theme import DARK, Theme
+from app.qt.theme import DARK, Theme, fill_category, fill_uncertain
 from app.qt.widgets import put
 from app.view.course import UNCERTAIN, WARMING_UP, course
 from app.view.store import ViewStore
