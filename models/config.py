@@ -25,8 +25,8 @@ _LARGEST = 1e15  # number in a config
 
 #: What fields of the configs below may be.
 EEG_ENCODERS = ("mv_sstma", "eegformer")
-FACE_ENCODERS = ("vit", "face-expression", "face-expression-fer")
-VOICE_ENCODERS = ("ast", "statistics")
+FACE_ENCODERS = ("vit", "face-expression", "face-expression-fer", "open")
+VOICE_ENCODERS = ("ast", "statistics", "open", "open-wave")
 CONTEXTS = ("window", "streaming")
 CHANNEL_PROJECTIONS = ("pools", "weights")
 FUSION_VARIANTS = ("attention", "concat", "shared_attention", "sum")
@@ -89,6 +89,7 @@ class VitConfig:
     token_norm: str = "none"  # none | batch: a frame's token over the frames of a batch
     dropout: float = 0.0
     source: str = ""  # folder or hub name of open weights, read only when asked to
+    classifier: str = ""  # the config of `transformers`, JSON, where the encoder is open
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class AstConfig:
     frame_s: float = 0.01
     dropout: float = 0.0
     source: str = ""
+    classifier: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,11 +133,13 @@ class NetworkConfig:
     eegformer: EegformerConfig = field(default_factory=EegformerConfig)
     eye: MvSstmaConfig = field(default_factory=lambda: MvSstmaConfig(in_features=1))
     n_eye_features: int = 33
-    face_encoder: str = "vit"  # vit | a net of models.encoders.expression, as large as face says
+    #: vit | a net of models.encoders.expression, as large as face says | open: encoders.open_classifier
+    face_encoder: str = "vit"
     face: VitConfig = field(default_factory=VitConfig)
-    voice_encoder: str = "ast"  # ast | statistics: models.encoders.voice_statistics, as wide as voice says
+    #: ast | statistics: models.encoders.voice, as wide as voice says | open, open-wave: as for faces
+    voice_encoder: str = "ast"
     voice: AstConfig = field(default_factory=AstConfig)
-    voice_activity: bool = False  # voice is absent while nobody speaks: models.encoders.voice_activity
+    voice_activity: bool = False  # voice is absent while nobody speaks: models.encoders.voice
     fusion: FusionConfig = field(default_factory=FusionConfig)
 
     def fusion_of(self, modality: str) -> FusionConfig:
@@ -143,6 +147,11 @@ class NetworkConfig:
         trained_here = {"face": self.face_encoder == "vit", "voice": self.voice_encoder == "ast"}
         keeps_answer = not trained_here.get(modality, True)
         return replace(self.fusion, token_norm="none") if keeps_answer else self.fusion
+
+    @property
+    def voice_form(self) -> str:
+        """What the voice encoder reads of a clip: log_mel | contours | wave, in frames of 10 ms."""
+        return {"statistics": "contours", "open-wave": "wave"}.get(self.voice_encoder, "log_mel")
 
     @property
     def takes_raw_eeg(self) -> bool:

@@ -119,7 +119,7 @@ class Decoder:
             self._forward.device,
             screen,
             raw_eeg=self.config.network.takes_raw_eeg,
-            contours=self.config.network.voice_encoder == "statistics",
+            voice_form=self.config.network.voice_form,
         )
         self._evidence, self._fixed = checkpoint.evidence, checkpoint.level
         self._bare, self._level, self._filter = self.normaliser, self._new_level(), self._new_filter()

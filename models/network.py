@@ -15,14 +15,20 @@ from models.encoders.eegformer import EegformerEncoder
 from models.encoders.expression import EXPRESSION_NETS
 from models.encoders.layers import ChannelPool, ChannelWeights, TimePool
 from models.encoders.mv_sstma import MvSstmaEncoder
+from models.encoders.open_classifier import OpenFace, OpenVoice, OpenWave
 from models.encoders.transformer import AstEncoder, TransformerEncoder, VitEncoder
-from models.encoders.voice_activity import VoiceActivity
-from models.encoders.voice_statistics import VoiceStatistics
+from models.encoders.voice import VoiceActivity, VoiceStatistics
 from models.fusion import FUSIONS, weighed
 from models.window_batch import NetworkInput, NetworkOutput
 
-_FACE_ENCODERS: dict[str, Any] = {"vit": VitEncoder, **EXPRESSION_NETS}  # `models.config.FACE_ENCODERS`
-_VOICE_ENCODERS = {"ast": AstEncoder, "statistics": VoiceStatistics}
+#: `models.config.FACE_ENCODERS` and `VOICE_ENCODERS`.
+_FACE_ENCODERS: dict[str, Any] = {"vit": VitEncoder, **EXPRESSION_NETS, "open": OpenFace}
+_VOICE_ENCODERS: dict[str, Any] = {
+    "ast": AstEncoder,
+    "statistics": VoiceStatistics,
+    "open": OpenVoice,
+    "open-wave": OpenWave,
+}
 
 
 class ModalityToken(nn.Module):

@@ -2,14 +2,15 @@
 
 That is the second paper's way (each encoder alone, then frozen) without its last step: nothing is trained
 here. Each modality answers as it was published or trained, `models.fusion.SumFusion` adds the logits, and a
-modality that nobody gave weights for is absent. A face comes from `models.weights`; voice and EEG from models
-that this program trained, by their discriminant where they have one, else by the modality's own head.
+modality that nobody gave weights for is absent. A face comes from `models.weights`; face and voice from any
+classifier that `models.encoders.open_classifier` reads; voice and EEG from models that this program trained,
+by their discriminant where they have one, else by the modality's own head.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +24,37 @@ from acquisition.types import MODALITIES
 from models.checkpoint import CONFIG_FILE, Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from models.config import AstConfig, ModelConfig, MvSstmaConfig, VitConfig, preset
 from models.encoders.expression import EXPRESSION_NETS
+from models.encoders.open_classifier import read_classifier
+from models.encoders.open_weights import is_hub_name, read_settings
+from models.features.log_mel import n_log_mel_frames
 from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import Part
 from models.network import FusionNetwork
 from models.training.cards import LICENCE, NOT_FOR, ModelCard, bullets
-from models.weights import Installed, is_installed, load_installed, source_of
+from models.weights import SOURCES, Installed, Source, is_installed, load_installed
 
 VOICE_ACTIVITY = "voice-activity"
 SHOWN = "It names the expression shown, never what a person feels."
 _FACE_S, _FACE_GRID_S = 2.0, 0.25  # chosen: a mean over eight frames steadies the label
 _WORDS = dict(happiness="happy", sadness="sad", anger="angry", fearful="fear", calmness="calm")
-_WORDS |= dict(disgusted="disgust", surprised="surprise")  # of data sets, and here
+_WORDS |= dict(disgusted="disgust", surprised="surprise", neu="neutral", hap="happy", ang="angry")
 _TINY: dict[str, Any] = dict(width=8, n_layers=1, n_heads=1, ffn_dim=8)  # what is absent has a place too
 
 _AGAIN = "install the weights again"
 
 Models = Mapping[str, Checkpoint]  # by modality
+
+
+@dataclass(frozen=True, eq=False)
+class Published:
+    """An encoder of other people's that keeps its own answer."""
+
+    encoder: str  # of `models.config.FACE_ENCODERS` or `VOICE_ENCODERS`
+    sizes: VitConfig | AstConfig
+    labels: tuple[str, ...]  # of its last layer, ``fc`` of the tensors
+    weights: Installed
+    margin: float = 0.2  # round a face
 
 
 def build(
@@ -48,28 +63,33 @@ def build(
     """Write a starter model to ``out`` and return what to know of it.
 
     ``face`` names weights installed below ``weights``; ``eeg`` and ``voice`` are folders of our models, or
-    ``voice`` is folders of acted speech, which a voice is fitted to.
+    ``voice`` is folders of acted speech, which a voice is fitted to. Face and voice may also be a classifier:
+    a folder in the hub's layout or, ``face:OWNER/NAME@COMMIT``, of the hub, where there is a network.
+
     Raises `InputError`: nothing is given, weights are not installed, a model lacks the modality or an answer
     of its own, models do not fit each other, or fewer than two labels are shared.
     """
-    expression = load_installed(_face_named(face), weights) if face else None
+    published = {"face": _face(face, weights)} if face else {}
     models = {} if eeg is None else {"eeg": _model(eeg, "eeg")}
-    if voice:
+    if len(voice) == 1 and _is_open("voice", voice[0]):
+        published["voice"] = _classifier("voice", str(voice[0]))
+    elif voice:
         is_model = len(voice) == 1 and not _holds_speech(voice[0])
         models["voice"] = _model(voice[0], "voice") if is_model else _of_speech(voice, models.get("eeg"))
-    if expression is None and not models:
+    if not published and not models:
         raise _refused("expected a face, a voice or an EEG, got none", "add --face face-expression")
     activity = None
-    if "voice" in models and is_installed(VOICE_ACTIVITY, weights):
+    if "voice" in {**models, **published} and is_installed(VOICE_ACTIVITY, weights):
         activity = load_installed(VOICE_ACTIVITY, weights)
-    of_face = [EXPRESSION_NETS[expression.source.name].labels] if expression else []
-    labels = _shared([*of_face, *(model.config.labels for model in models.values())])
+    labels = _shared(
+        [part.labels for part in published.values()] + [m.config.labels for m in models.values()]
+    )
     evidence = _evidence(models, labels)
-    config = _config(labels, models, expression, asks_speech=activity is not None)
+    config = _config(labels, models, published, asks_speech=activity is not None)
     config = replace(config, evidence=None if evidence is None else evidence.config)
     network = _network(config, models)
-    if expression is not None:
-        _put_face(network, expression, labels)
+    for modality, part in published.items():
+        _put_published(network, modality, part, labels)
     if activity is not None and network.voice_activity is not None:
         load_weights(network.voice_activity, activity.tensors, VOICE_ACTIVITY, _AGAIN)
     scales = {
@@ -78,7 +98,7 @@ def build(
         for name, tensor in model.normaliser_tensors.items()
         if name.startswith(f"{modality}_")
     }
-    parts = [part for part in (expression, activity) if part is not None]
+    parts = [part.weights for part in published.values()] + ([activity] if activity else [])
     notes = _notes(config, parts)
     card = _card(config, parts, models, notes)
     save_checkpoint(out, config, network, scales, card, evidence)
@@ -89,13 +109,45 @@ def _refused(what: str, remedy: str = "", where: str = "model build") -> InputEr
     return InputError(what, where=where, remedy=remedy, code=ErrorCode.MODEL)
 
 
-def _face_named(name: str) -> str:
-    source = source_of(name, "--face")
+def _face(name: str, weights: Path) -> Published:
+    """Return the face of weights installed by name, or of a classifier."""
+    if name not in SOURCES and _is_open("face", name):
+        return _classifier("face", name)
     if name not in EXPRESSION_NETS:
-        raise _refused(
-            f"expected {' or '.join(EXPRESSION_NETS)}, got {source.name}: {source.what}", "", "--face"
-        )
-    return name
+        names = ", ".join(EXPRESSION_NETS)
+        raise _refused(f"expected {names}, a folder or a name of the hub, got {name}", where="--face")
+    net = EXPRESSION_NETS[name]
+    sizes = VitConfig(width=net.width, image_size=net.image_size)
+    return Published(name, sizes, net.labels, load_installed(name, weights), net.margin)
+
+
+def _is_open(modality: str, source: str | Path) -> bool:
+    """Tell whether a source is a folder in the hub's layout, or may be a name there."""
+    path, name = Path(source), str(source)
+    if path.is_dir():
+        return (path / CONFIG_FILE).exists() and "model_type" in read_settings(name)
+    return name.startswith(f"{modality}:") or (not path.exists() and is_hub_name(name))
+
+
+def _classifier(modality: str, name: str) -> Published:
+    name = name.removeprefix(f"{modality}:")
+    read = read_classifier(modality, name)
+    where = read.sizes.source
+    source = Source(
+        name=f"{modality} classifier",
+        what="",
+        tool="transformers",
+        package=Path(where).resolve().name if Path(where).exists() else where,
+        version="",
+        sha256="",
+        files={},
+        size="",
+        licence=read.licence,
+        licence_file="",
+        training_data="see its page",
+        limits="its probabilities are as published: no temperature was fitted, and nothing was measured here",
+    )
+    return Published(read.encoder, read.sizes, read.labels, Installed(source, read.tensors, read.sha256))
 
 
 def _model(path: Path, modality: str) -> Checkpoint:
@@ -157,7 +209,7 @@ def _places(model: Checkpoint, labels: Sequence[str]) -> list[int]:
 
 
 def _config(
-    labels: tuple[str, ...], models: Models, face: Installed | None, *, asks_speech: bool
+    labels: tuple[str, ...], models: Models, published: Mapping[str, Published], *, asks_speech: bool
 ) -> ModelConfig:
     configs = {modality: model.config for modality, model in models.items()}
     base = next(iter(configs.values()), preset("small", labels=labels, ch_names=SEED_CH_NAMES))
@@ -180,16 +232,22 @@ def _config(
         face=VitConfig(**_TINY, image_size=features.face_size),
         fusion=replace(network.fusion, variant="sum", d_model=d_model),
     )
-    if face is not None:
-        net = EXPRESSION_NETS[face.source.name]
-        sizes = VitConfig(width=net.width, image_size=net.image_size)
-        network = replace(network, face_encoder=face.source.name, face=sizes)
-        windows = replace(windows, face_s=_FACE_S, face_grid_s=_FACE_GRID_S)
-        features = replace(features, face_size=net.image_size, face_margin=net.margin)
+    for part in published.values():
+        if isinstance(part.sizes, VitConfig):
+            network = replace(network, face_encoder=part.encoder, face=part.sizes)
+            windows = replace(windows, face_s=_FACE_S, face_grid_s=_FACE_GRID_S)
+            features = replace(features, face_size=part.sizes.image_size, face_margin=part.margin)
+        else:
+            network = replace(network, voice_encoder=part.encoder, voice=part.sizes)
+            features = replace(features, n_mels=part.sizes.n_mels)
+            n_frames = n_log_mel_frames(round(windows.voice_s * features.voice_sfreq))
+            if part.sizes.max_frames < n_frames:
+                what = f"expected at least {n_frames} frames, {windows.voice_s:g} s of voice, found"
+                raise _refused(f"max_length: {what} {part.sizes.max_frames}", "choose one for longer clips")
     if "eeg" not in models:
         tiny = MvSstmaConfig(len(features.bands), n_layers=1, dim=4, n_heads=1, n_pools=1)
         network = replace(network, eeg_encoder="mv_sstma", eeg=tiny, eye=replace(tiny, in_features=1))
-    trained_on = [f"face: open weights, {face.source.training_data}"] if face else []
+    trained_on = [f"{m}: open weights, {p.weights.source.training_data}" for m, p in published.items()]
     trained_on += [f"{m}: {config.trained_on or 'unknown'}" for m, config in configs.items()]
     return replace(
         base,
@@ -197,7 +255,7 @@ def _config(
         windows=windows,
         features=features,
         network=network,
-        modalities=tuple(m for m in MODALITIES if m in models or (m == "face" and face)),
+        modalities=tuple(m for m in MODALITIES if m in models or m in published),
         trained_on="; ".join(trained_on),
         is_simulated=any(config.is_simulated for config in configs.values()),
         notes="",
@@ -255,18 +313,18 @@ def _put_head(network: FusionNetwork, modality: str, weight: Tensor, bias: Tenso
 
 
 @torch.no_grad()
-def _put_face(network: FusionNetwork, face: Installed, labels: Sequence[str]) -> None:
-    """Put the expression net in: its last layer, over its temperature, makes the token."""
-    encoder = dict(face.tensors)
+def _put_published(network: FusionNetwork, modality: str, part: Published, labels: Sequence[str]) -> None:
+    """Put an encoder in that keeps its answer: its last layer, over its temperature, makes the token."""
+    encoder, source = dict(part.weights.tensors), part.weights.source
     weight, bias = encoder.pop("fc.weight"), encoder.pop("fc.bias")
-    load_weights(network.face, encoder, face.source.name, _AGAIN)
-    net, temperature = EXPRESSION_NETS[face.source.name], face.source.temperature
-    at = [net.labels.index(label) for label in labels]
-    project = dict(network.tokens["face"].named_parameters())
-    project["project.0.weight"][: len(at)] = weight[at] / temperature
-    project["project.0.bias"][: len(at)] = bias[at] / temperature
+    load_weights(network.get_submodule(modality), encoder, source.name, _AGAIN)
+    own = _in_our_words(part.labels)
+    at = [own.index(label) for label in labels]
+    project = dict(network.tokens[modality].named_parameters())
+    project["project.0.weight"][: len(at)] = weight[at] / source.temperature
+    project["project.0.bias"][: len(at)] = bias[at] / source.temperature
     d_model = network.config.network.fusion.d_model
-    _put_head(network, "face", torch.eye(len(at), d_model), torch.zeros(len(at)))
+    _put_head(network, modality, torch.eye(len(at), d_model), torch.zeros(len(at)))
 
 
 # --- words ---

@@ -5,7 +5,7 @@
 | eeg      | `EegStep`: entropy, usable channels, samples | the same                                 |
 | eye      | 31 or 33 numbers, NaN where not measured     | the same                                 |
 | face     | `FaceStep`: crop and box                     | `CachedFace`: its token in place of crop |
-| voice    | log-mel frames, or contours                  | `CachedVoice`: its tokens                |
+| voice    | log-mel frames, contours or samples          | `CachedVoice`: its tokens                |
 """
 
 from collections.abc import Callable, Mapping
@@ -19,12 +19,12 @@ from torch import Tensor
 
 from acquisition.quality import FLAT_UV, MAX_SHARE_AT_RAIL, MOST_UV
 from acquisition.types import Step, Window
-from models.encoders.voice_activity import LEAST_SPEECH_S
+from models.encoders.voice import LEAST_SPEECH_S
 from models.features.config import FeatureConfig
 from models.features.eeg import differential_entropy, raw_eeg
 from models.features.face import FaceFinder, crop_face, decode_frame
 from models.features.gaze import ScreenGeometry, eye_features
-from models.features.log_mel import log_mel, resample
+from models.features.log_mel import HOP, log_mel, n_log_mel_frames, resample
 from models.features.smoothing import EntropySmoother
 from models.features.voice import contours
 
@@ -97,9 +97,9 @@ class StepFeatures:
 
     EEG and voice features are computed on ``device``, which may be reassigned; their results are on the CPU.
     With a ``screen`` eye features are in degrees. With ``raw_eeg``, EEG steps are ``raw_s`` long and their
-    samples are wanted; the entropy, then for display alone, is that of the last second. With ``contours`` a
-    voice step is `features.voice.contours`. Steps stand alone, but for EEG with `FeatureConfig.smoothing`:
-    then they have to come in the order of time.
+    samples are wanted; the entropy, then for display alone, is that of the last second. ``voice_form`` is
+    that of `NetworkConfig`. Steps stand alone, but for EEG with `FeatureConfig.smoothing`: then they have to
+    come in the order of time.
     """
 
     def __init__(
@@ -109,9 +109,9 @@ class StepFeatures:
         screen: ScreenGeometry | None = None,
         *,
         raw_eeg: bool = False,
-        contours: bool = False,
+        voice_form: str = "log_mel",
     ) -> None:
-        self._takes_contours = contours
+        self._voice_form = voice_form
         self.config, self._takes_raw_eeg, self.device = config, raw_eeg, device
         self._screen = screen
         self._finder: FaceFinder | None = None
@@ -152,10 +152,15 @@ class StepFeatures:
         return torch.from_numpy(eye_features(step.times, step.data, step.t_end, self.config, self._screen))
 
     def voice(self, step: Step) -> Tensor:
-        """Return the log-mel frames (n_frames, n_mels) of a clip (n_times,) in -1..1, or its contours."""
+        """Return the log-mel frames (n_frames, n_mels) of a clip (n_times,) in -1..1, or its other form.
+
+        Those are its contours, or its newest samples (n_frames, HOP).
+        """
         wave = resample(step.data, step.sfreq, self.config)
-        if self._takes_contours:
+        if self._voice_form == "contours":
             return contours(wave)
+        if self._voice_form == "wave":
+            return wave[len(wave) - HOP * n_log_mel_frames(len(wave)) :].reshape(-1, HOP)
         return log_mel(wave.to(self.device), self.config).cpu()
 
     def face(self, step: Step) -> FaceStep:

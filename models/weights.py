@@ -70,7 +70,7 @@ SOURCES = {
 
 @dataclass(frozen=True, eq=False)
 class Installed:
-    """Weights that are installed."""
+    """Weights that are installed, or were read from a folder or the hub."""
 
     source: Source
     tensors: dict[str, Tensor]

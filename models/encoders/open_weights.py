@@ -18,7 +18,7 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.text import parse_json
 
 CONFIG_FILE, PREPROCESSOR_FILE = "config.json", "preprocessor_config.json"
-_WEIGHTS = "model*.safetensors"
+WEIGHTS = "model*.safetensors"
 _HUB_NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w.-]*))?", re.ASCII)
 _REMEDY = "give a folder with config.json and model.safetensors, or a hub name and a network"
 
@@ -35,10 +35,11 @@ def refused(what: str, source: str, file: str = "", *, setting: str = "", remedy
     )
 
 
-def folder_of(source: str) -> Path:
+def folder_of(source: str, only_words: bool = False) -> Path:
     """Return the folder of a model, downloaded first if it is a hub name that was not yet.
 
-    A hub name is OWNER/NAME or OWNER/NAME@COMMIT; one whose first part is a folder here is a mistyped path.
+    ``only_words`` fetches its card and settings, not its weights. A hub name is OWNER/NAME or
+    OWNER/NAME@COMMIT; one whose first part is a folder here is a mistyped path.
     Raises `InputError`: there is no such folder, or the hub does not give it.
     """
     if not source:
@@ -49,7 +50,12 @@ def folder_of(source: str) -> Path:
     hub = _HUB_NAME.fullmatch(source)
     if not hub or folder.parent.exists():
         raise refused("expected a folder, found none", source, remedy=_REMEDY)
-    return _of_hub(source, hub[1], hub[2])
+    return _of_hub(source, hub[1], hub[2], only_words)
+
+
+def is_hub_name(source: str) -> bool:
+    """Tell whether a name has the form of one of the hub."""
+    return _HUB_NAME.fullmatch(source) is not None
 
 
 def pinned(source: str) -> str:
@@ -63,13 +69,15 @@ def pinned(source: str) -> str:
     return f"{hub[1]}@{folder.name}"  # the hub's client names a snapshot's folder by its commit
 
 
-def _of_hub(source: str, name: str, revision: str | None) -> Path:
+def _of_hub(source: str, name: str, revision: str | None, only_words: bool) -> Path:
     from huggingface_hub import snapshot_download
 
-    files = [CONFIG_FILE, PREPROCESSOR_FILE, _WEIGHTS, "model.safetensors.index.json"]
+    wanted = CONFIG_FILE if only_words else WEIGHTS
+    files = [CONFIG_FILE, PREPROCESSOR_FILE, "README.md"]
+    files += [] if only_words else [WEIGHTS, "model.safetensors.index.json"]
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=files, local_files_only=True))
-        if any(folder.glob(_WEIGHTS)):  # else the cache holds only what another program asked for
+        if any(folder.glob(wanted)):  # else the cache holds only what another program asked for
             return folder
     except OSError:
         pass  # not here yet

@@ -21,7 +21,7 @@ from acquisition.errors import ErrorCode, InputError
 from models.checkpoint import Checkpoint
 from models.config import AstConfig, ModelConfig
 from models.datasets.voices import EMOTIONS, Utterance
-from models.encoders.voice_statistics import N_STATISTICS
+from models.encoders.voice import N_STATISTICS
 from models.features.voice import contours, functionals
 from models.network import FusionNetwork
 from models.training.loop import Progress

@@ -1,5 +1,6 @@
 """Starter models: encoders trained apart, joined by the labels they share."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from models.checkpoint import Checkpoint, load_checkpoint
 from models.datasets.voices import EMOTIONS, load_voices
 from models.decoder import Decoder
 from models.encoders.expression import ExpressionEncoder
-from models.encoders.voice_activity import BEFORE, BLOCK, VoiceActivity
+from models.encoders.open_classifier import described
+from models.encoders.voice import BEFORE, BLOCK, VoiceActivity
 from models.features.voice import contours, functionals
 from models.fusion import SumFusion
 from models.starter import build
@@ -252,3 +254,126 @@ def test_a_voice_fitted_to_acted_speech_answers_live_as_it_was_tested(tmp_path: 
     again = Decoder(load_checkpoint(tmp_path / "again")).decode(_window(model, voice=wave))
     assert again is not None
     assert again.probs == prediction.probs
+
+
+# --- classifiers in the hub's layout ---
+
+_SIZES = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
+_LABELS = {0: "angry", 1: "happy", 2: "neutral", 3: "contempt"}
+
+
+def _saved(folder: Path, kind: str, preprocessor: dict[str, Any], **sizes: Any) -> Any:
+    """Write a random classifier of `transformers` as it would be published, and return it."""
+    import transformers
+
+    torch.manual_seed(6)
+    config = transformers.AutoConfig.for_model(
+        kind, id2label=_LABELS, label2id={label: at for at, label in _LABELS.items()}, **sizes
+    )
+    auto = transformers.AutoModelForImageClassification
+    auto = auto if "image_size" in sizes else transformers.AutoModelForAudioClassification
+    model = auto.from_config(config).eval()
+    for name, parameter in model.named_parameters():
+        if "classifier" in name:
+            torch.nn.init.normal_(parameter)
+    model.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        ("vit", _SIZES),
+        ("beit", _SIZES),
+        ("swin", dict(embed_dim=8, depths=[1], num_heads=[2], window_size=4)),
+    ],
+)
+def test_a_face_classifier_answers_as_published(
+    installed_face: Path, tmp_path: Path, kind: str, sizes: dict[str, Any]
+) -> None:
+    mean, sd = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
+    folder = tmp_path / "hub"
+    published = _saved(
+        folder, kind, {"image_mean": mean, "image_std": sd}, image_size=32, patch_size=8, **sizes
+    )
+    model = _built(installed_face, tmp_path / "M", str(folder))
+    assert model.config.labels == ("angry", "happy", "neutral", "contempt")
+    assert "licence apache-2.0" in (tmp_path / "M" / "README.md").read_text()
+    assert "licence apache-2.0; labels: angry, happy" in described(f"face:{folder}")
+    rgb = np.random.default_rng(3).integers(0, 256, (1, 32, 32, 3))
+    pixels = (
+        ((torch.from_numpy(rgb) / 255 - torch.tensor(mean)) / torch.tensor(sd)).permute(0, 3, 1, 2).float()
+    )
+    crop = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.inference_mode():
+        expected = published(pixel_values=pixels).logits.softmax(1)
+        tokens = model.network.encode_face(crop).expand(8, -1)
+        part = {"face_tokens": tokens[None], "face_mask": torch.ones(1, 8, dtype=torch.bool)}
+        found = model.network(
+            batch_of(1, model.config, part | {"face_times": torch.arange(8.0)[None] / 4})
+        ).logits
+    torch.testing.assert_close(found.softmax(1), expected, atol=1e-5, rtol=1e-4)
+
+
+_WAVE = dict(conv_dim=[8, 8], conv_kernel=[10, 8], conv_stride=[5, 8], num_feat_extract_layers=2, **_SIZES)
+_WAVE |= dict(classifier_proj_size=12, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2)
+
+
+@pytest.mark.parametrize("kind", ["audio-spectrogram-transformer", "wav2vec2", "hubert", "wavlm"])
+def test_a_voice_classifier_answers_as_published_on_a_sound(
+    installed_face: Path, tmp_path: Path, kind: str
+) -> None:
+    import transformers
+
+    folder, wave = tmp_path / "hub", 0.1 * np.random.default_rng(4).normal(size=80_000).astype(np.float32)
+    if kind.startswith("audio"):
+        extractor: Any = transformers.ASTFeatureExtractor(mean=-5.0, std=4.0, max_length=600)
+        sizes, heard = dict(max_length=600, **_SIZES), wave
+    else:
+        extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
+        sizes, heard = _WAVE, wave[-498 * 160 :]  # whole frames of 10 ms, as many as of log-mel
+    published = _saved(folder, kind, extractor.to_dict(), **sizes)
+    inputs = extractor(heard, sampling_rate=16000, return_tensors="pt")
+    with torch.inference_mode():
+        expected = published(inputs.input_values).logits[0]
+    build(installed_face, tmp_path / "M", voice=[folder])
+    model = load_checkpoint(tmp_path / "M")
+    prediction = Decoder(model).decode(_window(model, voice=wave))
+    assert prediction is not None
+    probs = torch.tensor([prediction.probs[label] for label in _LABELS.values()])
+    torch.testing.assert_close(probs, expected.softmax(0), atol=1e-3, rtol=1e-3)
+    joined = _built(installed_face, tmp_path / "joined", voice=[folder])
+    assert joined.config.labels == ("neutral", "happy", "angry")
+    prediction = Decoder(joined).decode(_window(joined, voice=wave))
+    assert prediction is not None
+    probs = torch.tensor([prediction.probs[label] for label in joined.config.labels])
+    torch.testing.assert_close(probs, expected[[2, 1, 0]].softmax(0), atol=1e-3, rtol=1e-3)
+
+
+def test_a_classifier_of_another_kind_is_refused(installed_face: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "hub"
+    _saved(folder, "vit", {}, image_size=32, patch_size=8, **_SIZES)
+    with pytest.raises(InputError) as caught:
+        build(installed_face, tmp_path / "M", voice=[folder])
+    assert caught.value.code == ErrorCode.MODEL
+
+
+def test_without_a_network_a_hub_name_is_one_error(
+    installed_face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    asked = []
+
+    def fail(name: str, revision: str | None = None, **options: Any) -> str:
+        asked.append((name, revision))
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    for given in ({"face": "face:owner/name@abc"}, {"voice": [Path("voice:owner/name@abc")]}):
+        with pytest.raises(InputError) as caught:
+            build(installed_face, tmp_path / "M", **given)  # type: ignore[arg-type]
+        assert caught.value.code == ErrorCode.MODEL
+    assert set(asked) == {("owner/name", "abc")}
