@@ -182,7 +182,7 @@ class TrialWindows:
         levels = {m: torch.from_numpy(np.stack(rows)).float() for m, rows in means.items()}
         unknown = torch.full((len(found),), torch.nan)  # agreement is of a running session
         scores, measures = (torch.stack(parts) for parts in zip(*found, strict=True))
-        return Course(levels, scores, measures, unknown)
+        return Course(levels, scores, measures, unknown, ())
 
     def inputs(
         self,
@@ -197,10 +197,7 @@ class TrialWindows:
         """
         ends = self.ends[at]
         if levels:
-            means = {m: level[at][:, None] for m, level in levels.items()}
-            if "eeg" in means:
-                means["eeg"] = means["eeg"].unflatten(2, (len(self.config.ch_names), -1))
-            normaliser = normaliser.centred_on(means, "level")
+            normaliser = normaliser.about({m: level[at] for m, level in levels.items()})
         batch = self._batch(ends, self._cut(ends), normaliser)
         allowed = [m in modalities and m in self.config.modalities for m in MODALITIES]
         batch.present = self.present[at] & torch.tensor(allowed)

@@ -142,6 +142,13 @@ class Normaliser:
         }
         return replace(self, **moved, origin=origin)
 
+    def about(self, levels: Mapping[str, Tensor]) -> Normaliser:
+        """Return the scales about the level (n, F) of each of n windows, by modality."""
+        means = {modality: level[:, None].float() for modality, level in levels.items()}
+        if "eeg" in means and self.eeg is not None:
+            means["eeg"] = means["eeg"].unflatten(-1, self.eeg.mean.shape[-2:])
+        return self.centred_on(means, "level")
+
 
 def fit_eeg(entropy: torch.Tensor) -> EegScale:
     """Return mean and SD over (..., n_ch, n_bands), without NaN; each channel needs a value in each band."""

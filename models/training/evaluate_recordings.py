@@ -129,7 +129,7 @@ def _of_evidence(
 ) -> Predictions:
     """Return what evidence says of trials by the mean over their windows; scaled so that none is clipped."""
     windows = cut_for(config, trials, max_per_trial=_MOST_WINDOWS)
-    scores = follow(trials, evidence, config, windows, levels).scores(evidence).sum(dim=1)
+    scores = follow(trials, evidence, config, windows, levels).evidence.sum(dim=1)
     probs = torch.softmax(scores / (scores.abs().max() / 5).clamp_min(1.0), dim=-1)
     return per_trial(Predictions.of(probs.double().numpy(), windows))
 

@@ -4,10 +4,9 @@ Trials held out from both are followed second by second with a running level, as
 part says of them, and of nothing else, decides how much of the answer it gives.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -18,22 +17,20 @@ from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from models.config import EVIDENCE_KINDS, EvidenceConfig, ModelConfig
 from models.datasets.splits import by_session, folds_by_people, folds_of_people
-from models.datasets.trials import TRIAL_MODALITIES, Trial, WindowSet
+from models.datasets.trials import Trial, WindowSet
 from models.fusion import weighed
-from models.level import Evidence, Given, RunningLevel, SignalRange
+from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LabelledTrial, own_level
 from models.training.finetune_config import FinetuneOptions
 from models.training.scores import preferred_share, trial_ids
 from models.training.session_levels import SessionLevels, rows_of
-from models.training.simulated_sessions import recent_of
+from models.training.simulated_sessions import Course, run_session
 from models.training.trial_tensors import cut_for
 
 #: Shares of the answer that the network may get.
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _TEMPERATURES = torch.logspace(0.0, 3.0, 46)  # from 1: few held-out trials are no reason to be surer
-
-
 _KIND_FOLDS, LEAST_SUBJECTS = 5, 3  # to choose between them
 
 
@@ -98,12 +95,28 @@ def preferred_kind(trials: Sequence[Trial], config: ModelConfig, seed: int = 0) 
                 scores.append(trial_evidence(model, mine))
                 label += [t.label for t in mine]
                 who += [person] * len(mine)
-        logits, truth = torch.cat(scores), torch.tensor(label)
         unit = np.unique(who, return_inverse=True)[1]
-        found = [nn.functional.cross_entropy(logits / t, truth, reduction="none") for t in _TEMPERATURES]
-        means = [_means(loss.double().numpy(), unit) for loss in found]
-        losses.append(min(means, key=lambda loss: float(loss.mean())))
+        losses.append(_at_best_temperature(torch.cat(scores), torch.tensor(label), unit)[0])
     return EVIDENCE_KINDS[int(preferred_share(dict(enumerate(losses))))]
+
+
+def _at_best_temperature(
+    logits: Tensor, label: Tensor, *units: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], float]:
+    """Return the log loss of each unit at the temperature that serves their mean best, and that.
+
+    ``units`` number what means are taken over in turn: trials of the windows (n,), subjects of the trials.
+    """
+
+    def losses(temperature: Tensor) -> NDArray[np.float64]:
+        loss = nn.functional.cross_entropy(logits / temperature, label, reduction="none").double().numpy()
+        for unit in units:
+            loss = np.bincount(unit, loss) / np.bincount(unit)
+        return loss
+
+    found = [losses(temperature) for temperature in _TEMPERATURES]
+    best = int(np.argmin([loss.mean() for loss in found]))
+    return found[best], float(_TEMPERATURES[best])
 
 
 def trial_evidence(model: MixedDiscriminant, trials: Sequence[LabelledTrial]) -> Tensor:
@@ -123,30 +136,6 @@ def trial_evidence(model: MixedDiscriminant, trials: Sequence[LabelledTrial]) ->
     return total
 
 
-@dataclass(frozen=True, eq=False)
-class Course:
-    """What is known at the end of each of n windows."""
-
-    levels: Mapping[str, Tensor]  # (n, F) by modality
-    given: Sequence[Mapping[str, Given]]
-    measures: Tensor  # (n, 4, 2): `Evidence.measures`
-
-    def scores(self, evidence: Evidence, hidden: NDArray[np.bool_] | None = None) -> Tensor:
-        """Return evidence (n, 4, n_labels), with some EEG features ``hidden``, (n, F)."""
-        given = list(self.given)
-        if hidden is not None:
-            given = [
-                {m: one.without(at) if m == "eeg" else one for m, one in window.items()}
-                for window, at in zip(given, hidden, strict=True)
-            ]
-        return torch.stack([evidence.scores(window) for window in given])
-
-    def means(self, n_channels: int) -> dict[str, Tensor]:
-        """Return what `Normaliser.centred_on` takes, for each window."""
-        means = {m: level[:, None] for m, level in self.levels.items()}
-        return means | {m: x.unflatten(2, (n_channels, -1)) for m, x in means.items() if m == "eeg"}
-
-
 def follow(
     trials: Sequence[Trial],
     evidence: Evidence,
@@ -159,30 +148,20 @@ def follow(
     In sessions of which ``levels`` knows trials it is theirs, and does not run.
     """
     columns = windows.subject, windows.session, windows.trial, windows.end_step
-    row = {key: at for at, key in enumerate(zip(*(column.tolist() for column in columns), strict=True))}
-    modalities = [m for m in TRIAL_MODALITIES if m in evidence.discriminant.modalities]
-    sizes = {m: len(evidence.discriminant.level_prior(m).mean) for m in modalities}
-    about = {m: torch.empty(len(row), size) for m, size in sizes.items()}
-    given: list[Mapping[str, Given]] = [{}] * len(row)
-    measures = torch.full((len(row), len(MODALITIES), 2), math.nan)
+    wanted = list(zip(*(column.tolist() for column in columns), strict=True))
+    keys, courses = list[tuple[str, int, int, int]](), []
     for (subject, session), group in by_session(trials).items():
         fixed = None if levels is None else levels.known((subject, session))
-        level = RunningLevel(evidence.discriminant, evidence.config, fixed)
         parts = [rows_of(trial, config) for trial in group]
         features = {m: np.concatenate([part[m] for part in parts]) for m in parts[0]}
-        steps = [(trial.trial, step) for trial in group for step in range(trial.n_steps)]
-        for number, (trial, step) in enumerate(steps):
-            at = row.get((subject, session, trial, step))
-            if at is None and fixed is not None:
-                continue
-            recent = recent_of(features, number, config.windows)
-            now = evidence.given(recent, level)
-            if at is not None:
-                given[at], measures[at] = now, evidence.measures(recent, now, level)
-                for modality, found in about.items():
-                    found[at] = torch.from_numpy(level.mean(modality))
-            level.take(recent, evidence.scores(now).sum(dim=0).numpy(), config.step_s)
-    return Course(about, given, measures)
+        steps = [(subject, session, trial.trial, step) for trial in group for step in range(trial.n_steps)]
+        told = list(range(len(steps)))
+        if fixed is not None:
+            told = [at for at, key in enumerate(steps) if key in set(wanted)]
+        courses.append(run_session(features, evidence, config.windows, fixed, config.step_s, told))
+        keys += [steps[at] for at in told]
+    place = {key: at for at, key in enumerate(keys)}
+    return Course.joined(courses).at([place[key] for key in wanted])
 
 
 class Fused(NamedTuple):
@@ -218,7 +197,7 @@ def held_out_by(
 ) -> tuple[HeldOut, Course]:
     """Return what evidence says of windows of trials that it does not know."""
     course = follow(out, evidence, config, windows, levels)
-    return HeldOut(windows, course.scores(evidence), course.measures, None), course
+    return HeldOut(windows, course.evidence, course.measures, None), course
 
 
 def evidence_alone(trials: Sequence[Trial], config: ModelConfig, options: FinetuneOptions) -> list[HeldOut]:
@@ -257,15 +236,18 @@ class Weighed:
         nll: dict[float, NDArray[np.float64]] = {}
         temperatures: dict[float, float] = {}
         compared = all(part.fused is not None for part in parts)
+        label = torch.cat([torch.from_numpy(part.windows.label) for part in parts])
+        ids = [trial_ids(part.windows) for part in parts]
+        starts = np.cumsum([0, *(of_part.max() + 1 for of_part in ids)])
+        trial = np.concatenate([of_part + start for of_part, start in zip(ids, starts, strict=False)])
+        subject = np.concatenate([part.windows.subject for part in parts])
+        names, of_trial = np.unique(subject[np.unique(trial, return_index=True)[1]], return_inverse=True)
+        units = (trial,) if len(names) == 1 else (trial, of_trial)
         for share in SHARES if compared else SHARES[:1]:
-            losses = _unit_losses(parts, share)
-            found = [losses(temperature) for temperature in _TEMPERATURES]
-            best = int(np.argmin([loss.mean() for loss in found]))
-            nll[share], temperatures[share] = found[best], float(_TEMPERATURES[best])
+            logits = torch.cat([_mixed(part, share) for part in parts])
+            nll[share], temperatures[share] = _at_best_temperature(logits, label, *units)
         share = preferred_share(nll)
-        n_trials = sum(len(np.unique(trial_ids(part.windows))) for part in parts)
-        n_subjects = len({name for part in parts for name in part.windows.subject.tolist()})
-        return cls(share, temperatures[share], n_trials, n_subjects, compared)
+        return cls(share, temperatures[share], int(starts[-1]), len(names), compared)
 
     def applied(self, evidence: Evidence, parts: Sequence[HeldOut]) -> Evidence:
         """Return the evidence with these weights, and with the range of signals of held-out trials."""
@@ -289,28 +271,6 @@ class Weighed:
             return f"{shares}, because the training trials are too few to compare both on some of them"
         unit = f"subjects ({self.n_subjects})" if self.n_subjects > 1 else "trials"
         return f"{shares}: chosen on {unit} left out in turn, {self.n_trials} trials in all"
-
-
-def _unit_losses(parts: Sequence[HeldOut], share: float) -> Callable[[Any], NDArray[np.float64]]:
-    """Return the mean NLL (n_units,) by temperature: of subjects, or of trials where there is one."""
-    logits = torch.cat([_mixed(part, share) for part in parts])
-    label = torch.cat([torch.from_numpy(part.windows.label) for part in parts])
-    ids = [trial_ids(part.windows) for part in parts]
-    starts = np.cumsum([0, *(of_part.max() + 1 for of_part in ids)])
-    trial = np.concatenate([of_part + start for of_part, start in zip(ids, starts, strict=False)])
-    subject = np.concatenate([part.windows.subject for part in parts])
-    names, unit = np.unique(subject[np.unique(trial, return_index=True)[1]], return_inverse=True)
-
-    def losses(temperature: Any) -> NDArray[np.float64]:
-        loss = nn.functional.cross_entropy(logits / temperature, label, reduction="none")
-        of_trial = _means(loss.double().numpy(), trial)
-        return of_trial if len(names) == 1 else _means(of_trial, unit)
-
-    return losses
-
-
-def _means(values: NDArray[np.float64], group: NDArray[np.intp]) -> NDArray[np.float64]:
-    return np.bincount(group, values) / np.bincount(group)
 
 
 def _mixed(part: HeldOut, share: float) -> Tensor:

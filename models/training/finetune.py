@@ -386,7 +386,7 @@ class Training:
         tensors, held = self._tensors_of(out, seed, None), None
         if self.evidence is not None:
             held, course = held_out_by(self.evidence, out, self._config, windows, self.levels)
-            tensors = self._centred(out, windows, seed, course.means(len(self._config.ch_names)))
+            tensors = self._centred(out, windows, seed, course.levels)
         curve, source = Curve(windows, [], [], held), self._token_source(tensors)
         with self._training():
             for epoch in range(1, self._options.epochs + 1):

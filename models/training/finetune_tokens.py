@@ -322,7 +322,7 @@ class TrialClassifier:
         means = course = None
         if self.evidence is not None:
             course = follow(trials, self.evidence, self.config, windows, self.levels)
-            means = course.means(len(self.config.ch_names))
+            means = course.levels
         elif self.config.own_level:
             levels = self.levels or SessionLevels.unknown(self.config, self.normaliser)
             means = means_of(levels.levels(trials), windows)
@@ -330,10 +330,10 @@ class TrialClassifier:
             windows, trials[0].ch_names, self.config, self.normaliser,
             mask=mask, seed=seed, same_channels=same_channels, means=means,
         )  # fmt: skip
-        scores = None
-        if course is not None and self.evidence is not None:
+        scores = None if course is None else course.evidence
+        if course is not None and self.evidence is not None and mask:
             hidden = tensors.hidden.repeat_interleave(len(self.config.features.bands), dim=1).numpy()
-            scores = course.scores(self.evidence, hidden if mask else None)
+            scores = course.without(hidden, self.evidence)
         return windows, FrozenTokens(self.network, tensors), scores
 
     def _scored(

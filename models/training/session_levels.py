@@ -8,7 +8,7 @@ the same, however long it is, and no label enters.
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from acquisition.errors import ErrorCode, InputError
 from models.config import ModelConfig
 from models.datasets.splits import by_session
-from models.datasets.trials import BASELINE, Trial, WindowSet
+from models.datasets.trials import BASELINE, TRIAL_MODALITIES, Trial, WindowSet
 from models.normalise import Normaliser
 
 #: Most trials that a level of training rests on: as many as a calibration has.
@@ -27,11 +27,8 @@ MOST_TRIALS = 10
 TrialKey = tuple[str, int, int]  # subject, session, trial
 
 
-class Level(NamedTuple):
-    """A mean, or weights, by feature; NaN where nothing is known, None where a modality is not read."""
-
-    eeg: Tensor | None  # (n_ch of the model, n_bands) nats
-    eye: Tensor | None  # (n_features,) in their units
+#: A mean, or weights, (F,) by modality that is read; NaN where nothing is known.
+Level = Mapping[str, Tensor]
 
 
 def key_of(trial: Trial) -> TrialKey:
@@ -55,10 +52,7 @@ def rows_of(trial: Trial, config: ModelConfig) -> dict[str, NDArray[np.float64]]
 def trial_mean(trial: Trial, config: ModelConfig) -> Level:
     """Return the mean over the steps of a trial, or of its baseline, of the model's channels."""
     rows = rows_of(trial.baseline or trial, config)
-    means = {m: torch.from_numpy(steps).nanmean(dim=0) for m, steps in rows.items()}
-    if "eeg" in means:
-        means["eeg"] = means["eeg"].unflatten(0, (len(config.ch_names), -1))
-    return Level(means.get("eeg"), means.get("eye"))
+    return {modality: torch.from_numpy(steps).nanmean(dim=0) for modality, steps in rows.items()}
 
 
 @dataclass(frozen=True)
@@ -79,22 +73,19 @@ class SessionLevels:
     def of(cls, trials: Sequence[Trial], config: ModelConfig) -> Self:
         """Take the training trials, of one or more sessions."""
         means = _means(trials, config)
-        sessions = [_stacked(list(found.values())) for found in means.values()]
-        parts: list[tuple[Tensor | None, Tensor | None]] = []
-        for modality in range(2):
-            of_session = [part for stack in sessions if (part := stack[modality]) is not None]
-            parts.append(_prior_and_kappa(of_session) if of_session else (None, None))
-        (eeg, eeg_kappa), (eye, eye_kappa) = parts
-        return cls(config, means, Level(eeg, eye), Level(eeg_kappa, eye_kappa))
+        prior, kappa = {}, {}
+        for modality in TRIAL_MODALITIES:
+            of_session = [_stacked(list(found.values()), modality) for found in means.values()]
+            if known := [rows for rows in of_session if rows is not None]:
+                prior[modality], kappa[modality] = _prior_and_kappa(known)
+        return cls(config, means, prior, kappa)
 
     @classmethod
     def unknown(cls, config: ModelConfig, normaliser: Normaliser) -> Self:
         """Return levels of which only the training means are known: those of a model that was loaded."""
-        prior = Level(
-            None if normaliser.eeg is None else normaliser.eeg.mean.double(),
-            None if normaliser.eye is None else normaliser.eye.mean.double(),
-        )
-        return cls(config, {}, prior, Level(*(None if p is None else torch.ones_like(p) for p in prior)))
+        scales = {"eeg": normaliser.eeg, "eye": normaliser.eye}
+        prior = {m: scale.mean.double().flatten() for m, scale in scales.items() if scale is not None}
+        return cls(config, {}, prior, {m: torch.ones_like(mean) for m, mean in prior.items()})
 
     def knowing(self, trials: Sequence[Trial]) -> Self:
         """Return the levels with more trials known; those of training keep the prior."""
@@ -104,15 +95,14 @@ class SessionLevels:
 
     def exact(self, trials: Sequence[Trial]) -> Self:
         """Return levels that are the mean of all these trials of a session, with nothing of a prior."""
-        kappa = Level(*(None if k is None else torch.full_like(k, 1e-6) for k in self.kappa))
+        kappa = {modality: torch.full_like(k, 1e-6) for modality, k in self.kappa.items()}
         return replace(self.knowing(trials), kappa=kappa)
 
     def known(self, session: tuple[str, int]) -> dict[str, NDArray[np.floating]] | None:
         """Return the level (F,) by modality of a session of which trials are known, else None."""
         if not (trials := self.means.get(session)):
             return None
-        level = self._level(list(trials.values()))
-        return {m: x.flatten().numpy() for m, x in zip(Level._fields, level, strict=True) if x is not None}
+        return {m: x.numpy() for m, x in self._level(list(trials.values())).items()}
 
     def levels(
         self, trials: Sequence[Trial], rng: np.random.Generator | None = None
@@ -140,14 +130,12 @@ class SessionLevels:
         return found
 
     def _level(self, means: Sequence[Level]) -> Level:
-        parts: list[Tensor | None] = []
-        for known, prior, kappa in zip(_stacked(means), self.prior, self.kappa, strict=True):
-            if known is None or prior is None or kappa is None:
-                parts.append(None)
-                continue
-            n = torch.isfinite(known).sum(dim=0)
-            parts.append(((kappa * prior + known.nansum(dim=0)) / (kappa + n)).float())
-        return Level(*parts)
+        level = {}
+        for modality, prior in self.prior.items():
+            if (known := _stacked(means, modality)) is not None:
+                kappa, n = self.kappa[modality], torch.isfinite(known).sum(dim=0)
+                level[modality] = ((kappa * prior + known.nansum(dim=0)) / (kappa + n)).float()
+        return level
 
 
 def about_level(trials: Sequence[Trial], how: str, training: Sequence[Trial]) -> list[Trial]:
@@ -198,11 +186,10 @@ def _means(trials: Sequence[Trial], config: ModelConfig) -> dict[tuple[str, int]
     return {session: {key_of(t): trial_mean(t, config) for t in group} for session, group in groups}
 
 
-def _stacked(levels: Sequence[Level]) -> tuple[Tensor | None, Tensor | None]:
-    """Return (n, ...) of each modality; None where a level lacks it."""
-    eeg = [level.eeg for level in levels if level.eeg is not None]
-    eye = [level.eye for level in levels if level.eye is not None]
-    return torch.stack(eeg) if eeg else None, torch.stack(eye) if eye else None
+def _stacked(levels: Sequence[Level], modality: str) -> Tensor | None:
+    """Return the levels (n, F) of those that have the modality; None where none has."""
+    rows = [level[modality] for level in levels if modality in level]
+    return torch.stack(rows) if rows else None
 
 
 _LEAST_KAPPA = 1e-3  # of one session alone nothing is known of how sessions differ: its own mean
@@ -228,21 +215,22 @@ def means_of(levels: Mapping[TrialKey, Level], windows: WindowSet) -> dict[str, 
     unique = list(dict.fromkeys(keys))
     row = {key: at for at, key in enumerate(unique)}
     at = torch.tensor([row[key] for key in keys])
-    eeg, eye = _stacked([levels[key] for key in unique])
-    means = {"eeg": eeg, "eye": eye}
-    return {modality: mean[at, None] for modality, mean in means.items() if mean is not None}
+    of_key = [levels[key] for key in unique]
+    stacked = {modality: _stacked(of_key, modality) for modality in TRIAL_MODALITIES}
+    return {modality: mean[at] for modality, mean in stacked.items() if mean is not None}
 
 
 def centred(trials: Sequence[Trial], levels: SessionLevels) -> list[Trial]:
     """Return the trials moved from their levels to the prior mean: what scales are fitted on."""
     found, ch_names, moved = levels.levels(trials), levels.config.ch_names, []
     for trial in trials:
-        level, eeg, eye = found[key_of(trial)], trial.eeg, trial.eye
-        if eeg is not None and level.eeg is not None and levels.prior.eeg is not None:
-            by = (level.eeg - levels.prior.eeg).nan_to_num(nan=0.0).numpy()
-            of_name = dict(zip(ch_names, by, strict=True))
-            eeg = eeg - np.stack([of_name.get(name, 0.0 * by[0]) for name in trial.ch_names])
-        if eye is not None and level.eye is not None and levels.prior.eye is not None:
-            eye = eye - (level.eye - levels.prior.eye).nan_to_num(nan=0.0).numpy()
+        by = {m: (x - levels.prior[m]).nan_to_num(nan=0.0).numpy() for m, x in found[key_of(trial)].items()}
+        eeg, eye = trial.eeg, trial.eye
+        if eeg is not None and "eeg" in by:
+            rows = by["eeg"].reshape(len(ch_names), -1)
+            of_name = dict(zip(ch_names, rows, strict=True))
+            eeg = eeg - np.stack([of_name.get(name, 0.0 * rows[0]) for name in trial.ch_names])
+        if eye is not None and "eye" in by:
+            eye = eye - by["eye"]
         moved.append(replace(trial, eeg=eeg, eye=eye))
     return moved

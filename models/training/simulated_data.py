@@ -255,10 +255,7 @@ class Rows:
     def centred(self, rows: NDArray[np.intp], levels: Levels | None = None) -> Normaliser:
         """Return the scales about the levels (n, F) of n windows: given ones, else those that are known."""
         found = {m: level[rows] for m, level in self.levels.items()} if levels is None else levels
-        if "eeg" in found:
-            found = {**found, "eeg": found["eeg"].unflatten(1, self.subjects[0].de.shape[1:])}
-        means = {modality: level[:, None].float() for modality, level in found.items()}
-        return self.normaliser.centred_on(means, "level")
+        return self.normaliser.about(found)
 
     def eeg(
         self,

@@ -81,7 +81,7 @@ class TrialTensors:
 
     Channels of ``ch_names`` that the model does not know are excluded. ``mask`` is the share of the EEG
     channels hidden in each window: others in each, or with ``same_channels`` the same in all, as electrodes
-    that are lost. With ``means``, (n, 1, ...) by modality, each window is centred on its own.
+    that are lost. With ``means``, (n, F) by modality, each window is centred on its own.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class TrialTensors:
         self.config = config
         self.label = torch.from_numpy(windows.label)  # (n,) long
         if means is not None:
-            normaliser = normaliser.centred_on(means, normaliser.origin)
+            normaliser = normaliser.about(means)
         picks = [i for i, name in enumerate(ch_names) if name in config.ch_names] or [0]
         self.positions = torch.tensor([config.ch_names.index(ch_names[i]) for i in picks])
         self.hidden = torch.zeros(len(windows), len(config.ch_names), dtype=torch.bool)  # by ``mask``

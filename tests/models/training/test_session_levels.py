@@ -29,9 +29,10 @@ def test_every_trial_counts_the_same_however_long_it_is():
     one, two = make_trials(2)
     two = of(4.0, replace(two, eeg=two.eeg[:1], eye=two.eye[:1]))
     level = SessionLevels.of([of(0.0, one), two], CONFIG).levels([one])[key_of(one)]
-    known = level.eeg[[CONFIG.ch_names.index(name) for name in CH_NAMES]]
+    by_channel = level["eeg"].unflatten(0, (len(CONFIG.ch_names), -1))
+    known = by_channel[[CONFIG.ch_names.index(name) for name in CH_NAMES]]
     assert known.numpy() == pytest.approx(2.0, abs=0.01)
-    assert level.eye.numpy() == pytest.approx(2.0, abs=0.01)
+    assert level["eye"].numpy() == pytest.approx(2.0, abs=0.01)
 
 
 def test_sessions_that_differ_by_an_offset_alone_give_the_same_input():
@@ -56,19 +57,19 @@ def test_a_drawn_level_rests_on_trials_of_its_own_session():
     trials = [of(float(10 * t.session), t) for t in make_trials(4) + moved(make_trials(4), 2, 0.0)]
     drawn = SessionLevels.of(trials, CONFIG).levels(trials, np.random.default_rng(0))
     for trial in trials:
-        assert drawn[key_of(trial)].eye.numpy() == pytest.approx(10.0 * trial.session, abs=0.1)
+        assert drawn[key_of(trial)]["eye"].numpy() == pytest.approx(10.0 * trial.session, abs=0.1)
 
 
 def test_an_unknown_session_begins_near_the_training_mean_and_moves_to_its_own():
     known = make_trials(8) + moved(make_trials(8), 2, 1.0)
     strangers = [of(9.0, t) for t in moved(make_trials(6), 3, 0.0)]
     levels = SessionLevels.of(known, CONFIG)
-    found = [levels.levels(strangers)[key_of(t)].eye.mean().item() for t in strangers]
+    found = [levels.levels(strangers)[key_of(t)]["eye"].mean().item() for t in strangers]
     assert -1.0 < found[0] < 9.0
     assert found == sorted(found)
     assert found[-1] > found[0]
     told = levels.knowing(strangers).levels(strangers[:1])[key_of(strangers[0])]
-    assert told.eye.mean().item() == pytest.approx(found[-1], abs=1e-4)
+    assert told["eye"].mean().item() == pytest.approx(found[-1], abs=1e-4)
 
 
 def test_one_glitch_does_not_squeeze_the_scale_of_the_eyes():
