@@ -1,8 +1,8 @@
 """A corpus on disk: feature steps of many trials and recordings, their scales, and windows in shuffled order.
 
 The first pass over a data set or recording computes or reads its feature steps and writes them as ``.npy``
-shards with an index; later passes, and other runs with the same features, map these files. Neither pass
-holds more than a shard and a trial in memory.
+files with an index; later passes, and other runs with the same features, map these files. Neither pass
+holds more than a trial in memory.
 
 The order of windows is a function of (seed, epoch) that is computed, not stored (a Feistel network with cycle
 walking; Black and Rogaway 2002, "Ciphers with arbitrary finite domains"): any batch of any epoch can be named
@@ -32,8 +32,7 @@ from models.datasets.trials import Excluded, Trial
 from models.normalise import MIN_SD_NATS, EegScale, EyeScale, eye_scale
 
 INDEX_FILE = "index.json"
-_VERSION = 1  # of the layout of a cache
-_SHARD_BYTES = 64_000_000
+_VERSION = 2  # of the layout of a cache
 _MIN_SD_SHARE = 1e-3  # of the scaled eye features' span of 90: nothing real varies less
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _N_ROUNDS = 6
@@ -50,13 +49,19 @@ class Entry:
     label: int
     label_names: tuple[str, ...]
     step_s: float
-    origin: str
     ch_names: tuple[str, ...]  # of the EEG, empty without
     n_eye: int  # eye features, 0 without
     n_steps: int
-    shard: int
-    start: int  # of its first step in the shard
+    number: int  # of its files
     folder: str = ""  # of the cache; not stored
+
+    def steps(self, modality: str) -> NDArray[np.float32]:
+        """Return the steps as a view of the mapped file: EEG (W, C, n_bands) or eye (W, E)."""
+        path = Path(self.folder) / f"{modality}-{self.number:06d}.npy"
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise _damage(path, "delete its folder") from error
 
 
 @dataclass(frozen=True)
@@ -77,47 +82,16 @@ class Cached:
 ReadTrials = Callable[[list[Excluded]], Iterable[Trial]]
 
 
-def cached(cache: Path, identity: Any, read: ReadTrials, *, shard_bytes: int = _SHARD_BYTES) -> Cached:
+def cached(cache: Path, identity: Any, read: ReadTrials) -> Cached:
     """Return what the cache holds of a source, after reading the source if need be.
 
     ``identity``, JSON-ready, changes with the source's files and with the features (see
-    `models.training.sources`). ``read`` is called only if the cache does not hold the source yet. A shard
-    ends with the trial that brings it to ``shard_bytes``.
+    `models.training.sources`). ``read`` is called only if the cache does not hold the source yet.
     """
     text = json.dumps([_VERSION, identity], sort_keys=True)
     folder = cache / hashlib.sha256(text.encode()).hexdigest()[:20]
     if not (folder / INDEX_FILE).is_file():
-        _fill(folder, read, shard_bytes)
-    return _opened(folder)
-
-
-def _fill(folder: Path, read: ReadTrials, shard_bytes: int) -> None:
-    """Write a source beside its place, and move it there when it is whole."""
-    unfinished = folder.with_name(f"{folder.name}.{socket.gethostname()}-{os.getpid()}")
-    remedy = "choose another folder with --cache"
-    with file_errors("the feature cache cannot be written", folder.parent, remedy), new_folder(folder.parent):
-        try:
-            _write(unfinished, read, shard_bytes)
-            if not folder.exists():  # another machine may have been faster
-                unfinished.rename(folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _write(folder: Path, read: ReadTrials, shard_bytes: int) -> None:
-    folder.mkdir(exist_ok=True)
-    shards, excluded = _Shards(folder, shard_bytes), list[Excluded]()
-    for trial in read(excluded):
-        shards.add(trial)
-    shards.end()
-    index = {
-        "entries": [asdict(entry) for entry in shards.entries],
-        "left_out": [asdict(entry) for entry in excluded],
-    }
-    (folder / INDEX_FILE).write_text(json.dumps(index), encoding="utf-8")
-
-
-def _opened(folder: Path) -> Cached:
+        _fill(folder, read)
     try:
         index = parse_json((folder / INDEX_FILE).read_bytes())
         entries = []
@@ -126,78 +100,43 @@ def _opened(folder: Path) -> Cached:
             entries.append(Entry(**e | names | {"folder": str(folder)}))
         return Cached(folder, tuple(entries), tuple(Excluded(**e) for e in index["left_out"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damage("the index", folder, "delete this folder") from error
+        raise _damage(folder, "delete this folder") from error
 
 
-def _damage(what: str, where: Path, remedy: str) -> InputError:
-    what = f"{what} of cached features is damaged"
-    return InputError(what, where=str(where), remedy=remedy, code=ErrorCode.FILE)
+def _fill(folder: Path, read: ReadTrials) -> None:
+    """Write a source beside its place, and move it there when it is whole."""
+    unfinished = folder.with_name(f"{folder.name}.{socket.gethostname()}-{os.getpid()}")
+    remedy = "choose another folder with --cache"
+    with file_errors("the feature cache cannot be written", folder.parent, remedy), new_folder(folder.parent):
+        try:
+            _write(unfinished, read)
+            if not folder.exists():  # another machine may have been faster
+                unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
-class _Shards:
-    """Writes trials end to end; a shard holds trials of one form."""
-
-    def __init__(self, folder: Path, shard_bytes: int) -> None:
-        self.entries: list[Entry] = []
-        self._folder, self._shard_bytes = folder, shard_bytes
-        self._number = 0
-        self._eeg: list[NDArray[np.float32]] = []
-        self._eye: list[NDArray[np.float32]] = []
-        self._form: tuple[Any, ...] = ()
-        self._n_steps = 0
-        self._n_bytes = 0
-
-    def add(self, trial: Trial) -> None:
-        """Take a trial; one without a step is skipped."""
+def _write(folder: Path, read: ReadTrials) -> None:
+    folder.mkdir(exist_ok=True)
+    entries, excluded = list[Entry](), list[Excluded]()
+    for trial in read(excluded):
         if trial.n_steps == 0:
-            return
-        n_eye = 0 if trial.eye is None else trial.eye.shape[1]
+            continue
+        number, n_eye = len(entries), 0 if trial.eye is None else trial.eye.shape[1]
         ch_names = () if trial.eeg is None else trial.ch_names
-        if (ch_names, n_eye) != self._form:
-            self.end()
-            self._form = (ch_names, n_eye)
-        for kept, rows in ((self._eeg, trial.eeg), (self._eye, trial.eye)):
+        for modality, rows in (("eeg", trial.eeg), ("eye", trial.eye)):
             if rows is not None:
-                kept.append(np.ascontiguousarray(rows, dtype=np.float32))
-                self._n_bytes += kept[-1].nbytes
-        self.entries.append(
+                np.save(folder / f"{modality}-{number:06d}.npy", rows.astype(np.float32), allow_pickle=False)
+        entries.append(
             Entry(trial.dataset, trial.subject, trial.session, trial.trial, trial.label, trial.label_names,
-                  trial.step_s, trial.origin, ch_names, n_eye, trial.n_steps, self._number, self._n_steps)
+                  trial.step_s, ch_names, n_eye, trial.n_steps, number)
         )  # fmt: skip
-        self._n_steps += trial.n_steps
-        if self._n_bytes >= self._shard_bytes:
-            self.end()
-
-    def end(self) -> None:
-        """Write what has gathered."""
-        if not self._n_steps:
-            return
-        for name, rows in (("eeg", self._eeg), ("eye", self._eye)):
-            if rows:
-                np.save(self._folder / _file(name, self._number), np.concatenate(rows), allow_pickle=False)
-            rows.clear()
-        self._number += 1
-        self._n_steps = self._n_bytes = 0
+    index = {"entries": [asdict(one) for one in entries], "left_out": [asdict(one) for one in excluded]}
+    (folder / INDEX_FILE).write_text(json.dumps(index), encoding="utf-8")
 
 
-def steps_of(entry: Entry, modality: str) -> NDArray[np.float32]:
-    """Return an entry's steps as a view of the mapped file: EEG (W, C, n_bands) or eye (W, E)."""
-    return _mapped(_shard_path(entry, modality))[entry.start : entry.start + entry.n_steps]
-
-
-def _shard_path(entry: Entry, modality: str) -> Path:
-    return Path(entry.folder) / _file(modality, entry.shard)
-
-
-def _mapped(path: Path) -> NDArray[np.float32]:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise _damage("a shard", path, "delete its folder") from error
-
-
-def _file(modality: str, number: int) -> str:
-    return f"{modality}-{number:05d}.npy"
+def _damage(where: Path, remedy: str) -> InputError:
+    return InputError("cached features are damaged", where=str(where), remedy=remedy, code=ErrorCode.FILE)
 
 
 def files_identity(paths: Sequence[Path], root: Path) -> list[tuple[str, int, int]]:
@@ -206,20 +145,12 @@ def files_identity(paths: Sequence[Path], root: Path) -> list[tuple[str, int, in
     return sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
-@dataclass(eq=False)
 class _Moments:
-    """Sums over steps, (C, F) float64; NaN counts nowhere."""
+    """Count, sums and extremes over steps, (C, F) float64; NaN counts nowhere."""
 
-    n: NDArray[np.float64]
-    total: NDArray[np.float64]
-    squares: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, shape: tuple[int, ...]) -> _Moments:
-        n, total, squares = (np.zeros(shape) for _ in range(3))
-        return cls(n, total, squares, np.full(shape, np.inf), np.full(shape, -np.inf))
+    def __init__(self, *shape: int) -> None:
+        self.n, self.total, self.squares = (np.zeros(shape) for _ in range(3))
+        self.low, self.high = np.full(shape, np.inf), np.full(shape, -np.inf)
 
     def add(self, rows: NDArray[np.float32], at: NDArray[np.int64]) -> None:
         """Add (W, len(at), F) rows to the channels ``at``."""
@@ -244,37 +175,27 @@ def fit_eeg_scale(entries: Sequence[Entry], ch_names: Sequence[str]) -> EegScale
 
     A channel that was usable nowhere gets the mean and SD of the others: it is masked in training.
     """
-    moments = None
-    for entry in entries:
-        known = [name for name in entry.ch_names if name in ch_names]
-        if not known:
-            continue
-        rows = steps_of(entry, "eeg")
-        if moments is None:
-            moments = _Moments.of((len(ch_names), rows.shape[2]))
-        moments.add(
-            rows[:, [entry.ch_names.index(name) for name in known]],
-            np.array([list(ch_names).index(name) for name in known]),
-        )
-    assert moments is not None
-    mean, sd = moments.mean_and_sd()
-    mean, sd = (torch.where(mean.isnan(), part.nanmean(dim=0), part) for part in (mean, sd))
+    of_eeg = [entry for entry in entries if set(entry.ch_names) & set(ch_names)]
+    moments = _Moments(len(ch_names), of_eeg[0].steps("eeg").shape[2])
+    for entry in of_eeg:
+        picks = [at for at, name in enumerate(entry.ch_names) if name in ch_names]
+        places = np.array([list(ch_names).index(entry.ch_names[at]) for at in picks])
+        moments.add(entry.steps("eeg")[:, picks], places)
+    mean, sd = (torch.where(part.isnan(), part.nanmean(dim=0), part) for part in moments.mean_and_sd())
     return EegScale(mean.float(), sd.clamp_min(MIN_SD_NATS).float())
 
 
 def fit_eye_scale(entries: Sequence[Entry], n_features: int) -> tuple[EyeScale, Tensor, Tensor]:
     """Return what `models.normalise.fit_eye` gives, and mean and SD (E,) of the scaled features."""
-    moments = _Moments.of((n_features, 1))
+    moments = _Moments(n_features, 1)
     for entry in entries:
         if entry.n_eye:
-            moments.add(steps_of(entry, "eye")[..., None], np.arange(entry.n_eye))
+            moments.add(entry.steps("eye")[..., None], np.arange(entry.n_eye))
     mean, sd = (part[:, 0] for part in moments.mean_and_sd())
-    low, high = torch.from_numpy(moments.low[:, 0]), torch.from_numpy(moments.high[:, 0])
-    scale = eye_scale(low, high, mean)
+    scale = eye_scale(torch.from_numpy(moments.low[:, 0]), torch.from_numpy(moments.high[:, 0]), mean)
     span = (scale.high - scale.low).double()
-    scaled_mean = scale.apply(mean.float())
     scaled_sd = (90.0 * sd.nan_to_num(0.0) / span).clamp_min(90.0 * _MIN_SD_SHARE)
-    return scale, scaled_mean.float(), scaled_sd.float()
+    return scale, scale.apply(mean.float()).float(), scaled_sd.float()
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,7 +251,6 @@ class CorpusWindows:
         self.batches_a_pass = int(self._ends[-1])
         if most_a_pass is not None:
             self.batches_a_pass = min(self.batches_a_pass, max(1, most_a_pass // batch))
-        self._maps: dict[Path, NDArray[np.float32]] = {}
 
     def names(self, epoch: int, number: int) -> tuple[int, NDArray[np.int64]]:
         """Return group and windows (B,) of a batch; the last of a group is filled up from its beginning."""
@@ -353,7 +273,7 @@ class CorpusWindows:
             begin = window - (int(group.ends[at - 1]) if at else 0)
             end = begin + min(self.n_steps, entry.n_steps)
             begin = max(0, begin - self.n_context_steps)
-            steps = self._shard(entry)[entry.start + begin : entry.start + end]
+            steps = entry.steps(self.modality)[begin:end]
             if values is None:
                 values = np.full((len(windows), n_all, *steps.shape[1:]), np.nan, dtype=np.float32)
             values[row, n_all - len(steps) :] = steps
@@ -365,12 +285,6 @@ class CorpusWindows:
         key = (self.seed, epoch, group_at)
         noise = uniform(windows, len(group.positions), key)
         return StepBatch(values, exists, group.positions, noise)
-
-    def _shard(self, entry: Entry) -> NDArray[np.float32]:
-        path = _shard_path(entry, self.modality)
-        if path not in self._maps:
-            self._maps[path] = _mapped(path)
-        return self._maps[path]
 
 
 @dataclass(frozen=True, eq=False)

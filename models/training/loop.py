@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from acquisition.errors import ErrorCode, InputError
 
@@ -29,20 +30,13 @@ _RUN = 16
 B = TypeVar("B")
 
 
-class Schedule(Protocol):
-    """Sets the learning rate of the next step, like torch's schedulers."""
-
-    def step(self) -> None:
-        """Advance by one step."""
-
-
 def train_steps(
     optimiser: torch.optim.Optimizer,
     batches: Iterable[B],
     loss: Callable[[B], Tensor],
     *,
     clipped: Iterable[nn.Parameter] = (),
-    schedule: Schedule | None = None,
+    schedule: LRScheduler | None = None,
 ) -> Iterator[Tensor]:
     """Take one optimiser step per batch and yield its loss, detached.
 
@@ -63,36 +57,16 @@ def train_steps(
         yield value.detach()
 
 
-def one_cycle(optimiser: torch.optim.Optimizer, peak: float, n_steps: int) -> Schedule:
-    """Return a one-cycle schedule (Smith and Topin 2018) that rises over the first 15 % of the steps."""
-    return torch.optim.lr_scheduler.OneCycleLR(optimiser, peak, total_steps=n_steps, pct_start=0.15)
+def warm_up_cosine(n_steps: int, warm_up: float) -> Callable[[int], float]:
+    """Return the share of the peak rate by step: linear up over ``warm_up`` of them, then half a cosine."""
+    n_warm = max(1, round(warm_up * n_steps))
 
+    def share(step: int) -> float:
+        if step < n_warm:
+            return (step + 1) / n_warm
+        return 0.5 * (1 + math.cos(math.pi * (step - n_warm) / max(1, n_steps - n_warm)))
 
-class WarmUpCosine:
-    """Linear warm-up, then half a cosine: a function of the step alone, so that a run resumes at any."""
-
-    def __init__(
-        self, optimiser: torch.optim.Optimizer, peak: float, n_steps: int, warm_up: float, step: int = 0
-    ) -> None:
-        self._optimiser, self._peak, self._n_steps, self._step = optimiser, peak, n_steps, step
-        self._n_warm = max(1, round(warm_up * n_steps))
-        self._apply()
-
-    def rate_at(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0."""
-        if step < self._n_warm:
-            return self._peak * (step + 1) / self._n_warm
-        n_left = max(1, self._n_steps - self._n_warm)
-        return self._peak * 0.5 * (1 + math.cos(math.pi * (step - self._n_warm) / n_left))
-
-    def step(self) -> None:
-        """Advance by one step."""
-        self._step += 1
-        self._apply()
-
-    def _apply(self) -> None:
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.rate_at(self._step)
+    return share
 
 
 @dataclass(frozen=True)
@@ -114,13 +88,13 @@ def train_stage(
     progress: Callable[[float, float], None] = lambda share, loss: None,
     subject: NDArray[np.intp] | None = None,
 ) -> None:
-    """Run AdamW with a one-cycle learning rate over shuffled batches of row indices.
+    """Run AdamW with a one-cycle rate (Smith and Topin 2018) over shuffled batches of row indices.
 
     With the ``subject`` (n,) of each row, several of a subject's come together: their mean is a level.
     """
     batches = list(_shuffled(usable, options, rng, subject))
     optimiser = torch.optim.AdamW(parameters, options.learning_rate, weight_decay=options.weight_decay)
-    schedule = one_cycle(optimiser, options.learning_rate, len(batches) + 1)
+    schedule = OneCycleLR(optimiser, options.learning_rate, total_steps=len(batches) + 1, pct_start=0.15)
     running = float("nan")
     steps = train_steps(optimiser, batches, loss, clipped=parameters, schedule=schedule)
     for done, value in enumerate(steps, start=1):
@@ -134,31 +108,23 @@ def _shuffled(
     rng: np.random.Generator,
     subject: NDArray[np.intp] | None = None,
 ) -> Iterator[NDArray[np.intp]]:
-    """Yield shuffled batches for ``options.epochs`` passes; the last pass may be a part."""
+    """Yield shuffled batches for ``options.epochs`` passes; the last pass may be a part.
+
+    With subjects, rows come in shuffled runs of `_RUN` of one subject.
+    """
     n_left = round(options.epochs * len(usable))
     while n_left > 0:
         order = rng.permutation(usable)
         if subject is not None:
-            order = _together(order, subject, rng)
+            of_subject = [order[subject[order] == who] for who in np.unique(subject)]
+            runs = [r[at : at + _RUN] for r in of_subject for at in range(0, len(r) - _RUN + 1, _RUN)]
+            order = np.concatenate([runs[at] for at in rng.permutation(len(runs))])
         order = order[:n_left]
         n_left -= len(order)
         for start in range(0, len(order), options.batch_size):
             batch = order[start : start + options.batch_size]
             if len(batch) > 1:  # BatchNorm needs two
                 yield batch
-
-
-def _together(
-    order: NDArray[np.intp], subject: NDArray[np.intp], rng: np.random.Generator
-) -> NDArray[np.intp]:
-    """Return rows in runs of `_RUN` of one subject; the runs are shuffled."""
-    runs = [run for who in np.unique(subject) for run in _runs(order[subject[order] == who])]
-    return np.concatenate([runs[at] for at in rng.permutation(len(runs))])
-
-
-def _runs(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    whole = len(rows) // _RUN * _RUN
-    return [rows[at : at + _RUN] for at in range(0, whole, _RUN)]
 
 
 @dataclass

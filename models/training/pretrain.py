@@ -30,8 +30,7 @@ from models.process import keep_freed_memory
 from models.training.cards import LICENCE, NOT_FOR, ModelCard, bullets, markdown_table
 from models.training.corpus import CorpusWindows, Entry, fit_eeg_scale, fit_eye_scale
 from models.training.loop import Report
-from models.training.pretrain_loop import LoopOptions, Outcome, World, run_loop
-from models.training.pretrain_model import MaskedAutoencoder
+from models.training.pretrain_loop import LoopOptions, MaskedAutoencoder, Outcome, World, run_loop
 from models.training.provenance import TrainingRecord, record_of_recordings, write_record
 from models.training.sources import Corpus, Source, kind_of_features, open_corpus
 
@@ -56,7 +55,6 @@ class PretrainOptions:
     context: str = "window"  # of the EEG's MvSstmaConfig
     most_a_pass: int | None = None  # windows an epoch
     line_hz: float | None = None
-    shard_bytes: int = 64_000_000
     loop: LoopOptions = field(default_factory=lambda: LoopOptions(epochs=30))
 
 
@@ -173,7 +171,7 @@ def _corpus(options: PretrainOptions, world: World, report: Report) -> Corpus:
     cache = options.cache or out.with_name(f"{out.name}-cache")
     opened = partial(
         open_corpus, options.sources, cache, FeatureConfig(line_hz=options.line_hz),
-        features=features, shard_bytes=options.shard_bytes,
+        features=features,
     )  # fmt: skip
     if world.is_first:
         report("reading", 0.0, float("nan"), "")

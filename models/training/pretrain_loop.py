@@ -1,5 +1,9 @@
 """Trains one masked autoencoder over a corpus, in one process or in several that share every batch.
 
+It hides channels of a window and rebuilds them: an encoder of `models.network.FusionNetwork` and a decoder of
+its size. The loss is the squared error on hidden channels, in units of the variance of what is rebuilt: 1 is
+what guessing the mean gives.
+
 A batch is one batch whatever the number of processes: each takes its share of the windows, and sums of
 losses, of batch statistics and of gradients run over all of them, so the weights are those of one process.
 """
@@ -9,29 +13,99 @@ from __future__ import annotations
 import json
 import math
 import os
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from acquisition.errors import ErrorCode, InputError
-from models.encoders.layers import MaskedBatchNorm
+from models.encoders.layers import MaskedBatchNorm, by_step
+from models.encoders.mv_sstma import MvSstmaDecoder, MvSstmaEncoder, random_channel_mask
+from models.normalise import EegScale, EyeScale
 from models.training.corpus import CorpusWindows, StepBatch
-from models.training.loop import Report, TrainState, WarmUpCosine, load_state, save_state, train_steps
-from models.training.pretrain_model import MaskedAutoencoder, to_device
+from models.training.loop import Report, TrainState, load_state, save_state, train_steps, warm_up_cosine
+from models.window_batch import eeg_rule, normalised_steps, usable_in_any_step
 
 #: Others wait so long for the process that reads a corpus for the first time.
 _PATIENCE = timedelta(hours=12)
 _AHEAD = 4  # batches that wait in memory
+
+
+class MaskedAutoencoder(nn.Module):
+    """Encoder, trained in place, decoder and the scale of the features.
+
+    Dropout is off, as in masked autoencoders of pictures (He et al. 2022): masking regularises, and a run
+    then does not depend on how many processes share it. ``target`` is mean and SD (C,) of normalised
+    features, 0 and 1 without it. The loss counts the newest ``n_counted`` steps of a window; those before
+    are left context.
+    """
+
+    target_mean: Tensor
+    target_sd: Tensor
+
+    def __init__(
+        self,
+        encoder: MvSstmaEncoder,
+        n_positions: int,
+        scale: EegScale | EyeScale,
+        target: tuple[Tensor, Tensor] | None = None,
+        *,
+        mask_ratio: float,
+        n_counted: int,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = MvSstmaDecoder(encoder.config, n_positions)
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        self.mask_ratio, self.n_counted = mask_ratio, n_counted
+        mean, sd = target or (torch.zeros(n_positions), torch.ones(n_positions))
+        self.register_buffer("target_mean", mean)
+        self.register_buffer("target_sd", sd)
+        self.is_eeg = isinstance(scale, EegScale)
+        parts = (scale.mean, scale.sd) if isinstance(scale, EegScale) else (scale.low, scale.high, scale.mean)
+        for number, part in enumerate(parts):
+            self.register_buffer(f"scale_{number}", part, persistent=False)
+
+    def forward(
+        self, values: Tensor, exists: Tensor, positions: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the summed squared error on hidden channels, and of how many numbers; see `StepBatch`."""
+        x, step_mask, channels = self._normalised(values, exists, positions)
+        there = by_step(channels)  # (B, T or 1, C)
+        visible = random_channel_mask(there.any(dim=1), self.mask_ratio, noise=noise)  # (B, C)
+        shown = visible if channels.dim() == 2 else channels & visible[:, None]
+        tokens, _ = self.encoder(x, positions, step_mask, shown)
+        rebuilt = self.decoder(tokens, visible, positions, step_mask, channels)  # (B, C, T, F)
+        wanted = (x - self.target_mean[positions][:, None, None]) / self.target_sd[positions][:, None, None]
+        n_steps = step_mask.shape[1]
+        counted = step_mask & (torch.arange(n_steps, device=x.device) >= n_steps - self.n_counted)
+        hidden = (there & ~visible[:, None] & counted[..., None]).transpose(1, 2)[..., None].float()
+        error = (rebuilt.float() - wanted).square() * hidden  # of (B, C, T, F)
+        return error.sum(), hidden.sum() * x.shape[-1]
+
+    def _normalised(self, values: Tensor, exists: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features (B, C, T, F), step mask (B, T) and channel mask (B, C) or (B, T, C), as live."""
+        usable = torch.isfinite(values).all(dim=-1) & exists[..., None]  # (B, T, C)
+        parts = [getattr(self, f"scale_{number}")[positions] for number in range(2 if self.is_eeg else 3)]
+        if self.is_eeg:
+            rule = eeg_rule(streams=self.encoder.config.context == "streaming")
+            return normalised_steps(values, usable, EegScale(*parts), rule)
+        scale = EyeScale(*parts)
+        eye, step_mask, features = normalised_steps(values[..., 0], usable, scale, usable_in_any_step)
+        return eye[..., None], step_mask, features
 
 
 class _Total(torch.autograd.Function):
@@ -192,10 +266,13 @@ def run_loop(
     if resume and state_file.is_file():
         state = load_state(state_file, model, optimiser, settings)
     n_steps = options.epochs * windows.batches_a_pass
-    schedule = WarmUpCosine(optimiser, options.learning_rate, n_steps, options.warm_up, state.step)
-    meter = _Meter(world, windows.batch)
-    log = _LossLog(folder / "loss.jsonl", stage, state.step) if world.is_first else None
-    saved = state.step
+    share = warm_up_cosine(n_steps, options.warm_up)
+    for group in optimiser.param_groups:
+        group["initial_lr"] = options.learning_rate
+    schedule = LambdaLR(optimiser, share, state.step - 1)
+    meter, saved, log = _Meter(world, windows.batch), state.step, folder / "loss.jsonl"
+    if world.is_first:
+        _forget_later(log, stage, state.step)
     batches = _ahead(windows, state.step, n_steps, world, meter)
     loss_of = _Loss(model, world, meter)
     for _ in train_steps(optimiser, batches, loss_of, clipped=parameters, schedule=schedule):
@@ -208,9 +285,18 @@ def run_loop(
         if not math.isfinite(mean):
             what = f"the loss is {mean} at step {state.step}"
             raise InputError(what, where=stage, remedy="lower --lr", code=ErrorCode.DATA)
-        if log is not None:
-            rate = schedule.rate_at(state.step - 1)
-            log.write(state.step, (state.step - 1) // windows.batches_a_pass, mean, rate, meter)
+        if world.is_first:
+            entry = {
+                "modality": stage,
+                "step": state.step,
+                "epoch": (state.step - 1) // windows.batches_a_pass,
+                "loss": round(mean, 6),
+                "lr": options.learning_rate * share(state.step - 1),
+                "windows_s": round(meter.windows_s, 1),
+                "wait": round(meter.wait_share, 4),
+            }
+            with log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
         report(stage, state.step / n_steps, mean, meter.words())
         if state.step - saved >= options.checkpoint_every or state.step == n_steps:
             saved = state.step
@@ -229,10 +315,15 @@ class _Loss:
         self._module = world.data_parallel(model)
         self._on_gpu = world.device.type == "cuda"
 
+    def _on_device(self, tensor: Tensor) -> Tensor:
+        return tensor.pin_memory().to(self._world.device, non_blocking=True) if self._on_gpu else tensor
+
     def __call__(self, batch: StepBatch) -> Tensor:
         world = self._world
         with torch.autocast(world.device.type, torch.bfloat16, enabled=self._on_gpu):
-            squares, count = self._module(*to_device(batch, world.device))
+            squares, count = self._module(
+                *(self._on_device(torch.from_numpy(x)) for x in vars(batch).values())
+            )
         with torch.no_grad():
             count = world.total(count).clamp(min=1.0)
         self._meter.losses.append(world.total(squares.detach()) / count)
@@ -296,65 +387,26 @@ class _Meter:
         return f"{self.windows_s:.0f} windows/s, {self.wait_share:.0%} waiting for data"
 
 
-class _LossLog:
-    """One JSON object a line; a resumed run's later lines are dropped first."""
-
-    def __init__(self, path: Path, stage: str, step: int) -> None:
-        self._path, self._stage = path, stage
-        kept = []
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and self._stays(json.loads(line), step)]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(kept), encoding="utf-8")
-
-    def _stays(self, entry: dict[str, Any], step: int) -> bool:
-        return entry["modality"] != self._stage or entry["step"] <= step
-
-    def write(self, step: int, epoch: int, loss: float, rate: float, meter: _Meter) -> None:
-        entry = {
-            "modality": self._stage,
-            "step": step,
-            "epoch": epoch,
-            "loss": round(loss, 6),
-            "lr": rate,
-            "windows_s": round(meter.windows_s, 1),
-            "wait": round(meter.wait_share, 4),
-        }
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+def _forget_later(log: Path, stage: str, step: int) -> None:
+    """Drop a stage's lines of later steps, and one that was cut off, before a run is resumed."""
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.is_file() else []
+    entries = [(line, json.loads(line)) for line in lines if line.endswith("\n")]
+    kept = [line for line, one in entries if one["modality"] != stage or one["step"] <= step]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("".join(kept), encoding="utf-8")
 
 
 def _ahead(windows: CorpusWindows, first: int, end: int, world: World, meter: _Meter) -> Iterator[StepBatch]:
     """Yield this process's share of the batches ``first`` to ``end``, read by a thread of its own."""
-    ready: queue.Queue[StepBatch | Exception] = queue.Queue(_AHEAD)
-    stopped = threading.Event()
-    share = world.share(windows.batch)
+    share, numbers = world.share(windows.batch), iter(range(first, end))
+    with ThreadPoolExecutor(1, "pretrain-loader") as reader:
 
-    def read() -> None:
-        for number in range(first, end):
-            epoch, at = divmod(number, windows.batches_a_pass)
-            try:
-                item: StepBatch | Exception = windows.read(epoch, at, share)
-            except Exception as error:  # a damaged shard: told where the batch was wanted
-                item = error
-            while not stopped.is_set():
-                try:
-                    ready.put(item, timeout=0.5)
-                    break
-                except queue.Full:
-                    continue
-            if stopped.is_set() or isinstance(item, Exception):
-                return
+        def begun(n: int) -> Iterator[Future[StepBatch]]:
+            for number in islice(numbers, n):
+                yield reader.submit(windows.read, *divmod(number, windows.batches_a_pass), share)
 
-    thread = threading.Thread(target=read, name="pretrain-loader", daemon=True)
-    thread.start()
-    try:
-        for _ in range(first, end):
-            item = meter.waiting(ready.get)
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
+        ready = deque(begun(_AHEAD))
+        while ready:
+            batch = meter.waiting(ready.popleft().result)
+            ready.extend(begun(1))
+            yield batch

@@ -204,14 +204,10 @@ def open_corpus(
     config: FeatureConfig,
     *,
     features: str,
-    shard_bytes: int = 64_000_000,
 ) -> Corpus:
     """Return the corpus, from the cache where it is there."""
     sources = [replace(source, features=features) for source in sources]
-    parts = [
-        cached(cache, source.identity(config), partial(source.read, config), shard_bytes=shard_bytes)
-        for source in sources
-    ]
+    parts = [cached(cache, source.identity(config), partial(source.read, config)) for source in sources]
     usable: list[Entry] = []
     n_test = 0
     for source, part in zip(sources, parts, strict=True):

@@ -27,7 +27,7 @@ from models.network import FusionNetwork
 from models.normalise import EegScale, EyeScale, Normaliser
 from models.papers.eav_network import ClipArrays, ClipBatches
 from models.steps import CachedFace, CachedStep, CachedVoice, EegStep
-from models.training.pretrain_model import MaskedAutoencoder
+from models.training.pretrain_loop import MaskedAutoencoder
 from models.training.simulated_data import Rows, SubjectFeatures
 from models.training.stages import EncodedRows, RowInputs, encode_rows
 from models.training.trial_tensors import TrialTensors, cut_for

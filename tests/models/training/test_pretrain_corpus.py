@@ -50,8 +50,8 @@ def trial(number: int, n_steps: int, ch_names: tuple[str, ...] = CHANNELS, n_eye
     )
 
 
-def in_cache(folder: Path, trials: list[Trial], shard_bytes: int = 4000) -> Cached:
-    return cached(folder, [t.trial for t in trials], lambda excluded: trials, shard_bytes=shard_bytes)
+def in_cache(folder: Path, trials: list[Trial]) -> Cached:
+    return cached(folder, [t.trial for t in trials], lambda excluded: trials)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 17, 64, 1000])
@@ -168,11 +168,11 @@ def test_an_interrupted_first_pass_leaves_no_cache(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cached(tmp_path, "a", read, shard_bytes=1)
+        cached(tmp_path, "a", read)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_corpus_of_many_shards_needs_no_more_memory_than_a_shard(tmp_path: Path) -> None:
+def test_a_corpus_of_many_trials_needs_little_memory(tmp_path: Path) -> None:
     n_trials, n_steps = 60, 400
     of_trial = n_steps * len(SEED_CH_NAMES) * 5 * 4  # bytes: 0.5 MB of 30 MB
 
@@ -181,14 +181,13 @@ def test_a_corpus_of_many_shards_needs_no_more_memory_than_a_shard(tmp_path: Pat
             yield trial(number, n_steps, SEED_CH_NAMES)
 
     tracemalloc.start()
-    entries = cached(tmp_path, "large", read, shard_bytes=2 * of_trial).entries
+    entries = cached(tmp_path, "large", read).entries
     fit_eeg_scale(entries, SEED_CH_NAMES)
     windows = CorpusWindows(entries, "eeg", SEED_CH_NAMES, 10, 32, 1)
     for number in range(100):
         windows.read(0, number)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert len({entry.shard for entry in entries}) == n_trials / 2
     assert peak < n_trials * of_trial / 3
 
 

@@ -24,8 +24,7 @@ from models.encoders.mv_sstma import MvSstmaEncoder
 from models.normalise import EegScale
 from models.training.corpus import uniform
 from models.training.pretrain import PretrainOptions, pretrain
-from models.training.pretrain_loop import LoopOptions, World
-from models.training.pretrain_model import MaskedAutoencoder
+from models.training.pretrain_loop import LoopOptions, MaskedAutoencoder, World
 from models.training.sources import Source
 
 CHANNELS = ["F3", "F4", "C3", "C4", "O1", "O2"]
