@@ -108,7 +108,6 @@ class EavTraining:
     voice_weights: str | None = option(
         None, "Initial AST weights: a folder, or a name on the Hugging Face hub."
     )
-    keep_models: bool = option(False, "Keep each subject's model, in OUT/models.", "--keep-models")
 
 
 def eav(
@@ -124,17 +123,17 @@ def eav(
     Example:
       affectscope reproduce eav EAV --table 1 --figure 2 --out eav-table
     """
-    from models.papers.eav import MODELS_FOLDER, reproduce_eav
+    from models.papers.eav import reproduce_eav
 
     if table is None and figure is None:
         raise InputError("expected a table or figure", where="reproduce eav", remedy="give --table 1")
     out = run.out or Path("eav-table-1")
     opt.check_writable(out)  # before weights are downloaded
-    options = eav_options(folder, training, run, out / MODELS_FOLDER if training.keep_models else None)
+    options = eav_options(folder, training, run)
     return _print(out, lambda bars: reproduce_eav(options, bars), run, by_subject=figure is not None)
 
 
-def eav_options(folder: Path, training: EavTraining, run: RunOptions, models: Path | None) -> EavOptions:
+def eav_options(folder: Path, training: EavTraining, run: RunOptions) -> EavOptions:
     """Return what is run; open weights are loaded once, or downloaded, to see that they can be used.
 
     The device auto is the CPU: its processes train subjects in parallel. Raises `InputError` if weights
@@ -160,7 +159,6 @@ def eav_options(folder: Path, training: EavTraining, run: RunOptions, models: Pa
         seed=run.seed,
         n_jobs=run.jobs,
         dask=run.dask,
-        keep_models=models,
         network=network,
         device=device,
     )

@@ -29,8 +29,6 @@ from models.papers.eav_network import (
     PROTOCOL,
     ClipBatches,
     EavNetwork,
-    SubjectModel,
-    origin_words,
     read_clips,
 )
 from models.papers.reproduce import FIT_ERRORS, in_words, usable
@@ -41,7 +39,6 @@ from models.training.scores import Predictions
 from models.training.tables import Entry, Row, Table
 
 QUICK_SUBJECTS = 2
-MODELS_FOLDER = "models"  # under --out
 _BATCH = 32
 #: Of every network; `EavNetwork.differs` has what is its own.
 _DIFFERS = (
@@ -62,7 +59,6 @@ class EavOptions:
     seed: int = 0
     n_jobs: int = 1
     dask: str | None = None
-    keep_models: Path | None = None  # takes each subject's network, in sub-<id>
     network: EavNetwork = field(default_factory=EavNetwork)
     device: str = "cpu"  # of all training
 
@@ -90,12 +86,10 @@ class EavOptions:
 
 @dataclass(frozen=True, eq=False)
 class SubjectResult:
-    """Scores by row, and the network where it is kept: it may come from another machine."""
+    """Scores by row, and what our rows are made of."""
 
-    subject: str
     entries: dict[str, Entry]
     clips: SubjectClips
-    model: SubjectModel | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +116,6 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
         for model, entry in result.entries.items():
             entries.setdefault(model, []).append(entry)
         clips.append(result.clips)
-        if result.model is not None and options.keep_models is not None:
-            result.model.save(options.keep_models / f"sub-{result.subject}", result.entries)
     if not entries:
         why = excluded[0].why if excluded else "no subject"
         what = f"no usable subject in it; first: {why}"
@@ -171,8 +163,7 @@ def run_subject(job: EavJob) -> SubjectResult | Excluded:
         entries = training.entries()
     except (InputError, *FIT_ERRORS) as error:
         return Excluded(job.subject, in_words(error))
-    kept = training.model() if job.options.keep_models else None
-    return SubjectResult(job.subject, entries, training.features, kept)
+    return SubjectResult(entries, training.features)
 
 
 class SubjectTraining:
@@ -189,15 +180,9 @@ class SubjectTraining:
         )
         self._is_generated = is_generated(job.options.folder)
         modalities = tuple(m for m in ("eeg", "face", "voice") if len(arrays[0].rows(m)))
-        config = replace(config, modalities=modalities, is_simulated=self._is_generated)
-        made = "generated data in the layout of " if self._is_generated else ""
-        trained_on = f"{made}EAV, subject {job.subject}, the training trials"
-        if weights := origin_words(config):
-            trained_on += f"; open weights: {weights}"
-        config = replace(config, trained_on=trained_on)
         self._rng = np.random.default_rng(job.options.seed)
         torch.manual_seed(job.options.seed)
-        self._network = FusionNetwork(config)
+        self._network = FusionNetwork(replace(config, modalities=modalities))
         self._network.load_open_weights()
         self._network.to(job.options.device)
         samples = torch.from_numpy(arrays[0].raw).transpose(1, 2)[..., None]  # (n, 500, 30, 1)
@@ -226,10 +211,6 @@ class SubjectTraining:
                 figures["Vision, per frame"] = by_frame.flatten(0, 1), each
                 figures["Multimodal, per frame"] = self._fused_frames(faces).flatten(0, 1), each
         return {model: self._entry(model, *found) for model, found in figures.items()}
-
-    def model(self) -> SubjectModel:
-        """Return what is kept, after `entries`."""
-        return SubjectModel(self._network.cpu(), self._normaliser, self._options.quick)
 
     def _is_tested(self, modality: str) -> bool:
         """Tell whether a modality was trained and test clips have it."""

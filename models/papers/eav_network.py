@@ -1,8 +1,7 @@
-"""The network of EAV's table: a preset or open weights, its input from 5 s clips, and its model folder."""
+"""The network of EAV's table: a preset or open weights, and its input from 5 s clips."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,9 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError
-from acquisition.types import MODALITY_NAMES
-from models.checkpoint import save_checkpoint
-from models.config import ModelConfig, preset
+from models.config import AstConfig, ModelConfig, VitConfig, preset
 from models.datasets import eav
 from models.datasets.eav import EavClip
 from models.encoders.transformer import AstEncoder, VitEncoder, open_ast, open_vit
@@ -21,11 +18,8 @@ from models.features.face import Box, FaceFinder, crop_face
 from models.features.log_mel import log_mel, n_log_mel_frames, resample
 from models.network import FusionNetwork
 from models.normalise import Normaliser
-from models.papers.settings import EAV_ROWS, EavRow
-from models.training.cards import GENERATED, LICENCE, LIMITS_OF_FEW, QUICK, ModelCard, bullets
 from models.training.loop import StageOptions
 from models.training.simulated_data import as_bytes, as_crop
-from models.training.tables import Entry
 from models.window_batch import NetworkInput, Part, batch_of, eeg_part, face_part, voice_part, windows_at
 
 PROTOCOL = "speaking trials; of each class the first 70 % of the trials train, the last 30 % test"
@@ -40,7 +34,6 @@ _OPEN_STAGES = {
     "voice": StageOptions(epochs=15, batch_size=8, learning_rate=5e-6),
 }
 _PAPER_BATCH = {"face": 128, "voice": 8}
-_HEAD_FIRST = "Where an encoder has open initial weights, its head trains first while it is frozen. "
 _CLIP_S = 5.0
 _N_FRAMES = 498  # log-mel frames of a clip
 _FRAMES_AT_ONCE = 100  # of video
@@ -101,7 +94,9 @@ class EavNetwork:
 
         ``stages`` are what is run, which may be less than `open_stages`.
         """
-        sources, words = origins(config), []
+        encoders: dict[str, VitConfig | AstConfig]
+        encoders = {"face": config.network.face, "voice": config.network.voice}
+        sources, words = {m: size.source for m, size in encoders.items() if size.source}, []
         sized = "of that size" if self.preset == "paper" else "small, unless --preset paper is given,"
         random = [modality for modality in _ENCODERS if modality not in sources]
         if len(random) == 2:
@@ -115,7 +110,7 @@ class EavNetwork:
                 f"and is initialised at random, without --{random[0]}-weights."
             )
         for modality, source in sources.items():
-            size = config.network.face if modality == "face" else config.network.voice
+            size = encoders[modality]
             words.append(
                 f"The {_ENCODERS[modality]} is initialised with the weights of {source} "
                 f"({size.n_layers} layers of width {size.width}). {_training_words(modality, stages)}"
@@ -144,79 +139,6 @@ def _training_words(modality: str, stages: Mapping[str, StageOptions]) -> str:
 
 def _rate(stage: StageOptions) -> str:
     return f"{stage.learning_rate:.0e}".replace("e-0", "e-")
-
-
-def origins(config: ModelConfig) -> dict[str, str]:
-    """Return which folder or hub name the weights of face and voice came from, by modality."""
-    sources = {"face": config.network.face.source, "voice": config.network.voice.source}
-    return {modality: source for modality, source in sources.items() if source}
-
-
-def origin_words(config: ModelConfig) -> str:
-    """Return the same in words, for the modalities that were trained; empty without open weights."""
-    parts = [
-        f"{_ENCODERS[modality]} from {source}"
-        for modality, source in origins(config).items()
-        if modality in config.modalities
-    ]
-    return ", ".join(parts)
-
-
-@dataclass(frozen=True, eq=False)
-class SubjectModel:
-    """What is kept of one subject's training."""
-
-    network: FusionNetwork
-    normaliser: Normaliser
-    is_quick: bool
-
-    def save(self, folder: Path, entries: Mapping[str, Entry]) -> None:
-        """Write the model's folder; ``entries`` are its scores by row of the table."""
-        card = self.card(entries).markdown()
-        save_checkpoint(folder, self.network.config, self.network, self.normaliser.to_dict(), card)
-
-    def card(self, entries: Mapping[str, Entry]) -> ModelCard:
-        """Return the model's card."""
-        config = self.network.config
-        begun = origin_words(config)
-        inputs = [
-            f"**Inputs:** {', '.join(MODALITY_NAMES[m] for m in config.modalities)}; "
-            f"{len(config.ch_names)} EEG channels, windows of {config.windows.eeg_step_s:g} s.",
-            f"**Encoders:** EEGformer, ViT, AST, of size {config.network.preset}. "
-            "**Fusion:** shared attention.",
-            f"**Initial weights:** {f'{begun}; the rest' if begun else 'all'} random.",
-        ]
-        return ModelCard(
-            f"Affectscope, one subject of EAV: {', '.join(config.labels)}",
-            f"Data: {config.trained_on}. It runs live.\n\n{bullets(inputs)}",
-            {GENERATED: config.is_simulated, QUICK: self.is_quick},
-            {
-                "Protocol": [
-                    f"{PROTOCOL[0].upper()}{PROTOCOL[1:]}. Each encoder trains alone by its own head and is "
-                    f"then frozen; shared attention and an MLP train on their tokens. "
-                    f"{_HEAD_FIRST if begun else ''}"
-                    "Test clips are used neither for normalisation nor to choose the number of epochs."
-                ],
-                "Figures": [
-                    "On test trials of the same subject and session; chance is "
-                    f"{1 / len(config.labels):.0%}.",
-                    bullets(f"{name}: {_figure(entry, EAV_ROWS[name])}" for name, entry in entries.items()),
-                ],
-                "Limits": [
-                    "Valid only for one subject speaking in one session, with one cap, camera and "
-                    f"microphone. {LIMITS_OF_FEW}"
-                ],
-                "Licence": [f"{LICENCE} The licence of the open weights also applies." if begun else LICENCE],
-            },
-        )
-
-
-def _figure(entry: Entry, row: EavRow) -> str:
-    low, high = entry.trial.interval
-    return (
-        f"{entry.window.accuracy:.1%} of {entry.window.n} {row.unit}s; per trial {entry.trial.accuracy:.1%} "
-        f"(95 % CI {low:.0%} to {high:.0%}, {entry.trial.n} trials)"
-    )
 
 
 @dataclass(frozen=True, eq=False)

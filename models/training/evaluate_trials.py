@@ -87,7 +87,7 @@ def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | N
         wrong = "is only pre-trained and has no classifier", "make one of it with affectscope finetune"
     elif config.network.takes_raw_eeg or not set(TRIAL_MODALITIES) & set(config.modalities):
         what = "reads raw EEG, faces or voices, but these data contain EEG and eye features"
-        wrong = what, "for the networks of `reproduce eav`, see their model cards"
+        wrong = what, "choose a model of finetune"
     elif reads != source.features:
         what = f"reads {reads} features, but these data have {source.features} ones"
         wrong = what, "use a model fine-tuned with the same --features"

@@ -81,7 +81,7 @@ class FinetuneOptions:
     def __post_init__(self) -> None:
         if not self.modalities or not set(self.modalities) <= set(TRIAL_MODALITIES):
             what = f"expected eeg, eye or both, found {', '.join(self.modalities) or 'none'}"
-            raise InputError(what, where="--modalities", remedy="face and voice are trained by reproduce eav")
+            raise InputError(what, where="--modalities", remedy="for a voice: model build")
 
     def quick(self) -> FinetuneOptions:
         """Return the options with few windows and epochs, to try things out."""

@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -315,15 +316,14 @@ class _Loss:
         self._module = world.data_parallel(model)
         self._on_gpu = world.device.type == "cuda"
 
-    def _on_device(self, tensor: Tensor) -> Tensor:
+    def _on_device(self, array: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(array)
         return tensor.pin_memory().to(self._world.device, non_blocking=True) if self._on_gpu else tensor
 
     def __call__(self, batch: StepBatch) -> Tensor:
         world = self._world
         with torch.autocast(world.device.type, torch.bfloat16, enabled=self._on_gpu):
-            squares, count = self._module(
-                *(self._on_device(torch.from_numpy(x)) for x in vars(batch).values())
-            )
+            squares, count = self._module(*map(self._on_device, vars(batch).values()))
         with torch.no_grad():
             count = world.total(count).clamp(min=1.0)
         self._meter.losses.append(world.total(squares.detach()) / count)
