@@ -316,15 +316,15 @@ def network_answers(parts: Parts, split: Split) -> tuple[Answers, dict[str, floa
         return {name: joined([part[name] for part in found]) for name in found[0]}, {}
     options = TransferOptions()
     options = replace(options, base=replace(options.base, n_steps=parts.n_steps))
-    result = transfer(parts.others, parts.own, parts.test, split, GIVEN, options)
+    tested, of_others = transfer(parts.others, parts.own, parts.test, split, GIVEN, options)
     held_out = []
     for kept, own, judged in inner_folds(parts.others, split, options):
         held_out.append(discriminant_answers(Parts.made(kept, own, judged, parts.n_steps)))
     shares = {
         given: chosen_weight(joined([part[given] for part in held_out]), network)
-        for given, network in result.held_out.items()
+        for given, network in of_others.items()
     }
-    return result.test, shares
+    return tested, shares
 
 
 def hidden(windows: WindowSet, share: float, seed: int = 1) -> WindowSet:

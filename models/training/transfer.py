@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from models.datasets.splits import by_session, folds_of_people
-from models.datasets.trials import TRIAL_MODALITIES, Trial
+from models.datasets.trials import Trial
 from models.training.evaluate_trials import joined
 from models.training.evidence import SHARES
 from models.training.finetune import Training
-from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, classifier_config
+from models.training.finetune_config import FinetuneOptions, classifier_config
 from models.training.finetune_tokens import TrialClassifier
-from models.training.loop import Progress
 from models.training.scores import LEAST_PROBABILITY, Predictions, per_trial, preferred_share
 
 #: Labelled trials of a session that are the subject's own, and those to test on.
@@ -55,50 +54,37 @@ class TransferOptions:
     pull: float = 30.0  # of L2-SP
     n_folds: int = 3  # of the other people, for the measure of what it is worth
 
-    def adapting(self) -> FinetuneOptions:
-        """Return how a base goes on with a subject's own trials."""
-        return replace(
-            self.base, learning_rate=self.adapt_rate, max_windows_per_trial=self.adapt_windows_per_trial
-        )
-
 
 #: Predictions by what is given of a window.
 Answers = dict[str, Predictions]
-GIVEN_ALL: Mapping[str, Sequence[str]] = {"both": TRIAL_MODALITIES}
-
-
-@dataclass(frozen=True, eq=False)
-class Transferred:
-    """What the network says of the judged subject, and of other people whom it did not know either."""
-
-    test: Answers
-    held_out: Answers  # in the order of `folds`
 
 
 class TransferBase:
     """A network trained on labelled trials of several people."""
 
-    def __init__(
-        self,
-        others: Sequence[Trial],
-        options: TransferOptions,
-        encoders: PretrainedEncoders | None = None,
-        progress: Progress = lambda stage, share, loss: None,
-    ) -> None:
-        self._options = options
-        base = options.base
-        config = classifier_config(others, base, encoders, "labelled trials of other people")
-        self._training = Training(config, others, base, encoders)
-        self._training.train(base.few_epochs, progress)
+    def __init__(self, others: Sequence[Trial], options: TransferOptions) -> None:
+        self._options, base = options, options.base
+        config = classifier_config(others, base, None, "labelled trials of other people")
+        self._training = Training(config, others, base, None)
+        self._training.train(base.few_epochs, _quietly)
 
     def adapted(self, own: Sequence[Trial]) -> TrialClassifier:
         """Return the network adapted to a subject's labelled trials of a session; the base without any."""
         if not own:
             return self._training.classifier()
         options = self._options
-        further = self._training.going_on(own, options.adapting(), options.pull)
-        further.train(options.adapt_epochs, lambda stage, share, loss: None)
+        how = replace(
+            options.base,
+            learning_rate=options.adapt_rate,
+            max_windows_per_trial=options.adapt_windows_per_trial,
+        )
+        further = self._training.going_on(own, how, options.pull)
+        further.train(options.adapt_epochs, _quietly)
         return further.classifier()
+
+
+def _quietly(stage: str, share: float, loss: float) -> None:
+    """Report nothing."""
 
 
 #: A base of a subject's own session alone: passes are fixed, as few trials cannot choose them.
@@ -110,10 +96,9 @@ def transfer(
     own: Sequence[Trial],
     test: Sequence[Trial],
     split: Split,
-    given: Mapping[str, Sequence[str]] = GIVEN_ALL,
-    options: TransferOptions = TransferOptions(),
-    encoders: PretrainedEncoders | None = None,
-) -> Transferred:
+    given: Mapping[str, Sequence[str]],
+    options: TransferOptions,
+) -> tuple[Answers, Answers]:
     """Return the predictions for a subject's test trials, and for people left out of inner bases.
 
     Parameters
@@ -128,13 +113,13 @@ def transfer(
     given : mapping
         Sets of modalities by name; each is answered for itself.
     """
-    answers = answers_of(TransferBase(others, options, encoders), own, test, given)
+    answers = answers_of(TransferBase(others, options), own, test, given)
     held_out = [
-        answers_of(TransferBase(kept, options, encoders), own_part, test_part, given)
+        answers_of(TransferBase(kept, options), own_part, test_part, given)
         for kept, own_part, test_part in inner_folds(others, split, options)
     ]
     names = held_out[0] if held_out else ()
-    return Transferred(answers, {name: joined([part[name] for part in held_out]) for name in names})
+    return answers, {name: joined([part[name] for part in held_out]) for name in names}
 
 
 def inner_folds(
@@ -177,12 +162,11 @@ def chosen_weight(reference: Predictions, network: Predictions) -> float:
 
     It is one of five, by the negative log-likelihood per trial, each person counting alike.
     """
-    blends = {weight: blended(reference, network, weight) for weight in SHARES}
-    return preferred_share({weight: _nll_by_person(said) for weight, said in blends.items()})
 
+    def losses(said: Predictions) -> NDArray[np.float64]:
+        trials = per_trial(said)
+        probs = trials.probs[np.arange(len(trials.label)), trials.label]
+        loss = -np.log(np.clip(probs, LEAST_PROBABILITY, 1.0))
+        return np.array([loss[trials.subject == person].mean() for person in np.unique(trials.subject)])
 
-def _nll_by_person(predictions: Predictions) -> NDArray[np.float64]:
-    trials = per_trial(predictions)
-    probs = trials.probs[np.arange(len(trials.label)), trials.label]
-    loss = -np.log(np.clip(probs, LEAST_PROBABILITY, 1.0))
-    return np.array([loss[trials.subject == person].mean() for person in np.unique(trials.subject)])
+    return preferred_share({weight: losses(blended(reference, network, weight)) for weight in SHARES})

@@ -56,23 +56,23 @@ def result(others):
 
 
 def test_other_people_teach_what_a_new_subject_shows(result):
-    assert result.test["both"].trial_scores().accuracy == 1.0
-    assert result.test["both"].subject.tolist() == ["9"] * 16
+    assert result[0]["both"].trial_scores().accuracy == 1.0
+    assert result[0]["both"].subject.tolist() == ["9"] * 16
 
 
 def test_its_worth_is_measured_on_the_other_people_each_tested_once(result):
-    said = result.held_out["both"]
+    said = result[1]["both"]
     tested = set(zip(said.subject, said.trial, strict=True))
     assert tested == {(name, number) for name in "1234" for number in range(5, 9)}
     assert len(said.label) == 4 * 4 * 4
     assert said.trial_scores().accuracy > 0.9
-    assert result.held_out["eye"].trial_scores().accuracy < 0.9  # the eyes show nothing
+    assert result[1]["eye"].trial_scores().accuracy < 0.9  # the eyes show nothing
 
 
 def test_nothing_of_the_judged_subject_enters_that_measure(others, result):
     own, test = halves(person("8", shown=-1.5))
-    again = transfer(others, own, test, halves, options=OPTIONS)
-    assert np.array_equal(again.held_out["both"].probs, result.held_out["both"].probs)
+    again = transfer(others, own, test, halves, GIVEN, OPTIONS)
+    assert np.array_equal(again[1]["both"].probs, result[1]["both"].probs)
 
 
 def test_own_trials_move_the_network_no_further_than_they_are_let(others):
