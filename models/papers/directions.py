@@ -131,7 +131,7 @@ class Directions:
             "seeds": list(self.options.seeds),
             "n_subjects": self.options.n_subjects,
             "chance": 0.25,
-            "rows": [self._row(name) for name in self.accuracy],
+            "rows": [_row(name, found) for name, found in self.accuracy.items()],
             "directions": self.claims(),
             "labels": list(self.labels),
             "lda_eeg_from_to": list(LDA_EEG),
@@ -141,19 +141,6 @@ class Directions:
                 for (seed, subject), value in found.items()
             ],
             "left_out": [{"subject": one.subject, "why": one.why} for one in self.excluded],
-        }
-
-    def _row(self, name: str) -> dict[str, Any]:
-        found = self.accuracy[name]
-        by_seed = [[v for (seed, _), v in found.items() if seed == wanted] for wanted in self.options.seeds]
-        means = [float(np.mean(values)) for values in by_seed if values]
-        values = list(found.values())
-        return {
-            "row": name,
-            "mean": float(np.mean(values)),
-            "sd": sd_of(values),
-            "sd_seeds": sd_of(means),
-            "n": len(values),
         }
 
     def claims(self) -> list[dict[str, Any]]:
@@ -174,6 +161,21 @@ class Directions:
             _spread_claim(ahead, behind),
             *label_claims(self.labels),
         ]
+
+
+def _row(name: str, found: BySubject) -> dict[str, Any]:
+    of_sets: dict[int, list[float]] = {}
+    for (seed, _), value in found.items():
+        of_sets.setdefault(seed, []).append(value)
+    values = list(found.values())
+    sd_seeds = sd_of([float(np.mean(of_set)) for of_set in of_sets.values()])
+    return {
+        "row": name,
+        "mean": float(np.mean(values)),
+        "sd": sd_of(values),
+        "sd_seeds": sd_seeds,
+        "n": len(values),
+    }
 
 
 def label_claims(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

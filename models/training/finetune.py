@@ -308,15 +308,17 @@ class Training:
         return TrialClassifier(self._config, network, self.normaliser, levels=self.levels)
 
     def _tensors_of(
-        self, trials: Sequence[Trial], seed: int, drawn: np.random.Generator | None
+        self,
+        trials: Sequence[Trial],
+        seed: int,
+        drawn: np.random.Generator | None,
+        windows: WindowSet | None = None,
+        means: Mapping[str, Tensor] | None = None,
     ) -> TrialTensors:
-        windows = training_windows(trials, self._options, self._config)
-        levels = None if self.levels is None else self.levels.levels(trials, drawn)
-        return self._centred(trials, windows, seed, None if levels is None else means_of(levels, windows))
-
-    def _centred(
-        self, trials: Sequence[Trial], windows: WindowSet, seed: int, means: Mapping[str, Tensor] | None
-    ) -> TrialTensors:
+        """Return the trials' windows as input, about ``means`` (n, F) or the levels of their sessions."""
+        windows = windows or training_windows(trials, self._options, self._config)
+        if means is None and self.levels is not None:
+            means = means_of(self.levels.levels(trials, drawn), windows)
         return TrialTensors(
             windows, trials[0].ch_names, self._config, self.normaliser,
             mask=self._options.mask, seed=seed, means=means,
@@ -335,16 +337,6 @@ class Training:
         """Return the modalities whose channel projections are new and made of weights."""
         return [m for m in self._config.modalities if m not in self._read and has_weights(self.network, m)]
 
-    def _encoded(self) -> dict[str, Tensor]:
-        """Return the encoders' tokens of the modalities whose channel projections are to be whitened."""
-        new = self.whitened_modalities()
-        if not new:
-            return {}
-        if self._is_new and not self._options.freeze:
-            fit_norms(self.network, self._tensors)
-        encoded = self._tokens.encoded()
-        return {modality: encoded[modality] for modality in new}
-
     @contextmanager
     def _training(self) -> Iterator[None]:
         """Seed what is random, whiten new projections and make an optimiser of what then trains."""
@@ -354,8 +346,12 @@ class Training:
             torch.manual_seed(options.seed)
             for modality, white in self._whiteners.items():
                 stack.enter_context(whitened(projection_of(self.network, modality), white))
-            for modality, encoded in self._encoded().items():
-                inputs, label, places = fit_center(self.network, modality, encoded, self._tensors)
+            new = self.whitened_modalities()
+            if new and self._is_new and not options.freeze:
+                fit_norms(self.network, self._tensors)
+            encoded = self._tokens.encoded() if new else {}
+            for modality in new:
+                inputs, label, places = fit_center(self.network, modality, encoded[modality], self._tensors)
                 white = Whitener.of(inputs, label, places, options.least_shrinkage)
                 self._whiteners[modality] = white
                 stack.enter_context(whitened(projection_of(self.network, modality), white, (inputs, label)))
@@ -383,10 +379,11 @@ class Training:
         It ends ``patience`` epochs after the one of least NLL, by its best temperature.
         """
         windows, seed = training_windows(out, self._options, self._config), self._options.seed + 1
-        tensors, held = self._tensors_of(out, seed, None), None
+        held = means = None
         if self.evidence is not None:
             held, course = held_out_by(self.evidence, out, self._config, windows, self.levels)
-            tensors = self._centred(out, windows, seed, course.levels)
+            means = course.levels
+        tensors = self._tensors_of(out, seed, None, windows, means)
         curve, source = Curve(windows, [], [], held), self._token_source(tensors)
         with self._training():
             for epoch in range(1, self._options.epochs + 1):
@@ -413,7 +410,13 @@ class Training:
     def _loss(self, at: NDArray[np.intp]) -> Tensor:
         label = self._tensors.label[at]
         tokens, present = self._tokens(at)
-        logits, _ = self.network.fusion(tokens, self._thinned(present))
+        kept = present
+        if len(self._config.modalities) > 1 and self._options.p_drop_modality > 0:
+            kept = present & torch.from_numpy(
+                self._rng.random(tuple(present.shape)) >= self._options.p_drop_modality
+            )
+            kept = torch.where(kept.any(dim=1, keepdim=True), kept, present)  # never a window's last
+        logits, _ = self.network.fusion(tokens, kept)
         loss = nn.functional.cross_entropy(logits, label, self._weights)
         for modality in self._config.modalities if len(self._config.modalities) > 1 else ():
             token = tokens[:, MODALITIES.index(modality)]
@@ -424,14 +427,6 @@ class Training:
         for parameter, start in self._towards:
             loss = loss + self._pull * (parameter - start).square().sum()
         return loss
-
-    def _thinned(self, present: Tensor) -> Tensor:
-        """Return presence (B, 4) with some modalities dropped, never a window's last."""
-        if len(self._config.modalities) < 2 or self._options.p_drop_modality <= 0:
-            return present
-        dropped = torch.from_numpy(self._rng.random(tuple(present.shape)) < self._options.p_drop_modality)
-        kept = present & ~dropped
-        return torch.where(kept.any(dim=1, keepdim=True), kept, present)
 
 
 def training_windows(
@@ -448,6 +443,5 @@ def training_windows(
         windows = cut_for(config, trials, max_per_trial=most)
     if options.max_windows is None:
         return windows
-    arrays: dict[str, Any] = vars(windows)
-    first: dict[str, Any] = {n: None if a is None else a[: options.max_windows] for n, a in arrays.items()}
-    return WindowSet(**first)
+    first: list[Any] = [None if a is None else a[: options.max_windows] for a in vars(windows).values()]
+    return WindowSet(*first)
