@@ -19,16 +19,10 @@ class Classifier(Protocol):
     """A baseline: made with the number of labels, fitted once, then asked."""
 
     def fit(self, train: WindowSet) -> Self:
-        """Learn from windows and their labels; NaN may be anywhere. Returns itself.
-
-        Raises `InputError`: there is no window, or no modality that the baseline takes.
-        """
+        """Learn from windows, NaN anywhere; raises `InputError` without a window or a modality."""
 
     def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
-        """Return probabilities (n, n_labels) whose rows sum to 1; 0 for a label not in training.
-
-        Raises `InputError`: the windows have other modalities or shapes than in training.
-        """
+        """Return probabilities (n, n_labels); raises `InputError` where windows are not like training's."""
 
 
 def modality_arrays(windows: WindowSet) -> dict[str, NDArray[Any]]:
@@ -49,10 +43,7 @@ def _unfit(what: str, remedy: str) -> InputError:
 
 
 def trial_folds(label: NDArray[np.int64], trials: NDArray[np.int64], n_folds: int = 3) -> Folds:
-    """Return folds that split no trial and hold each label in like shares.
-
-    There is none for fewer than two trials, or where a fold would train on one label alone.
-    """
+    """Return folds that split no trial, labels in like shares; none where one would train on one label."""
     ids, first = np.unique(trials, return_index=True)
     n_folds = min(n_folds, len(ids))
     if n_folds < 2:
@@ -165,11 +156,7 @@ class MajorityClassifier:
 
 
 class LdaClassifier:
-    """Shrinkage LDA on all modalities' features side by side.
-
-    See `shrunk_covariance`; its share of shrinkage assumes independent rows. Overlapping windows are not, so
-    the share errs on the small side, as in the papers' tables, unless it counts trials.
-    """
+    """Shrinkage LDA on all features side by side; overlapping windows shrink little, unless trials count."""
 
     def __init__(self, n_labels: int, seed: int = 0, *, count_trials: bool = False) -> None:
         self._n_labels, self._count_trials = n_labels, count_trials
@@ -194,11 +181,7 @@ class LdaClassifier:
 def shrunk_covariance(
     deviations: NDArray[np.float64], n_features: int, n_independent: int | None = None
 ) -> NDArray[np.float64]:
-    """Return the covariance (q, q) of rows' deviations (n, q) from their class means, shrunk.
-
-    It is shrunk towards a multiple of the identity by the share that `ledoit_wolf` gives for ``n_features``
-    columns, over all classes together.
-    """
+    """Return the covariance (q, q) of (n, q) about class means, shrunk by `ledoit_wolf` to the identity."""
     share, variance = ledoit_wolf(deviations, n_features, n_independent)
     covariance = (1 - share) * deviations.T @ deviations / len(deviations)
     covariance[np.diag_indices_from(covariance)] += share * variance

@@ -92,11 +92,7 @@ def save_checkpoint(
     card_text: str,
     evidence: Evidence | None = None,
 ) -> str:
-    """Write a model folder and return its SHA-256; files of an older model in it are replaced.
-
-    The normaliser's tensors, statistics of training, are stored with the weights; the card is Markdown.
-    Raises `InputError` if the folder cannot be written.
-    """
+    """Write a model folder, its card in Markdown, in place of an older one; return its SHA-256."""
     folder = Path(folder)
     tensors = {_NETWORK + name: tensor for name, tensor in network.state_dict().items()}
     tensors |= {_NORMALISER + name: tensor for name, tensor in normaliser_tensors.items()}
@@ -130,10 +126,7 @@ def is_torn(settings: Mapping[str, Any], weights: bytes) -> bool:
 
 
 def load_checkpoint(folder: Path | str) -> Checkpoint:
-    """Read a model folder.
-
-    Raises `InputError`: a file is missing or damaged, or configuration and weights do not fit each other.
-    """
+    """Read a model folder; raises `InputError` where a file is damaged or does not fit another."""
     folder = Path(folder)
     text, weights = _read(folder / CONFIG_FILE), _read(folder / WEIGHTS_FILE)
     config, settings = _parse(text, str(folder / CONFIG_FILE))
@@ -236,13 +229,7 @@ def _parse(text: bytes, where: str) -> tuple[ModelConfig, dict[str, Any]]:
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str, remedy: str) -> None:
-    """Load tensors that must be all of a module's and finite.
-
-    Raises
-    ------
-    InputError
-        If a tensor is missing, unknown, of another shape or type, or not finite; its fact ``part`` names it.
-    """
+    """Load tensors, all of a module's and finite; else `InputError`, whose fact ``part`` names one."""
 
     def refuse(what: str, tensor: str) -> InputError:
         return InputError(what, where=where, remedy=remedy, code=ErrorCode.MODEL, part=tensor)

@@ -190,11 +190,7 @@ LEAST_ANSWER = 0.5  # a top emotion less likely than all others together is no a
 
 @dataclass(frozen=True)
 class AnswerConfig:
-    """When a model answers and how large its sets are, by `models.conformal.fit_answers`.
-
-    Fitted on subjects that the model was not trained on, to the probabilities of the network as saved: the
-    ``temperature`` is in its weights.
-    """
+    """When a model answers and how large its sets are, fitted on other subjects by `fit_answers`."""
 
     set_90: float  # largest score 1 - p of a member of the 90 % set; 1 puts every emotion in
     set_80: float
@@ -375,11 +371,7 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "model config") -> ModelConfig:
-        """Build a config from `to_dict`'s form, checking names and types; also of an older checkpoint.
-
-        Raises `InputError`: a key is missing or unknown, a value has the wrong type, or the format is another
-        version's.
-        """
+        """Build a config from `to_dict`'s form, of older checkpoints too; else raises `InputError`."""
         data = {"windows": {}, "features": {}, **data}
         version, digest = data.pop("format_version", None), data.pop("features_sha256", None)
         if version != FORMAT_VERSION:

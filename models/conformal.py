@@ -104,10 +104,7 @@ def trial_means(
 
 @dataclass(frozen=True, eq=False)
 class RiskCoverage:
-    """What would be answered, and how often wrongly, from each probability of the top emotion on.
-
-    Windows count, each trial with weight 1 in total (El-Yaniv and Wiener 2010 call it risk and coverage).
-    """
+    """What would be answered, and how often wrongly, by needed probability (El-Yaniv and Wiener 2010)."""
 
     needed: NDArray[np.float64]  # (m,) probabilities, descending
     answered: NDArray[np.float64]  # (m,) share

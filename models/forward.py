@@ -142,10 +142,7 @@ class Forward:
 
     @property
     def takes_steps(self) -> bool:
-        """True where a streaming EEG encoder is to be given one step at a time.
-
-        On a GPU the whole sequence is one graph, which takes no longer than the launches of a step.
-        """
+        """True where a streaming EEG encoder is given one step at a time: not on a GPU, which has a graph."""
         return self.device.type == "cpu" and self._cpu_network.config.network.streams
 
     def __call__(

@@ -53,10 +53,7 @@ def log_of(reliability: Tensor | None, present: Tensor) -> Tensor:
 
 
 def gates_of(attention: Tensor, present: Tensor, reliability: Tensor) -> Tensor:
-    """Return what multiplies each modality's evidence (B, 4).
-
-    Even attention on n reliable modalities leaves each its full weight.
-    """
+    """Return what multiplies each modality's evidence (B, 4): 1 for even attention on reliable ones."""
     return (present * reliability).sum(dim=1, keepdim=True) * attention
 
 

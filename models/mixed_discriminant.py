@@ -70,20 +70,7 @@ class MixedDiscriminant:
     def fit(
         cls, trials: Sequence[LabelledTrial], n_labels: int, *, person: str | None = None, n_bands: int = 5
     ) -> Self:
-        """Learn from labelled trials of several people, or of one.
-
-        Parameters
-        ----------
-        trials : sequence of LabelledTrial
-            Features as they are; the level of each person's session is taken off here.
-        person : str, optional
-            Whose labels are to be told: the last session of those that this person has. Without it, those
-            of someone unknown; `update` then adds that person's trials.
-        n_bands : int
-            Of the EEG features: its covariance is shrunk to one of channels times one of bands.
-
-        Raises `InputError` if there are no trials, or none of a modality that has a feature that varies.
-        """
+        """x"""
 
         def part(held: Sequence[LabelledTrial], modality: str, levels: _Array) -> Part:
             bands = n_bands if modality == "eeg" else None
@@ -268,10 +255,7 @@ class MixedDiscriminant:
 
     @classmethod
     def from_state(cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Self:
-        """Return the discriminant of a `state`.
-
-        Raises `InputError` where tensors or settings are missing or do not fit each other.
-        """
+        """Return the discriminant of a `state`; raises `InputError` where it is incomplete or damaged."""
         try:
             n_labels, session = operator.index(settings["n_labels"]), operator.index(settings["session"])
             level_trials = float(settings["level_trials"])

@@ -197,11 +197,7 @@ def _mixed(covariance: _Array, target: _Array, share: float) -> _Array:
 
 
 def best_shrinkage(residuals: _Array, group: NDArray[np.int64], n_bands: int | None) -> Shrinkage:
-    """Return the shrinkage under which held-out residuals (n, D) are likeliest.
-
-    Whole groups (n,) are held out: people, or one person's cells, in which residuals sum to zero and would
-    tell of each other.
-    """
+    """Return the shrinkage under which residuals (n, D) are likeliest, whole groups (n,) held out."""
     names = np.unique(group)
     n_folds = min(_MOST_FOLDS, len(names))
     if n_folds < 2:

@@ -85,10 +85,7 @@ class LabelledTrial:
 
 
 def own_level(trials: Sequence[LabelledTrial]) -> dict[str, _Array]:
-    """Return the level of one person's session: the mean of the trials' means, (F,) by modality.
-
-    Where trials have a baseline its mean stands for theirs.
-    """
+    """Return a session's level (F,) by modality: the mean of the trials' means, or of their baselines'."""
     levels, trials = {}, [trial.baseline or trial for trial in trials]
     for modality in MODALITIES:
         means = [trial.mean(modality)[0] for trial in trials if modality in trial.steps]

@@ -50,11 +50,7 @@ class ModalityToken(nn.Module):
 
 
 class FusionNetwork(nn.Module):
-    """Emotion logits and attention from any subset of EEG, eye tracking, face and voice.
-
-    Every network has all four encoders; those of modalities it was not trained with stay unused. Weights are
-    random until loaded.
-    """
+    """Emotion logits and attention from any subset of EEG, eye tracking, face and voice."""
 
     _trained_with: Tensor  # (4,) bool
     _weights: Tensor  # (4,) of the evidence: on the device, since a CUDA graph cannot fetch it
@@ -129,18 +125,11 @@ class FusionNetwork(nn.Module):
         return logits, attention
 
     def modality_tokens(self, inputs: NetworkInput, only: Collection[str] = MODALITIES) -> Tensor:
-        """Return the tokens (B, 4, d_model) that the fusion reads, in the order of MODALITIES.
-
-        Modalities not in ``only`` are not encoded: their tokens are 0.
-        """
+        """Return the tokens (B, 4, d_model) that the fusion reads; 0 for modalities not in ``only``."""
         return torch.stack([self._token_or_zero(m, inputs, only=only)[0] for m in MODALITIES], dim=1)
 
     def presence(self, inputs: NetworkInput) -> Tensor:
-        """Return which modalities the fusion reads, bool (B, 4).
-
-        A modality counts as present if ``inputs.present`` says so, its mask has at least one step and the
-        model was trained with it.
-        """
+        """Return which modalities the fusion reads, bool (B, 4): present, with a step, and trained with."""
         filled = torch.stack([self.time_mask(modality, inputs).any(dim=1) for modality in MODALITIES], dim=1)
         return inputs.present & filled & self._trained_with
 

@@ -279,10 +279,7 @@ class Baseline:
         return max(len(self._entropy), len(self._eye))
 
     def refit(self, normaliser: Normaliser) -> Normaliser:
-        """Return the normaliser with this baseline in place of the training statistics.
-
-        Raises `InputError` if neither modality has enough steps.
-        """
+        """Return the normaliser about this baseline; raises `InputError` if it has too few steps."""
         _check_baseline(self.n_steps)
         entropy = torch.stack(self._entropy) if len(self._entropy) >= MIN_BASELINE_STEPS else None
         eye = torch.stack(self._eye) if len(self._eye) >= MIN_BASELINE_STEPS else None

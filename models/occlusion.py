@@ -54,11 +54,7 @@ class Variant:
 
 
 class OcclusionRun:
-    """Blanks one thing after the other in a decoded window.
-
-    The decoder answers for the variants too, so `advance` must be called where `Decoder.decode` is. The
-    prediction is one as `Decoder.newest` has it, with the network's input.
-    """
+    """Blanks one thing after the other in a decoded window; `advance` where `Decoder.decode` is called."""
 
     def __init__(self, decoder: Decoder, prediction: Prediction) -> None:
         assert prediction.inputs is not None

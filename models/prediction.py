@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Latency:
-    """Where the time went, milliseconds; NaN where it has no meaning (arrival and age in a replay).
-
-    ``total`` runs from the push of the sample that closed the window to the prediction's output,
-    ``age`` from the window's end to the output.
-    """
+    """Where the time went, milliseconds; NaN where it has no meaning (arrival and age in a replay)."""
 
     arrival: float = math.nan
     wait: float = math.nan

@@ -25,10 +25,7 @@ def process_pool(n_jobs: int) -> ProcessPoolExecutor:
 
 
 def end_with_parent() -> None:
-    """Have this worker process end as soon as the program that started it has ended.
-
-    A killed parent tells its workers nothing: they would compute to the end of their job for nothing.
-    """
+    """Have this worker process end as soon as the program that started it has ended."""
     threading.Thread(target=_end_after_parent, name="end with parent", daemon=True).start()
 
 

@@ -25,11 +25,7 @@ from models.steps import CachedFace, CachedStep, CachedSteps, CachedVoice, EegSt
 
 @dataclass(eq=False)
 class NetworkInput:
-    """A batch of windows. Masks are True where something is valid; what is masked may hold anything.
-
-    Faces and voice come as encoded tokens, because a frame or clip is encoded once and shared by the
-    windows that hold it: see `FusionNetwork.encode_face` and `encode_voice`.
-    """
+    """A batch of windows. Masks are True where something is valid; what is masked may hold anything."""
 
     eeg: Tensor  # (B, C, T, bands) normalised DE, oldest step first; for EEGformer (B, C, 1, samples)
     eeg_positions: Tensor  # (C,) long, index of each channel in ModelConfig.ch_names
@@ -201,10 +197,7 @@ def eye_part(values: Tensor, usable: Tensor, normaliser: Normaliser, step_mask: 
 
 
 def face_part(tokens: Tensor, mask: Tensor, ages: Tensor, level: Scale | None = None) -> Part:
-    """Return the faces of windows: tokens (B, N, D), where a face was found (B, N), age in seconds (B, N).
-
-    A ``level`` is that of the tokens.
-    """
+    """Return the faces: tokens (B, N, D) about a ``level``, where one was found (B, N), age in s (B, N)."""
     tokens = tokens if level is None else level.apply(tokens)
     return {"face_tokens": torch.where(mask[..., None], tokens, 0.0), "face_mask": mask, "face_times": ages}
 
@@ -212,11 +205,7 @@ def face_part(tokens: Tensor, mask: Tensor, ages: Tensor, level: Scale | None = 
 def voice_part(
     tokens: Tensor, mask: Tensor, times: Tensor, clip_age: Tensor, level: Scale | None = None
 ) -> Part:
-    """Return the voice of windows: tokens (B, M, D), mask (B, M), times (M,) in s from the clip's start.
-
-    ``clip_age`` (B,) is how many seconds before the window's end the clip starts; a ``level`` is that of the
-    tokens.
-    """
+    """Return voices: tokens (B, M, D) about a ``level``, mask (B, M), times (M,) in a clip so old (B,)."""
     tokens = tokens if level is None else level.apply(tokens)
     ages = (clip_age.float()[:, None] - times).clamp_min(0.0)
     return {"voice_tokens": tokens, "voice_mask": mask, "voice_times": ages}
@@ -258,11 +247,7 @@ def batch_of(
 
 
 def present_in(inputs: NetworkInput, config: ModelConfig) -> Tensor:
-    """Return which modalities windows hold enough of by their masks, trained with or not, bool (B, 4).
-
-    A streaming encoder's newest step must have a channel. Whether enough steps are valid is up to whoever
-    cuts the windows (`acquisition.windowing`).
-    """
+    """Return which modalities windows hold enough of by their masks, trained with or not, bool (B, 4)."""
     channels = inputs.eeg_channel_mask
     found = (
         (channels[:, -1] if channels.dim() == 3 else channels).any(dim=1),

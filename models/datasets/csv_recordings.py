@@ -173,11 +173,7 @@ def raw_of(table: TextTable, sfreq: float | None, unit: str | None, *, montage: 
 
 
 def eyes_of(table: TextTable) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return times (n,) in seconds from the first row, and gaze (n, 5) as `eye_features` takes it.
-
-    Without gaze columns the gaze stands still; a pupil of 0 or less is missing, a lid that is more than half
-    closed a loss. Raises `InputError` where there are no time stamps.
-    """
+    """Return times (n,) in s from the first row, and gaze (n, 5) as `eye_features` takes it."""
     if table.times is None or not np.isfinite(table.times).any():
         raise table.refused("expected a column of time stamps, found none", "export the times too")
     order = np.flatnonzero(np.isfinite(table.times))

@@ -146,11 +146,7 @@ def load_eav_clips(
     tasks: Sequence[str] = ("speaking",),
     excluded: list[Excluded] | None = None,
 ) -> Iterator[EavClip]:
-    """Yield EAV's clips of 5 s, four of a trial of 20 s, with filtered EEG and where video and audio lie.
-
-    As `load_eav`. A video or audio file that is missing or damaged is None in its clips and noted in
-    ``excluded``; the trial's EEG is used all the same.
-    """
+    """Yield clips of 5 s as `load_eav` does trials; missing video or audio is None, and noted."""
     config = FeatureConfig()
     n_segment = round(SEGMENT_S * SFREQ)
 

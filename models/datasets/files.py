@@ -35,11 +35,7 @@ def mat_names(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def mat_array(path: Path, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
-    """Return one variable as float64; None in the expected shape stands for any length from 1 up.
-
-    Raises `InputError` if the file cannot be read, or the variable is missing, not numeric or of another
-    shape.
-    """
+    """Return a variable as float64; in the expected shape None is any length from 1 up, else `InputError`."""
     from scipy.io import loadmat
 
     variables = _read_mat(path, lambda: loadmat(path, variable_names=[name]))

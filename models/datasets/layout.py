@@ -23,10 +23,7 @@ STEP_S = 1.0
 def check_folder(
     folder: Path, expected: Sequence[str], data_set: str, other: tuple[str, Sequence[str]] | None = None
 ) -> None:
-    """Refuse a folder that lacks the expected subfolders of a published data set.
-
-    Where the folder holds the subfolders of the ``other`` kind of features (name, subfolders), it is offered.
-    """
+    """Refuse a folder without the expected subfolders; offer the ``other`` kind (name, subfolders) it has."""
     if not folder.is_dir():
         raise damaged(f"expected the {data_set} folder, found none", folder, "")
     missing = [name for name in expected if not (folder / name).is_dir()]

@@ -181,10 +181,7 @@ def raw_file_trials(
 
 
 def raw_file_sequence(path: Path, reading: Reading = PLAIN) -> Trial:
-    """Return a whole file as one unlabelled sequence of steps, for pre-training.
-
-    As `raw_file_trials`, but needs no annotations; ``label`` is -1 and ``label_names`` is empty.
-    """
+    """Return a whole file as one sequence of steps without label (-1), for pre-training."""
     file = _RawFile(path, reading)
     n_times, block = file.raw.n_times, round(_BLOCK_S * file.sfreq)
     parts = [file.entropy(at, min(at + block, n_times)) for at in range(0, n_times, block)]
@@ -300,11 +297,7 @@ class _EyeFile:
 
 
 def trials_at(path: Path, spans: Sequence[Span], names: tuple[str, ...], reading: Reading) -> list[Trial]:
-    """Return the trials of stretches of a recording, in their order; ``event`` is the class.
-
-    Seconds count from the recording's first sample. Raises `InputError` as `raw_file_trials` and
-    `xdf_trials` do.
-    """
+    """Return the trials of stretches, seconds from the first sample; ``event`` is the class."""
     numbered = sorted(enumerate(spans, start=1), key=lambda one: one[1].begin)
     alone = end_to_end([(span.begin, span.end) for _, span in numbered], path)
     open_: Any = _Steps if is_xdf(path) else _EyeFile if _is_eye_file(path) else _RawFile
@@ -370,10 +363,7 @@ def xdf_trials(
 
 
 def xdf_sequence(path: Path, reading: Reading = PLAIN) -> Trial:
-    """Return a whole recording as one unlabelled sequence of steps, for pre-training.
-
-    As `xdf_trials`, but needs no markers; ``label`` is -1 and ``label_names`` is empty.
-    """
+    """Return a whole recording as one sequence of steps without label (-1), for pre-training."""
     steps = _Steps(path, reading)
     trial = steps.trial_at((0.0, math.inf), 1, -1, ())
     steps.source.close()
@@ -388,11 +378,7 @@ def marked_spans(
     streams: str | None = None,
     index: XdfIndex | None = None,
 ) -> list[Span]:
-    """Return the stretches that begin with a marker of ``events``, in the order of the markers.
-
-    ``streams`` is as ``--streams``; ``index`` spares another scan of the file. Raises `InputError` if the
-    file or its markers cannot be used, or none fits.
-    """
+    """Return the stretches that begin with a marker of ``events``; ``index`` spares a scan of the file."""
     markers = _markers(path, index or scan_xdf(path), streams)
     spans = _spans(markers, events, trial_s)
     if not spans:

@@ -68,11 +68,7 @@ def coverage(trials: Sequence[OfTrial]) -> Coverage:
 
 
 def eav_split(trials: Sequence[T]) -> tuple[list[T], list[T]]:
-    """Return the first 70 % of each class's trials and the rest: 56 and 24 of 80 segments when complete.
-
-    The paper takes the first 56 segments of 5 s of a class; 14 whole trials of 4 segments are the same
-    ones, and no trial is split.
-    """
+    """Return the first 70 % of each class's trials (14 of 20: 56 segments of 5 s) and the rest."""
     train: list[T] = []
     test: list[T] = []
     for of_class, numbers in _classes(trials):

@@ -120,11 +120,7 @@ def recordings_in(path: Path, kind: str) -> list[Path]:
 def rows_of_files(
     files: Sequence[Path], labels: Sequence[str] = (), subject_from: str | None = None
 ) -> tuple[TableRow, ...]:
-    """Return a row for each file: its condition by ``CLASS=GLOB``, its subject by a regular expression.
-
-    Without files those of the globs are taken. The subject is the expression's first group, or all that it
-    matches. Files of one condition are trials of their subject's first session; others are a session each.
-    """
+    """Return a row for each file: its class by ``CLASS=GLOB``, its subject by a regular expression."""
     patterns = []
     for text in labels:
         name, equals, glob = (part.strip() for part in text.partition("="))

@@ -26,10 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One stimulus of one subject in one session, as a sequence of feature steps.
-
-    A trial is the unit of every split: windows of one trial never stand on both sides.
-    """
+    """One stimulus of one subject in one session, as feature steps: the unit of every split."""
 
     dataset: str  # seed-iv | seed-v | eav | xdf | raw
     subject: str

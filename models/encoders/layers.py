@@ -20,10 +20,7 @@ def by_step(channel_mask: Tensor) -> Tensor:
 
 
 class ChannelPool(nn.Module):
-    """Pool the channels of each time step, several times with different learned scores.
-
-    A channel's tokens carry its position, so a pooling can look at a region.
-    """
+    """Pool the channels of each time step by learned scores, which see the channels' positions."""
 
     def __init__(self, dim: int, n_pools: int) -> None:
         super().__init__()

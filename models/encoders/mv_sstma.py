@@ -168,10 +168,7 @@ class MvSstmaEncoder(nn.Module):
         return self._run(features[:, :, None], positions, step_mask, channel_mask, past=state)
 
     def fold(self) -> None:
-        """Prepare inference; training, loading weights and moving them undo it.
-
-        Calls that record gradients still use the weights themselves.
-        """
+        """Prepare inference; training, loading weights and moving them undo it."""
         for block in self.blocks:
             assert isinstance(block, MvSstmaBlock)
             block.fold()
@@ -240,10 +237,7 @@ def random_channel_mask(
 
 
 class MvSstmaDecoder(nn.Module):
-    """As many hybrid blocks as the encoder has, then a linear layer back to the features.
-
-    A hidden channel enters as the mask token plus its position.
-    """
+    """As many blocks as the encoder's, then a linear layer; a hidden channel is mask token plus position."""
 
     positions: Tensor
 

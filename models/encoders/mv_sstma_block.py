@@ -134,11 +134,7 @@ def channel_attention(
 
 
 def padded_attention(packed: Tensor, key_bias: Tensor) -> Tensor:
-    """Return the context (N, width, C) by the library's fused attention, heads padded for its fast kernels.
-
-    Those want a head width that is a multiple of 8 and no mask. The bias of the keys becomes one of the
-    padding's columns. Arguments are those of `channel_attention`.
-    """
+    """Return the context (N, width, C) by the library's fused attention; see `channel_attention`."""
     width = packed.shape[1] // 3
     extra = -(width + 1) % 8 + 1
     query, key, value = packed.transpose(1, 2).split(width, dim=-1)  # (N, C, width)

@@ -47,10 +47,7 @@ Scaling = tuple[list[float], list[float]]
 
 
 class TransformerEncoder(nn.Module):
-    """A transformer of `transformers` of a given size, random until weights are loaded.
-
-    ``sizes`` are further settings of the library's config.
-    """
+    """A transformer of `transformers`, random until loaded; ``sizes`` are further settings of its config."""
 
     config: VitConfig | AstConfig
     kind: ClassVar[str]  # of the library's classes: ViT, AST
@@ -119,10 +116,7 @@ class ConvStem(nn.Sequential):
 
 
 class VitEncoder(TransformerEncoder):
-    """One token a frame.
-
-    Raises `InputError`: an option has no such value, or the stem's tokens are not of the patches' size.
-    """
+    """One token a frame; raises `InputError` where a size or option cannot be."""
 
     config: VitConfig
     kind = "ViT"
@@ -156,11 +150,7 @@ class VitEncoder(TransformerEncoder):
 
 
 def open_vit(source: str) -> VitConfig:
-    """Return the sizes of an open ViT, whose class token stands for the frame, as in its own training.
-
-    The config's ``source`` is the folder, or the hub name with its commit. Raises `InputError`: it is not a
-    ViT, or not one that is supported here.
-    """
+    """Return the sizes of an open ViT, read by its class token; ``source`` is pinned. Else `InputError`."""
     found, sizes = _open_sizes(source, "ViT")
     source, patch_size = sizes["source"], sizes["patch_size"]
     if found.num_channels != 3:
@@ -272,10 +262,7 @@ class AstEncoder(TransformerEncoder):
 
 
 def open_ast(source: str) -> AstConfig:
-    """Return the sizes of an open AST, as `open_vit` does.
-
-    Raises `InputError`: it is not an AST, or its sound or log-mel frames are not those made here.
-    """
+    """Return the sizes of an open AST, as `open_vit` does; its sound and frames must be those made here."""
     found, sizes = _open_sizes(source, "AST")
     source = sizes["source"]
     config = AstConfig(

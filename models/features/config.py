@@ -93,11 +93,7 @@ class FeatureConfig:
 
     @classmethod
     def from_dict(cls, values: Any, where: str = "feature config") -> FeatureConfig:
-        """Build the settings from `to_dict`'s answer; a missing setting takes its default.
-
-        Raises `InputError` if a setting is unknown or of another type: another version of the program wrote
-        it.
-        """
+        """Build the settings from `to_dict`'s answer, defaults for missing ones; else raises `InputError`."""
         if not isinstance(values, Mapping):
             raise _refused(f"expected an object, found {type(values).__name__}", where)
         if unknown := sorted(set(values) - {field.name for field in fields(cls)}):

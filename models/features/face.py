@@ -44,11 +44,7 @@ def decode_frame(frame: bytes | NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 
 
 class FaceFinder:
-    """OpenCV's frontal Haar cascade; the largest box wins.
-
-    Holds the loaded cascade and nothing of earlier frames. One finder per thread. Raises `InputError` if
-    OpenCV has no cascades (version 5 dropped them).
-    """
+    """OpenCV's frontal Haar cascade, the largest box; `InputError` where OpenCV has none (version 5)."""
 
     def __init__(self, config: FeatureConfig | None = None) -> None:
         import cv2

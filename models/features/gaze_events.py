@@ -70,11 +70,7 @@ def find_events(
 def gaze_velocity(
     times: NDArray[np.float64], positions: NDArray[np.float64], config: FeatureConfig
 ) -> NDArray[np.float64]:
-    """Return the velocity (n, 2) over ``velocity_window_s`` around each sample, rounded up to whole samples.
-
-    A fixed time instead of a fixed number of samples keeps the tracker's noise from growing with its rate.
-    NaN where a position it needs is NaN, and across a hole in the timestamps.
-    """
+    """Return the velocity (n, 2) over ``velocity_window_s`` around each sample; NaN across holes."""
     n = len(times)
     here = np.arange(n)
     half = config.velocity_window_s / 2 - 1e-6

@@ -71,10 +71,7 @@ class BimodalAutoencoder(nn.Module):
 
 
 class BdaeClassifier:
-    """The autoencoder and a `TunedSvm` on its joint code.
-
-    The same seed and thread count give the same weights.
-    """
+    """The autoencoder and a `TunedSvm` on its joint code; the same seed gives the same weights."""
 
     def __init__(self, n_labels: int, seed: int = 0, config: BdaeConfig | None = None) -> None:
         self._config, self._seed = config or BdaeConfig(), seed

@@ -200,10 +200,7 @@ def label_claims(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def worth_of_labels(
     folders: Mapping[int, Path], options: DirectionsOptions, report: Report
 ) -> tuple[tuple[dict[str, Any], ...], dict[str, BySubject]]:
-    """Return rows of `models.training.label_protocols` over all sets, and `REFERENCES` of the first sessions.
-
-    Without other subjects nothing gives the network a share in what is kept, so none is trained.
-    """
+    """Return rows of `label_protocols` over all sets, and `REFERENCES` of the first sessions."""
     rows: list[dict[str, Any]] = []
     references: dict[str, BySubject] = {}
     for protocol, n_labels in product(("own", "transfer"), (10, None)):

@@ -63,11 +63,7 @@ class EavOptions:
     device: str = "cpu"  # of all training
 
     def stages(self) -> dict[str, StageOptions]:
-        """Return the settings of each stage: of each modality, and ``fusion``.
-
-        Rates are those of the paper's code. Epochs are inferred but for open weights, whose encoders have
-        two stages: see `EavNetwork.open_stages`.
-        """
+        """Return the settings of each stage; rates are those of the paper's code, epochs are inferred."""
         stages = {
             "eeg": StageOptions(epochs=30, batch_size=32, learning_rate=1e-3),
             "face": StageOptions(epochs=4, batch_size=64, learning_rate=5e-4),
@@ -224,11 +220,7 @@ class SubjectTraining:
         self._train_stage(modality, stages[modality])
 
     def _train_stage(self, modality: str, stage: StageOptions, *, head_alone: bool = False) -> None:
-        """Train a modality: on single frames of the face, on whole clips else.
-
-        ``head_alone`` trains the head, and what leads to it, on the frozen encoder: a random head would
-        spoil that.
-        """
+        """Train a modality, of faces on single frames; ``head_alone`` on the frozen encoder."""
         network, source = self._network, self._train
 
         def loss(at: NDArray[np.intp]) -> Tensor:

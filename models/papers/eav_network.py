@@ -41,10 +41,7 @@ _FRAMES_AT_ONCE = 100  # of video
 
 @dataclass(frozen=True)
 class EavNetwork:
-    """A preset's sizes, and folders or hub names of initial weights of face and voice; empty: at random.
-
-    What they hold is read by `config`, once for all subjects: each takes that.
-    """
+    """A preset's sizes, and folders or hub names of initial weights of face and voice; empty: random."""
 
     preset: str = "small"
     face_weights: str = ""
@@ -73,10 +70,7 @@ class EavNetwork:
         return replace(base, network=sizes, features=features)
 
     def check_weights(self) -> None:
-        """Load the open weights once, so that errors in them are reported before any subject is read.
-
-        A hub name is downloaded here.
-        """
+        """Load, or download, the open weights once, so that their errors come before any subject is read."""
         sizes = self.config().network
         if self.face_weights:
             VitEncoder(sizes.face).load_open_weights()
@@ -90,10 +84,7 @@ class EavNetwork:
         return {name: _OPEN_STAGES[name] for name in names}
 
     def differs(self, config: ModelConfig, stages: Mapping[str, StageOptions]) -> tuple[str, ...]:
-        """Return sentences on each encoder, or on both, that the paper's are not like.
-
-        ``stages`` are what is run, which may be less than `open_stages`.
-        """
+        """Return what of each encoder the paper's are not like; ``stages`` are what is run."""
         encoders: dict[str, VitConfig | AstConfig]
         encoders = {"face": config.network.face, "voice": config.network.voice}
         sources, words = {m: size.source for m, size in encoders.items() if size.source}, []
@@ -171,11 +162,7 @@ class ClipArrays:
 
 
 def read_clips(clips: Sequence[EavClip], config: FeatureConfig, n_frames: int) -> ClipArrays:
-    """Read video and audio of clips; a clip whose file breaks off is kept without it.
-
-    Of a clip's 25 frames, ``n_frames`` are used, evenly spaced. Where no face is found the box of the frame
-    before serves, then the whole frame.
-    """
+    """Read ``n_frames`` even frames and the audio of clips; one whose file breaks off is kept without it."""
     n, size, finder = len(clips), config.face_size, FaceFinder(config)
     crops = np.zeros((n, n_frames, 3, size, size), dtype=np.uint8)
     mel = np.zeros((n, _N_FRAMES, config.n_mels), dtype=np.float32)
@@ -209,10 +196,7 @@ def _crops(frames: NDArray[np.uint8], finder: FaceFinder, config: FeatureConfig)
 
 
 class ClipBatches:
-    """Clips as network input on the network's device, one modality at a time for its own training.
-
-    The normaliser is of the EEG's samples, fitted on training clips.
-    """
+    """Clips as input on the network's device; the normaliser is of training clips' EEG samples."""
 
     def __init__(self, clips: ClipArrays, network: FusionNetwork, normaliser: Normaliser) -> None:
         assert normaliser.eeg is not None

@@ -133,11 +133,7 @@ def jobs_of(
     *,
     shortened: bool = False,
 ) -> list[Job]:
-    """Return a job for each setting on each subject and session; the oracle's only where there is one.
-
-    Our own settings have a job a subject. ``shortened`` takes sessions with fewer trials than were published:
-    see `published_split`.
-    """
+    """Return a job for each setting, subject and session; of our own settings one for each subject."""
     jobs = [
         Job(
             setting, tuple(group), options, pretrained if setting.pretrained else None,
@@ -167,10 +163,7 @@ def _has_split(session: Sequence[Trial], shortened: bool) -> bool:
 
 
 def run_job(job: Job) -> list[Outcome] | Excluded:
-    """Train on the training trials of the published split, score on its test trials.
-
-    What cannot be read, or data that the fit fails on, excludes the session, and the others continue.
-    """
+    """Train and score by the published split; data that cannot be read or fitted exclude the session."""
     torch.set_num_threads(1)
     setting, first = job.setting, job.trials[0]
     try:
@@ -197,7 +190,7 @@ def run_job(job: Job) -> list[Outcome] | Excluded:
         for of_session in predictions.by_session():
             own = sessions[str(of_session.subject[0]), int(of_session.session[0])]
             entry = Entry.of(of_session, sum(count > 0 for count in coverage(own).counts))
-            words = labels.words_of(own)
+            words = labels.words(own)
             outcomes.append(
                 Outcome(model, setting, mask, number == 0, entry, words, tuple(filter(None, notes)))
             )

@@ -131,10 +131,7 @@ class Setting:
 
 
 def settings_of(dataset: str, table: int, quick: bool = False) -> list[Setting]:
-    """Return the settings of a table (1-4) of the MMV-SSTMA paper, our references after the paper's rows.
-
-    ``quick`` leaves out the rows that only add another reading.
-    """
+    """Return the settings of a table (1-4), references last; ``quick`` leaves out further readings."""
     return (_table_1, _table_2, _table_3, _table_4)[table - 1](_COLUMN[dataset], quick)
 
 

@@ -83,11 +83,7 @@ ReadTrials = Callable[[list[Excluded]], Iterable[Trial]]
 
 
 def cached(cache: Path, identity: Any, read: ReadTrials) -> Cached:
-    """Return what the cache holds of a source, after reading the source if need be.
-
-    ``identity``, JSON-ready, changes with the source's files and with the features (see
-    `models.training.sources`). ``read`` is called only if the cache does not hold the source yet.
-    """
+    """Return what the cache holds of a source, known by a JSON-ready ``identity``; else ``read`` it first."""
     text = json.dumps([_VERSION, identity], sort_keys=True)
     folder = cache / hashlib.sha256(text.encode()).hexdigest()[:20]
     if not (folder / INDEX_FILE).is_file():
@@ -171,10 +167,7 @@ class _Moments:
 
 
 def fit_eeg_scale(entries: Sequence[Entry], ch_names: Sequence[str]) -> EegScale:
-    """Return what `models.normalise.fit_eeg` gives for all steps together.
-
-    A channel that was usable nowhere gets the mean and SD of the others: it is masked in training.
-    """
+    """Return what `fit_eeg` gives for all steps; a channel usable nowhere gets the others' mean."""
     of_eeg = [entry for entry in entries if set(entry.ch_names) & set(ch_names)]
     moments = _Moments(len(ch_names), of_eeg[0].steps("eeg").shape[2])
     for entry in of_eeg:

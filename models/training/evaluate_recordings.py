@@ -77,10 +77,7 @@ class Fold:
 def folds_of(
     test: RecordingsTest, trials: Sequence[Trial], excluded: list[Excluded] | None = None
 ) -> Iterator[Fold]:
-    """Yield the folds, each subject's one after the other; raises `InputError` where they cannot be made.
-
-    ``excluded`` takes subjects whose own trials do not suffice for the protocol ``within``.
-    """
+    """Yield the folds by subject; ``excluded`` takes those whose own trials do not suffice for ``within``."""
     subjects, n_own = list(dict.fromkeys(trial.subject for trial in trials)), test.n_own
     if test.protocol != "within" and len(subjects) < 2:
         what, remedy = f"expected several subjects, found {len(subjects)}", "use --protocol within"
@@ -137,11 +134,7 @@ def _of_evidence(
 def _references(
     train: Sequence[Trial], tested: Sequence[Trial], config: ModelConfig, levels: SessionLevels
 ) -> Iterator[tuple[str, Predictions]]:
-    """Yield what a linear SVM of trial means says, and a Riemannian classifier where covariances are known.
-
-    The latter is logistic regression in the tangent space (Barachant et al. 2012) at the mean covariance of
-    each session, or of the baseline that stands for it: recentring (Zanini et al. 2018).
-    """
+    """Yield what a linear SVM of trial means and, with covariances, a Riemannian classifier say."""
     label, n_labels = np.array([trial.label for trial in train]), len(config.labels)
     told = {
         name: np.array([getattr(t, name) for t in tested])
@@ -203,10 +196,7 @@ def evaluate_recordings(
     report: Report,
     excluded: list[Excluded] | None = None,
 ) -> dict[str, Any]:
-    """Return a row for each model: mean over subjects of their accuracy per trial, and its 95 % t interval.
-
-    Raises `InputError` if a protocol or a level cannot be had of these trials.
-    """
+    """Return a row for each model: the mean over subjects of their accuracy per trial, and its interval."""
     names = label_names_of(trials)
     folds = list(folds_of(test, trials, excluded))
     if not folds:

@@ -103,11 +103,7 @@ def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | N
 
 
 def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Excluded]) -> list[list[Trial]]:
-    """Return the trials to test on, by subject and session, labelled by the model's own list of classes.
-
-    ``excluded`` takes what cannot be used. Raises `InputError` if the data cannot be read, its classes are
-    not the model's, or nothing is left to test on.
-    """
+    """Return the trials to test on, by session, in the model's classes; ``excluded`` takes the others."""
     source = test.source
     trials = source.trials(test.subjects, config, excluded)
     groups = by_session([t for t in _relabelled(trials, config) if test.session in (None, t.session)])

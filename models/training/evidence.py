@@ -76,11 +76,7 @@ def _fitted(
 
 
 def preferred_kind(trials: Sequence[Trial], config: ModelConfig, seed: int = 0) -> str:
-    """Return which of `EVIDENCE_KINDS` tells held-out subjects better, each subject counting the same.
-
-    The later needs to be ahead by more than one standard error over the subjects in log loss, each at the
-    temperature that serves it best; of fewer than three subjects nothing is told, and it is the discriminant.
-    """
+    """Return which of `EVIDENCE_KINDS` has less log loss on held-out subjects, by one standard error."""
     folds = folds_of_people(trials, _KIND_FOLDS, seed)
     if len({trial.subject for trial in trials}) < LEAST_SUBJECTS:
         return EVIDENCE_KINDS[-1]

@@ -196,10 +196,7 @@ def _best_epoch(
     pretrained: PretrainedEncoders | None,
     progress: Progress,
 ) -> tuple[int, float, list[HeldOut]]:
-    """Return the epoch (from 1) and temperature of least NLL on held-out trials, and what is said of those.
-
-    The first fold chooses the epoch, and the others train for as many.
-    """
+    """Return the epoch (from 1) and temperature of least NLL on held-out trials, and what they are told."""
     (kept, out), *others = folds
     first = Training(config, kept, options, pretrained).curve(out, options.patience, progress)
     best = int(np.argmin(first.nlls))
@@ -374,10 +371,7 @@ class Training:
                     move_center(self.network, modality, encoded, self._tensors)
 
     def curve(self, out: Sequence[Trial], patience: int, progress: Progress) -> Curve:
-        """Train, and return what held-out trials are told after each epoch.
-
-        It ends ``patience`` epochs after the one of least NLL, by its best temperature.
-        """
+        """Train, and return what held-out trials are told, until ``patience`` epochs after the least NLL."""
         windows, seed = training_windows(out, self._options, self._config), self._options.seed + 1
         held = means = None
         if self.evidence is not None:

@@ -31,10 +31,7 @@ class PretrainedEncoders:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Self:
-        """Take the encoders of EEG and eye features.
-
-        Raises `InputError` if it is a classifier: it may have been trained with labels on what is tested.
-        """
+        """Take the encoders; raises `InputError` for a classifier, which may know what is tested."""
         if checkpoint.config.is_classifier:
             what = "the model is a classifier: it may have been trained on the test trials, with their labels"
             remedy = "start from a model of pretrain"
@@ -200,11 +197,7 @@ def _check_pretrained(config: ModelConfig, trial: Trial, modalities: Sequence[st
 def seen_without_labels(
     config: ModelConfig, kind: str, files: Sequence[Path], record: TrainingRecord | None
 ) -> str:
-    """Return in words what pre-training saw of the trials to be tested; empty where it is known of none.
-
-    ``kind`` and ``files`` are those of the `Source`, ``record`` what the model's folder says of its training.
-    Recordings are known by their bytes, whatever they are called.
-    """
+    """Return in words what pre-training saw of a `Source`'s trials; empty where it is known of none."""
     if config.transductive and (kind in PUBLISHED or record is None or not record.complete):
         return "transductive: test trials were used in pre-training, without labels"
     seen = [] if record is None else [file.name for file in files if record.holds(file, labels=False)]

@@ -82,11 +82,7 @@ class Whitener(NamedTuple):
 
 @contextmanager
 def whitened(projection: ChannelWeights, white: Whitener, begin: Sequence[Tensor] = ()) -> Iterator[None]:
-    """Train a channel projection in whitened coordinates inside the ``with`` block.
-
-    It goes on from its weights; with samples (n, C * D) and their labels (n,) to ``begin`` with, from those'
-    class means.
-    """
+    """Train a projection in whitened coordinates, from its weights or samples' class means (``begin``)."""
     parametrize.register_parametrization(projection, "weight", _Whitened(*white, new=bool(begin)))
     try:
         if begin:
@@ -301,10 +297,7 @@ class TrialClassifier:
     def predict_each(
         self, trials: Sequence[Trial], given: Mapping[str, Sequence[str]]
     ) -> dict[str, Predictions]:
-        """Return what `predict` does for several sets of modalities by name, encoded once.
-
-        Sets with a modality that the network does not read are left out.
-        """
+        """Return what `predict` does for sets of modalities by name; sets that are not read are left out."""
         heard = self._heard(trials)
         known = {name: wanted for name, wanted in given.items() if set(wanted) <= set(self.config.modalities)}
         return {name: self._scored(heard, wanted) for name, wanted in known.items()}

@@ -270,11 +270,7 @@ def discriminant_answers(
 
 
 def reference_answers(kind: type[LdaClassifier] | type[SvmClassifier], parts: Parts) -> Answers:
-    """Return what LDA or the SVM says, fitted as serves it best on generated sets that judge nothing.
-
-    On one's own trials alone that is every step of a window; with other subjects' trials the mean over the
-    window as deviation from its session's level, and for LDA a shrinkage that counts trials.
-    """
+    """Return what LDA or the SVM says, fitted as serves it best on generated sets that judge nothing."""
     others = parts.centred_means(parts.others, _OTHERS_WINDOWS) if parts.others else None
     found: list[tuple[dict[str, NDArray[Any]], WindowSet]] = []
     for key in by_session(parts.test):
@@ -391,10 +387,7 @@ def judge(job: Job) -> Judged | Excluded:
 
 
 def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:
-    """Judge every subject of the data set.
-
-    Raises `InputError` if there is nobody to judge, or nobody else to learn from.
-    """
+    """Judge every subject; raises `InputError` if there is nobody to judge, or nobody to learn from."""
     excluded: list[Excluded] = []
     trials = tuple(test.source.trials(excluded=excluded))
     everybody = list(dict.fromkeys(trial.subject for trial in trials))

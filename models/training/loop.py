@@ -88,10 +88,7 @@ def train_stage(
     progress: Callable[[float, float], None] = lambda share, loss: None,
     subject: NDArray[np.intp] | None = None,
 ) -> None:
-    """Run AdamW with a one-cycle rate (Smith and Topin 2018) over shuffled batches of row indices.
-
-    With the ``subject`` (n,) of each row, several of a subject's come together: their mean is a level.
-    """
+    """Run AdamW with a one-cycle rate (Smith and Topin 2018) over shuffled batches: see `_shuffled`."""
     batches = list(_shuffled(usable, options, rng, subject))
     optimiser = torch.optim.AdamW(parameters, options.learning_rate, weight_decay=options.weight_decay)
     schedule = OneCycleLR(optimiser, options.learning_rate, total_steps=len(batches) + 1, pct_start=0.15)

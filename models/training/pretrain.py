@@ -74,7 +74,10 @@ def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrain
     corpus = _corpus(options, world, report)
     config = model_config(corpus, options)
     if world.is_first and not options.resume:
-        _forget_older_run(options.out)
+        with file_errors("the folder cannot be written", f"--out {options.out}", "choose another"):
+            options.out.mkdir(parents=True, exist_ok=True)
+            for path in (*(options.out / "resume").glob("*.safetensors"), options.out / "loss.jsonl"):
+                path.unlink(missing_ok=True)
     world.wait()
     recordings = [source.path for source in corpus.used if not source.is_dataset]
     record = record_of_recordings(recordings if world.is_first else (), labels=False)
@@ -113,10 +116,7 @@ def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrain
 
 
 def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
-    """Return the config of the network whose encoders are trained.
-
-    Its channels are those of SEED's 62 that the corpus has, or EAV's 30 where EAV is all there is.
-    """
+    """Return the network's config; its channels are those of SEED's 62, or EAV's 30 alone, that there are."""
     there = {name for entry in corpus.entries for name in entry.ch_names}
     only_eav = {source.kind for source in corpus.used} == {"eav"}
     ch_names = [name for name in (eav.CH_NAMES if only_eav else SEED_CH_NAMES) if name in there]
@@ -146,7 +146,7 @@ def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
         notes="quick: few windows and passes" if options.quick else "",
         is_classifier=False,
         feature_origin=corpus.features,
-        step_s=corpus.step_s,
+        step_s=corpus.entries[0].step_s,
     )
 
 
@@ -183,8 +183,8 @@ def _corpus(options: PretrainOptions, world: World, report: Report) -> Corpus:
     world.wait()
     if not world.is_first and world.local_rank != 0:
         corpus = opened()
-    if len({entry.step_s for entry in corpus.entries}) > 1:
-        steps = sorted({entry.step_s for entry in corpus.entries})
+    steps = sorted({entry.step_s for entry in corpus.entries})
+    if len(steps) > 1:
         what = f"expected one step length, found {', '.join(f'{s:g} s' for s in steps)}"
         raise InputError(what, where="corpus", remedy="use --features raw for all of it", code=ErrorCode.DATA)
     return corpus
@@ -226,14 +226,6 @@ def _settings(options: PretrainOptions, corpus: Corpus, config: ModelConfig, mod
         "windows": asdict(config.windows),
         "features": config.features.digest(),
     }
-
-
-def _forget_older_run(out: Path) -> None:
-    """Remove the state and losses of an older run, and see that the folder can be written."""
-    with file_errors("the folder cannot be written", f"--out {out}", "choose another"):
-        out.mkdir(parents=True, exist_ok=True)
-        for path in (*sorted((out / "resume").glob("*.safetensors")), out / "loss.jsonl"):
-            path.unlink(missing_ok=True)
 
 
 def _write_report(

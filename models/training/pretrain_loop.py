@@ -172,11 +172,7 @@ class World:
 
 @contextmanager
 def joined_world(device: str) -> Iterator[World]:
-    """Give the world that the environment describes: RANK, WORLD_SIZE, LOCAL_RANK, as `torchrun` sets them.
-
-    NCCL joins GPUs (``cuda``), one a process; gloo joins CPUs. Raises `InputError`: the environment is
-    incomplete, or there are more processes on a machine than GPUs.
-    """
+    """Give the world that `torchrun`'s environment describes, over NCCL or gloo; else `InputError`."""
     size = _number("WORLD_SIZE", 1)
     local_rank = _number("LOCAL_RANK", 0)
     if device == "cuda":
@@ -249,12 +245,7 @@ def run_loop(
     resume: bool,
     report: Report,
 ) -> Outcome:
-    """Train in place.
-
-    The folder takes ``resume/<modality>.safetensors`` and ``loss.jsonl``; only the first process writes. A
-    resumed run must have the same ``settings``. Raises `InputError`: the run cannot be resumed, or its loss
-    is no longer finite.
-    """
+    """Train in place, resuming in ``folder`` with the same ``settings``; raises `InputError` if it cannot."""
     stage, state_file = windows.modality, folder / "resume" / f"{windows.modality}.safetensors"
     model.to(world.device).train()
     world.join_statistics(model)

@@ -77,10 +77,7 @@ class Scores:
 
 
 def score(probs: NDArray[np.floating], label: NDArray[np.integer]) -> Scores:
-    """Return the scores of probabilities (n, n_labels) against labels (n,), n > 0.
-
-    A class that no window has counts neither for the balanced accuracy nor for the macro F1.
-    """
+    """Return the scores of (n, n_labels) against labels (n,), n > 0; macro means over labels that occur."""
     clipped = np.clip(np.asarray(probs, dtype=np.float64), LEAST_PROBABILITY, 1.0)
     predicted = np.asarray(probs).argmax(axis=1)
     n_labels = clipped.shape[1]
@@ -150,11 +147,7 @@ def calibration_curve(
     weight: NDArray[np.floating] | None = None,
     n_bins: int = N_BINS,
 ) -> CalibrationCurve:
-    """Return how often rows (n, n_labels) are right where they say so.
-
-    With the weights of `models.conformal.trial_weights` windows count by trial. The bins are of equal weight
-    (Guo et al. take equal widths, most of which hold next to nothing); equal confidences share a bin.
-    """
+    """Return how often rows (n, n_labels) are right where they say so, in bins of equal weight."""
     weights = np.ones(len(label)) if weight is None else np.asarray(weight, dtype=np.float64)
     confidence = np.asarray(probs, dtype=np.float64).max(axis=1)
     right = np.asarray(probs).argmax(axis=1) == label
@@ -231,11 +224,7 @@ def sd_of(values: Sequence[float]) -> float | None:
 
 
 def wilson_interval(share: float, n: float) -> tuple[float, float]:
-    """Return the 95 % Wilson score interval of a share of ``n`` (Wilson 1927).
-
-    It takes the n as independent: give it trials, not windows. Those of one subject are not quite, so the
-    truth is somewhat wider.
-    """
+    """Return the 95 % Wilson score interval of a share of ``n`` independent trials (Wilson 1927)."""
     z = 1.959964
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

@@ -264,12 +264,7 @@ def _card(options: TrainingOptions, config: ModelConfig) -> str:
 def fit(
     config: ModelConfig, folders: Sequence[Path], options: TrainingOptions, progress: Progress
 ) -> Trained:
-    """Train all stages on the subjects in ``folders``.
-
-    The first ``n_encoder_subjects`` train the encoders. On the others, which these have not seen,
-    discriminant and fusion are trained; what they say of subjects left out in turn sets weights, temperature
-    and sets. The discriminant's EEG and eyes, which nothing encodes, learn from all subjects.
-    """
+    """Train encoders on the first ``n_encoder_subjects`` in ``folders``, all else on the others."""
     keep_freed_memory()
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
@@ -309,10 +304,7 @@ class Trained:
 
 
 class FusionTraining:
-    """Trains discriminant, pooling and fusion on subjects that the encoders have not seen.
-
-    ``seen`` are trials, without tokens, of those that they have: they serve the discriminant.
-    """
+    """Trains all but the encoders on subjects new to them; trials of ``seen`` ones serve the discriminant."""
 
     def __init__(
         self,
@@ -403,10 +395,7 @@ class FusionTraining:
         return Evidence(discriminant, SignalRange.fit(steps), self._config.evidence)
 
     def _courses(self) -> tuple[Course, tuple[Tensor, Tensor]]:
-        """Return each subject's session with what subjects of the other folds say, and `profiled_session`.
-
-        The network's tokens are about the running level in both: with a profile's level they say more.
-        """
+        """Return each subject's session as the other folds' discriminant tells it, and `profiled_session`."""
         found: dict[int, Course] = {}
         profiled: dict[int, tuple[Tensor, Tensor]] = {}
         for fold in range(_N_FOLDS):
@@ -463,11 +452,7 @@ class Choice:
 
 
 def choose_answer(held_out: Tensor, rows: Rows, config: EvidenceConfig, since_s: float) -> Choice:
-    """Choose weights, persistence and sets by parts (5, n, n_labels) of held-out subjects' logits.
-
-    The weights by the likelihood of windows, none below 0: a part that does not help gets none. Persistence
-    as the least that keeps the answer to `_MOST_CHANGES` a minute.
-    """
+    """Choose weights (0 or more), persistence and sets by parts (5, n, n_labels) of held-out logits."""
     usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
     weights = best_weights(held_out[:, usable], rows.label[usable])
     logits = torch.tensordot(torch.tensor(weights), held_out, 1)
@@ -499,10 +484,7 @@ def best_weights(parts: Tensor, label: Tensor) -> list[float]:
 
 
 def answers_at(shown: Tensor, rows: Rows, since_s: float) -> AnswerConfig:
-    """Return when answers are given, by logits (n, n_labels) of held-out subjects as they are shown.
-
-    Its temperature is what the logits are divided by.
-    """
+    """Return when answers are given, and the temperature, by logits (n, n_labels) of held-out subjects."""
     at = rows.where(min_since_onset_s=since_s)
 
     def nll(temperature: Any) -> Tensor:

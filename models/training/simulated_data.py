@@ -74,11 +74,7 @@ def simulate_subjects(
     n_jobs: int = 2,
     on_done: Callable[[int], None] = lambda n_done: None,
 ) -> list[Path]:
-    """Run several subjects in processes of their own and return their folders, for `load_subject`.
-
-    Features stay on disk, in ``folder``: several processes may then read them without a copy each.
-    ``on_done`` is told how many subjects are finished.
-    """
+    """Run subjects in processes of their own and return the folders of their features."""
     folders = [folder / f"subject-{plan.seed}" for plan in plans]
     with process_pool(n_jobs) as pool:
         futures = [pool.submit(_simulate_into, *job, features) for job in zip(plans, folders, strict=True)]
@@ -204,11 +200,7 @@ def feature_rows(
 
 
 class Rows:
-    """All subjects' rows end to end, addressed by one index; windows never cross subjects.
-
-    The normaliser must be fitted on training subjects only. ``levels`` are the rows' subjects' own, as known
-    when the row ends; without them each subject is centred on the training mean.
-    """
+    """All subjects' rows end to end, about ``levels`` known when they end, else about the training mean."""
 
     def __init__(
         self, subjects: Sequence[SubjectFeatures], normaliser: Normaliser, levels: Levels | None = None

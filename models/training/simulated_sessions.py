@@ -98,11 +98,7 @@ def profiled_session(
     evidence: Evidence,
     windows: WindowConfig,
 ) -> tuple[Tensor, Tensor]:
-    """Return evidence (n, 4, n_labels) and measures (n, 4, 2) of a session told by profiles of itself.
-
-    ``trial`` (n,) is the number of each second's trial among ``trials``. Each is told by the discriminant
-    updated with the subject's other trials, about their level: a calibration of one trial less.
-    """
+    """Return evidence (n, 4, n_labels), measures (n, 4, 2) by profiles of a session's other trials."""
     found = {}
     for number in range(len(trials)):
         others = [one for at, one in enumerate(trials) if at != number]

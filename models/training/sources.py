@@ -108,11 +108,7 @@ class Source:
         config: ModelConfig | None = None,
         excluded: list[Excluded] | None = None,
     ) -> list[Trial]:
-        """Return the labelled trials, of a data set those of some subjects or all.
-
-        Raw features are computed as the model of ``config`` wants them. ``excluded`` takes what cannot be
-        read; without it the first such file raises.
-        """
+        """Return the labelled trials with a model's features; ``excluded`` takes what cannot be read."""
         features = None if config is None else config.features
         if self.is_dataset:
             trials = list(self._of_dataset(subjects, features, excluded))
@@ -154,11 +150,6 @@ class Corpus:
         ]
 
     @property
-    def step_s(self) -> float:
-        """Seconds from one step to the next."""
-        return self.entries[0].step_s
-
-    @property
     def used(self) -> list[Source]:
         """The sources that something could be read of."""
         kept = {entry.folder for entry in self.entries}
@@ -175,15 +166,12 @@ class Corpus:
             steps = sum(entry.n_steps for entry in used)
             what = f"{n_subjects} subjects, {len(used)} trials" if source.is_dataset else source.path.name
             made = "generated, no real subjects; " if source.is_generated else ""
-            lines.append(f"{source.kind}: {made}{what}, {steps} steps of {self.step_s:g} s")
+            lines.append(f"{source.kind}: {made}{what}, {steps} steps of {self.entries[0].step_s:g} s")
         return lines
 
 
 def kind_of_features(sources: Sequence[Source], wanted: str | None) -> str:
-    """Return raw or published: as wanted, else raw where there is nothing but raw signals.
-
-    Raises `InputError`: nothing is given, or published features are wanted of what has none.
-    """
+    """Return raw or published, as wanted or as there is; raises `InputError` where they cannot be had."""
     if not sources:
         what = "nothing to pre-train on"
         raise InputError(what, where="pretrain", remedy="give --seed-iv, --seed-v, --eav, --xdf or --raw")
@@ -256,11 +244,7 @@ class Labels:
         raise InputError(what, where="--labels", remedy="write for example --labels first:10")
 
     def choose(self, training: Sequence[Trial], n_steps: int = 10) -> list[Trial]:
-        """Return those of a session's training trials whose labels are used.
-
-        ``n_steps`` is the length of a window: the first windows are those of the first trials. Raises
-        `InputError` if there are fewer than asked for, unless ``at_most`` is set.
-        """
+        """Return a session's trials whose labels are used; raises `InputError` where there are too few."""
         if self.how in ("first", "per-class"):
             choose = first_trials if self.how == "first" else trials_per_class
             return choose(training, self.k, at_most=self.at_most)
@@ -274,23 +258,19 @@ class Labels:
         """How many windows train at most, counted from the session's start."""
         return self.k if self.how == "first-windows" else None
 
-    def words(self) -> str:
-        """Return for example ``first 10 trials``."""
-        return {
-            "all": "all",
-            "first": f"first {self.k} trials",
-            "per-class": f"{self.k} trials per class",
-            "first-windows": f"first {self.k} windows",
-        }[self.how]
-
-    def words_of(self, chosen: Sequence[Trial]) -> str:
-        """Return `words`, or what was taken where one session's training trials were too few."""
-        counts = coverage(chosen).counts
-        if self.how == "first" and sum(counts) < self.k:
+    def words(self, chosen: Sequence[Trial] | None = None) -> str:
+        """Return for example ``first 10 trials``, or what was ``chosen`` of one session that has fewer."""
+        counts = () if chosen is None else coverage(chosen).counts
+        if self.how == "first" and 0 < sum(counts) < self.k:
             return f"all {sum(counts)} training trials (fewer than {self.k})"
         if self.how == "per-class" and any(0 < count < self.k for count in counts):
             return f"up to {self.k} trials per class"
-        return self.words()
+        words = {
+            "first": "first {} trials",
+            "per-class": "{} trials per class",
+            "first-windows": "first {} windows",
+        }
+        return words.get(self.how, "all").format(self.k)
 
     def too_few(self, chosen: Sequence[Trial]) -> str:
         """Return one sentence on what one session has fewer of than wanted; empty where nothing."""

@@ -35,11 +35,7 @@ _EVIDENCE_SCALE = 0.5  # to begin with: neighbouring seconds are not quite as in
 
 
 class RowInputs:
-    """Windows that end at rows of simulated subjects, as network input.
-
-    Given an `Augment`, windows are thinned out and disturbed. Single faces and voices are encoded with
-    gradients; whole windows need them ``encoded`` for every row.
-    """
+    """Windows of simulated subjects' rows as network input; an `Augment` disturbs them."""
 
     def __init__(
         self,
@@ -92,11 +88,7 @@ class RowInputs:
     def window(
         self, at: NDArray[np.intp], augment: Augment | None = None, channels: list[int] | None = None
     ) -> NetworkInput:
-        """Return whole windows, with everything that is present in them.
-
-        ``channels`` are indices into the model's EEG channels; without them all, or a random subset to
-        augment.
-        """
+        """Return whole windows; of EEG ``channels`` by index, else all, or a random subset to augment."""
         eeg, eye = self._eeg(at, augment, channels), self._eye(at, augment)
         face = self._face(at, drop_frames=augment is not None)
         return batch_of(len(at), self._config, eeg, eye, face, self._voice(at))

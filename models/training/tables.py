@@ -259,10 +259,7 @@ def draw_table(table: Table, path: Path) -> None:
 
 
 def draw_subjects(table: Table, path: Path) -> None:
-    """Write a PNG of every subject's accuracy by model: the EAV paper's Figure 2.
-
-    Where the paper has figures by subject they stand beside ours, in a lighter shade.
-    """
+    """Write a PNG of every subject's accuracy by model, the paper's lighter: the EAV paper's Figure 2."""
     subjects = sorted({entry.subject for row in table.rows for entry in row.entries}, key=int)
     has_paper = any(e.paper_accuracy is not None for row in table.rows for e in row.entries)
     rows = [row for row in table.rows if row.by_subject]
@@ -306,11 +303,7 @@ def _save(figure: Any, axes: Any, table: Table, path: Path) -> None:
 
 
 def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list[Path]:
-    """Write two CSV files, JSON, the table in words and a bar plot; returns their paths.
-
-    ``by_subject`` draws every subject's bars in place of the means. Raises `InputError` if the folder cannot
-    be written.
-    """
+    """Write two CSV files, JSON, Markdown and a plot, ``by_subject`` or of means; returns their paths."""
     paths = [folder / name for name in (CSV_FILE, JSON_FILE, WORDS_FILE, PLOT_FILE, CONFUSION_FILE)]
     with file_errors("the folder cannot be written", f"--out {folder}", "choose another"):
         folder.mkdir(parents=True, exist_ok=True)

@@ -148,20 +148,14 @@ def answers_of(
 
 
 def blended(one: Predictions, other: Predictions, weight: float) -> Predictions:
-    """Return the normalised geometric mean of two classifiers' probabilities, ``weight`` the other's.
-
-    Both are of the same windows in the same order.
-    """
+    """Return the normalised geometric mean of two classifiers on the same windows, ``weight`` the other's."""
     logs = [np.log(np.clip(each.probs, LEAST_PROBABILITY, 1.0)) for each in (one, other)]
     mixed = (1 - weight) * logs[0] + weight * logs[1]
     return replace(one, probs=softmax(mixed, axis=1))
 
 
 def chosen_weight(reference: Predictions, network: Predictions) -> float:
-    """Return what share of the answer the network gets by its predictions for other people.
-
-    It is one of five, by the negative log-likelihood per trial, each person counting alike.
-    """
+    """Return the network's share of the answer, by the NLL per trial of other people, each counting alike."""
 
     def losses(said: Predictions) -> NDArray[np.float64]:
         trials = per_trial(said)

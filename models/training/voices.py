@@ -62,10 +62,7 @@ def egemaps(utterances: Sequence[Utterance]) -> NDArray[Any] | None:
 
 
 def fit_linear(rows: NDArray[Any], label: NDArray[Any]) -> Any:
-    """Return the voice's linear head on statistics (n, n_features): LDA, shrunk far, as speakers are few.
-
-    Every class weighs the same.
-    """
+    """Return the voice's head on statistics (n, n_features): LDA, shrunk far, classes weighed alike."""
     head = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.9, priors=np.full(_N, 1 / _N))
     return make_pipeline(StandardScaler(), head).fit(rows, label)
 
@@ -76,11 +73,7 @@ def fit_reference(rows: NDArray[Any], label: NDArray[Any]) -> Any:
 
 
 def by_own_speaker(rows: NDArray[Any], speaker: NDArray[Any]) -> NDArray[Any]:
-    """Return features (n, n_features) relative to each speaker's own clips, without their labels.
-
-    A test in which the test speaker's clips are scaled so is transductive: it needs a speaker's other clips,
-    and gains from knowing how these are spread over the emotions.
-    """
+    """Return features (n, n_features) scaled by each speaker's own clips: in a test, transductive."""
     scaled = np.empty_like(rows)
     for name in np.unique(speaker):
         own = speaker == name
@@ -187,18 +180,17 @@ def _folds(test: VoiceTest) -> list[Fold]:
         folds = [(np.arange(n), np.arange(n, n + len(test.tested)))]
     else:
         folds = [(np.flatnonzero(speaker != name), np.flatnonzero(speaker == name)) for name in names]
-    if len(names) < 3:
-        raise _too_little(f"expected at least 3 speakers, found {len(names)}", n_speakers=len(names))
-    for train, _ in folds:
-        if missing := sorted(set(range(_N)) - set(label[train].tolist())):
-            emotion, n_speakers = EMOTIONS[missing[0]], len(np.unique(speaker[train]))
-            what = f"expected every emotion among the {n_speakers} training speakers, found no {emotion}"
-            raise _too_little(what, missing=emotion)
+    lacking = [(train, k) for train, _ in folds for k in range(_N) if k not in label[train]]
+    what, facts = f"expected at least 3 speakers, found {len(names)}", {"n_speakers": str(len(names))}
+    if len(names) >= 3 and lacking:
+        (train, at), *_ = lacking
+        n_speakers = len(np.unique(speaker[train]))
+        what = f"expected every emotion among the {n_speakers} training speakers, found no {EMOTIONS[at]}"
+        facts = {"missing": EMOTIONS[at]}
+    if len(names) < 3 or lacking:
+        where, remedy = "training voices", "add recordings"
+        raise InputError(what, where=where, remedy=remedy, code=ErrorCode.DATA, **facts)
     return folds
-
-
-def _too_little(what: str, **facts: str | int) -> InputError:
-    return InputError(what, where="training voices", remedy="add recordings", code=ErrorCode.DATA, **facts)
 
 
 def _differences(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -224,11 +216,7 @@ def _protocol(test: VoiceTest) -> str:
 
 @torch.no_grad()
 def voice_model(utterances: Sequence[Utterance], base: ModelConfig) -> Checkpoint:
-    """Return a model with ``base``'s sizes whose voice answers as `evaluate_voice` tested it.
-
-    Its level is that of training. The temperature is fitted to the answers of left-out speakers, whose
-    accuracy is in the config's notes. Raises `InputError` as `evaluate_voice` does.
-    """
+    """Return a model whose voice answers as `evaluate_voice` tested it, of ``base``'s sizes."""
     folds, rows = _folds(VoiceTest(utterances)), measure(utterances)
     label = np.array([one.label for one in utterances])
     speaker = np.array([one.speaker for one in utterances])

@@ -95,10 +95,7 @@ class MakeOptions:
 
 
 def each_subject(write: Callable[[MakeOptions, int], None], options: MakeOptions, on_done: OnDone) -> None:
-    """Write every subject, in parallel processes.
-
-    The folder says from the start that it is generated: a half-written one is never taken for a real set.
-    """
+    """Write every subject, in processes; from the start the folder says that it is generated."""
     unfinished = "UNFINISHED: delete this folder and generate it again.\n"
     write_notice(options.folder, "a data set", "...", unfinished)
     numbers = range(1, options.subjects + 1)
