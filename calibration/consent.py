@@ -5,7 +5,7 @@ a consent of their own; without it, only features computed from them may be kept
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
 from calibration.storage import default_data_folder
 from calibration.types import Consent
+from models.config import built
 
 #: Counts up whenever the words below change in meaning.
 NOTICE_VERSION = 1
@@ -188,27 +189,12 @@ def consent_from_record(record: Mapping[str, Any]) -> Consent:
 
     Raises InputError if an entry is missing or has the wrong type.
     """
-    for name, kind in _RECORD.items():
-        if not isinstance(record.get(name), kind):
-            raise _refused(name, f"expected {name} as {kind.__name__}, found {record.get(name)!r}")
-    found = Consent(
-        tuple(map(str, record["modalities"])),
-        record["keep_face_video"],
-        record["keep_voice"],
-        record["given_at"],
-        record["notice_version"],
-    )
+    try:
+        found = built(Consent, {one.name: record.get(one.name) for one in fields(Consent)}, "consent")
+    except InputError as error:
+        raise _refused(str(error.facts["setting"]), error.what) from error
     check_consent(replace(found, notice_version=NOTICE_VERSION))
     return found
-
-
-_RECORD = {
-    "modalities": list,
-    "keep_face_video": bool,
-    "keep_voice": bool,
-    "given_at": str,
-    "notice_version": int,
-}
 
 
 def _is_time(text: str) -> bool:

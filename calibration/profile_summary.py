@@ -12,6 +12,7 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.text import parse_json
 from acquisition.types import MODALITIES
 from calibration.verdict import DO_NOT_TRUST, VerdictCode
+from models.config import built
 
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
 FORMAT_VERSION = 2  # 1: heads on modality tokens, of base models that are no longer
@@ -105,14 +106,10 @@ class ProfileSummary:
                 where,
                 "open it with the version of the program that wrote it, or calibrate again",
             )
-        values: dict[str, Any] = {}
-        for entry in fields(cls):
-            if entry.name in data:
-                values[entry.name] = _checked(entry.name, data[entry.name], str(entry.type), where)
-        missing = [name for name in _REQUIRED if name not in values]
-        if missing:
-            raise profile_error(missing[0], f"missing: {', '.join(missing)}", where)
-        summary = cls(**values)
+        try:
+            summary = built(cls, {one.name: data[one.name] for one in fields(cls) if one.name in data}, where)
+        except InputError as error:
+            raise profile_error(str(error.facts["setting"]), error.what, where) from error
         summary._check(where)
         return summary
 
@@ -128,37 +125,8 @@ class ProfileSummary:
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
             what = f"classes: expected two or more distinct names, found {list(self.classes)}"
             raise profile_error("classes", what, where)
-
-
-_REQUIRED = (
-    "subject", "classes", "modalities", "ch_names", "head", "verdict", "base_name", "base_sha256",
-    "features_sha256",
-)  # fmt: skip
-
-
-def _checked(name: str, value: Any, kind: str, where: str) -> Any:
-    """Return a value of ``config.json`` as the field takes it."""
-    if kind == "tuple[str, ...]":
-        good = isinstance(value, list) and all(isinstance(entry, str) for entry in value)
-        value = tuple(value) if good else value
-    elif kind == "tuple[float, ...]":
-        numbers = value if isinstance(value, list) else [None]
-        good = all(isinstance(entry, int | float) and 0 <= entry <= 1 for entry in numbers)
-        value = tuple(map(float, numbers)) if good else value
-    elif kind.startswith("Mapping"):
-        good = isinstance(value, dict) and all(
-            entry is None or (isinstance(entry, int | float) and not isinstance(entry, bool))
-            for entry in value.values()
-        )
-    elif kind == "float | None":
-        good = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-    elif kind == "str | None":
-        good = value is None or isinstance(value, str)
-    else:
-        good = type(value) is {"str": str, "int": int, "bool": bool}[kind]
-    if not good:
-        raise profile_error(name, f"{name}: expected {kind}, found {value!r}", where)
-    return value
+        if not all(0 <= score <= 1 for score in self.own_scores):
+            raise profile_error("own_scores", f"expected 0 to 1, found {list(self.own_scores)}", where)
 
 
 def read_config(folder: Path) -> tuple[dict[str, Any], bytes]:

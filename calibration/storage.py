@@ -7,8 +7,6 @@ exported or deleted must lie where its name says.
 
 import contextlib
 import dataclasses
-import math
-import operator
 import os
 import re
 import sys
@@ -23,7 +21,8 @@ from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.record.files import write_json
 from acquisition.text import parse_json
 from calibration.protocol import finished_trials
-from calibration.types import Consent, DisplayTiming, Report, SessionRecord, TrialRecord
+from calibration.types import SessionRecord
+from models.config import built
 
 TASK = "calibration"
 STATE_FILE = "session.json"
@@ -310,34 +309,18 @@ def next_run(record: SessionRecord) -> int:
 
 
 def _record(content: Mapping[str, Any]) -> SessionRecord:
-    consent = dict(content["consent"])
-    (subject,) = _names([content["subject"]])
-    return SessionRecord(
-        subject=subject,
-        session=operator.index(content["session"]),
-        classes=_names(content["classes"]),
-        seed=operator.index(content["seed"]),
-        consent=Consent(**{**consent, "modalities": _names(consent["modalities"])}),
-        trials=tuple(_trial(entry) for entry in content["trials"]),
-        baseline=tuple((float(begin), float(end)) for begin, end in content["baseline"]),
-        baseline_run=int(content["baseline_run"]),
-        recordings=tuple(_file_name(name) for name in _names(content["recordings"])),
-        overridden=_names(content["overridden"]),
-        timing=tuple(DisplayTiming(**entry) for entry in content["timing"]),
-        order=_names(content["order"]),
-        settings=dict(content["settings"]),
-        is_simulated=bool(content["is_simulated"]),
-    )
-
-
-def _trial(entry: Mapping[str, Any]) -> TrialRecord:
-    report = entry["report"]
-    trial = TrialRecord(**{**entry, "report": None if report is None else Report(**report)})
-    if not isinstance(trial.number, int) or trial.state not in ("done", "skipped", "repeated"):
-        raise ValueError(f"trial {trial.number!r} is {trial.state!r}")
-    if not (math.isfinite(trial.begin) and math.isfinite(trial.end) and trial.begin <= trial.end):
-        raise ValueError(f"trial {trial.number} is from {trial.begin} to {trial.end}")
-    return trial
+    names = {"recordings": tuple(map(_file_name, _names(content["recordings"])))}
+    plain = {name: value for name, value in content.items() if name != "version"}
+    try:
+        record = built(SessionRecord, plain | names, "session")
+    except InputError as error:
+        raise ValueError(error.what) from error
+    for trial in record.trials:
+        if trial.state not in ("done", "skipped", "repeated"):
+            raise ValueError(f"trial {trial.number} is {trial.state!r}")
+        if trial.begin > trial.end:
+            raise ValueError(f"trial {trial.number} is from {trial.begin} to {trial.end}")
+    return record
 
 
 def _file_name(name: str) -> Path:

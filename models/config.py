@@ -383,7 +383,7 @@ class ModelConfig:
             what = f"expected features with sha256 {digest}, found {features.digest()}"
             remedy = "the feature settings are not those the weights were trained with: train again"
             raise _refused(what, where, "features", remedy)
-        return _build(cls, data | {"features": features}, where)
+        return built(cls, data | {"features": features}, where)
 
 
 def _refused(what: str, where: str, setting: str, remedy: str = "") -> InputError:
@@ -435,8 +435,11 @@ def preset(
 T = TypeVar("T")
 
 
-def _build(cls: type[T], data: Any, where: str) -> T:
-    """Build a dataclass from a dict, recursing into dataclass fields."""
+def built(cls: type[T], data: Any, where: str) -> T:
+    """Build a dataclass from what JSON gives, recursing into dataclass fields.
+
+    Raises `InputError`, whose fact ``setting`` names the key that is missing, unknown or of another type.
+    """
     if not isinstance(data, Mapping):
         raise _wrong_type("an object", data, where)
     assert is_dataclass(cls)
@@ -456,7 +459,11 @@ def _cast_as(kind: Any, value: Any, where: str) -> Any:
     if isinstance(kind, types.UnionType):  # x | None
         return None if value is None else _cast_as(typing.get_args(kind)[0], value, where)
     if is_dataclass(kind):
-        return value if is_dataclass(value) else _build(typing.cast(type, kind), value, where)
+        return value if is_dataclass(value) else built(typing.cast(type, kind), value, where)
+    if typing.get_origin(kind) is Mapping:
+        if not isinstance(value, Mapping):
+            raise _wrong_type("an object", value, where)
+        return {name: _cast_as(typing.get_args(kind)[1], entry, where) for name, entry in value.items()}
     if isinstance(kind, types.GenericAlias):
         if not isinstance(value, (list, tuple)):
             raise _wrong_type("a list", value, where)
