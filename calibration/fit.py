@@ -171,11 +171,9 @@ def used_modalities(
 def _check_windows(session: Session, chosen: ChosenTrials) -> None:
     empty = [trial.number for trial in chosen.trials if not (session.windows.trial == trial.number).any()]
     if empty:
-        raise data_error(
-            f"expected windows in every trial, found none in trial {', '.join(map(str, empty))}",
-            "check that the recording covers them; a trial must last 5 s or more",
-            trial=empty[0],
-        )
+        what = f"expected windows in every trial, found none in trial {', '.join(map(str, empty))}"
+        remedy = "check that the recording covers them; a trial must last 5 s or more"
+        raise data_error(what, remedy, trial=empty[0])
 
 
 def _temperature(held_out: LeaveOneOut, without: int | None = None) -> float:

@@ -224,21 +224,17 @@ def _check_base(summary: ProfileSummary, checkpoint: Checkpoint, where: str, lin
     summary.check_base(checkpoint.sha256, where)
     found = features_sha256(config, line_hz)
     if found != summary.features_sha256:
-        raise profile_error(
-            "features_sha256",
-            f"this profile needs features with sha256 {summary.features_sha256[:16]}, found {found[:16]}",
-            where,
-            "use the --line of the calibration, or calibrate again",
-        )
+        what = f"this profile needs features with sha256 {summary.features_sha256[:16]}, found {found[:16]}"
+        remedy = "use the --line of the calibration, or calibrate again"
+        raise profile_error("features_sha256", what, where, remedy)
     unknown = [name for name in summary.ch_names if name not in config.ch_names]
     if unknown:
-        raise profile_error(
-            "ch_names",
+        what = (
             f"this profile needs EEG channels {', '.join(summary.ch_names)}; {', '.join(unknown)} missing "
-            f"in the model, which has {', '.join(config.ch_names)}",
-            where,
-            "calibrate again",
+            f"in the model, which has {', '.join(config.ch_names)}"
         )
+        remedy = "calibrate again"
+        raise profile_error("ch_names", what, where, remedy)
 
 
 def _check_sizes(profile: CalibrationProfile, checkpoint: Checkpoint, where: str) -> None:

@@ -73,13 +73,12 @@ class ProfileSummary:
     def check_base(self, sha256: str, where: str) -> None:
         """Refuse another base model with both hashes, as an InputError."""
         if sha256 != self.base_sha256:
-            raise profile_error(
-                "base_sha256",
+            what = (
                 f"this profile belongs to a base model with sha256 {self.base_sha256[:16]}, "
-                f"found one with {sha256[:16]}",
-                where,
-                f"choose the model it was fitted to ({self.base_name}) with --model, or calibrate again",
+                f"found one with {sha256[:16]}"
             )
+            remedy = f"choose the model it was fitted to ({self.base_name}) with --model, or calibrate again"
+            raise profile_error("base_sha256", what, where, remedy)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what goes to JSON; `from_dict` turns it back into an equal summary."""
@@ -93,19 +92,13 @@ class ProfileSummary:
         Raises InputError if a key is missing, a value is wrong, or the file is not a profile of this version.
         """
         if data.get("kind") != KIND:
-            raise profile_error(
-                "kind",
-                f"is not a {KIND}: found kind {data.get('kind')!r}",
-                where,
-                "give a profile's folder with --profile and a model's with --model",
-            )
+            what = f"is not a {KIND}: found kind {data.get('kind')!r}"
+            remedy = "give a profile's folder with --profile and a model's with --model"
+            raise profile_error("kind", what, where, remedy)
         if data.get("format_version") != FORMAT_VERSION:
-            raise profile_error(
-                "format_version",
-                f"expected format_version {FORMAT_VERSION}, found {data.get('format_version')!r}",
-                where,
-                "open it with the version of the program that wrote it, or calibrate again",
-            )
+            what = f"expected format_version {FORMAT_VERSION}, found {data.get('format_version')!r}"
+            remedy = "open it with the version of the program that wrote it, or calibrate again"
+            raise profile_error("format_version", what, where, remedy)
         try:
             summary = built(cls, {one.name: data[one.name] for one in fields(cls) if one.name in data}, where)
         except InputError as error:
@@ -172,9 +165,6 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise profile_error(
-            path.name,
-            f"cannot be read: {error.strerror}",
-            path,
-            f"choose a folder with {CONFIG_FILE} and {WEIGHTS_FILE} with --profile",
-        ) from error
+        what = f"cannot be read: {error.strerror}"
+        remedy = f"choose a folder with {CONFIG_FILE} and {WEIGHTS_FILE} with --profile"
+        raise profile_error(path.name, what, path, remedy) from error

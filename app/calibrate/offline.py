@@ -364,14 +364,12 @@ def calibrate_events(
     chosen, few = wanted.choose(trials)
     classes = tuple(label for label in class_names(wanted.events) if label not in few)
     if len(classes) < 2:
-        raise InputError(
+        what = (
             f"expected at least two classes with {LEAST_PER_CLASS} or more trials in {wanted.words}, found "
-            f"{len(classes)}: {'; '.join(_dropped(few, wanted.words))}",
-            where=str(path),
-            remedy="use more with --trials, or a number per class with --per-class, such as 4",
-            code=ErrorCode.DATA,
-            n_classes=len(classes),
+            f"{len(classes)}: {'; '.join(_dropped(few, wanted.words))}"
         )
+        remedy = "use more with --trials, or a number per class with --per-class, such as 4"
+        raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.DATA, n_classes=len(classes))
     used = {trial.number for trial in chosen}
     others = [trial for trial in trials if trial.number not in used and trial.emotion in classes]
     if not others:

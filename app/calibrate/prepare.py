@@ -87,13 +87,12 @@ def _newest(data: Path, subject: str) -> tuple[storage.SessionPlace | None, Sess
 def _own(record: SessionRecord, place: storage.SessionPlace) -> SessionRecord:
     """Refuse a session's file that was copied here from another session."""
     if (record.subject, record.session) != (place.subject, place.number):
-        raise InputError(
+        what = (
             f"expected session {place.number} of {place.subject}, found session {record.session} of "
-            f"{record.subject}",
-            where=str(place.state),
-            remedy="restore the right file, or start a new session with --new",
-            code=ErrorCode.SUBJECT,
+            f"{record.subject}"
         )
+        remedy = "restore the right file, or start a new session with --new"
+        raise InputError(what, where=str(place.state), remedy=remedy, code=ErrorCode.SUBJECT)
     return record
 
 
@@ -104,13 +103,12 @@ def _plan(request: CalibrationRequest, record: SessionRecord | None) -> Plan:
     asked = request.classes or record.classes
     n_asked = request.n_trials or len(record.order)
     if set(asked) != set(record.classes) or n_asked != len(record.order):
-        raise InputError(
+        what = (
             f"session {record.session}, which was interrupted, has {len(record.order)} trials of "
-            f"{', '.join(record.classes)}",
-            where=f"session of {record.subject}",
-            remedy="omit --classes and --trials to resume it, or start a new session with --new",
-            code=ErrorCode.SUBJECT,
+            f"{', '.join(record.classes)}"
         )
+        remedy = "omit --classes and --trials to resume it, or start a new session with --new"
+        raise InputError(what, where=f"session of {record.subject}", remedy=remedy, code=ErrorCode.SUBJECT)
     return load_plan(request.plan, record.classes, len(record.order))
 
 

@@ -66,11 +66,9 @@ class LabelledDataOptions(opt.DataOptions, opt.LabelledRecordingOptions):
         given = self.datasets()
         has_recordings = bool(self.raw or self.xdf or self.trials or self.label)
         if len(given) + has_recordings != 1:
-            raise InputError(
-                f"expected a data set or recordings, got {len(given) + has_recordings} of them",
-                where="finetune",
-                remedy="choose what to train on, e.g. --seed-iv DIR --subject 1, or --trials TABLE",
-            )
+            what = f"expected a data set or recordings, got {len(given) + has_recordings} of them"
+            remedy = "choose what to train on, e.g. --seed-iv DIR --subject 1, or --trials TABLE"
+            raise InputError(what, where="finetune", remedy=remedy)
         if has_recordings:
             of_sets = {"--subject": self.subject, "--session": self.session}
             given_as = next(name for name in ("trials", "xdf", "raw", "label") if getattr(self, name))

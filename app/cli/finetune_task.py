@@ -127,12 +127,9 @@ class FinetuneTask:
         chosen = [trial for trial in trials if self.session in (None, trial.session)]
         if not chosen:
             found = ", ".join(str(number) for number in sorted({trial.session for trial in trials}))
-            raise InputError(
-                f"expected session {found}, found {self.session}",
-                where="--session",
-                remedy="omit it to see what could not be read" if excluded else "",
-                code=ErrorCode.DATA,
-            )
+            what = f"expected session {found}, found {self.session}"
+            remedy = "omit it to see what could not be read" if excluded else ""
+            raise InputError(what, where="--session", remedy=remedy, code=ErrorCode.DATA)
         return chosen
 
     def _words(self, trials: list[Trial]) -> str:

@@ -55,11 +55,10 @@ class ReplayEngine:
                 with contextlib.closing(player.sink):
                     player.run()
             except OSError as error:
+                what = f"cannot be read: {error.strerror or error}"
+                remedy = "check that its disk is connected, and open it again"
                 raise InputError(
-                    f"cannot be read: {error.strerror or error}",
-                    where=str(file.path),
-                    remedy="check that its disk is connected, and open it again",
-                    code=ErrorCode.RECORDING,
+                    what, where=str(file.path), remedy=remedy, code=ErrorCode.RECORDING
                 ) from error
             finally:
                 player.close()
