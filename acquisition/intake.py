@@ -16,7 +16,7 @@ from acquisition.adapters.media import AudioAdapter, MarkerAdapter, VideoAdapter
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import stream_identity
 from acquisition.timebase import ClockMapper
-from acquisition.types import Chunk, Kind, MapSegment, StreamHeader, StreamSpec
+from acquisition.types import MODALITY_OF_KIND, Chunk, Kind, MapSegment, StreamHeader, StreamSpec
 
 
 class Adapter(Protocol):
@@ -65,6 +65,8 @@ class StreamIntake:
 
     def __init__(self, key: str, adapter: Adapter, mapper: ClockMapper) -> None:
         self.key, self.adapter, self.mapper = key, adapter, mapper
+        mapper.ledger.name = adapter.spec.name
+        mapper.ledger.modality = MODALITY_OF_KIND.get(adapter.spec.kind, "")
         self._n_samples = 0
 
     @property
@@ -116,15 +118,22 @@ def intake_maker(options: AdapterOptions | None = None, max_gap_s: float = 0.1) 
     def make_intake(
         header: StreamHeader, key: str, kind: Kind, recorded_segments: Sequence[MapSegment] = ()
     ) -> StreamIntake:
-        mapper = ClockMapper(
-            stream_identity(header),
-            header.nominal_sfreq,
-            dejitter=kind in (Kind.EEG, Kind.AUDIO) and not header.can_drop_samples,
-            max_gap_s=max_gap_s,
-            offset_mean_s=header.offset_mean_s,
-            recorded=recorded_segments,
-            allow_ties=kind is Kind.MARKERS,
-        )
+        mapper = make_mapper(header, kind, recorded_segments, max_gap_s)
         return StreamIntake(key, make_adapter(header, key, kind, options), mapper)
 
     return make_intake
+
+
+def make_mapper(
+    header: StreamHeader, kind: Kind, recorded: Sequence[MapSegment] = (), max_gap_s: float = 0.1
+) -> ClockMapper:
+    """Return the clock mapper of a stream that carries ``kind``."""
+    return ClockMapper(
+        stream_identity(header),
+        header.nominal_sfreq,
+        dejitter=kind in (Kind.EEG, Kind.AUDIO) and not header.can_drop_samples,
+        max_gap_s=max_gap_s,
+        offset_mean_s=header.offset_mean_s,
+        recorded=recorded,
+        allow_ties=kind is Kind.MARKERS,
+    )

@@ -1,9 +1,23 @@
 """The only way from a source to windows: live, replay, calibration, training and data sets all pump here."""
 
+import math
+from collections import deque
 from collections.abc import Callable, Iterator
+from statistics import median
 
-from acquisition.types import Change, Chunk, Source, StreamEvent, StreamSpec, Window
+from acquisition.types import (
+    MODALITY_OF_KIND,
+    Change,
+    Chunk,
+    Source,
+    StreamEvent,
+    StreamLedger,
+    StreamSpec,
+    Window,
+)
 from acquisition.windowing import Aligner, Known, WindowConfig, nothing_known
+
+_N_ARRIVALS = 8  # before a stream is called late
 
 
 class Pump:
@@ -39,18 +53,60 @@ class Pump:
         self.aligner = Aligner(config)
         self.live, self._known, self._on_open = live, known, on_open
         self._on_event, self._on_chunk = on_event, on_chunk
+        self._ledgers: dict[str, StreamLedger] = {}
+        self._specs: dict[str, StreamSpec] = {}
+        self._ages: dict[str, deque[float]] = {}  # of the oldest new sample at the last arrivals, seconds
+        self._late: set[str] = set()
 
     def acquire(self, now: float) -> None:
         """Move everything that has come in by ``now`` (LSL seconds) into the rings."""
+        arrived: set[str] = set()
         for item in self.source.read(now):
             if isinstance(item, Chunk):
+                if self.live and item.stream not in arrived:
+                    arrived.add(item.stream)
+                    self._judge_lateness(item.stream, now, now - float(item.times[0]))
+                self._ledger(item.stream).n_used += len(item.times)
                 self.aligner.push(item)
                 self._on_chunk(item)
             else:
                 self._take(item)
 
+    def ledgers(self) -> dict[str, StreamLedger]:
+        """Return what became of each stream's samples so far, by key."""
+        for key, counts in self.source.ledgers().items():
+            own = self._ledger(key)
+            own.name, own.modality = counts.name or own.name, counts.modality or own.modality
+            own.n_received, own.n_with, own.seconds = counts.n_received, counts.n_with, counts.seconds
+        return self._ledgers
+
+    def _ledger(self, key: str) -> StreamLedger:
+        return self._ledgers.setdefault(key, StreamLedger(name=key.split("|")[0]))
+
+    def _judge_lateness(self, key: str, now: float, age_s: float) -> None:
+        """Say once when a stream keeps coming after the windows it belongs to have closed."""
+        spec, limit_s = self._specs.get(key), self.aligner.config.lateness_s
+        if spec is None or spec.kind not in MODALITY_OF_KIND:
+            return
+        ages = self._ages.setdefault(key, deque(maxlen=20))
+        ages.append(age_s)
+        late_s = median(ages)
+        if len(ages) < _N_ARRIVALS or (late_s > limit_s) == (key in self._late):
+            return
+        self._late ^= {key}
+        if late_s > limit_s:
+            what = f"{spec.name} ({spec.kind.value})"
+            remedy = f"raise --lateness to {math.ceil(12 * late_s) / 10:g} or fix its clock"
+            message = f"{what} arrives {late_s:.1f} s late, windows wait {limit_s:g} s: {remedy}"
+            self._on_event(StreamEvent(key, Change.WARNING, now, message))
+
     def _take(self, event: StreamEvent) -> None:
+        if event.change is Change.REFUSED:
+            self._ledger(event.stream).refused = event.message
         if event.change is Change.OPENED and event.spec is not None:
+            ledger, self._specs[event.stream] = self._ledger(event.stream), event.spec
+            ledger.refused = ""
+            ledger.name, ledger.modality = event.spec.name, MODALITY_OF_KIND.get(event.spec.kind, "")
             self._on_open(event.spec)
             self.aligner.open(event.spec)
         elif event.change is Change.ENDED:
@@ -58,6 +114,7 @@ class Pump:
         elif event.change in (Change.STALE, Change.REFUSED):
             self.aligner.wait_for(event.stream, False)
         elif event.change is Change.BACK:
+            self._ledger(event.stream).refused = ""
             self.aligner.wait_for(event.stream, True)
         self._on_event(event)
 
@@ -83,7 +140,15 @@ class Pump:
         return self._cut(index, t_end, known)
 
     def _cut(self, index: int, now: float, known: Known) -> Window:
-        return self.aligner.cut(index, now, live=self.live, known=known)
+        window = self.aligner.cut(index, now, live=self.live, known=known)
+        for ledger in self._ledgers.values():
+            steps = window.steps.get(ledger.modality, ())
+            if not steps or ledger.refused:
+                continue
+            ledger.n_windows += 1
+            ledger.n_late += self.live and steps[-1].is_late
+            ledger.decodable_s += self.aligner.config.hop_s * window.present[ledger.modality]
+        return window
 
     def whole_seconds(self, begin: float, end: float) -> Iterator[float]:
         """Acquire from whole second to whole second (LSL), at least to ``end``, and yield each.

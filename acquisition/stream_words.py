@@ -1,11 +1,21 @@
 """What devices and the faults of streams are called, and what to do, for windows, commands and reports."""
 
 import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from acquisition.quality import StreamFault, StreamFinding
-from acquisition.text import age
-from acquisition.types import Kind
+from acquisition.text import age, counted, duration
+from acquisition.types import (
+    DROPPED,
+    MODALITIES,
+    MODALITY_NAMES,
+    Change,
+    Fate,
+    Kind,
+    StreamEvent,
+    StreamLedger,
+)
 
 
 @dataclass(frozen=True)
@@ -99,3 +109,104 @@ def fault_words(finding: StreamFinding, kind: Kind) -> FaultWords:
         look_at = DEVICES[kind].if_silent if kind in DEVICES else "check the sending LSL app"
         remedy = f"{look_at}; it will reconnect automatically"
     return FaultWords(state, said, remedy)
+
+
+# --- what became of samples ---
+
+_FATES = {
+    Fate.LEAP: "timestamps {side} by {seconds} while samples go on: they are placed without the leap",
+    Fate.GAP: "no sample for {seconds}",
+    Fate.OVERLAP: "timestamps fall back by {seconds} after a pause: samples until then are dropped",
+    Fate.STALL: "timestamps left the sampling rate for {seconds} ({samples}), none missing: no step spans it",
+    Fate.SPREAD: "whole chunks have equal timestamps: they are spread by the measured rate",
+}
+_N_TOLD = 3  # of one kind and stream; the ledger counts them all
+
+
+class NoteWords:
+    """Tells what befell a stream, a few times each; see `acquisition.timebase.ClockMapper.take_notes`."""
+
+    def __init__(self) -> None:
+        self._n_told: dict[tuple[str, Fate], int] = {}
+
+    def events(
+        self, key: str, name: str, notes: Iterable[tuple[Fate, float, float, int]]
+    ) -> list[StreamEvent]:
+        """Return a warning for each note that is still to be told."""
+        events = []
+        for fate, time, seconds, n_samples in notes:
+            n_told = self._n_told[key, fate] = self._n_told.get((key, fate), 0) + 1
+            if n_told > _N_TOLD:
+                continue
+            said = _FATES[fate].format(
+                side="fall back" if seconds < 0 else "leap ahead",
+                seconds=duration(abs(seconds), 1),
+                samples=counted(n_samples, "sample"),
+            )
+            more = "; further ones are only counted" if n_told == _N_TOLD else ""
+            events.append(StreamEvent(key, Change.WARNING, time, f"{name}: {said} (t={time:.1f} s){more}"))
+        return events
+
+
+_FATES_COUNTED = {
+    Fate.OVERLAP: "{samples} dropped, timestamps before earlier ones ({seconds})",
+    Fate.NO_STAMP: "{samples} dropped, without a timestamp",
+    Fate.LEAP: "{samples} placed without a leap of timestamps ({seconds})",
+    Fate.SPREAD: "{samples} with equal timestamps spread",
+    Fate.STALL: "{samples} with timestamps out of step ({seconds})",
+    Fate.GAP: "{holes} ({seconds})",
+}
+
+
+def ledger_line(ledger: StreamLedger) -> str:
+    """Return in one sentence what was received, used, dropped or mended and why, and decodable."""
+    if ledger.refused and not ledger.n_used:
+        return f"{ledger.name}: not used: {ledger.refused}"
+    parts = [f"{counted(ledger.n_received, 'sample')} received, {ledger.n_used:,} used", *fates(ledger)]
+    if ledger.n_late:
+        parts.append(f"late in {ledger.n_late:,} of {counted(ledger.n_windows, 'window')}")
+    if ledger.modality:
+        parts.append(f"decodable {duration(ledger.decodable_s, 1)}")
+    return f"{ledger.name}: {'; '.join(parts)}"
+
+
+def fates(ledger: StreamLedger) -> list[str]:
+    """Return a clause for each thing that befell samples, with their number and seconds."""
+    return [
+        text.format(
+            samples=counted(n, "sample"), holes=counted(n, "hole"), seconds=duration(ledger.seconds[fate], 1)
+        )
+        for fate, text in _FATES_COUNTED.items()
+        if (n := ledger.n_with[fate])
+    ]
+
+
+def why_nothing(ledgers: Collection[StreamLedger], modalities: Collection[str]) -> list[str]:
+    """Return why no prediction was made from ``modalities``, a sentence each, the first cause first."""
+    reasons = []
+    for modality in (m for m in MODALITIES if m in modalities):
+        name = MODALITY_NAMES[modality]
+        found = [ledger for ledger in ledgers if ledger.modality == modality]
+        reasons += [f"{name}: {_why_not(ledger)}" for ledger in found] or [f"{name}: no stream"]
+    return sorted(reasons, key=lambda reason: reason.endswith(": no stream"))
+
+
+def _why_not(ledger: StreamLedger) -> str:
+    n_dropped = sum(ledger.n_with[fate] for fate in DROPPED)
+    if ledger.refused:
+        return ledger.refused
+    if ledger.n_received == 0:
+        return "not one sample came"
+    if ledger.n_used < ledger.n_received / 2 and n_dropped > ledger.n_used:
+        return (
+            f"{n_dropped:,} of {counted(ledger.n_received, 'sample')} have timestamps that cannot be placed"
+        )
+    if ledger.n_used == 0:
+        return "no sample in the chosen range"
+    if ledger.n_late > ledger.n_windows / 2:
+        return "its samples come after the windows close: raise --lateness or fix its clock"
+    if ledger.decodable_s > 0:
+        return "samples came, but flat, faulty or masked"
+    if ledger.n_windows == 0:
+        return "too short: not one window could close"
+    return "not one window had enough unbroken, valid steps"

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.clock_fit import OffsetTrack, SampleLine
-from acquisition.types import MapSegment
+from acquisition.clock_fit import RESET_S, Leaps, OffsetTrack, SampleLine, Spreader
+from acquisition.types import DROPPED, Fate, MapSegment, StreamLedger
 
 #: No clock shows such a time (3000 years); a stamp beyond it is a broken one.
 LARGEST_TIME_S = 1e11
@@ -145,17 +145,34 @@ class ClockMapper:
     ) -> None:
         self.stream = stream
         self.offsets = OffsetTrack()
-        self.n_dropped = 0  # samples with decreasing timestamps
+        self.ledger = StreamLedger()
+        self._notes: list[tuple[Fate, float, float, int]] = []
         self._nominal_sfreq, self._max_gap_s = nominal_sfreq, max_gap_s
         self._offset_mean_s = offset_mean_s
         self._line = SampleLine(nominal_sfreq) if dejitter and nominal_sfreq > 0 else None
         self._recorded = RecordedMap(recorded) if recorded else None
         self._allow_ties = allow_ties
+        self._leaps = Leaps(1 / nominal_sfreq if nominal_sfreq > 0 else 0.0, max_gap_s)
+        self._spreader, self._shift_s = Spreader(), 0.0
         self._last_stamp = float("nan")
         self._last = float("nan")  # mapped time of the newest kept sample
         self._last_offset_mapped = float("nan")  # before dejittering
         self._segments: deque[MapSegment] = deque(maxlen=_N_SEGMENTS)
         self._noted_offset = float("nan")
+        self._overlap_s = 0.0  # how far the samples being dropped lie back at most
+
+    @property
+    def n_dropped(self) -> int:
+        """Samples that could not be placed."""
+        return sum(self.ledger.n_with[fate] for fate in DROPPED)
+
+    def take_notes(self) -> list[tuple[Fate, float, float, int]]:
+        """Return what befell the stream since the last call: fate, LSL time, seconds, samples."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def _note(self, fate: Fate, time: float, seconds: float, n_samples: int = 0) -> None:
+        self._notes = [*self._notes[-99:], (fate, time, seconds, n_samples)]
 
     def add_offset(self, raw_time: float, offset_s: float) -> None:
         """Take a clock-offset measurement: LSL time = raw + ``offset_s`` near ``raw_time``."""
@@ -166,8 +183,10 @@ class ClockMapper:
 
         Samples with decreasing timestamps (a clock set back, a duplicate) are dropped and counted.
         """
+        self.ledger.n_received += len(stamps)
         stamps, n_unplaced = self._without_nan(np.asarray(stamps, dtype=np.float64))
         if n_unplaced:
+            self.ledger.n_received -= len(stamps)
             rest = self.map(stamps) if len(stamps) else Mapped(np.empty(0), ())
             kept = np.ones(len(stamps), dtype=bool) if rest.keep is None else rest.keep
             return Mapped(rest.times, rest.breaks, np.concatenate([np.zeros(n_unplaced, dtype=bool), kept]))
@@ -175,10 +194,21 @@ class ClockMapper:
             return Mapped(np.empty(0), ())
         if self._recorded is not None:
             times, breaks = self._recorded.map(stamps, self._map_estimated)
-            if self._line is None:
-                breaks |= self._gaps(times)
         else:
             times, breaks = self._map_estimated(stamps)
+        if self._line is None:
+            if not self._allow_ties:
+                n_before, times = self._spreader.n_spread, self._spreader.spread(times)
+                if n_spread := self._spreader.n_spread - n_before:
+                    if n_before == 0:
+                        self._note(Fate.SPREAD, float(times[-1]), 0.0)
+                    self.ledger.note(Fate.SPREAD, n_spread, 0.0)
+            breaks |= self._gaps(times)
+        elif self._line.departures:
+            for time, n in self._line.departures:
+                self.ledger.note(Fate.STALL, n, n / self._nominal_sfreq)
+                self._note(Fate.STALL, time, n / self._nominal_sfreq, n)
+            self._line.departures = []
         return self._increasing(times, breaks)
 
     def copy(self) -> ClockMapper:
@@ -190,6 +220,8 @@ class ClockMapper:
         other.offsets = copy(self.offsets)
         other._line = self._line.copy() if self._line is not None else None
         other._recorded = copy(self._recorded)
+        other._leaps, other._spreader = copy(self._leaps), self._spreader.copy()
+        other.ledger, other._notes = StreamLedger(), []
         other._segments = deque(maxlen=_N_SEGMENTS)
         return other
 
@@ -209,17 +241,40 @@ class ClockMapper:
         self._last_offset_mapped = float(stamps[-1] + offsets[-1])
         offsets = offsets - self._offset_mean_s
         placed = stamps + offsets
+        leapt = np.zeros(len(placed), dtype=bool)
+        if not self._allow_ties:
+            shifts, leaps = self._leaps.follow(placed)
+            if shifts.any() or leaps:
+                placed, offsets = placed + shifts, offsets + shifts
+                self._note_leaps(placed, shifts, leaps, leapt)
         if self._line is None:
-            breaks = self._gaps(placed)
+            breaks = self._gaps(placed) | leapt
             changed = np.diff(offsets, prepend=self._noted_offset) != 0  # NaN differs from all
             for at in np.flatnonzero(changed).tolist():
                 self._begin_segment(stamps[at], placed[at], breaks[at], offset_s=float(offsets[at]))
             self._noted_offset = float(offsets[-1])
-            return placed, breaks
-        times, breaks, starts = self._line.follow(placed, self._max_gap_s)
+            return placed, leapt
+        times, breaks, starts = self._line.follow(placed, self._max_gap_s, leapt)
         for at, t_start, period in starts:
             self._begin_segment(stamps[at], t_start, breaks[at], period_s=period, sfreq=self._nominal_sfreq)
         return times, breaks
+
+    def _note_leaps(
+        self,
+        placed: NDArray[np.float64],
+        shifts: NDArray[np.float64],
+        leaps: list[tuple[int, float]],
+        leapt: NDArray[np.bool_],
+    ) -> None:
+        """Say where stamps leapt; what was shifted is set in ``leapt`` and counted."""
+        before = np.concatenate([[self._shift_s], shifts[:-1]])
+        for at, leap_s in leaps:
+            if shifts[at] != before[at]:
+                leapt[at] = True
+                self._note(Fate.LEAP, float(placed[at]), leap_s)
+        self._shift_s = float(shifts[-1])
+        n_shifted = int((shifts != 0).sum())
+        self.ledger.note(Fate.LEAP, n_shifted, n_shifted * self._leaps.step_s)
 
     def _begin_segment(self, raw_start: float, t_start: float, is_break: bool, **values: float) -> None:
         known = {"period_s": 0.0, "offset_s": 0.0, "sfreq": 0.0} | values
@@ -238,7 +293,7 @@ class ClockMapper:
         n_unplaced = 0
         if np.isnan(self._last_stamp):
             n_unplaced = len(stamps) if broken.all() else int(np.argmin(broken))
-            self.n_dropped += n_unplaced
+            self.ledger.note(Fate.NO_STAMP, n_unplaced, 0.0)
         stamps, broken = stamps[n_unplaced:].copy(), broken[n_unplaced:]
         period_s = 1.0 / self._nominal_sfreq if self._nominal_sfreq > 0 else 0.0
         for at in np.flatnonzero(broken):
@@ -254,6 +309,9 @@ class ClockMapper:
     def _increasing(self, times: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Mapped:
         """Drop samples with decreasing timestamps."""
         steps = np.diff(times, prepend=self._last)
+        for at in np.flatnonzero(steps > RESET_S).tolist() if not self._allow_ties else ():
+            self.ledger.note(Fate.GAP, 1, float(steps[at]))
+            self._note(Fate.GAP, float(times[at] - steps[at]), float(steps[at]))
         goes_back = steps < 0 if self._allow_ties else steps <= 0  # NaN before the first sample is False
         if not goes_back.any():
             self._last = float(times[-1])
@@ -261,7 +319,11 @@ class ClockMapper:
         highest = np.maximum.accumulate(np.fmax(times, self._last))
         previous = np.concatenate([[self._last], highest[:-1]])
         keep = ~(times < previous) if self._allow_ties else ~(times <= previous)
-        self.n_dropped += int((~keep).sum())
+        n_dropped, lost_s = int((~keep).sum()), float(np.nanmax(previous - times))
+        if lost_s > RESET_S and self._overlap_s == 0:
+            self._note(Fate.OVERLAP, float(self._last), lost_s)
+        self.ledger.note(Fate.OVERLAP, n_dropped, max(0.0, lost_s - self._overlap_s))
+        self._overlap_s = lost_s if not keep[-1] else 0.0
         # A sample after a dropped one continues nothing unless only a stamp or two went astray.
         kept_times = times[keep]
         kept_breaks = breaks[keep]

@@ -166,6 +166,41 @@ class MapSegment:
     is_break: bool  # True where the sample at raw_start does not continue the one before
 
 
+class Fate(StrEnum):
+    """What was done with samples that could not be taken as they came, or what befell them."""
+
+    OVERLAP = "overlap"  # dropped: stamps before samples already placed
+    NO_STAMP = "no_stamp"  # dropped: no stamp, and none before it
+    LEAP = "leap"  # placed by counting, because the stamps leapt while samples went on
+    SPREAD = "spread"  # equal stamps of whole chunks, spread by the measured rate
+    STALL = "stall"  # stamps left the sampling rate and came back: no sample is missing
+    GAP = "gap"  # nothing for longer than a second; counts holes, not samples
+
+
+DROPPED = (Fate.OVERLAP, Fate.NO_STAMP)
+
+
+@dataclass
+class StreamLedger:
+    """What became of one stream's samples since it was opened."""
+
+    name: str = ""
+    modality: str = ""  # "" for markers
+    n_received: int = 0
+    n_used: int = 0  # in windows' reach: placed, and inside the part that is replayed
+    n_with: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
+    seconds: dict[Fate, float] = field(default_factory=lambda: dict.fromkeys(Fate, 0.0))
+    decodable_s: float = 0.0  # of windows in which the modality was present
+    n_windows: int = 0
+    n_late: int = 0  # windows that closed before their newest sample had come
+    refused: str = ""  # why it is not used at all
+
+    def note(self, fate: Fate, n_samples: int, seconds: float) -> None:
+        """Count samples, and the seconds they stand for."""
+        self.n_with[fate] += n_samples
+        self.seconds[fate] += seconds
+
+
 class Source(Protocol):
     """Where chunks come from: live inlets, a file, or the simulator pumped by hand."""
 
@@ -183,6 +218,9 @@ class Source(Protocol):
     def exhausted(self) -> bool:
         """True when nothing will ever come again."""
 
+    def ledgers(self) -> Mapping[str, StreamLedger]:
+        """Return what became of each stream's samples, by key."""
+
     def close(self) -> None:
         """Release inlets, files and threads."""
 
@@ -199,6 +237,7 @@ class Step:
     data: Any = None  # array (frame for the face); None when invalid or when the caller has it
     times: Any = None  # (n_samples,), for irregular data
     known: bool = False  # True: valid, but omitted because the caller already has it
+    is_late: bool = False  # its window closed before its samples had come
 
 
 @dataclass(frozen=True, eq=False)

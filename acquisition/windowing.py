@@ -240,7 +240,9 @@ class Aligner:
         """Take a stream in; one of the same modality is replaced."""
         modality = MODALITY_OF_KIND.get(spec.kind)
         if modality is not None:
-            self._feeds[modality] = _Feed(spec, self.config.context_s + _KEEP_MARGIN_S)
+            self._feeds[modality] = _Feed(
+                spec, self.config.context_s + _KEEP_MARGIN_S + self.config.lateness_s
+            )
 
     def wait_for(self, stream: str, waited_for: bool) -> None:
         """Let windows wait for a stream, or stop waiting (stale, ended)."""
@@ -343,7 +345,7 @@ class Aligner:
             # knows it of a stream that has ended, whose next sample would have closed the step.
             period_s = 1.0 / feed.spec.sfreq if feed.spec.sfreq > 0 and not live else 0.0
             if (live or feed.has_ended) and feed.ring.newest_time + 1.5 * period_s < t_end:
-                steps.append(Step(i, t_end, False, 0.0, 0.0))
+                steps.append(Step(i, t_end, False, 0.0, 0.0, is_late=True))
             else:
                 steps.append(cut(feed.ring, feed.spec.sfreq, self.config, i, known(modality, i)))
         return tuple(steps)

@@ -18,7 +18,7 @@ from acquisition.lsl.source import LslSource, open_live
 from acquisition.process import interruptible
 from acquisition.publish.process import PublisherProcess, start_publisher
 from acquisition.simulator.process import SimulatorProcess, stream_choices
-from acquisition.types import Change, Chunk, StreamHeader, StreamHealth
+from acquisition.types import Change, Chunk, StreamHeader, StreamHealth, StreamLedger
 from app.engine.messages import PhaseName
 from app.modality_mask import ModalityMask
 from app.model_loading import load_model, make_decoder
@@ -99,6 +99,7 @@ class LiveSession:
     interrupted: threading.Event | None = None  # ends the session; by default Ctrl-C or a termination does
     close_recording_s: float = 75.0  # wait for the recorded file; its supervisor then finishes alone
     stream_health: dict[str, StreamHealth] = field(default_factory=dict)  # by stream key
+    ledgers: tuple[StreamLedger, ...] = ()
 
     def __post_init__(self) -> None:
         self.options, simulated = self.request.options, self.request.simulated
@@ -177,6 +178,7 @@ class LiveSession:
             on_event=self.telemetry.on_event,
             on_chunk=observer.on_chunk,
             mask=mask,
+            lateness_s=self.options.lateness,
         )
         predictions, clock_map = PredictionOutlet(labels), ClockOutlet()
         sinks: list[Sink] = [predictions, *self.options.sinks(labels)]
@@ -216,6 +218,7 @@ class LiveSession:
                     self.telemetry.say("stopping", clock.now())
             finally:
                 runner.stop()
+                self.ledgers = tuple(pipeline.ledgers().values())
                 recording.finish(clock.now(), self.close_recording_s)
                 self.telemetry.recording = recording.text()
         if runner.error is not None:

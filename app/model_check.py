@@ -25,9 +25,14 @@ class ModelSummary:
 
     path: Path
     labels: tuple[str, ...]
-    n_channels: int
+    ch_names: tuple[str, ...]
     trained_on: str
     preset: str
+
+    @property
+    def n_channels(self) -> int:
+        """How many EEG channels it takes."""
+        return len(self.ch_names)
 
 
 def read_model_summary(path: Path) -> ModelSummary:
@@ -37,7 +42,7 @@ def read_model_summary(path: Path) -> ModelSummary:
         return ModelSummary(
             path,
             tuple(map(str, config["labels"])),
-            len(config["ch_names"]),
+            tuple(map(str, config["ch_names"])),
             str(config.get("trained_on", "")),
             str(config["network"]["preset"]),
         )

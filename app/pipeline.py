@@ -35,10 +35,12 @@ class Pipeline(Pump):
         on_chunk: Callable[[Chunk], None] = lambda chunk: None,
         mask: ModalityMask | None = None,
         check: SelfCheck | None = None,
+        lateness_s: float | None = None,
     ) -> None:
+        windows = decoder.config.windows
         super().__init__(
             source,
-            decoder.config.windows,
+            windows if lateness_s is None else replace(windows, lateness_s=lateness_s),
             live=live,
             known=decoder.knows,
             on_open=decoder.open,

@@ -11,7 +11,7 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import MakeIntake, intake_maker
 from acquisition.record.files import read_sidecar, sidecar_path
 from acquisition.select import is_notes, select_streams
-from acquisition.types import Change, Kind, StreamHeader
+from acquisition.types import Change, Kind, StreamHeader, StreamLedger
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.outline import Outline, outline_xdf, read_markers
 from acquisition.xdf.scan import check_xdf, scan_xdf
@@ -206,6 +206,7 @@ class ReplaySession:
     telemetry: Telemetry = field(default_factory=Telemetry)
     damage: tuple[str, ...] = ()
     duration_s: float = 0.0
+    ledgers: tuple[StreamLedger, ...] = ()
 
     def __post_init__(self) -> None:
         self.file = ReplayFile(self.request)
@@ -255,8 +256,10 @@ class ReplaySession:
                     progress((now - first) / max(last - first, 1e-9))
                     if steps.next_time > now + 1.5 * hop_s:
                         clock.restart(steps.next_time)  # do not wait through the gap
+            pipeline.acquire(last + 1.0)  # what lies after the last window's end counts as read
             if decoder.is_in_baseline:
                 self.telemetry.say(INCOMPLETE_REST, last, Change.WARNING)
         finally:
             self.damage = tuple(source.damage)
+            self.ledgers = tuple(pipeline.ledgers().values())
             source.close()

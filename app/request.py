@@ -35,6 +35,7 @@ class SessionOptions:
     screen_cm: str | None = None
     distance_cm: float | None = None
     line: int | None = None
+    lateness: float | None = None  # seconds that windows wait for a late stream; None: the model's
     baseline_s: float | None = None
     normalise: str = "subject"  # training: the level does not run
     record: Path | None = None
@@ -73,7 +74,7 @@ class SessionOptions:
         kept = SessionOptions(self.model, profile, device=self.device, threads=self.threads)
         if are_simulated:  # which are read by the names they get
             return kept
-        names = ("streams", "montage", "line", "screen_cm", "distance_cm")
+        names = ("streams", "montage", "line", "lateness", "screen_cm", "distance_cm")
         return replace(kept, **{name: getattr(self, name) for name in names})
 
     def check(self) -> None:

@@ -15,7 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from acquisition.clock_fit import agrees
+from acquisition.errors import printable
 from acquisition.select import kind_of
+from acquisition.stream_words import fates
 from acquisition.text import counted, data_size, duration, json_text, rate
 from acquisition.types import MODALITY_OF_KIND, Kind
 from app.environment import ExitCode
@@ -84,9 +86,15 @@ def recording_table(report: XdfReport) -> Table:
 def recording_remarks(report: XdfReport) -> list[str]:
     """Return what a user should know of a recording's streams before using it."""
     remarks = []
+    placed = [s for s in report.streams if not s.is_empty and not s.unix_stamped]
+    signals = [stream for stream in placed if kind_of(stream.header) in MODALITY_OF_KIND]
+    begin = min((stream.placed[0] for stream in signals), default=math.nan)
+    end = max((stream.placed[1] for stream in signals), default=math.nan)
     for stream in report.streams:
         # Devices such as Muse call all their streams by one name.
-        name = f"{stream.header.name or f'stream {stream.stream_id}'} ({stream.header.type or 'no type'})"
+        name = printable(
+            f"{stream.header.name or f'stream {stream.stream_id}'} ({stream.header.type or 'no type'})"
+        )
         nominal = stream.header.nominal_sfreq
         if stream.is_empty:
             remarks.append(f"{name}: empty, no sample was recorded")
@@ -102,8 +110,19 @@ def recording_remarks(report: XdfReport) -> list[str]:
             )
         if stream.n_backward:
             remarks.append(f"{name}: timestamps step back at {counted(stream.n_backward, 'sample')}")
-        if stream.unix_stamped:
-            remarks.append(f"{name}: timestamps in Unix time; they are mapped to LSL time when it is read")
+        remarks += [f"{name}: {clause}" for clause in fates(stream.ledger)]
+        if stream in signals:
+            for gap_s, what in (
+                (stream.placed[0] - begin, "begins {} after the first"),
+                (end - stream.placed[1], "ends {} before the last"),
+            ):
+                if gap_s > 1:
+                    remarks.append(f"{name}: {what.format(duration(gap_s, 1))}")
+        remarks += [f"{name}: {printable(note)}" for note in stream.notes]
+        if stream.refused:
+            remarks.append(f"{name}: not used by live and replay: {printable(stream.refused)}")
+    if report.refused:
+        remarks.append(f"live and replay cannot choose: {printable(report.refused)}")
     return remarks
 
 
@@ -138,7 +157,7 @@ def _table(titles: Iterable[str], right: Collection[str]) -> Table:
 
 def _two_lines(first: str, second: str) -> Text:
     # Names come from the network: as Text, brackets in them are no markup.
-    return Text(first).append(f"\n{second}", style="dim")
+    return Text(printable(first)).append(f"\n{printable(second)}", style="dim")
 
 
 def print_checks(results: Sequence[Result]) -> None:

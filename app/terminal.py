@@ -2,6 +2,8 @@
 
 from rich.console import Console
 
+from acquisition.errors import printable
+from acquisition.stream_words import ledger_line, why_nothing
 from acquisition.text import either
 from acquisition.types import MODALITIES
 from app.environment import ExitCode
@@ -41,16 +43,19 @@ def said(verdict: Verdict) -> str:
     return verdict.state
 
 
-def show_live(session: LiveSession, *, quiet: bool = False) -> None:
-    """Run a live session to its end; ``quiet`` leaves stdout to others."""
+def show_live(session: LiveSession, *, quiet: bool = False) -> int:
+    """Run a live session to its end and return the exit code: 3 without a prediction.
+
+    ``quiet`` leaves stdout to others.
+    """
     lines = _Lines(Console(stderr=quiet), session)
     lines.introduce()
     session.run(lines)
-    lines.finish()
+    return ExitCode.GOOD if lines.finish() else ExitCode.DAMAGED_INPUT
 
 
 def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
-    """Run a replay to its end and return the exit code: 3 if the recording was damaged."""
+    """Run a replay to its end and return the exit code: 3 if it was damaged or gave no prediction."""
     console = Console(stderr=quiet)
     lines = _Lines(console, session, quiet=quiet)
     lines.introduce()
@@ -61,10 +66,10 @@ def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
             lines()
 
         session.run(progress)
-    lines.finish()
+    has_predicted = lines.finish()
     for entry in session.damage:
-        lines.say(f"damaged: {entry}")
-    return ExitCode.after(session.damage)
+        lines.say(f"damaged: {printable(entry)}")
+    return ExitCode.after(session.damage) if has_predicted else ExitCode.DAMAGED_INPUT
 
 
 def introduction(config: ModelConfig, title: str, warning: str = "") -> list[str]:
@@ -109,7 +114,7 @@ class _Lines:
         """Print what is new."""
         snapshot = self._telemetry.snapshot()
         for message in snapshot.new_messages(self._n_messages):
-            self.say(f"- {message}")
+            self.say(f"- {printable(message)}")
         self._n_messages = snapshot.n_messages
         for failure in snapshot.new_failures(self._n_failures):
             self.say(f"failure in {failure.stage}: {failure.error}")
@@ -119,15 +124,17 @@ class _Lines:
             self._n_printed = snapshot.n_predictions
             self.say(plain_line(snapshot.prediction))
 
-    def finish(self) -> None:
+    def finish(self) -> bool:
+        """Print what became of the samples, and the totals; return whether there was a prediction."""
         self()
+        for ledger in self._session.ledgers:
+            self.say(printable(ledger_line(ledger)))
         snapshot = self._telemetry.snapshot()
         self.say(f"predictions: {snapshot.n_predictions}, windows skipped: {snapshot.n_skipped}")
         if not snapshot.n_predictions:
-            self.say(
-                "no modality was ever present: the signals are missing, flat, faulty or too short; "
-                "see: affectscope inspect FILE, or affectscope streams"
-            )
+            modalities = self._session.checkpoint.config.modalities
+            for reason in why_nothing(self._session.ledgers, modalities):
+                self.say(f"no prediction: {printable(reason)}")
         else:
             n = min(snapshot.n_predictions, N_LATENCIES)
             figures = f"p50 {snapshot.total_p50_ms:.1f} ms, p99 {snapshot.total_p99_ms:.1f} ms"
@@ -136,6 +143,7 @@ class _Lines:
             self.say(f"WARNING: {self._warning}.")
         if snapshot.recording:
             self.say(f"recording {snapshot.recording}")
+        return snapshot.n_predictions > 0
 
     def say(self, text: str) -> None:
         say(self._console, text)

@@ -17,6 +17,7 @@ from acquisition.lsl.discovery import FoundStream, OpenInlet, discover, drain, o
 from acquisition.lsl.reconnect import STALE_S, OffsetMeter, Placement, Search, Searcher, Watchdog, place
 from acquisition.quality import RATE_OVER_S
 from acquisition.select import select_streams
+from acquisition.stream_words import NoteWords
 from acquisition.types import (
     Change,
     Chunk,
@@ -25,6 +26,7 @@ from acquisition.types import (
     StreamEvent,
     StreamHeader,
     StreamHealth,
+    StreamLedger,
     StreamSpec,
 )
 
@@ -39,6 +41,7 @@ class LiveStream:
         self.key, self.kind = key, kind
         self.header = opened.header  # as first opened: what a returning stream is compared with
         self.intake = intake
+        self._words = NoteWords()
         self.watchdog = Watchdog(now, float("inf") if kind is Kind.MARKERS else STALE_S)
         self.opened: OpenInlet | None = opened
         self.is_lost = False
@@ -139,6 +142,7 @@ class LiveStream:
         self._estimate_missing(stamps)
         pushed = float(stamps[-1]) + self._placement.offset_s if self._stamps_at_push else float("nan")
         chunk = self.intake.feed(stamps, values, arrival, pushed)
+        out += self._words.events(self.key, self.header.name, self.intake.mapper.take_notes())
         return [*out, chunk] if chunk is not None else out
 
     def _place(
@@ -286,6 +290,10 @@ class LslSource:
     def health(self, now: float) -> dict[str, StreamHealth]:
         """Return figures of each stream, by key."""
         return {key: live.health(now) for key, live in self._streams.items()}
+
+    def ledgers(self) -> dict[str, StreamLedger]:
+        """Return what became of the samples so far, by key."""
+        return {key: live.intake.mapper.ledger for key, live in self._streams.items()}
 
     def take_segments(self) -> list[MapSegment]:
         """Return the clock-map segments that began since the last call, for the recording."""

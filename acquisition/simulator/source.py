@@ -19,7 +19,7 @@ from acquisition.simulator.behaviour import Behaviour, FollowedTimeline, Schedul
 from acquisition.simulator.face import DrawnFace
 from acquisition.simulator.faults import STREAM_KEYS, Fault, StreamFaults, parse_faults
 from acquisition.simulator.subject import SimulatedSubject
-from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec
+from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamLedger, StreamSpec
 
 
 class BlockBuffer:
@@ -213,6 +213,10 @@ class SimulatedSource:
     def exhausted(self) -> bool:
         """True when the duration is over and everything was read."""
         return self.options.duration_s is not None and all(stream.ended for stream in self._streams)
+
+    def ledgers(self) -> dict[str, StreamLedger]:
+        """Return nothing: all of its samples are used."""
+        return {}
 
     def close(self) -> None:
         """Nothing to release."""

@@ -228,7 +228,9 @@ def _run(
         values_at = start + 1 + size
         values[:, at] = rows[:n_rows, values_at : values_at + value_bytes]
         if size:
-            stamps[:, at] = np.ascontiguousarray(rows[:n_rows, start + 1 : values_at]).view("<f8")[:, 0]
+            stamps[:, at] = _written(
+                np.ascontiguousarray(rows[:n_rows, start + 1 : values_at]).view("<f8")[:, 0]
+            )
     return stamps.ravel(), values.reshape(-1, value_bytes), n_rows * n_bytes
 
 
@@ -251,8 +253,13 @@ def _stamps_at(octets: NDArray[np.uint8], starts: NDArray[np.intp]) -> NDArray[n
     stamped = np.flatnonzero(octets[starts] == STAMP_BYTES)
     if len(stamped):
         windows = np.lib.stride_tricks.sliding_window_view(octets, STAMP_BYTES)
-        stamps[stamped] = windows[starts[stamped] + 1].view("<f8")[:, 0]
+        stamps[stamped] = _written(windows[starts[stamped] + 1].view("<f8")[:, 0])
     return stamps
+
+
+def _written(stamps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return stamps with an impossible one for each NaN that is written: NaN stands for one left out."""
+    return np.where(np.isnan(stamps), np.inf, stamps)
 
 
 def _values_at(octets: NDArray[np.uint8], starts: NDArray[np.intp], value_bytes: int) -> NDArray[np.uint8]:
@@ -282,7 +289,7 @@ def decode_strings(raw: memoryview, n_most: int, n_channels: int) -> Decoded:
             position += length
         if len(row) < n_channels:
             break
-        stamps.append(float(np.frombuffer(raw, "<f8", 1, at + 1)[0]) if size else np.nan)
+        stamps.append(float(_written(np.frombuffer(raw, "<f8", 1, at + 1))[0]) if size else np.nan)
         rows.append(tuple(row))
         at = position
     return Decoded(np.array(stamps, dtype=np.float64), rows, at, broken)

@@ -1,18 +1,23 @@
 """Measures what a recording holds: rates, gaps, clock resets, damage."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.adapters import AdapterOptions
+from acquisition.errors import InputError
+from acquisition.header import stream_identity
+from acquisition.intake import make_adapter, make_mapper
+from acquisition.select import kind_of, select_streams
 from acquisition.text import finite
-from acquisition.types import StreamHeader
+from acquisition.types import Kind, MapSegment, StreamHeader, StreamLedger
 from acquisition.xdf.format import Damage, StreamIndex
-from acquisition.xdf.outline import clock_reset_starts, read_recorded_segments, unix_stamped
+from acquisition.xdf.outline import clock_reset_starts, read_recorded_segments, unix_message, unix_stamped
 from acquisition.xdf.reader import StreamReader
 from acquisition.xdf.scan import scan_xdf
 
@@ -46,6 +51,10 @@ class StreamReport:
     n_backward: int  # raw stamps before the one before them
     segments: tuple[ClockSegment, ...]  # one, more after clock resets, () if empty
     unix_stamped: bool  # Unix time beside streams on the LSL clock
+    placed: tuple[float, float] = (math.nan, math.nan)  # first and last time as a replay places them
+    ledger: StreamLedger = field(default_factory=StreamLedger)  # what a replay makes of its timestamps
+    refused: str = ""  # why a replay does not use it
+    notes: tuple[str, ...] = ()  # what a replay has to say of its channels
 
     @property
     def is_empty(self) -> bool:
@@ -67,6 +76,7 @@ class XdfReport:
     streams: tuple[StreamReport, ...]
     damage: tuple[Damage, ...]
     has_clock_map: bool  # an own recording, which carries its clock maps
+    refused: str = ""  # why a replay cannot choose among its streams
 
     @property
     def duration_s(self) -> float:
@@ -84,8 +94,14 @@ class XdfReport:
         return dict(finite(vars(self) | more))
 
 
-def inspect_xdf(path: Path, progress: Callable[[float], None] = lambda share: None) -> XdfReport:
+def inspect_xdf(
+    path: Path,
+    progress: Callable[[float], None] = lambda share: None,
+    options: AdapterOptions | None = None,
+) -> XdfReport:
     """Read a recording once and report on it, in bounded memory.
+
+    With ``options`` of a replay's adapters, it is told which streams the replay refuses, and its notes.
 
     Raises `InputError` if the file cannot be opened or is not an XDF file.
     """
@@ -93,26 +109,45 @@ def inspect_xdf(path: Path, progress: Callable[[float], None] = lambda share: No
     recorded = read_recorded_segments(index)
     unix = unix_stamped(index, recorded)
     damage = list(index.damage)
-    reports = []
+    reports: list[StreamReport] = []
+    kinds: dict[int, Kind] = {}
+    refused = ""
+    try:
+        kinds = select_streams({i: stream.header for i, stream in index.streams.items()})
+    except InputError as error:
+        refused = str(error)
     n_done, n_all = 0, max(1, sum(stream.n_samples for stream in index.streams.values()))
     for stream_id, stream in index.streams.items():
-        measure = _Measure(stream)
+        kind = kinds.get(stream_id, kind_of(stream.header))
+        measure = _Measure(stream, kind, recorded.get(stream_identity(stream.header), ()))
         with StreamReader(index.path, stream) as reader:
             for block in reader.blocks():
                 measure.add(block.stamps)
                 n_done += len(block.stamps)
                 progress(min(1.0, n_done / n_all))
         damage.extend(reader.damage)
-        reports.append(measure.report(stream_id in unix))
-    return XdfReport(index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded))
+        report = measure.report(stream_id in unix)
+        if stream_id in unix:
+            report = replace(report, refused=unix_message(stream))
+        elif options is not None and stream_id in kinds:
+            try:
+                report = replace(report, notes=make_adapter(stream.header, "", kind, options).spec.notes)
+            except InputError as error:
+                report = replace(report, refused=str(error))
+        reports.append(report)
+    return XdfReport(index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded), refused)
 
 
 class _Measure:
     """Statistics of one stream's stamps, taken block by block."""
 
-    def __init__(self, stream: StreamIndex) -> None:
+    def __init__(self, stream: StreamIndex, kind: Kind, recorded: Sequence[MapSegment]) -> None:
         self._stream = stream
+        self._mapper = make_mapper(stream.header, kind, recorded)
+        for raw_time, offset_s in zip(stream.offset_times, stream.offset_values, strict=True):
+            self._mapper.add_offset(raw_time, offset_s)
         sfreq = stream.header.nominal_sfreq
+        self._placed = (math.nan, math.nan)
         self._is_regular = sfreq > 0
         period = stream.deduced_step_s
         self._gap_s = max(_MIN_GAP_S, _GAP_PERIODS * period)
@@ -127,6 +162,10 @@ class _Measure:
         self._is_new_segment = True
 
     def add(self, stamps: NDArray[np.float64]) -> None:
+        times = self._mapper.map(stamps).times
+        if len(times):
+            self._placed = (float(np.fmin(self._placed[0], times[0])), float(times[-1]))
+        self._mapper.take_segments()
         while len(stamps):
             n_here = self._n_before_reset(stamps)
             if n_here:
@@ -180,6 +219,8 @@ class _Measure:
             n_backward=self._n_backward,
             segments=segments,
             unix_stamped=unix_stamped,
+            placed=self._placed,
+            ledger=self._mapper.ledger,
         )
 
 
@@ -188,6 +229,7 @@ def _stream_json(stream: StreamReport) -> dict[str, Any]:
     content = {
         **vars(stream),
         "segments": [vars(part) for part in stream.segments],
+        "ledger": {"n": stream.ledger.n_with, "seconds": stream.ledger.seconds},
         "name": header.name,
         "type": header.type,
         "source_id": header.source_id,

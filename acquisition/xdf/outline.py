@@ -99,6 +99,15 @@ def unix_stamped(index: XdfIndex, recorded: Mapping[str, Sequence[MapSegment]]) 
     }
 
 
+def unix_message(stream: StreamIndex) -> str:
+    """Return why a replay does not use one of `unix_stamped`."""
+    return (
+        f"stream {stream.header.name!r} ({stream.header.type}) has timestamps in Unix time "
+        f"({first_stamp(stream):.0f} s) while the other streams are on the LSL clock: "
+        "it cannot be aligned with them, and a replay does not use it"
+    )
+
+
 def clock_reset_starts(stream: StreamIndex) -> list[int]:
     """Return the entries of the clock offsets at which a new clock begins (pyxdf's rule).
 

@@ -2,21 +2,25 @@
 
 import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from acquisition.clock_fit import LONGEST_PAUSE_S, RESET_S
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import stream_identity
 from acquisition.intake import MakeIntake, StreamIntake
-from acquisition.types import Change, Chunk, Kind, StreamEvent
+from acquisition.stream_words import NoteWords
+from acquisition.types import MODALITY_OF_KIND, Change, Chunk, Kind, MapSegment, StreamEvent, StreamLedger
 from acquisition.xdf.format import StreamIndex, XdfIndex
 from acquisition.xdf.outline import (
     Outline,
-    first_stamp,
     last_stamp,
     opened_intake,
     read_recorded_segments,
     rough_lsl_time,
+    unix_message,
     unix_stamped,
 )
 from acquisition.xdf.reader import SKIP_MARGIN_S, Cursor, StreamReader
@@ -73,6 +77,8 @@ class XdfSource:
         self._n_piece = chunk
         self._recorded = read_recorded_segments(self.index) if outline is None else outline.recorded
         self._outline = outline
+        self._ledgers: dict[str, StreamLedger] = {}
+        self._words = NoteWords()
         try:
             self._open(keys_kinds, make_intake, start)
             self._set_bounds(start, stop)
@@ -93,7 +99,7 @@ class XdfSource:
         while self._heap and self._heap[0][0] <= now:
             _, at = self._heap[0]
             chunk = self._cursors[at].take(now)
-            out.append(chunk)
+            out += [chunk, *self._told(self._cursors[at])]
             next_time = self._cursors[at].next_time
             if next_time is None:
                 heapq.heappop(self._heap)
@@ -116,6 +122,14 @@ class XdfSource:
         """True when every sample and event has been read."""
         return not self._heap and not self._events
 
+    def ledgers(self) -> dict[str, StreamLedger]:
+        """Return what became of the samples read so far, by key."""
+        return self._ledgers
+
+    def _told(self, cursor: Cursor) -> list[StreamEvent]:
+        intake = cursor.intake
+        return self._words.events(intake.key, intake.spec.name, intake.mapper.take_notes())
+
     def close(self) -> None:
         """Close the file handles."""
         for cursor in self._cursors:
@@ -128,8 +142,9 @@ class XdfSource:
         for stream_id, kind in keys_kinds.items():
             stream, key = self.index.streams[stream_id], self.keys[stream_id]
             recorded = self._recorded.get(stream_identity(stream.header), [])
+            self._ledgers[key] = StreamLedger(stream.header.name, MODALITY_OF_KIND.get(kind, ""))
             if stream_id in refused:
-                self._events.append(StreamEvent(key, Change.REFUSED, math.nan, _unix_message(stream)))
+                self._events.append(StreamEvent(key, Change.REFUSED, math.nan, unix_message(stream)))
                 continue
             if len(stream.starts) == 0:
                 message = f"stream {stream.header.name!r} ({stream.header.type}) has no samples"
@@ -137,7 +152,10 @@ class XdfSource:
                 continue
             intake = opened_intake(stream, key, kind, recorded, make_intake)
             self._cursors.append(self._cursor(stream, intake, start))
-            ends.append(rough_lsl_time(stream, last_stamp(self.index, stream), recorded, newest=True))
+            self._ledgers[key] = intake.mapper.ledger
+            if kind is Kind.MARKERS and set(keys_kinds.values()) != {Kind.MARKERS}:
+                continue  # the signals say where a replay ends
+            ends.append(self._end_of(stream, kind, recorded, make_intake))
             if intake.spec.sfreq > 0:
                 regular_ends.append(ends[-1])
         self.first_time = min(
@@ -150,6 +168,22 @@ class XdfSource:
         to_the_end = [end for end in regular_ends if end > self.last_time - _RAGGED_S]
         self.whole_to = min(to_the_end, default=self.last_time)
 
+    def _end_of(
+        self, stream: StreamIndex, kind: Kind, recorded: Sequence[MapSegment], make_intake: MakeIntake
+    ) -> float:
+        """Return the LSL time of the last sample: about, or exactly where its stamps leap."""
+        stamps = np.array([*stream.first_stamps, last_stamp(self.index, stream)])
+        steps = np.diff(stamps[~np.isnan(stamps)])
+        if not ((steps < -RESET_S) | (steps > LONGEST_PAUSE_S)).any():
+            return rough_lsl_time(stream, last_stamp(self.index, stream), recorded, newest=True)
+        mapper, end = opened_intake(stream, "", kind, recorded, make_intake).mapper, math.nan
+        with StreamReader(self.index.path, stream) as reader:
+            for block in reader.blocks():
+                times = mapper.map(block.stamps).times
+                end = float(times[-1]) if len(times) else end
+                mapper.take_segments()
+        return end
+
     def _cursor(self, stream: StreamIndex, intake: StreamIntake, start: float | None) -> Cursor:
         """Return a stream's cursor, at the bookmark before the start where there is one."""
         bookmark = None
@@ -158,7 +192,8 @@ class XdfSource:
             bookmark = self._outline.bookmark_before(stream.stream_id, begin)
         if bookmark is None:
             return Cursor(StreamReader(self.index.path, stream), intake, self._n_piece)
-        intake.mapper = bookmark.mapper.copy()
+        ledger, intake.mapper = intake.mapper.ledger, bookmark.mapper.copy()
+        intake.mapper.ledger = ledger
         reader = StreamReader(self.index.path, stream, place=bookmark.place)
         return Cursor(reader, intake, self._n_piece, (bookmark.raw_time, bookmark.time))
 
@@ -203,11 +238,3 @@ def _keys(index: XdfIndex, keys_kinds: Mapping[int, Kind]) -> dict[int, str]:
         identity = stream_identity(index.streams[stream_id].header)
         keys[stream_id] = identity if identities.count(identity) == 1 else f"{identity}#{stream_id}"
     return keys
-
-
-def _unix_message(stream: StreamIndex) -> str:
-    return (
-        f"stream {stream.header.name!r} ({stream.header.type}) has timestamps in Unix time "
-        f"({first_stamp(stream):.0f} s) while the other streams are on the LSL clock: "
-        "it cannot be aligned with them"
-    )

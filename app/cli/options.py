@@ -99,6 +99,10 @@ class LiveStreamOptions(StreamOptions):
     webcam: str | None = option(None, "Also publish a camera (e.g. 0) or a looped video file.")
     microphone: str | None = option(None, "Also publish a microphone (e.g. default) or a looped WAV file.")
     discovery: Discovery = 2.0
+    lateness: Annotated[
+        float | None,
+        Option(min=0.01, help="Seconds that windows wait for a late stream.", show_default="0.15"),
+    ] = None
 
 
 @option_group("Output")

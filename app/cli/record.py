@@ -240,11 +240,15 @@ def inspect(file: Annotated[Path, Argument(help="XDF recording.")], as_json: opt
     Example:
       affectscope inspect session.xdf
     """
+    from acquisition.adapters import AdapterOptions
     from acquisition.xdf.inspect import inspect_xdf
+    from app.model_check import read_model_summary
     from app.tables import make_console, progress_bar
+    from assets import DEMO_MODEL
 
+    options = AdapterOptions(ch_names=read_model_summary(DEMO_MODEL).ch_names)
     with progress_bar("reading") as progress:
-        report = inspect_xdf(file, progress)
+        report = inspect_xdf(file, progress, options)
     if as_json:
         print(json_text(report.to_json()))
     else:
@@ -256,6 +260,7 @@ _N_SHOWN = 20  # damaged places printed; --json has them all
 
 
 def _print(report: XdfReport, console: Console) -> None:
+    from acquisition.errors import printable
     from acquisition.text import counted, data_size, duration
     from app.tables import recording_remarks, recording_table, say
 
@@ -269,11 +274,11 @@ def _print(report: XdfReport, console: Console) -> None:
         console.print(recording_table(report))
         console.print()
     for remark in recording_remarks(report):
-        say(console, f"- {remark}")
+        console.print(f"- {remark}", markup=False, highlight=False)
     if report.has_clock_map:
         say(console, "- recorded by Affectscope: a replay uses its clock map and reproduces the live run")
     for entry in report.damage[:_N_SHOWN]:
-        say(console, f"damaged at byte {entry.position:,}: {entry.what}")
+        say(console, f"damaged at byte {entry.position:,}: {printable(entry.what)}")
     if len(report.damage) > _N_SHOWN:
         say(console, f"... and {len(report.damage) - _N_SHOWN} more places, see --json")
     if not report.damage:

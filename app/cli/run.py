@@ -193,6 +193,5 @@ def run_request(request: Request, window: WindowOptions, *, in_window: bool) -> 
     from app.terminal import show_live, show_replay
 
     if isinstance(request, LiveRequest):
-        show_live(LiveSession(request))
-        return ExitCode.GOOD
+        return show_live(LiveSession(request))
     return show_replay(ReplaySession(request), quiet=bool(request.options.extra_sinks))

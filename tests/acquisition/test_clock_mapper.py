@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acquisition.timebase import ClockMapper
-from acquisition.types import MapSegment
+from acquisition.types import Fate, MapSegment
 
 
 def map_in_pieces(mapper: ClockMapper, stamps, size):
@@ -85,15 +85,98 @@ def test_clock_reset_switches_to_the_offsets_after_it():
     np.testing.assert_allclose(times[50:], after + 148.0, atol=1e-9)
 
 
-def test_clock_set_back_drops_samples_until_time_has_caught_up():
+def test_clock_set_back_while_samples_go_on_costs_none():
     stamps = 50.0 + np.arange(100) / 10.0
     stamps[40:] -= 2.0
     mapper = ClockMapper("s", 0.0)
     mapped = mapper.map(stamps)
-    assert (np.diff(mapped.times) > 0).all()
-    assert mapper.n_dropped == 20
-    assert mapped.keep is not None
-    assert mapped.keep.sum() == 80
+    np.testing.assert_allclose(mapped.times, 50.0 + np.arange(100) / 10.0, atol=1e-9)
+    assert 40 in mapped.breaks
+    assert mapper.ledger.n_with[Fate.LEAP] == 60
+    assert mapper.ledger.seconds[Fate.LEAP] == pytest.approx(6.0)
+    assert [(fate, seconds) for fate, _, seconds, _ in mapper.take_notes()] == [
+        (Fate.LEAP, pytest.approx(-1.9))
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 64, 10_000])
+@pytest.mark.parametrize("nominal_sfreq", [250.0, 0.0])
+@pytest.mark.parametrize("leap_s", [-15.0, -200_000.0, 200_000.0])
+def test_a_stretch_of_leapt_stamps_costs_no_sample(leap_s, nominal_sfreq, size):
+    expected = 1e6 + np.arange(7500) / 250
+    stamps = expected.copy()
+    stamps[2500:5000] += leap_s
+    mapper = ClockMapper("s", nominal_sfreq)
+    times, breaks = map_in_pieces(mapper, stamps, size)
+    np.testing.assert_allclose(times, expected, atol=1e-6)
+    assert breaks == [0, 2500, 5000]
+    assert mapper.ledger.n_with[Fate.LEAP] == 2500
+    assert mapper.n_dropped == 0
+
+
+@pytest.mark.parametrize("size", [1, 64, 10_000])
+def test_stamps_that_return_from_a_leap_ahead_drop_what_overlaps_and_say_so(size):
+    stamps = 100.0 + np.arange(7500) / 250
+    stamps[2500:3000] += 5.0
+    mapper = ClockMapper("s", 250.0)
+    times, _ = map_in_pieces(mapper, stamps, size)
+    assert mapper.n_dropped == 7500 - len(times) == mapper.ledger.n_with[Fate.OVERLAP]
+    assert mapper.ledger.seconds[Fate.OVERLAP] == pytest.approx(5.0, abs=0.02)
+    np.testing.assert_allclose(times[-3000:], stamps[-3000:], atol=1e-3)  # in time again
+    assert [note[0] for note in mapper.take_notes()] == [Fate.GAP, Fate.OVERLAP]
+
+
+@pytest.mark.parametrize("size", [1, 7, 125, 30_000])
+def test_a_stall_without_a_lost_sample_costs_its_own_seconds_and_no_rate(size):
+    true = 1000 + np.arange(30_000) / 250
+    stamps = true + np.interp(true - 1000, [9.5, 12.5, 12.7, 15.7], [0, 1, 1, 0])
+    mapper = ClockMapper("s", 250.0)
+    times, breaks = map_in_pieces(mapper, stamps, size)
+    assert times.tobytes() == map_in_pieces(ClockMapper("s", 250.0), stamps, 999)[0].tobytes()
+    assert len(times) == 30_000
+    assert (np.diff(times) > 0).all()
+    assert all(9.5 < times[at] - 1000 < 16.5 for at in breaks[1:])
+    np.testing.assert_allclose(times[4200:], true[4200:], atol=0.02)
+    assert mapper.ledger.seconds[Fate.STALL] == pytest.approx(6.2, abs=0.5)
+
+
+def test_another_rate_that_stays_is_learned_anew():
+    stamps = np.concatenate([100 + np.arange(5000) / 250, 120 + np.arange(12_000) / 150])
+    times, breaks = map_in_pieces(ClockMapper("s", 250.0), stamps, 50)
+    assert stamps[breaks[-1]] < 140
+    np.testing.assert_allclose(times[-6000:], stamps[-6000:], atol=0.005)
+
+
+@pytest.mark.parametrize("size", [1, 8, 100])
+def test_equal_stamps_of_whole_chunks_are_spread_by_the_measured_rate(size):
+    stamps = 20.0 + np.repeat(np.arange(200) * 0.128, 8)
+    mapper = ClockMapper("s", 0.0)
+    times, breaks = map_in_pieces(mapper, stamps, size)
+    np.testing.assert_allclose(np.diff(times[10:]), 0.016, atol=1e-6)
+    assert len(times) == 1600 - mapper.n_dropped
+    assert mapper.n_dropped == 4 * 7  # of the chunks that showed the rate
+    assert mapper.ledger.n_with[Fate.SPREAD] == 195 * 7 + 7
+    assert max(breaks) < 8
+
+
+def test_a_stamp_that_occurs_twice_now_and_then_is_not_spread():
+    stamps = 20.0 + np.arange(600) / 60
+    stamps[50::100] = stamps[49::100]
+    mapper = ClockMapper("s", 0.0)
+    mapper.map(stamps)
+    assert mapper.n_dropped == 6
+    assert mapper.ledger.n_with[Fate.SPREAD] == 0
+
+
+@pytest.mark.parametrize("density", [0.0, 0.3])
+def test_buffers_stamped_too_densely_are_counted_without_a_break(density):
+    true = 10 + np.arange(32_000) / 800
+    stamps = 10 + np.arange(32_000) // 400 * 0.5 + np.arange(32_000) % 400 / 800 * density
+    mapper = ClockMapper("s", 800.0)
+    times, breaks = map_in_pieces(mapper, stamps, 100)
+    assert breaks == [0]
+    np.testing.assert_allclose(times[16_000:], true[16_000:], atol=0.1)
+    assert times.tobytes() == map_in_pieces(ClockMapper("s", 800.0), stamps, 401)[0].tobytes()
 
 
 def test_late_stamps_that_catch_up_never_turn_time_back():
