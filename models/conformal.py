@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.config import LEAST_ANSWER, MAX_RISK, NEVER, AnswerConfig
-from models.training.scores import expected_calibration_error
+from models.training.scores import expected_calibration_error, numbered
 
 LEVELS = (0.9, 0.8)
 MIN_TRIALS = 30  # behind a rule of abstention: its error then has an interval of about +-14 points
@@ -94,7 +94,7 @@ def trial_means(
     probs: NDArray[np.floating], label: NDArray[Any], trial: NDArray[Any], subject: NDArray[Any]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[Any]]:
     """Return each trial's mean probabilities (k, L), label (k,) and subject (k,)."""
-    of_trial = _trial_numbers(trial, subject)
+    of_trial = numbered(trial, subject)
     first = np.unique(of_trial, return_index=True)[1]
     sums = np.zeros((len(first), probs.shape[1]))
     np.add.at(sums, of_trial, np.asarray(probs, dtype=np.float64))
@@ -128,7 +128,10 @@ def risk_coverage(
     probs: NDArray[np.floating], label: NDArray[Any], trial: NDArray[Any], subject: NDArray[Any] | None = None
 ) -> RiskCoverage:
     """Return risk against coverage of windows (n, L) with labels (n,), of trials and subjects (n,)."""
-    of_trial, weight = _trial_numbers(trial, subject), trial_weights(trial, subject)
+    of_trial, weight = (
+        numbered(trial, subject),
+        trial_weights(trial, subject),
+    )
     top, wrong = probs.max(axis=1), probs.argmax(axis=1) != label
     order = np.argsort(-top, kind="stable")
     is_last = np.append(np.diff(top[order]) != 0, True)  # equal probabilities are answered together
@@ -143,16 +146,9 @@ def risk_coverage(
     )
 
 
-def _trial_numbers(trial: NDArray[Any], subject: NDArray[Any] | None) -> NDArray[np.int64]:
-    """Return a number (n,) for each window that is the same within a trial of a subject."""
-    columns = (trial,) if subject is None else (subject, trial)
-    pairs = np.column_stack([np.unique(column, return_inverse=True)[1].ravel() for column in columns])
-    return np.unique(pairs, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
-
-
 def trial_weights(trial: NDArray[Any], subject: NDArray[Any] | None = None) -> NDArray[np.float64]:
     """Return weights (n,) of windows by which every trial counts 1."""
-    of_trial = _trial_numbers(trial, subject)
+    of_trial = numbered(trial, subject)
     return 1 / np.bincount(of_trial)[of_trial]
 
 
@@ -162,8 +158,6 @@ def fit_answers(
     trial: NDArray[Any],
     subject: NDArray[Any],
     *,
-    risk: float = MAX_RISK,
-    min_trials: int = MIN_TRIALS,
     temperature: float = 1.0,
 ) -> AnswerConfig:
     """Fit sets and the rule of abstention to windows of subjects that the model was not trained on.
@@ -175,10 +169,6 @@ def fit_answers(
         the window's subject (leave-one-subject-out). In-sample probabilities make sets too small.
     label, trial, subject : array, shape (n,)
         True class, trial, subject. A trial's number must be its own within the subject, over sessions too.
-    risk : float
-        Share of the answers that may be wrong.
-    min_trials : int
-        Trials that must lie behind the rule.
 
     Notes
     -----
@@ -189,7 +179,7 @@ def fit_answers(
     means, truth, _ = trial_means(probs, label, trial, subject)
     scores = trial_scores(means, truth)
     curve = risk_coverage(probs, label, trial, subject)
-    needed = max(curve.lowest(risk, min_trials), LEAST_ANSWER)
+    needed = max(curve.lowest(MAX_RISK, MIN_TRIALS), LEAST_ANSWER)
     answered, error, _ = curve.at(needed)
     return AnswerConfig(
         set_90=quantile(scores, 0.9),
@@ -200,7 +190,6 @@ def fit_answers(
         ece=expected_calibration_error(probs, label, trial_weights(trial, subject)),
         n_subjects=len(np.unique(subject)),
         n_trials=len(truth),
-        risk=risk,
         temperature=temperature,
     )
 

@@ -108,11 +108,10 @@ def load_eav(
     folder: Path,
     subjects: Sequence[str | int] | None = None,
     *,
-    tasks: Sequence[str] = ("speaking",),
     config: FeatureConfig | None = None,
     excluded: list[Excluded] | None = None,
 ) -> Iterator[Trial]:
-    """Yield EAV's trials with the entropy of their EEG every second, 20 steps a trial.
+    """Yield EAV's speaking trials, as the paper has it, with the entropy of their EEG every second.
 
     Raises `InputError` if the folder is not EAV, a subject is not in it, or a file is damaged and
     ``excluded`` is None.
@@ -123,15 +122,13 @@ def load_eav(
         Where the set was unpacked: it holds subject1 (or subject01), subject2, ...
     subjects : sequence, optional
         Their numbers; all without it.
-    tasks : sequence of str
-        ``listening``, ``speaking`` or both. The paper takes speaking, which alone has audio.
     excluded : list of Excluded, optional
         Takes what cannot be read; without it the first such file raises.
     """
     config = config or FeatureConfig()
 
     def trials_of(recording: _Recording) -> Iterator[Trial]:
-        for at in recording.chosen(tasks):
+        for at in recording.speaking:
             de = recording.masked(entropy_steps(recording.eeg[:, :, at].T, SFREQ, config), at, excluded)
             yield Trial("eav", recording.subject, 1, at + 1, int(recording.label[at]), LABELS, STEP_S,
                         de, None, CH_NAMES, "raw", str(recording.source))  # fmt: skip
@@ -143,7 +140,6 @@ def load_eav_clips(
     folder: Path,
     subjects: Sequence[str | int] | None = None,
     *,
-    tasks: Sequence[str] = ("speaking",),
     excluded: list[Excluded] | None = None,
 ) -> Iterator[EavClip]:
     """Yield clips of 5 s as `load_eav` does trials; missing video or audio is None, and noted."""
@@ -151,7 +147,7 @@ def load_eav_clips(
     n_segment = round(SEGMENT_S * SFREQ)
 
     def clips_of(recording: _Recording) -> Iterator[EavClip]:
-        media = {at: recording.media(at, excluded) for at in recording.chosen(tasks)}
+        media = {at: recording.media(at, excluded) for at in recording.speaking}
         for at, (video, audio) in media.items():
             for segment in range(len(recording.eeg) // n_segment):
                 x = recording.eeg[segment * n_segment : (segment + 1) * n_segment, :, at].T  # (30, 2500)
@@ -227,13 +223,10 @@ class _Recording:
         rows = one_hot.argmax(axis=0)
         return cls(subject, folder, source, eeg, rows // len(TASKS), rows % len(TASKS))
 
-    def chosen(self, tasks: Sequence[str]) -> list[int]:
-        """Return the trials of these tasks."""
-        unknown = [name for name in tasks if name not in TASKS]
-        if unknown or not tasks:
-            what = f"expected {' or '.join(TASKS)}, found {', '.join(unknown) or 'none'}"
-            raise InputError(what, where="tasks")
-        return [at for at, number in enumerate(self.task.tolist()) if TASKS[number] in tasks]
+    @property
+    def speaking(self) -> list[int]:
+        """The trials in which the subject speaks: they alone have audio."""
+        return np.flatnonzero(self.task == TASKS.index("speaking")).tolist()
 
     def masked(
         self, de: NDArray[np.float32], trial: int, excluded: list[Excluded] | None
@@ -250,9 +243,11 @@ class _Recording:
         matches = {path: match for path in inside if (match := _MEDIA_NAME.fullmatch(path.name))}
         own = [p for p, m in matches.items() if int(m[1]) == trial + 1 and m[6].lower() == kind]
         if not own:
-            if kind == "mp4" or TASKS[self.task[trial]] == "speaking":  # listening has no audio
-                why = f"{self.folder}, trial {trial + 1}: expected a {kind} file, found none"
-                note(excluded, self.subject, why)
+            note(
+                excluded,
+                self.subject,
+                f"{self.folder}, trial {trial + 1}: expected a {kind} file, found none",
+            )
             return None
         path, expected = own[-1], LABELS[self.label[trial]]
         if matches[path][4].lower() != expected:

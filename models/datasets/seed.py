@@ -48,11 +48,9 @@ class SeedSet:
         """Trials of a session."""
         return len(self.trial_labels[1])
 
-    def folders(self, features: str, eye: bool = True) -> tuple[str, ...]:
+    def folders(self, features: str) -> tuple[str, ...]:
         """Return the folders of the published or raw features."""
-        if features == "raw":
-            return (self.raw,)
-        return (self.eeg, self.eye) if eye else (self.eeg,)
+        return (self.raw,) if features == "raw" else (self.eeg, self.eye)
 
 
 SEED_IV = SeedSet(
@@ -131,7 +129,6 @@ def load_seed(
     features: str = "published",
     subjects: Sequence[str | int] | None = None,
     *,
-    eye: bool = True,
     config: FeatureConfig | None = None,
     excluded: list[Excluded] | None = None,
 ) -> Iterator[Trial]:
@@ -147,8 +144,6 @@ def load_seed(
         since the published ones are statistics of whole clips.
     subjects : sequence, optional
         Their numbers; all without it.
-    eye : bool
-        Read the eye features too (published only).
     excluded : list of Excluded, optional
         Takes what cannot be read; without it the first such file raises.
 
@@ -158,7 +153,7 @@ def load_seed(
     is_raw, other = features == "raw", "published" if features == "raw" else "raw"
     needed = [
         f"{part}/{session}" if data_set.has_session_folders else part
-        for part in data_set.folders(features, eye)
+        for part in data_set.folders(features)
         for session in (SESSIONS if data_set.has_session_folders else (0,))
     ]
     layout.check_folder(folder, needed, data_set.title, (other, data_set.folders(other)))
@@ -172,7 +167,7 @@ def load_seed(
                     what = f"expected a file of subject {subject}, session {session}, found none"
                     raise damaged(what, eeg_folder)
                 path = files[subject, session]
-                eye_path = folder / data_set.eye / path.relative_to(eeg_folder) if eye else None
+                eye_path = folder / data_set.eye / path.relative_to(eeg_folder)
                 if is_raw:
                     read = _raw_arrays if data_set is SEED_IV else _recording
                     entries = read(path, session, config or FeatureConfig())
@@ -229,13 +224,11 @@ def _trial(
 # -- SEED-IV: MATLAB files of a session, an array a trial --------------------------------------------------
 
 
-def _feature_arrays(path: Path, eye_path: Path | None, session: int) -> Iterator[_Entry]:
+def _feature_arrays(path: Path, eye_path: Path, session: int) -> Iterator[_Entry]:
     for number, key in _numbered(path, r"^de_LDS(\d+)$"):
         eeg = mat_array(path, key, (len(SEED_CH_NAMES), None, N_BANDS)).transpose(1, 0, 2)  # (W, 62, 5)
-        eye = None
-        if eye_path is not None:
-            eye = mat_array(eye_path, f"eye_{number}", (SEED_IV.n_eye, None)).T  # (W, 31)
-            eeg, eye = _same_length(eeg, eye, f"{eye_path}, eye_{number}")
+        eye = mat_array(eye_path, f"eye_{number}", (SEED_IV.n_eye, None)).T  # (W, 31)
+        eeg, eye = _same_length(eeg, eye, f"{eye_path}, eye_{number}")
         label = SEED_IV.trial_labels[session][number - 1]
         yield _Entry(session, number, label, eeg, eye, f"{path}, {key}")
 
@@ -264,18 +257,16 @@ def _numbered(path: Path, pattern: str) -> list[tuple[int, str]]:
 # -- SEED-V: pickles of a subject's three sessions, and a Neuroscan recording of each ----------------------
 
 
-def _feature_pickles(path: Path, eye_path: Path | None) -> Iterator[_Entry]:
+def _feature_pickles(path: Path, eye_path: Path) -> Iterator[_Entry]:
     eeg_of, label_of = _pickles(path)
-    eye_of = {} if eye_path is None else _pickles(eye_path)[0]
+    eye_of = _pickles(eye_path)[0]
     for entry, flat in eeg_of.items():
         eeg = _checked(flat, len(SEED_CH_NAMES) * N_BANDS, f"{path}, entry {entry}")
         eeg = eeg.reshape(len(flat), -1, N_BANDS)  # (W, 310) -> (W, 62, 5): channel by channel
-        eye = None
-        if eye_path is not None:
-            if entry not in eye_of:
-                raise damaged(f"expected an entry {entry} as in the EEG, found none", eye_path)
-            eye = _checked(eye_of[entry], SEED_V.n_eye, f"{eye_path}, entry {entry}")  # (W, 33)
-            eeg, eye = _same_length(eeg, eye, f"{eye_path}, entry {entry}")
+        if entry not in eye_of:
+            raise damaged(f"expected an entry {entry} as in the EEG, found none", eye_path)
+        eye = _checked(eye_of[entry], SEED_V.n_eye, f"{eye_path}, entry {entry}")  # (W, 33)
+        eeg, eye = _same_length(eeg, eye, f"{eye_path}, entry {entry}")
         session, trial = divmod(entry, SEED_V.n_trials)
         label = _one_label(label_of.get(entry, np.zeros(0)), f"{path}, label {entry}")
         yield _Entry(session + 1, trial + 1, label, eeg, eye, f"{path}, entry {entry}")

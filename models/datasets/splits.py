@@ -125,10 +125,8 @@ def first_trials(trials: Sequence[T], k: int, *, at_most: bool = False) -> list[
     return chosen
 
 
-def trials_per_class(
-    trials: Sequence[T], k: int, seed: int | None = None, *, at_most: bool = False
-) -> list[T]:
-    """Return ``k`` trials of each class of each session: the first ones, or drawn with ``seed``.
+def trials_per_class(trials: Sequence[T], k: int, *, at_most: bool = False) -> list[T]:
+    """Return the first ``k`` trials of each class of each session.
 
     A class that a session lacks altogether gives none; see `coverage`.
 
@@ -140,9 +138,6 @@ def trials_per_class(
         if len(numbers) < k and not at_most:
             what = f"expected at least {k} trials of class {one.label_names[one.label]}, found {len(numbers)}"
             raise _unfit(what, one, f"choose at most {len(numbers)}")
-        if seed is not None:
-            keys = [seed, *one.subject.encode(), one.session, one.label]
-            numbers = np.random.default_rng(keys).permutation(numbers).tolist()
         chosen += _parted(of_class, numbers[:k])[0]
     return _in_order(chosen)
 

@@ -33,9 +33,8 @@ from models.training.evaluate_trials import joined
 from models.training.evidence import fit_evidence, follow, labelled_trial, preferred_kind
 from models.training.finetune import finetune
 from models.training.finetune_config import FinetuneOptions, classifier_config
-from models.training.label_protocols import interval_over
 from models.training.loop import Report
-from models.training.scores import Predictions, balanced_accuracy, per_trial
+from models.training.scores import Predictions, balanced_accuracy, interval_over, per_trial
 from models.training.session_levels import SessionLevels, about_level
 from models.training.trial_tensors import cut_for
 

@@ -26,7 +26,7 @@ from models.mixed_part import LabelledTrial, own_level
 from models.process import run_here_or_there
 from models.training.evaluate_trials import joined
 from models.training.loop import Report
-from models.training.scores import Predictions, t_interval, wilson_interval
+from models.training.scores import Predictions, interval_over
 from models.training.sources import Source
 from models.training.tables import Entry
 from models.training.transfer import (
@@ -139,17 +139,6 @@ def _merged(found: Iterable[Mapping[K, Sequence[V]]]) -> dict[K, list[V]]:
     return merged
 
 
-def interval_over(by_subject: Sequence[float], n_trials: int) -> list[float]:
-    """Return the t interval over subjects, cut to 0-1; of one subject Wilson's over the trials.
-
-    Where all subjects are alike, t has no width: it is Wilson's over the subjects.
-    """
-    if len(by_subject) > 1 and len(set(by_subject)) == 1:
-        return list(wilson_interval(by_subject[0], len(by_subject)))
-    low, high = t_interval(by_subject) or wilson_interval(float(np.mean(by_subject)), n_trials)
-    return [max(0.0, low), min(1.0, high)]
-
-
 @dataclass(frozen=True, eq=False)
 class Job:
     """One judged subject with everybody's trials: it may run in another process."""
@@ -167,7 +156,7 @@ class Parts:
     own: list[Trial]
     test: list[Trial]
     n_steps: int
-    levels: Mapping[tuple[str, int], Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
+    levels: Mapping[tuple[str, int], Mapping[str, NDArray[np.float64]]]  # from what trains
 
     @classmethod
     def of(cls, job: Job) -> Parts:
@@ -187,7 +176,9 @@ class Parts:
     ) -> Parts:
         """Take windows of ``most_steps`` or what all trials can fill, and levels from what trains."""
         n_steps = steps_that_fit([*own, *test, *others], most_steps)
-        return cls(list(others), list(own), list(test), n_steps, _levels([*own, *others]))
+        sessions = by_session([*own, *others]).items()
+        levels = {key: own_level([LabelledTrial.of(t) for t in session]) for key, session in sessions}
+        return cls(list(others), list(own), list(test), n_steps, levels)
 
     def of_session(self, key: tuple[str, int]) -> tuple[list[Trial], list[Trial]]:
         """Return what trains and what is tested of one session of the judged subject."""
@@ -213,13 +204,6 @@ class Parts:
             level = np.stack([self.levels[key][modality] for key in keys])
             arrays[modality] = (mean - level.reshape(mean.shape)).astype(np.float32)
         return replace(windows, **arrays)
-
-
-def _levels(trials: Sequence[Trial]) -> dict[tuple[str, int], dict[str, NDArray[np.float64]]]:
-    return {
-        key: own_level([LabelledTrial.of(trial) for trial in session])
-        for key, session in by_session(trials).items()
-    }
 
 
 def discriminants(parts: Parts) -> dict[tuple[str, int], MixedDiscriminant]:

@@ -177,8 +177,12 @@ def expected_calibration_error(
 
 def trial_ids(windows: WindowSet | Predictions) -> NDArray[np.int64]:
     """Return a number (n,) for each window that is the same within a trial and differs between trials."""
-    columns = windows.subject, windows.session, windows.trial
-    parts = [np.unique(column, return_inverse=True)[1] for column in columns]
+    return numbered(windows.subject, windows.session, windows.trial)
+
+
+def numbered(*columns: NDArray[Any] | None) -> NDArray[np.int64]:
+    """Return numbers (n,) that are the same where all columns (n,) are."""
+    parts = [np.unique(column, return_inverse=True)[1].ravel() for column in columns if column is not None]
     return np.unique(np.column_stack(parts), axis=0, return_inverse=True)[1].astype(np.int64).ravel()
 
 
@@ -241,3 +245,14 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
         return None
     half = float(student.ppf(0.5 + level / 2, n - 1)) * sd / math.sqrt(n)
     return mean - half, mean + half
+
+
+def interval_over(by_subject: Sequence[float], n_trials: int) -> list[float]:
+    """Return the t interval over subjects, cut to 0-1; of one subject Wilson's over the trials.
+
+    Where all subjects are alike, t has no width: it is Wilson's over the subjects.
+    """
+    if len(by_subject) > 1 and len(set(by_subject)) == 1:
+        return list(wilson_interval(by_subject[0], len(by_subject)))
+    low, high = t_interval(by_subject) or wilson_interval(float(np.mean(by_subject)), n_trials)
+    return [max(0.0, low), min(1.0, high)]

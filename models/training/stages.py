@@ -49,33 +49,28 @@ class RowInputs:
         self._config = network.config
         self._drawn = drawn
 
-    def eeg(self, at: NDArray[np.intp], augment: Augment | None = None) -> NetworkInput:
-        """Return EEG windows."""
-        return batch_of(len(at), self._config, self._eeg(at, augment))
+    def alone(self, modality: str, at: NDArray[np.intp], augment: Augment | None = None) -> NetworkInput:
+        """Return one modality: windows of EEG or eyes, single frames, or clips, encoded with gradients."""
+        parts = {"eeg": self._eeg, "eye": self._eye, "face": self._frame, "voice": self._clip}
+        return batch_of(len(at), self._config, parts[modality](at, augment))
 
-    def eye(self, at: NDArray[np.intp], augment: Augment | None = None) -> NetworkInput:
-        """Return eye-feature windows."""
-        return batch_of(len(at), self._config, self._eye(at, augment))
-
-    def face(self, at: NDArray[np.intp], augment: Augment | None = None) -> NetworkInput:
-        """Return single frames."""
+    def _frame(self, at: NDArray[np.intp], augment: Augment | None) -> Part:
         crops = as_crop(self.rows.crops(at))
         if augment:
             crops = _shifted_and_lit(crops, self._rng)
         tokens, found = self.network.encode_face(crops)[:, None], torch.ones(len(at), 1, dtype=torch.bool)
         if augment:
             tokens = self._about_own(tokens, found, at)
-        return batch_of(len(at), self._config, face_part(tokens, found, torch.zeros(len(at), 1)))
+        return face_part(tokens, found, torch.zeros(len(at), 1))
 
-    def voice(self, at: NDArray[np.intp], augment: Augment | None = None) -> NetworkInput:
-        """Return clips, to augment masked in bands and times."""
+    def _clip(self, at: NDArray[np.intp], augment: Augment | None) -> Part:
         frames, mask = self.rows.log_mel(at)
         if augment:
             frames = _spec_augmented(frames, self._rng)
         tokens, found, times = self.network.encode_voice(frames, mask)
         if augment:
             tokens = self._about_own(tokens, found, at)
-        return batch_of(len(at), self._config, voice_part(tokens, found, times, self._clip_age(at)))
+        return voice_part(tokens, found, times, self._clip_age(at))
 
     def _about_own(self, tokens: Tensor, found: Tensor, at: NDArray[np.intp]) -> Tensor:
         """Return tokens (n, M, D) as deviations from the mean of their subject's in the batch."""
@@ -191,15 +186,12 @@ def train_encoder(
         usable = usable[rows.has_crop[usable]]
     if modality == "voice":
         usable = usable[rows.n_frames[usable] > 0]
-    loss_of, inputs = (
-        nn.CrossEntropyLoss(label_smoothing=_LABEL_SMOOTHING),
-        RowInputs(network, rows, rng, None, drawn),
-    )
-    input_of = {"eeg": inputs.eeg, "eye": inputs.eye, "face": inputs.face, "voice": inputs.voice}[modality]
+    inputs = RowInputs(network, rows, rng, None, drawn)
     network.train()
 
     def loss(at: NDArray[np.intp]) -> Tensor:
-        return loss_of(network.unimodal_logits(modality, input_of(at, Augment())), rows.label[at])
+        logits = network.unimodal_logits(modality, inputs.alone(modality, at, Augment()))
+        return nn.functional.cross_entropy(logits, rows.label[at], label_smoothing=_LABEL_SMOOTHING)
 
     parameters, told = network.unimodal_parameters(modality), partial(progress, modality)
     subject = rows.subject if modality in ("face", "voice") else None

@@ -184,7 +184,7 @@ def test_training_windows_hold_the_left_context_and_give_the_streamed_tokens(che
     )
     network = checkpoint.network
     rows = Rows([subject], Normaliser.from_dict(checkpoint.normaliser_tensors))
-    batch = RowInputs(network, rows, rng).eeg(np.array([4, 28]))
+    batch = RowInputs(network, rows, rng).alone("eeg", np.array([4, 28]))
     assert batch.eeg.shape == (2, n_channels, 17, n_bands)
     assert batch.eeg_step_mask.sum(dim=1).tolist() == [5, 17]  # the first lies at the recording's start
     state, tokens = network.eeg.start(n_channels), []

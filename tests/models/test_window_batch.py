@@ -466,7 +466,7 @@ def test_encoder_training_takes_the_newest_frame_and_the_clip_of_the_windows(net
     )
     rows, at = Rows([subject], normaliser), np.arange(n)
     inputs = RowInputs(network, rows, rng, encode_rows(network, rows, lambda *_: None))
-    window, face, voice = inputs.window(at), inputs.face(at), inputs.voice(at)
+    window, face, voice = inputs.window(at), inputs.alone("face", at), inputs.alone("voice", at)
     for field in FACE:
         assert torch.allclose(getattr(window, field)[:, -1:], getattr(face, field)), field
     for field in VOICE:

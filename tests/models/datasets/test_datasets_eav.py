@@ -45,7 +45,6 @@ def test_trials_are_those_of_speaking_with_entropy_every_second(eav_folder: Path
     assert trials[0].ch_names == CH_NAMES
     assert np.isfinite(trials[0].eeg).all()
     assert coverage(trials[:10]).counts == (2,) * 5
-    assert len(list(load_eav(eav_folder, tasks=("listening", "speaking")))) == 40
 
 
 def test_clips_pair_eeg_frames_and_sound_by_the_trials_number(eav_folder: Path):
@@ -66,13 +65,6 @@ def test_clips_pair_eeg_frames_and_sound_by_the_trials_number(eav_folder: Path):
     assert 0.001 < wave.std() < 1
     train, test = eav_split(clips)
     assert not {c.trial for c in train} & {c.trial for c in test}
-
-
-def test_listening_has_no_audio_and_says_so(eav_folder: Path):
-    excluded = []
-    clip = next(load_eav_clips(eav_folder, [1], tasks=["listening"], excluded=excluded))
-    assert (clip.audio, excluded) == (None, [])
-    assert refused(clip.sound).code is ErrorCode.FILE
 
 
 def test_broken_media_are_noted_and_the_eeg_is_used(folder: Path):

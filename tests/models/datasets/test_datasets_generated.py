@@ -101,7 +101,7 @@ def test_the_oracles_covariance_is_that_of_the_files(tmp_path: Path):
     make_seed_iv(MakeOptions(tmp_path / "s", subjects=6, seed=1, trial_s=80, jobs=1))
     oracle = load_oracle(tmp_path / "s")
     deviations = []
-    for trial in load_seed(SEED_IV, tmp_path / "s", eye=False):
+    for trial in load_seed(SEED_IV, tmp_path / "s"):
         mean = oracle.eeg_mean[int(trial.subject) - 1, trial.session - 1, trial.label]
         deviations.append(trial.eeg[5:15].mean(axis=0).ravel() - mean)
     deviations = np.array(deviations)  # (432, 310): ten steps from the middle of each trial
