@@ -79,7 +79,7 @@ def evaluate_simulated(
     features = checkpoint.config.features
     with TemporaryDirectory(prefix="affectscope-evaluate-", ignore_cleanup_errors=True) as scratch:
         folders = subjects.simulate(FIRST_EVALUATION_SEED, features, Path(scratch), progress)
-        report = evaluate_folders(checkpoint, folders, progress, brief=brief)
+        report = _Evaluation(checkpoint, folders, progress).report(brief)
         if n_lasting:
             alike = replace(subjects, n_subjects=n_lasting, n_trials=1, trial_s=float(_LASTING_S))
             folders = alike.simulate(FIRST_LASTING_SEED, features, Path(scratch), progress)
@@ -135,13 +135,6 @@ def _conditions(brief: bool) -> dict[str, _Condition]:
     for level in ("training", "whole session"):
         found[f"level/{level}"] = _Condition(level=level, is_whole=True)
     return found
-
-
-def evaluate_folders(
-    checkpoint: Checkpoint, folders: Sequence[Path], progress: Progress, *, brief: bool = False
-) -> dict[str, Any]:
-    """Return the figures of `evaluate_simulated` on subjects that have been simulated."""
-    return _Evaluation(checkpoint, folders, progress).report(brief)
 
 
 class _Evaluation:

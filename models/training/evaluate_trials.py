@@ -24,7 +24,7 @@ from models.training.finetune_tokens import TrialClassifier
 from models.training.loop import Report
 from models.training.provenance import SeenSession, TrainingRecord, read_record
 from models.training.scores import Predictions, Scores
-from models.training.session_levels import about_level
+from models.training.session_levels import about_level, rows_of
 from models.training.sources import Source
 from models.training.tables import Entry, Row, Table
 
@@ -111,7 +111,15 @@ def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Exclude
         found = ", ".join(map(str, sorted({trial.session for trial in trials})))
         what = f"expected session {found}, found {test.session}"
         raise InputError(what, where="--session", code=ErrorCode.SUBJECT)
-    sessions = [_usable(_test_part(group, test, excluded), config, excluded) for group in groups.values()]
+    sessions = []
+    for group in groups.values():
+        sessions.append(list[Trial]())
+        for trial in _test_part(group, test, excluded):
+            if why := _unusable(trial, config):
+                where = f"session {trial.session}, trial {trial.trial}"
+                excluded.append(Excluded(trial.subject, f"{where}: {why}"))
+            else:
+                sessions[-1].append(trial)
     if not any(sessions):
         why = excluded[0].why if excluded else "no test trial"
         what = f"no trial can be used for testing; first: {why}"
@@ -143,36 +151,18 @@ def _relabelled(trials: Sequence[Trial], config: ModelConfig) -> list[Trial]:
     return [replace(trial, label=at[trial.label], label_names=config.labels) for trial in trials]
 
 
-def _usable(trials: Sequence[Trial], config: ModelConfig, excluded: list[Excluded]) -> list[Trial]:
-    """Return the trials that hold a window of what the model reads; the others are noted."""
-    usable = []
-    for trial in trials:
-        if why := _unusable(trial, config):
-            excluded.append(Excluded(trial.subject, f"session {trial.session}, trial {trial.trial}: {why}"))
-        else:
-            usable.append(trial)
-    return usable
-
-
 def _unusable(trial: Trial, config: ModelConfig) -> str:
+    """Return why no window of a trial holds what the model reads; empty where one does."""
     n_steps, n_eye = config.windows.eeg_n_steps, config.network.n_eye_features
     if trial.n_steps < n_steps:
         return f"expected at least {n_steps} steps of {trial.step_s:g} s, found {trial.n_steps}"
     if "eye" in config.modalities and trial.eye is not None and trial.eye.shape[1] != n_eye:
         return f"expected {n_eye} eye features, found {trial.eye.shape[1]}"
-    has_eeg = "eeg" in config.modalities and _holds_eeg(trial, config.ch_names)
-    has_eye = "eye" in config.modalities and trial.eye is not None and bool(np.isfinite(trial.eye).any())
-    if not has_eeg and not has_eye:
-        return f"expected {' or '.join(config.modalities)} as the model knows them, found neither"
-    return ""
-
-
-def _holds_eeg(trial: Trial, ch_names: Sequence[str]) -> bool:
-    """Tell whether any channel that the model knows has a step that is not flat, at its rails or NaN."""
-    if trial.eeg is None:
-        return False
-    known = [at for at, name in enumerate(trial.ch_names) if name in ch_names]
-    return bool(np.isfinite(trial.eeg[:, known]).all(axis=-1).any())
+    rows = rows_of(trial, config)
+    eeg = rows.get("eeg", np.empty((0, 1))).reshape(-1, len(config.features.bands) or 1)
+    if np.isfinite(eeg).all(axis=1).any() or np.isfinite(rows.get("eye", np.empty(0))).any():
+        return ""
+    return f"expected {' or '.join(config.modalities)} as the model knows them, found neither"
 
 
 def evaluate_trials(test: TrialTest, report: Report) -> Table:

@@ -53,7 +53,6 @@ from models.training.finetune_tokens import (
     Whitener,
     fit_center,
     fit_norms,
-    has_weights,
     move_center,
     projection_of,
     trained_modules,
@@ -331,8 +330,8 @@ class Training:
         return [parameter for module in modules for parameter in module.parameters()]
 
     def whitened_modalities(self) -> list[str]:
-        """Return the modalities whose channel projections are new and made of weights."""
-        return [m for m in self._config.modalities if m not in self._read and has_weights(self.network, m)]
+        """Return the modalities whose channel projections are new."""
+        return [m for m in self._config.modalities if m not in self._read]
 
     @contextmanager
     def _training(self) -> Iterator[None]:
@@ -367,8 +366,7 @@ class Training:
                 progress("training", (epoch + 1) / epochs, loss)
         if not self._options.freeze:  # the encoders have moved on
             for modality, encoded in self._tokens.encoded().items():
-                if has_weights(self.network, modality):
-                    move_center(self.network, modality, encoded, self._tensors)
+                move_center(self.network, modality, encoded, self._tensors)
 
     def curve(self, out: Sequence[Trial], patience: int, progress: Progress) -> Curve:
         """Train, and return what held-out trials are told, until ``patience`` epochs after the least NLL."""

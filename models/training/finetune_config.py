@@ -47,7 +47,6 @@ class FinetuneOptions:
 
     modalities: tuple[str, ...] = TRIAL_MODALITIES  # those that the trials hold are used
     fusion: str = "attention"  # attention | concat | shared_attention
-    channel_projection: str = "weights"  # of MvSstmaConfig: what the encoders' tokens of a step become
     freeze: bool = False  # keep the pre-trained encoders as they are
     dcca: bool | None = None  # CE + 0.1 DCCA, where there are two modalities; None: and `MIN_DCCA_TRIALS`
     detach_heads: bool = True  # heads of single modalities read tokens without changing them
@@ -141,7 +140,7 @@ def classifier_config(
         wanted = {"n_layers": options.n_layers, "n_heads": options.n_heads}
         changes = {name: value for name, value in wanted.items() if value is not None}
         new = {m: replace(size, **changes) for m, size in new.items()}
-    sizes = {m: replace(size, channel_projection=options.channel_projection) for m, size in new.items()}
+    sizes = {m: replace(size, channel_projection="weights") for m, size in new.items()}
     windows, n_steps = base.windows, options.n_steps
     return replace(
         base,

@@ -231,13 +231,8 @@ def move_center(network: FusionNetwork, modality: str, encoded: Tensor, tensors:
     projection.bias.add_(by.flatten() @ projection.weight[places].flatten(0, 1))
 
 
-def has_weights(network: FusionNetwork, modality: str) -> bool:
-    """Tell whether a modality's channel projection is `ChannelWeights`."""
-    return isinstance(getattr(network, f"{modality}_pool"), ChannelWeights)
-
-
 def projection_of(network: FusionNetwork, modality: str) -> ChannelWeights:
-    """Return a modality's channel projection, of which `has_weights` is true."""
+    """Return a modality's channel projection, which fine-tuning has made `ChannelWeights`."""
     projection = getattr(network, f"{modality}_pool")
     assert isinstance(projection, ChannelWeights)
     return projection

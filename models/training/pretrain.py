@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.montage import SEED_CH_NAMES
-from acquisition.text import json_text
 from acquisition.types import MODALITY_NAMES
 from models.checkpoint import save_checkpoint
 from models.config import CONTEXTS, ModelConfig, preset
@@ -31,11 +28,10 @@ from models.training.cards import LICENCE, NOT_FOR, ModelCard, bullets, markdown
 from models.training.corpus import CorpusWindows, Entry, fit_eeg_scale, fit_eye_scale
 from models.training.loop import Report
 from models.training.pretrain_loop import LoopOptions, MaskedAutoencoder, Outcome, World, run_loop
-from models.training.provenance import TrainingRecord, record_of_recordings, write_record
+from models.training.provenance import record_of_recordings, write_record
 from models.training.sources import Corpus, Source, kind_of_features, open_corpus
 
 MODALITIES = TRIAL_MODALITIES
-DECODERS_FILE, REPORT_FILE = "pretraining.safetensors", "pretraining.json"
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,6 @@ def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrain
     torch.manual_seed(options.seed)
     network = FusionNetwork(config)
     scales: dict[str, EegScale | EyeScale] = {}
-    decoders: dict[str, Tensor] = {}
     outcomes: dict[str, Outcome] = {}
     for modality in config.modalities:
         n_steps = config.windows.eeg_n_steps if modality == "eeg" else config.windows.eye_n_steps
@@ -101,18 +96,13 @@ def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrain
         )  # fmt: skip
         model.to("cpu")
         World().join_statistics(model)
-        decoders |= {f"{modality}.{name}": t for name, t in model.decoder.state_dict().items()}
-        decoders |= {f"{modality}.target_mean": model.target_mean, f"{modality}.target_sd": model.target_sd}
     if not world.is_first:
         return None
     normaliser = Normaliser(**scales)  # type: ignore[arg-type]
     card = _card(options, corpus, config, outcomes, world.size)
     sha256 = save_checkpoint(options.out, config, network, normaliser.to_dict(), card)
-    save_file({n: t.detach().contiguous() for n, t in decoders.items()}, options.out / DECODERS_FILE)
-    done = Pretrained(sha256, outcomes, corpus)
     write_record(options.out, replace(record, quick=options.quick))
-    _write_report(options, done, config, record)
-    return done
+    return Pretrained(sha256, outcomes, corpus)
 
 
 def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
@@ -226,25 +216,6 @@ def _settings(options: PretrainOptions, corpus: Corpus, config: ModelConfig, mod
         "windows": asdict(config.windows),
         "features": config.features.digest(),
     }
-
-
-def _write_report(
-    options: PretrainOptions, done: Pretrained, config: ModelConfig, record: TrainingRecord
-) -> None:
-    report = {
-        "sha256": done.sha256,
-        "trained_on": config.trained_on,
-        "quick": options.quick,
-        "generated": [source.kind for source in done.corpus.used if source.is_generated],
-        "features": done.corpus.features,
-        "sources": done.corpus.words(),
-        "recordings": [entry.name for entry in record.recordings],
-        "test_trials_left_out": done.corpus.n_test,
-        "left_out": [asdict(entry) for entry in done.corpus.excluded],
-        "outcomes": {modality: asdict(outcome) for modality, outcome in done.outcomes.items()},
-        "settings": {m: _settings(options, done.corpus, config, m) for m in config.modalities},
-    }
-    (options.out / REPORT_FILE).write_text(json_text(report, indent=2) + "\n", encoding="utf-8")
 
 
 def _card(

@@ -8,6 +8,7 @@ import queue
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -369,19 +370,20 @@ class FusionTraining:
             with_profile[:, at] = self._parts(in_profiles, at)
         self._network.fusion.load_state_dict(begun)
         self._train(windows, usable, rows.label, "fusion")
-        chosen = choose_answer(held_out, rows, config.evidence, MIN_SINCE_ONSET_TESTED_S)
-        of_network, *of_modalities = chosen.weights
+        (of_network, *of_modalities), persistence, of_strangers = choose_answer(
+            held_out, rows, config.evidence, MIN_SINCE_ONSET_TESTED_S
+        )
         evidence = replace(
             config.evidence,
             network_weight=of_network,
             weights=tuple(of_modalities),
             profile_weights=tuple(best_weights(with_profile[:, usable], rows.label[usable])),
-            persistence=chosen.persistence,
+            persistence=persistence,
         )
         logits = torch.tensordot(torch.tensor(evidence.profile_weights), with_profile, 1)
         shown = answers(logits, rows.first, evidence)
         of_profiles = answers_at(shown, rows, MIN_SINCE_ONSET_TESTED_S)
-        config = replace(config, evidence=evidence, answers=chosen.answers, profile_answers=of_profiles)
+        config = replace(config, evidence=evidence, answers=of_strangers, profile_answers=of_profiles)
         network = FusionNetwork(config)
         network.load_state_dict(self._network.state_dict())
         return Trained(
@@ -416,11 +418,8 @@ class FusionTraining:
         return Course.joined([found[at] for at in every]), (one, other)
 
     def _train(self, windows: WindowTokens, at: NDArray[np.intp], label: Tensor, name: str) -> None:
-        def progress(stage: str, share: float, loss: float) -> None:
-            self._progress(name, share, loss)
-
-        options = self._options.stages()["fusion"]
-        train_fusion(self._network, windows, at, label, options, self._rng, progress)
+        options, told = self._options.stages()["fusion"], partial(self._progress, name)
+        train_fusion(self._network, windows, at, label, options, self._rng, told)
 
     @torch.no_grad()
     def _parts(self, windows: WindowTokens, at: NDArray[np.intp]) -> Tensor:
@@ -442,16 +441,9 @@ def token_rows(rows: Rows, encoded: EncodedRows) -> dict[str, NDArray[np.floatin
     }
 
 
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """What held-out subjects decide."""
-
-    weights: tuple[float, ...]  # of network, EEG, eyes, face, voice
-    persistence: float
-    answers: AnswerConfig
-
-
-def choose_answer(held_out: Tensor, rows: Rows, config: EvidenceConfig, since_s: float) -> Choice:
+def choose_answer(
+    held_out: Tensor, rows: Rows, config: EvidenceConfig, since_s: float
+) -> tuple[tuple[float, ...], float, AnswerConfig]:
     """Choose weights (0 or more), persistence and sets by parts (5, n, n_labels) of held-out logits."""
     usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
     weights = best_weights(held_out[:, usable], rows.label[usable])
@@ -464,7 +456,7 @@ def choose_answer(held_out: Tensor, rows: Rows, config: EvidenceConfig, since_s:
     fitted = answers_at(shown, rows, since_s)
     weights = [weight / fitted.temperature for weight in weights]
     persistence /= fitted.temperature
-    return Choice(tuple(weights), persistence, replace(fitted, temperature=1.0))
+    return tuple(weights), persistence, replace(fitted, temperature=1.0)
 
 
 def best_weights(parts: Tensor, label: Tensor) -> list[float]:

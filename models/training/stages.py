@@ -7,7 +7,7 @@ channels, fewer steps, noise in place of the signal): from these the fusion lear
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -340,7 +340,7 @@ def train_fusion(
     labels: Tensor,
     options: StageOptions,
     rng: np.random.Generator,
-    progress: Progress,
+    progress: Callable[[float, float], None],
 ) -> None:
     """Train the shared attention and its head on windows' tokens with modality dropout and noise.
 
@@ -377,4 +377,4 @@ def train_fusion(
         )
 
     parameters = [*network.fusion.parameters(), log_scale]
-    train_stage(parameters, loss, usable, options, rng, partial(progress, "fusion"))
+    train_stage(parameters, loss, usable, options, rng, progress)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from command_line import one_line, refused, run
 
 from models.checkpoint import load_config
+from models.training.provenance import read_record
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -23,9 +23,8 @@ def test_a_quick_run_writes_encoders_and_says_what_comes_next(
     assert f"affectscope finetune --model {out}" in said
     config = load_config(out)
     assert (config.is_classifier, config.feature_origin, config.transductive) == (False, "published", False)
-    report = json.loads((out / "pretraining.json").read_text())
-    assert (report["quick"], report["generated"], report["recordings"]) == (True, ["seed-iv"], [])
-    assert {"eeg", "eye"} == set(report["outcomes"])
+    record = read_record(out)
+    assert (record.quick, record.recordings, config.modalities) == (True, (), ("eeg", "eye"))
     card = (out / "README.md").read_text()
     assert "6 test trials of the published splits were not used" in card
     assert str(tmp_path) not in card
