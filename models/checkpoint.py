@@ -170,10 +170,7 @@ def feature_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 def read_discriminant(
     tensors: Mapping[str, Tensor], settings: object
 ) -> tuple[MixedDiscriminant, SignalRange]:
-    """Return the discriminant and the range of signals among the tensors of a model or profile.
-
-    Raises `InputError` where something is missing, does not fit, or is not a number to compute with.
-    """
+    """Return discriminant and range of signals among tensors; `InputError` where they are no model's."""
     settings = settings if isinstance(settings, Mapping) else {}
     discriminant = MixedDiscriminant.from_state(strip(tensors, _DISCRIMINANT), settings)
     # Of a profile without some of the model's modalities the range may hold those too.
@@ -189,10 +186,7 @@ def misfit(
     n_labels: int,
     levels: Mapping[str, NDArray[np.floating]] = MappingProxyType({}),
 ) -> tuple[str, str] | None:
-    """Return which part does not fit a model's features or so many labels, and how; None if all do.
-
-    ``levels`` are those of a profile, by modality.
-    """
+    """Return which part does not fit a model's features, labels or profile ``levels``, and how; or None."""
     if discriminant.n_labels != n_labels:
         return "discriminant", f"expected {n_labels} labels, found {discriminant.n_labels}"
     shapes = {modality: (math.prod(shape),) for modality, shape in feature_shapes(config).items()}

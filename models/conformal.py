@@ -80,10 +80,7 @@ def shown_sets(
 
 
 def too_rarely_covered(own_scores: Sequence[float], threshold: float, level: float) -> bool:
-    """Tell whether a subject's own scores exceed a threshold of other people's more often than chance allows.
-
-    One-sided binomial test of the misses against ``1 - level``, p < .05: with ten trials, from four at 90 %.
-    """
+    """Tell whether own scores exceed others' threshold too often: one-sided binomial test, p < .05."""
     n, misses = len(own_scores), sum(score > threshold for score in own_scores)
     rate = 1 - level
     tail = sum(math.comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(misses, n + 1))

@@ -105,10 +105,7 @@ class MixedDiscriminant:
         return self._with(parts, trials[-1].session, self.level_trials)
 
     def aligned(self, trials: Sequence[LabelledTrial]) -> Self:
-        """Return the discriminant for someone whose features vary as much as these trials' do.
-
-        Labels do not count. Call it before `update`: what was known of the person's own trials is dropped.
-        """
+        """Return it for someone whose features vary as these do, without own trials; call before `update`."""
         parts = {
             modality: part.aligned([t for t in trials if modality in t.steps], modality)
             for modality, part in self._parts.items()
@@ -116,10 +113,7 @@ class MixedDiscriminant:
         return self._with(parts, self.session, self.level_trials)
 
     def restricted(self, labels: Sequence[int], known: Mapping[str, NDArray[np.bool_]]) -> Self:
-        """Return the discriminant for some of the labels and ``known`` features (F,) by modality.
-
-        Other modalities go. It holds no trial of this person, whoever they were.
-        """
+        """Return it for some labels and ``known`` features (F,) by modality, without any own trial."""
         kept = {m: part for m, part in self._parts.items() if m in known and (part.used & known[m]).any()}
         parts = {m: part.restricted(labels, known[m]) for m, part in kept.items()}
         return type(self)(parts, len(labels), self.session, self.level_trials)

@@ -157,10 +157,7 @@ class Shrinkage:
 
 
 def separable_target(covariance: _Array, n_bands: int, ridge: float = 0.05) -> _Array:
-    """Return the covariance of channels times that of bands nearest to (D, D), channel-major.
-
-    Flip-flop of the matrix normal distribution (Dutilleul 1999), with a ridge on both factors.
-    """
+    """Return the nearest product of channels' and bands' covariance, ridged (flip-flop; Dutilleul 1999)."""
     n_channels = len(covariance) // n_bands
     blocks = covariance.reshape(n_channels, n_bands, n_channels, n_bands)
     bands = np.eye(n_bands)

@@ -165,20 +165,13 @@ class FusionNetwork(nn.Module):
     def step_eeg(
         self, features: Tensor, positions: Tensor, channel_mask: Tensor, state: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Return a step's token (1, 1, width) and the attention its channels receive (1, C).
-
-        For a streaming EEG encoder; arguments are those of `MvSstmaEncoder.step`.
-        """
+        """Return a step's token (1, 1, width) and attention received (1, C): see `MvSstmaEncoder.step`."""
         assert isinstance(self.eeg, MvSstmaEncoder)
         tokens, received = self.eeg.step(features, positions, channel_mask, state)
         return self.eeg_pool(tokens, channel_mask, positions), received
 
     def prepare_inference(self) -> FusionNetwork:
-        """Switch to eval mode with the fast paths; returns itself.
-
-        Call it after the weights are loaded and on their device. `train`, `to` and `load_state_dict`
-        undo it; a network so prepared serves one thread at a time.
-        """
+        """Switch to eval mode with the fast paths; `train`, `to` and `load_state_dict` undo it."""
         self.eval()
         for encoder in (self.eeg, self.eye):
             if isinstance(encoder, MvSstmaEncoder):

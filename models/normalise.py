@@ -247,10 +247,7 @@ def _mean_and_sd(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class Baseline:
-    """Collects features for ``duration_s`` from the first step on, then gives the refitted normaliser.
-
-    A ``rest`` begins at a time of its own (data seconds), which no step moves.
-    """
+    """Collects features for ``duration_s`` from the first step, or a ``rest``'s time, and refits by them."""
 
     def __init__(self, duration_s: float, rest: float | None = None) -> None:
         self.duration_s, self.is_rest = duration_s, rest is not None

@@ -84,11 +84,7 @@ class OcclusionRun:
 
 
 def variants(inputs: NetworkInput, bands: Sequence[str], ch_names: Sequence[str]) -> Iterator[Variant]:
-    """Yield a window of a batch of one with each present modality, EEG band and channel region blanked.
-
-    A variant that leaves the network no input is skipped: its answer would have no meaning. ``bands``
-    are the names along the last axis of ``inputs.eeg``, ``ch_names`` those along its channel axis.
-    """
+    """Yield a window of one with each modality, band and region blanked that leaves the network input."""
     present = dict(zip(MODALITIES, inputs.present[0].tolist(), strict=True))
     are_others_there = sum(present.values()) > 1
     for modality in MODALITIES:

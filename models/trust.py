@@ -321,10 +321,7 @@ def _abstention(probs: Mapping[str, float], answers: AnswerConfig | None) -> Rea
 
 
 def _bad_eeg(prediction: Prediction, signals: SignalFacts) -> Reason | None:
-    """Return why the signals do not support an answer, None where they do.
-
-    Bad electrodes outweigh the rest from half of the attention and half of the electrodes on.
-    """
+    """Return why bad electrodes, half of those, outweigh an EEG with half of the attention; or None."""
     if prediction.modality_attention.get("eeg", 0.0) < MOSTLY:
         return None
     if not signals.n_bad > BAD_ELECTRODES.bad * signals.n_connected:

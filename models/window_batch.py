@@ -173,10 +173,7 @@ def eeg_part(
     normaliser: Normaliser,
     step_mask: Tensor | None = None,
 ) -> Part:
-    """Return the EEG of windows: DE in nats or samples in uV, see `normalised_steps`.
-
-    ``positions`` (C,) are indices of the channels in ``config.ch_names``.
-    """
+    """Return the EEG of windows, DE or samples, of channels at ``positions`` (C,): see `normalised_steps`."""
     scale = None if normaliser.eeg is None else normaliser.eeg.select(positions)
     rule = eeg_rule(streams=config.network.streams)
     eeg, step_mask, channels = normalised_steps(values, usable, scale, rule, step_mask)
@@ -214,10 +211,7 @@ def voice_part(
 def batch_of(
     n: int, config: ModelConfig, *parts: Mapping[str, Tensor], device: torch.device | str = "cpu"
 ) -> NetworkInput:
-    """Return n windows of these parts on a device; what is in none of them is absent.
-
-    Present is a modality the model was trained with, of which the window holds enough: see `present_in`.
-    """
+    """Return n windows of these parts on a device, the rest absent; present is what `present_in` says."""
     windows, network = config.windows, config.network
     eeg_steps, eye_steps, n_eye = config.n_eeg_steps, windows.eye_n_steps, network.n_eye_features
     absent = {
@@ -271,10 +265,7 @@ class WindowSteps(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class StepRows:
-    """A modality's steps in m seconds of several trials or subjects, one after the other.
-
-    A window ends at any second and holds nothing of another trial or subject: steps before are masked.
-    """
+    """Steps in m seconds of several trials or subjects end to end; no window reaches into another's."""
 
     first: NDArray[np.intp]  # (m,) first second of the trial or subject that a second belongs to
     values: Tensor  # (m * n_a_second, C, ...)

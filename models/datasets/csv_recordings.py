@@ -139,10 +139,7 @@ def _electrode(name: str) -> bool:
 
 
 def raw_of(table: TextTable, sfreq: float | None, unit: str | None, *, montage: bool) -> Any:
-    """Return the EEG as an MNE raw object in V; rows without any number are dropped.
-
-    Raises `InputError` with the columns found where none is EEG, or rate or unit are not known.
-    """
+    """Return the EEG as an MNE raw object in V; `InputError` without EEG columns, rate or unit."""
     from mne import create_info
     from mne.io import RawArray
 

@@ -83,10 +83,7 @@ def entropy_steps(x: NDArray[np.floating], sfreq: float, config: FeatureConfig) 
 def masked_channels(
     eeg: NDArray[Any], ch_names: Sequence[str], subject: str, where: str, excluded: list[Excluded] | None
 ) -> NDArray[np.float32]:
-    """Return features (W, C, n_bands) with NaN for channels that are constant or not finite, and note them.
-
-    Raises `InputError` if no channel of the trial carries anything.
-    """
+    """Return features (W, C, n_bands), NaN in dead channels, which are noted; `InputError` if all are."""
     rows = _as_float32(eeg)
     finite = np.asarray(np.isfinite(rows).all(axis=2))  # (W, C)
     constant = (rows == rows[:1]).all(axis=(0, 2)) & (len(rows) > 1)  # (C,)
@@ -99,11 +96,7 @@ def masked_channels(
 
 
 def masked_eye(trials: Sequence[Trial], where: str, excluded: list[Excluded] | None) -> list[Trial]:
-    """Return a session's trials with NaN for eye features that are constant or not finite, and note them.
-
-    Some features are one number for a whole clip, so a feature counts as constant only if all of the
-    session's trials have the same. Trials without eye features are returned as they are.
-    """
+    """Return a session's trials, NaN in eye features that are dead in all of them, which are noted."""
     read = [trial.eye for trial in trials if trial.eye is not None]
     if not read:
         return list(trials)

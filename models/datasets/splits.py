@@ -111,10 +111,7 @@ def _check_complete(trials: Sequence[T], n_all: int) -> None:
 
 
 def first_trials(trials: Sequence[T], k: int, *, at_most: bool = False) -> list[T]:
-    """Return each session's first ``k`` trials, as they were recorded; a class may be missing.
-
-    Raises `InputError` if a session has fewer than ``k`` trials; with ``at_most`` they are all taken.
-    """
+    """Return each session's first ``k`` trials; `InputError` if it has fewer, unless ``at_most``."""
     chosen: list[T] = []
     for group in by_session(trials).values():
         numbers = sorted({t.trial for t in group})
@@ -186,10 +183,7 @@ def folds_by_people(
 
 
 def held_out(trials: Sequence[T], share: float = 0.2, seed: int = 0) -> tuple[list[T], list[T]]:
-    """Return training trials less a part of them, and that part, for early stopping.
-
-    Of each class of a session about ``share`` of the trials is held out, at least one where there are two.
-    """
+    """Return training trials less about ``share`` of each class of a session, and those, to stop by."""
     kept: list[T] = []
     out: list[T] = []
     for of_class, numbers in _classes(trials):

@@ -108,10 +108,7 @@ def steps_since_gap(step_mask: Tensor, length: int) -> Tensor:
 
 
 class MvSstmaEncoder(nn.Module):
-    """Encoder of a window of channels x steps x features, the same for EEG and eye features.
-
-    ``n_positions`` is how many channels training knew; a channel's position is its index among them.
-    """
+    """Encoder of channels x steps x features; ``n_positions`` channels were known in training."""
 
     positions: Tensor
 
@@ -182,11 +179,7 @@ class MvSstmaEncoder(nn.Module):
         self.is_folded, self._maps = False, None
 
     def _maps_for(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return the two buffers for attention maps, kept from call to call while the shape stays.
-
-        Only on the CPU, whose allocator hands back large blocks to the system each time; a CUDA graph
-        must not depend on a buffer that another shape would replace.
-        """
+        """Return two buffers for attention maps, kept while the shape stays; on the CPU alone."""
         if not self.is_folded or torch.is_grad_enabled() or x.device.type != "cpu":
             return None
         n_batch, n_steps, n_channels, _ = x.shape

@@ -201,10 +201,7 @@ def _attend_in_training(
 
 
 def _largest_product(query: Tensor, key: Tensor) -> float:
-    """Return a bound of all products of (N, C, width) queries with (N, width, C) keys: Cauchy-Schwarz.
-
-    By plain sums, because ``vector_norm`` over these strides takes longer than the attention itself.
-    """
+    """Return a bound of products of (N, C, width) queries, (N, width, C) keys: Cauchy-Schwarz, by sums."""
     of_query, of_key = query.square().sum(dim=2).amax(), key.square().sum(dim=1).amax()
     return float(of_query * of_key) ** 0.5
 

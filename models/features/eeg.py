@@ -97,10 +97,7 @@ def _refused(what: str, where: str = "EEG features", remedy: str = "", **facts: 
 def _removed(
     n_times: int, n_bins: int, mains: float, device: torch.device
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return an orthonormal basis of what is removed, each (n_times,), and minus its padded spectrum.
-
-    A line, and with ``mains`` a wave of which phase and amplitude may drift, as those of the mains do.
-    """
+    """Return a basis of line and drifting ``mains`` wave, each (n_times,), and minus its padded spectrum."""
     t = torch.arange(n_times, dtype=torch.float64)
     line = [torch.ones_like(t), t - t.mean()]
     phase = 2 * torch.pi * mains * t

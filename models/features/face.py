@@ -22,10 +22,7 @@ VIT_SD = 0.5
 
 
 def decode_frame(frame: bytes | NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Return JPEG or a decoded (h, w, 3) BGR or (h, w) gray uint8 frame as a BGR image (h, w, 3), uint8.
-
-    None if it is not a readable image: one broken frame must not stop the rest.
-    """
+    """Return JPEG, (h, w, 3) BGR or (h, w) gray as BGR (h, w, 3) uint8; None if it is unreadable."""
     import cv2
 
     if isinstance(frame, np.ndarray):

@@ -217,10 +217,7 @@ def _harmonic(pitch: Pitch) -> dict[str, NDArray[Any]]:
 
 
 def _formants(samples: Tensor, n_frames: int) -> NDArray[Any]:
-    """Return the three lowest resonances in Hz, (n_frames, 3), NaN where there are fewer.
-
-    Roots of a linear predictor (autocorrelation method) between 150 and 5500 Hz, narrower than 700 Hz.
-    """
+    """Return three resonances in Hz (n_frames, 3) from a linear predictor's roots, NaN where fewer."""
     frames = centred_frames(samples, 400, n_frames)
     frames = torch.cat([frames[:, :1], frames[:, 1:] - 0.97 * frames[:, :-1]], dim=1)
     r = _autocorrelation(frames * _hann(400), _FRAME_N_FFT, _FORMANT_ORDER + 1)

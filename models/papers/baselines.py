@@ -181,10 +181,7 @@ def choquet(scores: NDArray[np.float64], densities: Sequence[float]) -> NDArray[
 
 
 def sugeno_lambda(densities: Sequence[float]) -> float:
-    """Return the λ > -1 with Π (1 + λ g_j) = 1 + λ that makes the whole measure 1.
-
-    It is 0 where the densities sum to 1 (or there is one), negative above, positive below.
-    """
+    """Return the λ > -1 with Π (1 + λ g_j) = 1 + λ; 0 where the densities sum to 1."""
     g = np.asarray(densities, dtype=np.float64)
     excess = g.sum() - 1.0
     if len(g) < 2 or abs(excess) < 1e-9:

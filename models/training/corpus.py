@@ -193,10 +193,7 @@ def fit_eye_scale(entries: Sequence[Entry], n_features: int) -> tuple[EyeScale, 
 
 @dataclass(frozen=True, eq=False)
 class StepBatch:
-    """Windows as they lie on disk: not normalised, NaN where something is unusable.
-
-    Their steps are T and what left context any of them has; fewer where no trial of theirs has T.
-    """
+    """Windows as on disk, NaN where unusable: T steps and the left context that any of them has."""
 
     values: NDArray[np.float32]  # (B, steps, C, F); an eye feature is a channel with one
     exists: NDArray[np.bool_]  # (B, steps) False before the trial's first step

@@ -183,10 +183,7 @@ class _Evaluation:
     # --- one condition ---
 
     def _probs(self, condition: _Condition) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return probabilities (n, n_labels) and attention (n, 4), of whole conditions at every second.
-
-        Of others at every third that is tested, NaN between, and as the windows say alone.
-        """
+        """Return probabilities (n, n_labels) and attention (n, 4) of all seconds, or every third tested."""
         course = None if self._evidence is None else self._course(condition)
         rows = Rows(self._subjects, self._normaliser, course.levels if course is not None else None)
         inputs = RowInputs(self._network, rows, self._rng, self._encoded)

@@ -222,11 +222,7 @@ class Weighed:
 
     @classmethod
     def on(cls, parts: Sequence[HeldOut]) -> Self:
-        """Choose by the likelihood of held-out trials, each subject (or trial, of one) counting the same.
-
-        Each share has the temperature that serves it best. The network gets a share only if the gain over
-        the discriminant alone is more than one standard error.
-        """
+        """Choose by the likelihood of held-out trials, each subject alike; one standard error against it."""
         if not parts:
             return cls()
         nll: dict[float, NDArray[np.float64]] = {}

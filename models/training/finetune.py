@@ -177,10 +177,7 @@ def finetune(
 
 
 def _folds(trials: Sequence[Trial], options: FinetuneOptions) -> list[tuple[list[Trial], list[Trial]]]:
-    """Return pairs of training and held-out trials to choose the number of epochs by; none if one class.
-
-    With evidence to be weighed every trial is held out once, with its subject where there are several.
-    """
+    """Return (training, held-out) trials to choose epochs by; with evidence each is held out once."""
     if options.evidence:
         pairs = folds_by_people(trials, EVIDENCE_FOLDS, options.seed, least=2)
     else:
@@ -424,10 +421,7 @@ class Training:
 def training_windows(
     trials: Sequence[Trial], options: FinetuneOptions, config: ModelConfig | None = None
 ) -> WindowSet:
-    """Return the windows that train; the first ones are counted before any are thinned out.
-
-    Without a model's ``config`` a window has ``options.n_steps`` steps and no left context.
-    """
+    """Return the windows that train, of a ``config``, or of ``options.n_steps`` steps without context."""
     most = options.max_windows_per_trial if options.max_windows is None else None
     if config is None:
         windows = cut_windows(trials, options.n_steps, max_per_trial=most)

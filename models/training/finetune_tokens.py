@@ -203,11 +203,7 @@ def fit_norms(network: FusionNetwork, tensors: TrialTensors, n_batches: int | No
 def fit_center(
     network: FusionNetwork, modality: str, encoded: Tensor, tensors: TrialTensors
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Centre a new channel projection on training windows, and return what it then multiplies.
-
-    That is the mean over each window's steps (n, C * D), of the windows that have the modality, with their
-    labels (n,) and the channels' places (C,).
-    """
+    """Centre a new projection; return window means (n, C * D), labels (n,) and channels' places (C,)."""
     projection, inputs = projection_of(network, modality), tensors.batch(slice(None))
     places, columns, steps = network.channels_of(modality, inputs)
     mean, there = _mean_tokens(encoded, columns, steps)

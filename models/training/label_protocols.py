@@ -284,10 +284,7 @@ def kept_answers(
 
 
 def network_answers(parts: Parts, split: Split) -> tuple[Answers, dict[str, float]]:
-    """Return what the network says, and its share in what is kept: chosen on the other subjects alone.
-
-    Without other subjects it is trained on each session's own trials, and nothing says what it is worth.
-    """
+    """Return what the network says, and its share in what is kept, chosen on other subjects alone."""
     if not parts.others:
         alone = replace(ALONE, base=replace(ALONE.base, n_steps=parts.n_steps))
         found = []

@@ -115,10 +115,7 @@ def best_temperature(nll: Callable[[Any], Any], candidates: Iterable[Any]) -> tu
 
 
 def preferred_share(nll: Mapping[float, NDArray[np.floating]]) -> float:
-    """Return the share with the least mean loss, by the losses (n_units,) of each; 0 is the reference.
-
-    It is 0 unless the mean gain over that is more than one standard error over the units, two at least.
-    """
+    """Return the share of least mean loss (n_units,), or 0 if it gains no more than a standard error."""
     best = min(nll, key=lambda share: float(nll[share].mean()))
     gain = nll[0.0] - nll[best]
     if len(gain) < 2 or gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):

@@ -139,13 +139,7 @@ class SessionLevels:
 
 
 def about_level(trials: Sequence[Trial], how: str, training: Sequence[Trial]) -> list[Trial]:
-    """Return trials whose level is taken as ``--normalise`` says.
-
-    ``subject``: from all trials of the session, labels unseen; ``baseline``: from the one in the table;
-    ``training``: one level for everybody, the mean of the ``training`` trials.
-
-    Raises `InputError` where a session has no baseline.
-    """
+    """Return trials about a level from session, `baseline` or ``training``; `InputError` without baseline."""
     if how == "baseline":
         if missing := [trial for trial in trials if trial.baseline is None]:
             raise InputError(

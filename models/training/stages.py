@@ -293,11 +293,7 @@ def train_token_heads(
 
 @dataclass(frozen=True, eq=False)
 class WindowTokens:
-    """Modality tokens of n windows in several variants: the first whole, the others thinned out.
-
-    ``evidence`` (n, 4, n_labels) and ``reliability`` (n, 4) are of the windows, ``pool`` holds both of
-    windows of noise.
-    """
+    """Modality tokens of n windows, whole first, then thinned out; ``pool`` is of windows of noise."""
 
     tokens: Tensor  # (variants, n, 4, d_model)
     present: Tensor  # (variants, n, 4) bool

@@ -84,10 +84,7 @@ def by_own_speaker(rows: NDArray[Any], speaker: NDArray[Any]) -> NDArray[Any]:
 def speaker_scores(
     label: NDArray[Any], answer: NDArray[Any], speaker: NDArray[Any], n_labels: int
 ) -> dict[str, Any]:
-    """Return balanced accuracy by speaker, its mean with a 95 % t interval over speakers, and pooled.
-
-    The interval's ends are cut to 0-1. ``confusion`` counts true labels in rows, answers in columns.
-    """
+    """Return balanced accuracy by speaker, its mean and 95 % t interval over speakers, and pooled."""
     by_speaker = {
         str(name): balanced_accuracy(label[speaker == name], answer[speaker == name])
         for name in np.unique(speaker)
