@@ -256,13 +256,14 @@ class _Evaluation:
             per_trial = float((means.argmax(axis=1) == label).mean())
             per_window = float((tested.argmax(axis=1) == of_tested[0]).mean())
             table["n_trials"] = len(label)
-            interval = wilson_interval(per_trial, len(label))
-            figures = (table, group, per_trial), (table, f"{group}_window", per_window)
-            for where, name_of_group, figure in (*figures, (table["interval"], group, interval)):
-                if key:
-                    where.setdefault(name_of_group, {})[key] = figure
-                else:
-                    where[name_of_group] = figure
+            figures = {group: per_trial, f"{group}_window": per_window}
+            intervals = {group: wilson_interval(per_trial, len(label))}
+            for where, found in ((table, figures), (table["interval"], intervals)):
+                for name_of_group, figure in found.items():
+                    if key:
+                        where.setdefault(name_of_group, {})[key] = figure
+                    else:
+                        where[name_of_group] = figure
         return table | self._of_answers(probs["all"])
 
     def _of_answers(self, probs: NDArray[np.float64]) -> dict[str, Any]:
@@ -287,22 +288,15 @@ class _Evaluation:
             "ece": calibration_curve(tested, label).error,
         }
         if (rule := self._config.answers) is not None:
-            means, of_trial, who = trial_means(tested, *self._of_tested)
             for level, threshold in (("90", rule.set_90), ("80", rule.set_80)):
-                covered = coverage(means, of_trial, threshold, who)
-                figures[f"coverage_{level}"], figures[f"set_size_{level}"] = (
-                    covered.covered,
-                    covered.mean_size,
-                )
+                covered = coverage(every, of_every, threshold, of_subject)
+                figures |= {f"coverage_{level}": covered.covered, f"set_size_{level}": covered.mean_size}
                 figures[f"coverage_{level}_tenth_percentile"] = covered.tenth
-            is_answer = tested.max(axis=1) >= rule.answer_from
-            right = tested.argmax(axis=1) == label
-            figures["answered"] = float(is_answer.mean())
-            figures["right_when_answered"] = float(right[is_answer].mean()) if is_answer.any() else math.nan
-            is_safe = tested.max(axis=1) >= rule.act_from
-            is_safe &= self._agreement[self._tested] >= LEAST_AGREEMENT
-            figures["safe"] = float(is_safe.mean())
-            figures["right_when_safe"] = float(right[is_safe].mean()) if is_safe.any() else math.nan
+            top, right = tested.max(axis=1), tested.argmax(axis=1) == label
+            safe = (top >= rule.act_from) & (self._agreement[self._tested] >= LEAST_AGREEMENT)
+            for name, said in (("answered", top >= rule.answer_from), ("safe", safe)):
+                figures[name] = float(said.mean())
+                figures[f"right_when_{name}"] = float(right[said].mean()) if said.any() else math.nan
         return figures
 
     def _delay(self, probs: NDArray[np.float64]) -> float:

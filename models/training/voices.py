@@ -178,7 +178,7 @@ def _folds(test: VoiceTest) -> list[Fold]:
     else:
         folds = [(np.flatnonzero(speaker != name), np.flatnonzero(speaker == name)) for name in names]
     lacking = [(train, k) for train, _ in folds for k in range(_N) if k not in label[train]]
-    what, facts = f"expected at least 3 speakers, found {len(names)}", {"n_speakers": str(len(names))}
+    what, facts = f"expected at least 3 speakers, found {len(names)}", dict[str, Any](n_speakers=len(names))
     if len(names) >= 3 and lacking:
         (train, at), *_ = lacking
         n_speakers = len(np.unique(speaker[train]))
