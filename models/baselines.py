@@ -179,10 +179,14 @@ class LdaClassifier:
 
 
 def shrunk_covariance(
-    deviations: NDArray[np.float64], n_features: int, n_independent: int | None = None
+    deviations: NDArray[np.float64],
+    n_features: int,
+    n_independent: int | None = None,
+    share: float | None = None,
 ) -> NDArray[np.float64]:
-    """Return the covariance (q, q) of (n, q) about class means, shrunk by `ledoit_wolf` to the identity."""
-    share, variance = ledoit_wolf(deviations, n_features, n_independent)
+    """Return the covariance (q, q) of (n, q) about class means, shrunk by ``share`` or `ledoit_wolf`."""
+    fitted, variance = ledoit_wolf(deviations, n_features, n_independent)
+    share = fitted if share is None else share
     covariance = (1 - share) * deviations.T @ deviations / len(deviations)
     covariance[np.diag_indices_from(covariance)] += share * variance
     return covariance

@@ -80,11 +80,11 @@ class MixedDiscriminant:
         return cls(_parts_of(trials, part), n_labels, max(sessions, default=0))
 
     @classmethod
-    def lda(cls, trials: Sequence[LabelledTrial], n_labels: int) -> Self:
+    def lda(cls, trials: Sequence[LabelledTrial], n_labels: int, shrinkage: float | None = None) -> Self:
         """Return shrinkage LDA of the trials' means about their sessions' levels: see `lda_part`."""
 
         def part(held: Sequence[LabelledTrial], modality: str, levels: _Array) -> Part:
-            return lda_part(held, modality, n_labels, levels)
+            return lda_part(held, modality, n_labels, levels, shrinkage)
 
         return cls(_parts_of(trials, part), n_labels, 0)
 

@@ -417,12 +417,18 @@ def fit_part(
     return replace(without(-1), own=as_stored(mine), mark=quantile, gain=_stored(last).astype(np.float64))
 
 
-def lda_part(trials: Sequence[LabelledTrial], modality: str, n_labels: int, levels: _Array) -> Part:
+def lda_part(
+    trials: Sequence[LabelledTrial],
+    modality: str,
+    n_labels: int,
+    levels: _Array,
+    shrinkage: float | None = None,
+) -> Part:
     """Return shrinkage LDA of trial means, as deviations from their levels (n_groups, F), as a part.
 
     It is the case of one covariance, that of trials about the mean of their class, of class means that people
     share and that are known, and of no own effects, so that own labels change nothing. The shrinkage is that
-    of `models.baselines.LdaClassifier`; classes are equally likely.
+    of `models.baselines.LdaClassifier` where none is given; classes are equally likely.
     """
     from models.baselines import shrunk_covariance  # and scikit-learn, which no session waits for
 
@@ -435,7 +441,7 @@ def lda_part(trials: Sequence[LabelledTrial], modality: str, n_labels: int, leve
     centre, sd = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
     z = np.nan_to_num((rows - centre) / sd)
     of_class = np.stack([_nanmean(z[label == k]) if (label == k).any() else 0 * sd for k in range(n_labels)])
-    covariance = shrunk_covariance(z - of_class[label], z.shape[1])
+    covariance = shrunk_covariance(z - of_class[label], z.shape[1], share=shrinkage)
     covariance += _LDA_RIDGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     covariance *= np.outer(sd, sd)
     directions, n = as_stored(Directions.of(covariance, np.zeros_like(covariance))), z.shape[1]

@@ -357,7 +357,7 @@ def _card(config: ModelConfig, parts: Sequence[Installed], models: Models, notes
             lines.append(f"{modality}: {origin}; licence and figures are on its card")
         else:
             lines.append(f"{modality}: fitted here, {data}; the licence of these recordings limits its use")
-            figures.append(f"{modality}: {model.config.notes}; by the level of training, not the speaker's.")
+            figures.append(f"{modality}: {model.config.notes}.")
     return ModelCard(
         title="Starter model of Affectscope",
         intro=f"Encoders trained apart, joined by `affectscope model build`. {SHOWN} {NOT_FOR}",

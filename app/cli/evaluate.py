@@ -134,8 +134,10 @@ def voice(
     test: list[Path] | None = option(
         None, "A folder of other speakers to test on; repeatable.", show_default="leave speakers out"
     ),
-    normalise: Literal["training", "speaker"] | None = option(
-        None, "A speaker's level: that of training, or their own unlabelled clips.", show_default="both"
+    normalise: Literal["training", "running", "speaker"] | None = option(
+        None,
+        "A speaker's level: that of training, of their clips so far (as live), or of all, unlabelled.",
+        show_default="each",
     ),
     as_json: opt.Json = False,
 ) -> int:

@@ -16,7 +16,7 @@ from acquisition.types import MODALITIES, Step, Window
 from assets import DEMO_MODEL
 from calibration.heads import fusion_of
 from models.checkpoint import Checkpoint, load_checkpoint
-from models.datasets.voices import EMOTIONS, load_voices
+from models.datasets.voices import EMOTIONS
 from models.decoder import Decoder
 from models.encoders.expression import ExpressionEncoder
 from models.encoders.open_classifier import described
@@ -24,7 +24,6 @@ from models.encoders.voice import BEFORE, BLOCK, VoiceActivity
 from models.features.voice import contours, functionals
 from models.fusion import SumFusion
 from models.starter import build
-from models.training.voices import voice_model
 from models.trust import Code, SignalFacts, judge
 from models.weights import Installed, install, load_installed
 from models.window_batch import batch_of
@@ -93,18 +92,18 @@ def test_the_astronaut_smiles(real_data: Path, tmp_path: Path, name: str, folder
     assert Code.MISSING not in {reason.code for reason in prediction.verdict.reasons}
 
 
-def _window(model: Checkpoint, **data: np.ndarray) -> Window:
+def _window(model: Checkpoint, t_end: int = 25, **data: np.ndarray) -> Window:
     """Return a window whose steps of face and voice all hold the same."""
     windows, steps = model.config.windows, {}
     if "face" in data:
         n = round(windows.face_s / windows.face_grid_s)
         stride = round(windows.face_grid_s / windows.hop_s)
-        times = [(100 - stride * (n - 1 - i)) for i in range(n)]
+        times = [(4 * t_end - stride * (n - 1 - i)) for i in range(n)]
         steps["face"] = tuple(Step(i, i / 4, True, 1.0, 0.0, data["face"], np.array([i / 4])) for i in times)
     if "voice" in data:
-        steps["voice"] = (Step(100, 25.0, True, 1.0, 16000.0, data["voice"]),)
+        steps["voice"] = (Step(4 * t_end, t_end, True, 1.0, 16000.0, data["voice"]),)
     present = {m: m in steps for m in MODALITIES}
-    return Window(100, 25.0, steps, present, {m: float(m in steps) for m in MODALITIES}, 0.0, 25.0)
+    return Window(4 * t_end, t_end, steps, present, {m: float(m in steps) for m in MODALITIES}, 0.0, t_end)
 
 
 def test_parts_are_joined_by_the_labels_they_share(installed_face: Path, tmp_path: Path) -> None:
@@ -241,19 +240,34 @@ def test_a_voice_fitted_to_acted_speech_answers_live_as_it_was_tested(tmp_path: 
     assert model.config.network.voice_encoder == "statistics"
     assert (model.config.modalities, model.config.labels) == (("voice",), EMOTIONS)
     assert "12 clips of 3 speakers (speech)" in (tmp_path / "M" / "README.md").read_text()
-    wave = clip(2, 20, 5.0)
-    prediction = Decoder(model).decode(_window(model, voice=wave))
-    assert prediction is not None
-    expected = voice_model(load_voices([speech]), model.config).network
-    row = functionals(contours(torch.from_numpy(wave)).numpy()).values()
-    logits = expected.tokens["voice"].project(torch.tensor([list(row)]))[0, :4]
-    probs = [prediction.probs[label] for label in EMOTIONS]
-    assert max(probs) > 0.3
-    torch.testing.assert_close(torch.tensor(probs), logits.softmax(0).detach(), atol=1e-3, rtol=1e-2)
+    decoder, part = Decoder(model), model.evidence.discriminant if model.evidence else None
+    assert part is not None
+    prior, said, n = part.level_prior("voice"), 0.0, 0.0  # seconds of speech so far, in clips of 5 s
+    known = torch.ones(1, len(prior.mean), dtype=torch.bool)
+    for second in range(4):
+        wave = clip(second, 20, 5.0)
+        row = np.array(list(functionals(contours(torch.from_numpy(wave)).numpy()).values()))
+        level = (said + prior.kappa * prior.mean) / (n + prior.kappa)
+        deviation = torch.tensor(np.float32(row - level))[None]
+        prediction = decoder.decode(_window(model, 25 + second, voice=wave))
+        assert prediction is not None
+        assert prediction.inputs is not None
+        expected = part.evidence("voice", deviation, torch.ones(1), known)[0]
+        found = prediction.inputs.evidence[0, 3]
+        torch.testing.assert_close(found, expected - expected.mean(), atol=0.1, rtol=1e-3)
+        said, n = said + row / 5, n + 1 / 5
+    assert prediction.level_trials == pytest.approx(0.8, abs=1e-6)
+    assert not np.allclose(level, prior.mean)  # or nothing was tested
+    first = Decoder(model).decode(_window(model, voice=wave))
+    assert first is not None
+    assert first.inputs is not None
+    assert (
+        first.inputs.evidence[0, 3] - found
+    ).abs().max() > 1  # of the same sound, before any other was heard
     build(tmp_path / "weights", tmp_path / "again", voice=[tmp_path / "M"])
     again = Decoder(load_checkpoint(tmp_path / "again")).decode(_window(model, voice=wave))
     assert again is not None
-    assert again.probs == prediction.probs
+    assert again.probs == first.probs
 
 
 # --- classifiers in the hub's layout ---

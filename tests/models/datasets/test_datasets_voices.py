@@ -95,7 +95,7 @@ def test_a_second_folder_is_tested_on_and_tones_of_own_pitch_are_told_apart(tmp_
     other = load_voices([write_set(tmp_path / "two", (10, 11), (1,))])
     result = evaluate_voice(VoiceTest(train, other), nothing)
     rows = {(row["model"], row["normalise"]): row for row in result["rows"]}
-    for normalise in ("training", "speaker"):
+    for normalise in ("training", "running", "speaker"):
         row = rows["voice", normalise]
         assert list(row["speakers"]) == ["10", "11"]
         assert row["mean"] == 1.0
