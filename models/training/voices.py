@@ -262,7 +262,7 @@ def _protocol(test: VoiceTest) -> str:
 
 @torch.no_grad()
 def voice_model(utterances: Sequence[Utterance], base: ModelConfig) -> Checkpoint:
-    """Return a model whose voice answers as `evaluate_voice` tested it, level running, of ``base``'s sizes."""
+    """Return a model whose voice answers as `evaluate_voice` tested it, level running, sized as ``base``."""
     folds, rows = _folds(VoiceTest(utterances)), measure(utterances)
     label = np.array([one.label for one in utterances])
     speaker = np.array([one.speaker for one in utterances])
