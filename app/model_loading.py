@@ -9,9 +9,12 @@ import torch
 from acquisition.errors import ErrorCode, InputError
 from app.request import SessionOptions
 from calibration.profile import apply_profile, load_profile
+from calibration.storage import default_weights_folder
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.config import ModelConfig
 from models.decoder import Decoder
+from models.encoders.expression import LandmarkNet
+from models.weights import FACE_LANDMARKS, load_installed
 
 
 def load_model(options: SessionOptions) -> Checkpoint:
@@ -80,8 +83,12 @@ def make_decoder(
         told = checkpoint.evidence.discriminant
         level = {modality: told.level_prior(modality).mean for modality in told.modalities}
         checkpoint = replace(checkpoint, level=level, normalisation="training")
+    landmarks = None
+    if options.face_landmarks:
+        landmarks = LandmarkNet(load_installed(FACE_LANDMARKS, default_weights_folder()).tensors)
     return Decoder(
         checkpoint,
+        landmarks=landmarks,
         device=choose_device(options.device),
         screen=options.screen(),
         line_hz=options.line,

@@ -40,7 +40,7 @@ class Sink(Protocol):
 
 def prediction_record(prediction: Prediction) -> dict[str, Any]:
     """Return a prediction as plain values for JSON; NaN becomes null."""
-    latency = {k: None if math.isnan(v) else v for k, v in asdict(prediction.latency).items()}
+    face = prediction.face_measures
     return {
         "t_end": prediction.t_end,
         "label": prediction.label,
@@ -53,11 +53,16 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
         "waited_s": prediction.waited_s,
         "warm_up": prediction.warm_up,
         "normalisation": prediction.normalisation,
-        "latency_ms": latency,
+        "latency_ms": _without_nan(asdict(prediction.latency)),
         "verdict": verdict_record(prediction.verdict),
+        "face_landmarks": None if face is None else _without_nan(asdict(face)),
         "agreement": None if math.isnan(prediction.agreement) else prediction.agreement,
         "level_trials": None if math.isnan(prediction.level_trials) else prediction.level_trials,
     }
+
+
+def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
 
 
 def verdict_record(verdict: Verdict) -> dict[str, Any]:

@@ -12,11 +12,14 @@ from dataclasses import replace
 
 from acquisition.clock import stopwatch
 from acquisition.pump import Pump
-from acquisition.types import Change, Chunk, Source, StreamEvent, Window
+from acquisition.types import Change, Chunk, Kind, Source, StreamEvent, Window
 from app.modality_mask import CheckMark, ModalityMask, Rest
 from calibration.check import Outcome, SelfCheck, Shown
 from models.decoder import Decoder
+from models.features.face import FaceMeter
 from models.prediction import Latency, Prediction
+
+_MOST_AT_ONCE = 4  # webcam frames that a live prediction waits for
 
 
 class Pipeline(Pump):
@@ -38,6 +41,12 @@ class Pipeline(Pump):
         lateness_s: float | None = None,
     ) -> None:
         windows = decoder.config.windows
+
+        def see(chunk: Chunk) -> None:
+            if self._meter is not None and chunk.stream == self._video:
+                self._meter.take(chunk.times, chunk.data)
+            on_chunk(chunk)
+
         super().__init__(
             source,
             windows if lateness_s is None else replace(windows, lateness_s=lateness_s),
@@ -45,14 +54,32 @@ class Pipeline(Pump):
             known=decoder.knows,
             on_open=decoder.open,
             on_event=on_event,
-            on_chunk=on_chunk,
+            on_chunk=see,
         )
         self.decoder, self._mask = decoder, mask
+        self._meter = None if decoder.landmarks is None else FaceMeter(decoder.landmarks)
+        self._video = ""  # the stream that is measured
         self._rest: Rest | None = None  # the newest that the decoder was told
         self.check = check or SelfCheck(decoder.config.labels, decoder.evidence, decoder.set_threshold)
         self._checked_to = -math.inf
         self._stepped_to = -math.inf
         self._stepped: Window | None = None
+
+    def _take(self, event: StreamEvent) -> None:
+        super()._take(event)
+        kind = event.spec.kind if event.change is Change.OPENED and event.spec is not None else None
+        if kind is Kind.VIDEO:
+            self._video = event.stream
+        elif kind is Kind.GAZE and self._meter is not None:
+            self._meter = None
+            what = "an eye tracker is in use: blinks and head pose are not measured from the webcam"
+            self._on_event(StreamEvent("", Change.NOTICE, event.time, what))
+
+    def between_windows(self) -> float:
+        """Measure a webcam frame, if one waits; return how many seconds to wait for the next window."""
+        if self._meter is None:
+            return 0.1
+        return 0.0 if self._meter.measure(n_most=1) else 0.02
 
     def decode(self, window: Window, now: Callable[[], float]) -> Prediction | None:
         """Turn a window into a prediction; None when no modality is present."""
@@ -76,6 +103,9 @@ class Pipeline(Pump):
             return None
         if self.check.is_asking:
             self.check.keep(Shown(prediction, self.decoder.newest_deviations(), self.decoder.has_fixed_level))
+        if self._meter is not None:
+            self._meter.measure(window.t_end, _MOST_AT_ONCE if self.live else None)
+            prediction = replace(prediction, face_measures=self._meter.at(window.t_end))
         latency = prediction.latency
         if not self.live:
             return replace(prediction, latency=replace(latency, total=(stopwatch() - started) * 1e3))

@@ -21,6 +21,7 @@ from app.model_check import WEIGHTS_FILE, read_model_summary
 from app.outputs import CsvSink, JsonlSink, Sink
 from assets import DEMO_MODEL
 from calibration.profile_summary import ProfileSummary, model_sha256, read_summary
+from calibration.storage import default_weights_folder
 from models.features.gaze import ScreenGeometry
 
 
@@ -38,6 +39,7 @@ class SessionOptions:
     lateness: float | None = None  # seconds that windows wait for a late stream; None: the model's
     baseline_s: float | None = None
     normalise: str = "subject"  # training: the level does not run
+    face_landmarks: bool = False  # measure blinks and head pose where no eye tracker is in use
     record: Path | None = None
     headless: bool = False
     seconds: float | None = None
@@ -90,6 +92,10 @@ class SessionOptions:
         profile = self.profile_summary()
         if profile is not None:
             profile.check_base(model_sha256(self.model), f"--profile {self.profile}")
+        if self.face_landmarks:
+            from models.weights import FACE_LANDMARKS, check_installed
+
+            check_installed(FACE_LANDMARKS, default_weights_folder())
         self.adapter_options(())
         self.screen()
 

@@ -131,13 +131,15 @@ class LiveRunner:
             self._clock.wait_until(now + _POLL_S)
 
     def _decode(self) -> None:
+        timeout_s = 0.0
         while not self._stop.is_set():
-            window = self._mailbox.take(timeout_s=0.1)
+            window = self._mailbox.take(timeout_s)
             if window is not None:
                 prediction = self._pipeline.decode(window, self._clock.now)
                 if prediction is not None:
                     self._hand_on(prediction)
             self._after_decode()
+            timeout_s = self._pipeline.between_windows()
 
     def _hand_on(self, prediction: Prediction) -> None:
         with self._sinks_gate.passing() as may_pass:

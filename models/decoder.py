@@ -28,6 +28,7 @@ from acquisition.quality import BAD, LEAST_SFREQ, QualityMeter
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Kind, Step, StreamSpec, Window
 from acquisition.windowing import EDGE_SLACK_S
 from models.checkpoint import Checkpoint
+from models.encoders.expression import LandmarkNet
 from models.features.gaze import ScreenGeometry
 from models.features.log_mel import n_log_mel_frames, resample
 from models.forward import EegStream, Forward
@@ -70,6 +71,8 @@ class Decoder:
         50 or 60 leaves the mains out of its band, in place of the checkpoint's setting.
     baseline_s : float, optional
         Normalise with the statistics of the first seconds instead of the training's.
+    landmarks : LandmarkNet, optional
+        Kept for the pipeline, which measures every webcam frame with it, beside the model.
     on_failure : callable
         Told in one sentence when the device was lost and the CPU took over.
 
@@ -96,9 +99,10 @@ class Decoder:
         screen: ScreenGeometry | None = None,
         line_hz: float | None = None,
         baseline_s: float | None = None,
+        landmarks: LandmarkNet | None = None,
         on_failure: Callable[[str], None] = lambda message: None,
     ) -> None:
-        self.config = checkpoint.config
+        self.config, self.landmarks = checkpoint.config, landmarks
         self.masked: frozenset[str] = frozenset()
         self.newest: Prediction | None = None
         self.rest_failed = False

@@ -29,6 +29,24 @@ class Latency:
     age: float = math.nan
 
 
+@dataclass(frozen=True)
+class FaceMeasures:
+    """What the newest webcam frame shows beside the expression; NaN and None without a face.
+
+    No model reads it: see `models.features.face.FaceMeter`.
+    """
+
+    time: float  # LSL seconds of the frame
+    eye_aspect_left: float  # eye aspect ratio of the participant's left eye
+    eye_aspect_right: float
+    is_blinking: bool | None
+    blinks_per_min: float  # over the last minute; NaN before ten seconds with a face
+    yaw_deg: float  # positive: turned to the right of the picture
+    pitch_deg: float  # positive: up
+    roll_deg: float  # positive: clockwise in the picture
+    ms_per_frame: float  # mean time that a frame took
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """Probabilities and attention for the window that ended at ``t_end`` (LSL seconds).
@@ -58,6 +76,7 @@ class Prediction:
     # x, y of the upper left corner, width, height in shares of the frame; None: no face in the newest step
     face_box: tuple[float, float, float, float] | None = None
     face_time: float = math.nan  # LSL seconds of the window's newest frame in which a face was looked for
+    face_measures: FaceMeasures | None = None  # None: not asked for, an eye tracker is in use, or no frame
     level_trials: float = math.nan  # trials' worth of data the running level rests on; NaN: none runs
     agreement: float = math.nan  # `models.agreement`: do the modalities change together? NaN: not known yet
     given: Mapping[str, Given] = field(default_factory=dict)  # what the evidence was about; stays as `inputs`

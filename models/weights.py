@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS_FILE, RECORD_FILE, LICENCE_FILE = "weights.safetensors", "source.json", "LICENSE"
+FACE_LANDMARKS = "face-landmarks"
 _WITHIN_S = 600.0
 
 
@@ -90,6 +91,13 @@ def is_installed(name: str, root: Path) -> bool:
     return (root / name / RECORD_FILE).is_file()
 
 
+def check_installed(name: str, root: Path) -> None:
+    """Raise `InputError` if weights are not installed below ``root``."""
+    if not is_installed(name, root):
+        remedy = f"affectscope weights install {name}"
+        raise InputError("is not installed", where=name, remedy=remedy, code=ErrorCode.MODEL, name=name)
+
+
 def load_installed(name: str, root: Path) -> Installed:
     """Read installed weights; raises `InputError` if they are missing or damaged."""
     from safetensors import SafetensorError
@@ -143,7 +151,7 @@ def _converted(source: Source, files: list[bytes]) -> dict[str, Tensor]:
 
     from models.encoders.expression import read_face_api, read_fer
 
-    if source.name == "face-expression":
+    if source.name in ("face-expression", FACE_LANDMARKS):
         return read_face_api(files[0], files[1], source.origin)
     if source.name == "face-expression-fer":
         return read_fer(files[0], source.origin)

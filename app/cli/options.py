@@ -60,6 +60,16 @@ class ModelOptions:
     threads: int = option(0, "CPU threads of the network.", min=0, show_default="by the model's size")
 
 
+FaceLandmarks = Annotated[
+    bool,
+    Option(
+        "--face-landmarks",
+        help="Measure blinks and head pose from the webcam where no eye tracker is used. Shown and in "
+        "--jsonl only: no model reads them. Needs the weights face-landmarks.",
+    ),
+]
+
+
 @option_group()
 class PersonalModelOptions(ModelOptions):
     """The model as it is used for one subject."""

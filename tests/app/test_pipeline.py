@@ -12,7 +12,9 @@ from acquisition.types import MODALITIES, Change, Kind, StreamSpec
 from app.outputs import network_features
 from app.pipeline import Pipeline
 from models.checkpoint import load_checkpoint
+from models.config import VitConfig
 from models.decoder import Decoder
+from models.encoders.expression import ExpressionEncoder, LandmarkNet
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +23,20 @@ def checkpoint(random_model):
 
 
 def run(
-    checkpoint, seconds, *, faults="", streams=("eeg", "gaze", "video", "audio"), start=1000.0, hop_s=0.25
+    checkpoint,
+    seconds,
+    *,
+    faults="",
+    streams=("eeg", "gaze", "video", "audio"),
+    start=1000.0,
+    hop_s=0.25,
+    landmarks=None,
 ):
     """Pump a simulated person through the pipeline; return predictions and events by time."""
     options = SimulatorOptions(seed=5, streams=streams, faults=faults)
     events = []
-    pipeline = Pipeline(
-        SimulatedSource(options, start=start), Decoder(checkpoint), live=False, on_event=events.append
-    )
+    decoder = Decoder(checkpoint, landmarks=landmarks)
+    pipeline = Pipeline(SimulatedSource(options, start=start), decoder, live=False, on_event=events.append)
     predictions = []
     for hop in range(1, round(seconds / hop_s) + 1):
         predictions += pipeline.step(start + hop * hop_s)
@@ -144,3 +152,27 @@ def test_features_move_to_the_cpu_with_the_network(checkpoint):
     decoder._forward.device = torch.device("meta")  # lost between two windows
     assert [p for hop in range(9, 17) for p in pipeline.step(hop * 0.25)]
     assert len(failures) == 1
+
+
+@pytest.fixture(scope="module")
+def landmarks():
+    torch.manual_seed(6)
+    tensors = dict(ExpressionEncoder(VitConfig(width=256, image_size=112)).state_dict())
+    return LandmarkNet(tensors | {"fc.weight": torch.randn(136, 256), "fc.bias": torch.rand(136)})
+
+
+def test_face_measures_come_with_every_window_and_change_no_probability(checkpoint, landmarks):
+    streams = ("eeg", "video")
+    plain, _ = run(checkpoint, 4.0, streams=streams)
+    measured, events = run(checkpoint, 4.0, streams=streams, landmarks=landmarks)
+    assert [p.probs for p in measured] == [p.probs for p in plain]
+    assert all(p.face_measures is None for p in plain)
+    for p in measured[4:]:
+        assert p.t_end - 0.1 <= p.face_measures.time <= p.t_end  # of 15 frames a second
+    assert not any(event.change is Change.NOTICE for event in events)
+
+
+def test_an_eye_tracker_takes_the_place_of_face_measures(checkpoint, landmarks):
+    measured, events = run(checkpoint, 3.0, streams=("gaze", "video"), landmarks=landmarks)
+    assert all(p.face_measures is None for p in measured)
+    assert sum(event.change is Change.NOTICE for event in events) == 1

@@ -98,6 +98,7 @@ def test_jsonl_and_csv_hold_every_prediction(recording, random_model, tmp_path):
         *("present", "coverage", "waited_s", "warm_up", "normalisation", "latency_ms", "verdict"),
         "level_trials",
         "agreement",
+        "face_landmarks",
     }
     assert set(records[0]["latency_ms"]) == {"arrival", "wait", "features", "network", "total", "age"}
     assert float(rows[-1]["p_happy"]) == records[-1]["probs"]["happy"]

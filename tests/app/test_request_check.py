@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from app.cli.run import run_request
 from app.display import WindowOptions
 from app.request import LiveRequest, ReplayRequest, Request, SessionOptions, check_request
@@ -34,6 +34,13 @@ def requests(tmp_path: Path) -> dict[str, tuple[Request, str]]:
 
 
 NAMES = ("missing recording", "folder", "no recording", "missing model", "broken montage", "taken target")
+
+
+def test_face_landmarks_that_are_not_installed_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("app.request.default_weights_folder", lambda: tmp_path)
+    with pytest.raises(InputError) as caught:
+        check_request(LiveRequest(replace(GOOD, face_landmarks=True)))
+    assert (caught.value.code, caught.value.facts["name"]) == (ErrorCode.MODEL, "face-landmarks")
 
 
 @pytest.mark.parametrize("name", [*NAMES, "screen", "half a screen"])

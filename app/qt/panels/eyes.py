@@ -18,9 +18,10 @@ from app.qt.plots.plot import PixelItem, Plot, Table
 from app.qt.plots.time_plot import LEFT_ROOM, RIGHT_ROOM, SECONDS, CurvePlot
 from app.qt.theme import Theme
 from app.view.conditions import stream_note
-from app.view.scales import CalmRange, find_blinks, means_over, round_step
+from app.view.scales import CalmRange, means_over, round_step
 from app.view.store import ViewStore
 from app.view.text import one_line
+from models.features.gaze_events import find_blinks
 
 _TRAIL_S = 2.0
 _LATE_S = 0.3  # an older sample is not where the eyes look now

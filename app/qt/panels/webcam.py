@@ -113,4 +113,12 @@ def _face(store: ViewStore, t: float) -> tuple[Box | None, str]:
         return None, f"last face detection {age(t - prediction.face_time)} ago"
     if prediction.face_box is None:
         return None, "no face found"
-    return prediction.face_box, "face found"
+    measures = prediction.face_measures
+    if measures is None or measures.is_blinking is None:
+        return prediction.face_box, "face found"
+    rate = measures.blinks_per_min
+    words = ["face found", "" if math.isnan(rate) else f"{rate:.0f} blinks/min"]
+    words += ["eyes closed" if measures.is_blinking else "eyes open"]
+    pose = {"yaw": measures.yaw_deg, "pitch": measures.pitch_deg, "roll": measures.roll_deg}
+    words += [", ".join(f"{name} {angle:.0f}°" for name, angle in pose.items() if not math.isnan(angle))]
+    return prediction.face_box, " · ".join(filter(None, words))

@@ -35,7 +35,7 @@ from app.qt.panels.webcam import WebcamPanel
 from app.qt.tabs import SignalsTab
 from app.qt.theme import DARK, LIGHT
 from app.view.store import ViewStore
-from models.prediction import Prediction
+from models.prediction import FaceMeasures, Prediction
 
 T = 1000.0
 NAMES = tuple(f"E{i}" for i in range(62))
@@ -266,6 +266,17 @@ def test_face_box_lies_where_the_prediction_says(qtbot):
 def test_a_missing_face_is_said(qtbot, face_time, said):
     store = store_with(FramePart(T - 0.05, jpeg()), prediction(face_time=face_time))
     assert shown(qtbot, WebcamPanel(), store).words.text() == said
+
+
+def test_blinks_and_head_pose_stand_beside_the_face(qtbot):
+    measures = FaceMeasures(T - 0.2, 0.3, 0.3, True, 14.2, 3.4, -5.0, math.nan, 12.0)
+    store = store_with(
+        FramePart(T - 0.05, jpeg()), prediction(face_box=(0.25, 0.2, 0.5, 0.6), face_measures=measures)
+    )
+    panel = shown(qtbot, WebcamPanel(), store)
+    said = panel.words.text()
+    assert all(part in said for part in ("14 blinks/min", "eyes closed", "yaw 3°", "pitch -5°"))
+    assert "roll" not in said
 
 
 def test_a_damaged_or_old_frame_is_said(qtbot):

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from app.view.scales import CalmRange, Gain, find_blinks, next_step, round_step
+from app.view.scales import CalmRange, Gain, next_step, round_step
+from models.features.gaze_events import find_blinks
 
 
 @pytest.mark.parametrize(("value", "step"), [(1.2, 1), (37, 50), (0.19, 0.2), (8, 10), (3000, 2000)])
