@@ -243,6 +243,11 @@ def sentences(result: Mapping[str, Any]) -> Iterator[str]:
     """Yield what the rows' figures need beside them."""
     kept = ", ".join(f"{kind} {n} times" for kind, n in result["kept"].items())
     yield f"Kept, chosen inside the training part of each fold: {kept}."
+    if all(row["chance"] == 1 for row in result["rows"]):
+        yield (
+            "All tested trials are of one class, so these figures say nothing: "
+            "mix the classes in the order of trials, or test more trials of each subject."
+        )
     if result["transductive"]:
         yield "Transductive: a subject's level is taken from all trials of the session, tested ones too."
     yield "SVM and Riemannian classifier are references: they are not kept, and do not run live."
