@@ -6,6 +6,7 @@ the table holds what MNE gives. ``python -m acquisition.montage`` writes it, a t
 
 import difflib
 import functools
+import math
 import re
 import tomllib
 import warnings
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode, InputError
-from assets import TEN_FIVE
+from assets import HEADSETS, TEN_FIVE
 
 _TEN_FIVE = "10-05"
 
@@ -99,8 +100,14 @@ _POSITION_OF = {"CB1": "PO9", "CB2": "PO10"}
 
 #: An electrode takes the name of a 10-20 position this near to it, degrees on the fitted sphere.
 _NEAR_DEG = 12.0
+#: A headset's electrode may stand for one that a model knows up to here: neighbours of the 10-10 system are
+#: 18 to 23 degrees apart.
+_FAR_DEG = 25.0
 
-_DECORATION = re.compile(r"^EEG[\s_:-]*|[\s_-]+(REF|LE|AVG|AV|A1|A2|M1|M2|CZREF)$|\.+$")
+#: What amplifiers write around a name: a kind before it, a reference behind it.
+_DECORATION = re.compile(
+    r"^(EEG|POL)[\s_:-]+|^EEG(?=[A-Z])|[\s_-]+(REF|REFERENCE|LE|CLE|LER|RLE|AVG|AV|AR|CAR|A1|A2|A1A2|M1|M2|M1M2|CZREF)$|\.+$"
+)
 
 
 def is_numbered_cap(labels: Iterable[str]) -> bool:
@@ -109,14 +116,15 @@ def is_numbered_cap(labels: Iterable[str]) -> bool:
 
 
 def canonical_name(label: str) -> str:
-    """Return a label as an upper-case 10-20 name: "EEG Fp1-Ref", "Fc5." and "T3" become FP1, FC5 and T7.
+    """Return a label as an upper-case 10-20 name: "EEG Fp1-CLE", "Fc5." and "T7/T3" become FP1, FC5 and T7.
 
     A label that is not an electrode name is only made upper-case.
     """
     name = label.strip().upper()
     for _ in range(3):
         name = _DECORATION.sub("", name).strip()
-    return _OLD_NAMES.get(name, name)
+    both = {_OLD_NAMES.get(part.strip(), part.strip()) for part in name.split("/")}
+    return both.pop() if len(both) == 1 else name
 
 
 @dataclass(frozen=True)
@@ -134,14 +142,63 @@ class Montage:
 def load_montage(text: str) -> Montage:
     """Return the montage that ``--montage`` names.
 
-    Either a TOML file with a table ``[labels]`` (``TP9 = "TP7"``), a table ``[indices]`` (``1 = "C3"``,
-    counted from 0) or both; or the name of an MNE montage, whose electrodes take the name of the 10-20
-    position nearest to them. Raises `InputError` if there is no such file or montage, the TOML is broken, or
-    a name is not a 10-20 name.
+    Either a headset of `assets.HEADSETS`; or a TOML file with a table ``[labels]`` (``TP9 = "TP7"``), a table
+    ``[indices]`` (``1 = "C3"``, counted from 0) or both; or the name of an MNE montage, whose electrodes take
+    the name of the 10-20 position nearest to them. Raises `InputError` if there is no such file or montage,
+    the TOML is broken, or a name is not a 10-20 name.
     """
+    if text.lower() in headsets():
+        return headsets()[text.lower()]
     if text.lower().endswith(".toml") or Path(text).is_file():
         return _from_toml(Path(text))
     return _from_mne(text)
+
+
+@functools.cache
+def headsets() -> Mapping[str, Montage]:
+    """Return the montages of headsets that ship with the program, by name."""
+    entries = tomllib.loads(HEADSETS.read_text(encoding="utf-8"))
+    return {
+        name: Montage(
+            name=name,
+            labels=entry.get("labels", {}),
+            indices={int(index): electrode for index, electrode in entry.get("indices", {}).items()},
+            complete=False,
+        )
+        for name, entry in entries.items()
+    }
+
+
+def headset_of(labels: Sequence[str], device: str) -> str:
+    """Return the name of a headset that may have sent these labels, from a device's or file's name too."""
+    upper = {label.strip().upper() for label in labels}
+    for name, montage in headsets().items():
+        if set(list(montage.labels)[:4]) <= upper if montage.labels else name.split("-")[0] in device.lower():
+            return name
+    return ""
+
+
+def nearest_wanted(names: Mapping[int, str], wanted: Sequence[str]) -> dict[int, tuple[str, float]]:
+    """Return a stand-in for each electrode that is not wanted: the nearest wanted one, and degrees to it.
+
+    One electrode each, nearest pairs first, none farther than `_FAR_DEG` or taken by another channel.
+    """
+    known, taken = electrode_directions(), set(names.values())
+    places = {
+        name: known[_POSITION_OF.get(name, name)] for name in wanted if _POSITION_OF.get(name, name) in known
+    }
+    pairs = sorted(
+        (math.degrees(math.acos(np.clip(known[name] @ place, -1.0, 1.0))), index, target)
+        for index, name in names.items()
+        if name not in wanted and name in known
+        for target, place in places.items()
+        if target not in taken
+    )
+    found: dict[int, tuple[str, float]] = {}
+    for degrees, index, target in pairs:
+        if degrees <= _FAR_DEG and index not in found and all(target != name for name, _ in found.values()):
+            found[index] = target, degrees
+    return found
 
 
 def unit_positions(ch_names: Sequence[str]) -> NDArray[np.float64]:
@@ -192,6 +249,9 @@ def _checked(value: object, key: str, where: str) -> str:
     raise InputError(what, where=where, remedy=remedy, code=ErrorCode.CHANNELS)
 
 
+_BIOSEMI = ("biosemi16", "biosemi32", "biosemi64")
+
+
 def _from_mne(name: str) -> Montage:
     from mne.channels import get_builtin_montages
 
@@ -199,7 +259,9 @@ def _from_mne(name: str) -> Montage:
         similar = difflib.get_close_matches(name, get_builtin_montages(), n=3)
         hint = f"; similar: {', '.join(similar)}" if similar else ""
         what = f"{name!r} is neither a file nor an MNE montage{hint}"
-        remedy = 'give a TOML file with [labels] or a name such as "biosemi64"'
+        remedy = (
+            f'give a TOML file with [labels], one of {", ".join(headsets())}, or a name such as "biosemi64"'
+        )
         raise InputError(what, where="--montage", remedy=remedy, code=ErrorCode.CHANNELS)
     electrodes = electrode_directions(name)
     ten_five = electrode_directions()
@@ -207,6 +269,9 @@ def _from_mne(name: str) -> Montage:
     targets = {seed: ten_five[place] for seed, place in positions.items() if place in ten_five}
     known = {*ten_five, *SEED_CH_NAMES}
     labels = {label: canonical_name(label) for label in electrodes if canonical_name(label) in known}
+    if name in _BIOSEMI:  # a list in the order of the amplifier's A1, A2, ..., B32
+        numbered = (f"{bank}{number}" for bank in "AB" for number in range(1, 33))
+        labels |= {label: labels[electrode] for label, electrode in zip(numbered, electrodes, strict=False)}
     # A cap with its own numbering (A1-D32, E1-E128) goes by position: its C3 is not the 10-20 C3.
     if len(labels) < len(electrodes) / 2:
         labels = _nearest_names(electrodes, targets)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.types import MODALITY_OF_KIND, Kind, StreamHealth
+from acquisition.types import MODALITY_OF_KIND, Chunk, Kind, StreamHealth, StreamSpec
 
 GOOD, SUSPECT, BAD = "good", "suspect", "bad"
 
@@ -135,6 +135,10 @@ MOST_UV = 1e9
 
 MAINS = "mains"
 
+#: Standard deviation of a second of scalp EEG without its trend, artefacts included.
+EEG_UV = Limits(0.1, 1000.0)
+_AMPLITUDE_S = 10.0
+
 _WINDOW_S = 2.0  # bins of 0.5 Hz: the mains line fills +-1 Hz
 _LEAST_S = 1.0  # less is not enough to judge
 _WORSE_AFTER_S = 2.0  # chosen: one movement does not make an electrode bad
@@ -179,6 +183,45 @@ _FAULTS = (
 )
 _SUSPECT_FROM = np.array([fault.suspect for fault in _FAULTS])[:, None]
 _BAD_FROM = np.array([fault.bad for fault in _FAULTS])[:, None]
+
+
+def amplitude_of(x: NDArray[np.float64], sfreq: float) -> float:
+    """Return the median standard deviation of the seconds of x (n, C), detrended; NaN if nothing varies."""
+    n = max(2, round(sfreq))
+    seconds = [_detrended(x[at : at + n])[1].std(axis=0) for at in range(0, len(x) - n + 1, n)]
+    found = np.array([sd for sd in np.ravel(seconds) if math.isfinite(sd) and sd > 0])
+    return float(np.median(found)) if len(found) else math.nan
+
+
+def amplitude_trouble(amplitude: float) -> str:
+    """Return a sentence where EEG has an amplitude that no EEG has, else ""."""
+    if math.isnan(amplitude) or EEG_UV.suspect <= amplitude <= EEG_UV.bad:
+        return ""
+    limits = f"{EEG_UV.suspect:g} to {EEG_UV.bad:,.0f} µV"
+    return f"the EEG's amplitude (SD of a second) is {amplitude:.2g} µV, expected {limits}: its unit is wrong"
+
+
+class AmplitudeWatch:
+    """Looks once, after ten seconds of EEG, whether the amplitude fits the unit."""
+
+    def __init__(self, spec: StreamSpec) -> None:
+        self.stream = spec.key
+        self._parts: list[NDArray[np.floating]] = []
+        self._sfreq, self._begin = spec.sfreq, math.nan
+
+    def take(self, chunk: Chunk) -> str:
+        """Return a sentence when the time has come and something is wrong, else ""."""
+        if chunk.stream != self.stream or self._begin == math.inf or isinstance(chunk.data, tuple):
+            return ""
+        if math.isnan(self._begin):
+            self._begin = float(chunk.times[0])
+        self._parts.append(chunk.data)
+        span = float(chunk.times[-1]) - self._begin
+        if span < _AMPLITUDE_S:
+            return ""
+        x = np.concatenate(self._parts).astype(np.float64)
+        self._parts, self._begin = [], math.inf
+        return amplitude_trouble(amplitude_of(x, self._sfreq or len(x) / span))
 
 
 @dataclass(frozen=True)

@@ -269,6 +269,7 @@ class LiveSession:
             **of_profile,
             "trained_on": self.checkpoint.config.trained_on,
             "montage": options.montage,
+            "eeg_unit": options.eeg_unit,
             "screen_cm": options.screen_cm,
             "distance_cm": options.distance_cm,
             "line_hz": options.line,

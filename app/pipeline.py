@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from acquisition.clock import stopwatch
 from acquisition.pump import Pump
+from acquisition.quality import AmplitudeWatch
 from acquisition.types import Change, Chunk, Kind, Source, StreamEvent, Window
 from app.modality_mask import CheckMark, ModalityMask, Rest
 from calibration.check import Outcome, SelfCheck, Shown
@@ -41,12 +42,6 @@ class Pipeline(Pump):
         lateness_s: float | None = None,
     ) -> None:
         windows = decoder.config.windows
-
-        def see(chunk: Chunk) -> None:
-            if self._meter is not None and chunk.stream == self._video:
-                self._meter.take(chunk.times, chunk.data)
-            on_chunk(chunk)
-
         super().__init__(
             source,
             windows if lateness_s is None else replace(windows, lateness_s=lateness_s),
@@ -54,8 +49,10 @@ class Pipeline(Pump):
             known=decoder.knows,
             on_open=decoder.open,
             on_event=on_event,
-            on_chunk=see,
+            on_chunk=self._came,
         )
+        self._pass_on = on_chunk
+        self._amplitude: AmplitudeWatch | None = None
         self.decoder, self._mask = decoder, mask
         self._meter = None if decoder.landmarks is None else FaceMeter(decoder.landmarks)
         self._video = ""  # the stream that is measured
@@ -65,10 +62,22 @@ class Pipeline(Pump):
         self._stepped_to = -math.inf
         self._stepped: Window | None = None
 
+    def _came(self, chunk: Chunk) -> None:
+        self._pass_on(chunk)
+        if self._meter is not None and chunk.stream == self._video:
+            self._meter.take(chunk.times, chunk.data)
+        if self._amplitude is not None and (trouble := self._amplitude.take(chunk)):
+            what = f"{trouble}, state it with --eeg-unit"
+            self._on_event(StreamEvent(chunk.stream, Change.WARNING, float(chunk.times[-1]), what))
+
     def _take(self, event: StreamEvent) -> None:
         super()._take(event)
-        kind = event.spec.kind if event.change is Change.OPENED and event.spec is not None else None
-        if kind is Kind.VIDEO:
+        if event.change is not Change.OPENED or event.spec is None:
+            return
+        kind = event.spec.kind
+        if kind is Kind.EEG:
+            self._amplitude = AmplitudeWatch(event.spec)
+        elif kind is Kind.VIDEO:
             self._video = event.stream
         elif kind is Kind.GAZE and self._meter is not None:
             self._meter = None

@@ -58,6 +58,7 @@ class ReplaySteps:
 #: What an own recording's sidecar says of how it was made: option -> (key there, types).
 _SIDECAR_OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
     "montage": ("montage", (str,)),
+    "eeg_unit": ("eeg_unit", (str,)),
     "screen_cm": ("screen_cm", (str,)),
     "distance_cm": ("distance_cm", (int, float)),
     "line": ("line_hz", (int,)),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from acquisition.adapters import AdapterOptions, parse_screen_cm
+from acquisition.adapters.eeg import stated_unit
 from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import load_montage
 from acquisition.record.recorder import check_target
@@ -33,6 +34,7 @@ class SessionOptions:
     profile: Path | None = None
     streams: str | None = None
     montage: str | None = None
+    eeg_unit: str | None = None
     screen_cm: str | None = None
     distance_cm: float | None = None
     line: int | None = None
@@ -53,6 +55,7 @@ class SessionOptions:
         """Return the options of the stream adapters."""
         return AdapterOptions(
             montage=load_montage(self.montage) if self.montage else None,
+            eeg_unit=self.eeg_unit,
             screen_cm=parse_screen_cm(self.screen_cm) if self.screen_cm else None,
             distance_cm=self.distance_cm,
             ch_names=ch_names,
@@ -76,7 +79,7 @@ class SessionOptions:
         kept = SessionOptions(self.model, profile, device=self.device, threads=self.threads)
         if are_simulated:  # which are read by the names they get
             return kept
-        names = ("streams", "montage", "line", "lateness", "screen_cm", "distance_cm")
+        names = ("streams", "montage", "eeg_unit", "line", "lateness", "screen_cm", "distance_cm")
         return replace(kept, **{name: getattr(self, name) for name in names})
 
     def check(self) -> None:
@@ -97,6 +100,8 @@ class SessionOptions:
 
             check_installed(FACE_LANDMARKS, default_weights_folder())
         self.adapter_options(())
+        if self.eeg_unit is not None:
+            stated_unit(self.eeg_unit, "--eeg-unit")
         self.screen()
 
     def profile_summary(self) -> ProfileSummary | None:

@@ -18,6 +18,9 @@ LSL_CONFIG = ASSETS / "lsl_api.cfg"
 #: Where the electrodes of the 10-05 system lie (`acquisition.montage`).
 TEN_FIVE = ASSETS / "montages" / "ten_five.csv"
 
+#: Which channel of a common headset is which electrode (`acquisition.montage`).
+HEADSETS = ASSETS / "montages" / "headsets.toml"
+
 #: Five emotions in ten trials, with prompts, pictures and sounds that the program made itself.
 DEFAULT_PROTOCOL = ASSETS / "protocols" / "five-emotions.toml"
 

@@ -18,6 +18,7 @@ class AdapterOptions:
     """Options of all adapters; the defaults need nothing from the user."""
 
     montage: Montage | None = None  # names for EEG channels whose labels are missing or not 10-20
+    eeg_unit: str | None = None  # of all EEG channels, whatever the header says
     screen_cm: tuple[float, float] | None = None  # width and height, for gaze in degrees
     distance_cm: float | None = None  # eye to screen, for gaze in degrees
     ch_names: tuple[str, ...] = SEED_CH_NAMES  # wanted EEG channels, upper-case; others are excluded

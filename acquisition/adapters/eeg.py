@@ -1,5 +1,6 @@
 """EEG: the channels with 10-20 names, in µV."""
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -9,18 +10,47 @@ from numpy.typing import NDArray
 
 from acquisition.adapters import AdapterOptions, converted_spec
 from acquisition.errors import ErrorCode, InputError
-from acquisition.montage import Montage, canonical_name, is_numbered_cap
+from acquisition.montage import (
+    Montage,
+    canonical_name,
+    headset_of,
+    headsets,
+    is_numbered_cap,
+    nearest_wanted,
+)
 from acquisition.types import ChannelInfo, Kind, StreamHeader
 
 _N_NAMED = 12  # channels that a message names
 
 _UV_PER_UNIT = {
-    **dict.fromkeys(("v", "volt", "volts"), 1e6),
-    **dict.fromkeys(("mv", "millivolt", "millivolts"), 1e3),
+    # Words; powers of ten of a volt, as some senders write them; FIFF codes (V, and its decimal prefixes).
+    **dict.fromkeys(("v", "volt", "volts", "0", "107", "fiff_unit_v"), 1e6),
+    **dict.fromkeys(("mv", "millivolt", "millivolts", "-3", "fiff_unitm_m"), 1e3),
     # MICRO SIGN and GREEK SMALL LETTER MU look the same and both occur.
-    **dict.fromkeys(("\u00b5v", "\u03bcv", "uv", "microv", "microvolt", "microvolts"), 1.0),
-    **dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-3),
+    **dict.fromkeys(
+        ("\u00b5v", "\u03bcv", "uv", "microv", "microvolt", "microvolts", "-6", "fiff_unitm_mu"), 1.0
+    ),
+    **dict.fromkeys(("nv", "nanovolt", "nanovolts", "-9", "fiff_unitm_n"), 1e-3),
 }
+
+
+def uv_per_unit(unit: str) -> float | None:
+    """Return how many µV a unit is, of a stream's, a file's or an option's text; None if it is not known."""
+    plain = _plain_unit(unit)
+    if coded := re.fullmatch(r"-?\d+\s*\((\w+)\)", plain):  # "-6 (FIFF_UNITM_MU)"
+        plain = coded[1]
+    if scaled := re.fullmatch(r"(\d*\.?\d+(?:e-?\d+)?)\s*\*?\s*([^\W\d]+)", plain):  # counts: "0.02235uV"
+        per_unit = _UV_PER_UNIT.get(scaled[2])
+        return None if per_unit is None else float(scaled[1]) * per_unit
+    return _UV_PER_UNIT.get(plain)
+
+
+def stated_unit(unit: str, where: str) -> float:
+    """Return what `uv_per_unit` does of an option; raises `InputError` if it is not known."""
+    if (scale := uv_per_unit(unit)) is None:
+        raise InputError(f"expected uV, mV, V, nV or a scale such as 0.02235uV, found {unit}", where=where)
+    return scale
+
 
 #: Units that no electrode has: the channel is another sensor whatever its label.
 _OTHER_UNITS = "g mg dps deg/s m/s^2 mmhg celsius percent % ohm kohm ohms s ms"
@@ -45,18 +75,19 @@ class EegAdapter:
             raise InputError(what, where=where, code=ErrorCode.CHANNELS)
         notes: list[str] = []
         if options.montage is not None:
-            names = _by_montage(header, options.montage, options.ch_names, where)
+            names = _by_montage(header, options.montage, options.ch_names, where, notes)
         else:
             names = _by_label(header, options.ch_names, notes)
         if not names:
             raise _no_channels(header, options, where)
         self._indices = np.array(sorted(names), dtype=np.intp)
         channels = [header.channels[i] if header.channels else ChannelInfo() for i in self._indices]
-        scales = [_UV_PER_UNIT.get(_plain_unit(channel.unit)) for channel in channels]
+        scales = [uv_per_unit(options.eeg_unit or channel.unit) for channel in channels]
         if unscaled := [ch for ch, scale in zip(channels, scales, strict=True) if scale is None]:
             units = ", ".join(sorted({repr(channel.unit) for channel in unscaled}))
             notes.append(
-                f"unit {units} of {len(unscaled)} EEG channels is unknown: not scaled, assumed to be µV"
+                f"unit {units} of {len(unscaled)} EEG channels is unknown: not scaled, assumed to be µV "
+                "(--eeg-unit states it)"
             )
         self._scales = np.array([1.0 if scale is None else scale for scale in scales])
         self._is_scaled = bool((self._scales != 1.0).any())
@@ -112,8 +143,10 @@ def _by_label(header: StreamHeader, wanted: Sequence[str], notes: list[str]) -> 
     return names
 
 
-def _by_montage(header: StreamHeader, montage: Montage, wanted: Sequence[str], where: str) -> dict[int, str]:
-    """Return 10-20 names by channel index as the montage gives them."""
+def _by_montage(
+    header: StreamHeader, montage: Montage, wanted: Sequence[str], where: str, notes: list[str]
+) -> dict[int, str]:
+    """Return 10-20 names by channel index as the montage gives them; of a headset, near ones where needed."""
     refused = partial(InputError, where=where, code=ErrorCode.CHANNELS)
     labels = [channel.label.strip().upper() for channel in header.channels]
     if montage.labels and not montage.indices and not any(labels):
@@ -126,11 +159,19 @@ def _by_montage(header: StreamHeader, montage: Montage, wanted: Sequence[str], w
         raise refused(
             f"montage {montage.name} names {' '.join(missing)}, but the stream has {' '.join(labels)}"
         )
+    is_headset = montage.name in headsets()
+    if is_headset and sum(canonical_name(label) in wanted for label in labels) >= len(montage.indices) > 0:
+        return _by_label(header, wanted, notes)  # it names its electrodes, which may have been moved
     if beyond := [index for index in montage.indices if index >= header.n_channels]:
         last = header.n_channels - 1
         raise refused(f"montage {montage.name} names channel {beyond[0]}, but the stream has 0 to {last}")
     names = {i: montage.labels[label] for i, label in enumerate(labels) if label in montage.labels}
     names.update(montage.indices)
+    if is_headset:
+        stand_ins = nearest_wanted(names, wanted)
+        for index, (name, degrees) in stand_ins.items():
+            notes.append(f"{names[index]} stands for {name}, {degrees:.0f} degrees away")
+            names[index] = name
     names = {index: name for index, name in names.items() if name in wanted}
     if twice := sorted({name for name in names.values() if list(names.values()).count(name) > 1}):
         raise refused(f"montage {montage.name} assigns {' '.join(twice)} to several channels")
@@ -142,10 +183,11 @@ def _no_channels(header: StreamHeader, options: AdapterOptions, where: str) -> I
         [_label(header, i) for i in range(min(header.n_channels, _N_NAMED + 1))], header.n_channels
     )
     known = _some(options.ch_names, len(options.ch_names))
+    headset = headset_of([channel.label for channel in header.channels], header.name)
     return InputError(
         f"no channel has a known name: the stream has {labels}; known names are {known}",
         where=where,
-        remedy="pass --montage: a TOML file that maps labels or indices to 10-20 names, or an MNE montage",
+        remedy=f"pass --montage {headset or 'FILE.toml, which maps labels or indices to 10-20 names'}",
         code=ErrorCode.CHANNELS,
     )
 

@@ -150,10 +150,11 @@ class MarkerAdapter:
 
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> tuple[str, ...]:
         """Return n_samples strings from (n_samples, n_stream_channels) numbers, text or bytes."""
-        return tuple("|".join(_text(value) for value in row) for row in values)
+        return tuple("|".join(marker_text(value) for value in row) for row in values)
 
 
-def _text(value: Any) -> str:
+def marker_text(value: Any) -> str:
+    """Return a marker of any format as text: 111.0 and "111.0000" become "111"."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", errors="replace")
     # str of a NumPy float is the shortest text that gives the number back in its own precision.

@@ -77,7 +77,11 @@ class LabelledDataOptions(opt.DataOptions, opt.LabelledRecordingOptions):
         else:
             source = Source(*given[0])
             others = {"--montage": self.montage, "--events": self.events, "--trial-s": self.trial_s}
-            others |= {"--subject-from": self.subject_from, "--sfreq": self.sfreq, "--unit": self.unit}
+            others |= {
+                "--subject-from": self.subject_from,
+                "--sfreq": self.sfreq,
+                "--eeg-unit": self.eeg_unit,
+            }
             opt.refuse(others, "only for recordings", f"--{source.kind}")
         if source.kind not in ("seed-iv", "seed-v"):
             is_published = self.features == "published"

@@ -40,7 +40,17 @@ Events = Annotated[str | None, Option(help='Class of each marker, e.g. "1=left,2
 Montage = Annotated[
     str | None,
     Option(
-        help="EEG channel names: an MNE montage, or a TOML file that maps labels or indices to 10-20 names."
+        help="EEG channel names: a headset (muse, openbci-cyton, openbci-daisy, emotiv-epoc, unicorn), "
+        "an MNE montage, or a TOML file that maps labels or indices to 10-20 names."
+    ),
+]
+EegUnit = Annotated[
+    str | None,
+    Option(
+        "--eeg-unit",
+        "--unit",
+        help="Unit of the EEG: uV, mV, V, nV; of counts the scale, e.g. 0.02235uV.",
+        show_default="as stream or file say",
     ),
 ]
 Line = Annotated[
@@ -97,6 +107,7 @@ class StreamOptions:
 
     streams: str | None = option(None, "Which streams to use, e.g. eeg=name:Muse,eye=type:Gaze,face=none.")
     montage: Montage = None
+    eeg_unit: EegUnit = None
     line: Line = None
     screen_cm: str | None = option(None, "Screen size in cm, e.g. 53x30, for gaze in degrees.")
     distance_cm: float | None = option(None, "Viewing distance in cm, for gaze in degrees.")
@@ -191,7 +202,7 @@ class RecordingOptions:
     )
     montage: Montage = None
     sfreq: float | None = option(None, "CSV: sampling rate in Hz.", min=1.0)
-    unit: str | None = option(None, "CSV: unit of its EEG, uV, mV or V.")
+    eeg_unit: EegUnit = None
 
     def files(self) -> list[tuple[str, Path]]:
         """Return kind and path of each recording, those of folders too."""
@@ -206,7 +217,7 @@ class RecordingOptions:
 
     def reading(self) -> dict[str, Any]:
         """Return how they are read, for `Source`."""
-        return {"montage": self.montage, "sfreq": self.sfreq, "unit": self.unit}
+        return {"montage": self.montage, "sfreq": self.sfreq, "unit": self.eeg_unit}
 
 
 @option_group()

@@ -382,7 +382,7 @@ def recording(
     file: Annotated[Path, Argument(help="XDF recording, or an EEG file (EDF, BDF, FIF, CSV, ...).")],
     loop: _Loop = False,
     sfreq: Annotated[float | None, Option(min=1, help="CSV: sampling rate in Hz.")] = None,
-    unit: Annotated[str | None, Option(help="CSV: unit of its EEG, uV, mV or V.")] = None,
+    eeg_unit: opt.EegUnit = None,
 ) -> None:
     """Publish a recording as the streams it was recorded from, in real time.
 
@@ -399,7 +399,7 @@ def recording(
     content = (
         xdf_content(file)
         if is_xdf(file)
-        else eeg_content(file, opened(file, Reading(sfreq=sfreq, unit=unit)))
+        else eeg_content(file, opened(file, Reading(sfreq=sfreq, unit=eeg_unit)))
     )
     with _publishing("", loop) as publishing:
         publish_recording(file, content, publishing)

@@ -157,7 +157,7 @@ def pretrain(
 
     files = data.files()
     if not files:
-        of_recordings = {"--montage": data.montage, "--sfreq": data.sfreq, "--unit": data.unit}
+        of_recordings = {"--montage": data.montage, "--sfreq": data.sfreq, "--eeg-unit": data.eeg_unit}
         opt.refuse(of_recordings, "only for recordings")
     quick = training.quick
     loop = LoopOptions(

@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.adapters.eeg import stated_unit
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.montage import SEED_CH_NAMES, canonical_name, electrode_directions
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
-_UNITS = {"uv": 1e-6, "µv": 1e-6, "μv": 1e-6, "mv": 1e-3, "v": 1.0, "nv": 1e-9}  # volts
 _MUSE = {"TP9", "AF7", "AF8", "TP10"}
 _RATE = re.compile(r"(?:sample rate|sampling rate|sampling)\s*[=:]\s*(?:eeg_)?([\d.]+)", re.IGNORECASE)
 _N_SHOWN = 12
@@ -155,10 +155,8 @@ def raw_of(table: TextTable, sfreq: float | None, unit: str | None, *, montage: 
         remedy = "name the electrodes by --montage FILE.toml, or export with 10-20 names"
         raise table.refused("expected EEG columns with 10-20 names, found none", remedy)
     if unit is None and not known:
-        raise table.refused("the unit of its EEG columns is not known", "give --unit uV, mV or V")
-    scale = _UNITS.get((unit or "uV").lower())
-    if scale is None:
-        raise InputError(f"expected uV, mV, V or nV, found {unit}", where="--unit")
+        raise table.refused("the unit of its EEG columns is not known", "give --eeg-unit uV, mV or V")
+    scale = stated_unit(unit or "uV", "--eeg-unit") * 1e-6
     if not montage:
         picks = {at: name for at, name in picks.items() if _electrode(name)}
     values = table.values[:, list(picks)]

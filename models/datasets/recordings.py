@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from acquisition.adapters import AdapterOptions
 from acquisition.adapters.eeg import EegAdapter
+from acquisition.adapters.media import marker_text
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import intake_maker
 from acquisition.montage import SEED_CH_NAMES, load_montage
 from acquisition.pump import Pump
+from acquisition.quality import amplitude_of, amplitude_trouble
 from acquisition.select import select_streams
-from acquisition.types import ChannelInfo, Chunk, Kind, StreamHeader
+from acquisition.types import ChannelInfo, Chunk, Kind, StreamHeader, StreamSpec
 from acquisition.windowing import WindowConfig
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.scan import scan_xdf
@@ -36,6 +38,7 @@ from models.steps import StepFeatures
 XDF_SUFFIXES = (".xdf", ".xdfz", ".xdf.gz")
 _MOST_OVERLAP_S = 0.5
 PUPIL_AND_BLINK = (*range(12), 22, 31, 32)  # eye features that need no gaze
+_AMPLITUDE_S = 10.0
 _BLOCK_S = 60  # a sequence is read by the minute: a recording of a day needs no more memory
 
 
@@ -47,14 +50,14 @@ class Reading:
     features: FeatureConfig | None = None
     ch_names: Sequence[str] = SEED_CH_NAMES  # channels that are wanted, of those the file has
     windows: WindowConfig | None = None  # as in the checkpoint that the trials are for
-    sfreq: float | None = None  # Hz and unit of a text table that does not say them
-    unit: str | None = None
+    sfreq: float | None = None  # Hz, of a text table that does not say it
+    unit: str | None = None  # of the EEG, as ``--eeg-unit``
 
     @property
     def channels(self) -> AdapterOptions:
         """Which channels are EEG, and their names."""
         montage = load_montage(self.montage) if self.montage else None
-        return AdapterOptions(montage, ch_names=tuple(self.ch_names))
+        return AdapterOptions(montage, self.unit, ch_names=tuple(self.ch_names))
 
 
 PLAIN = Reading()
@@ -159,20 +162,27 @@ def raw_file_trials(
     reading : Reading
         How the file is read.
     trial_s : float, optional
-        Length of a trial from its onset; without it the annotation's own duration.
+        Length of a trial from its onset; without it the annotation's own duration, and up to the next
+        annotation where that is 0.
     """
     file = _RawFile(path, reading)
-    notes = file.raw.annotations
-    annotations = sorted(zip(notes.onset, notes.duration, map(str, notes.description), strict=True))
+    annotations = file.events()
     if events is None:
         events = {text: text for text in sorted({text for _, _, text in annotations})}
     chosen = [entry for entry in annotations if entry[2] in events]
     if not chosen:
         raise _no_trials(events, [text for _, _, text in annotations], path)
-    spans = [(float(o), float(o) + (float(d) if trial_s is None else trial_s)) for o, d, _ in chosen]
+    onsets = [onset for onset, _, _ in annotations] + [file.raw.first_time + file.raw.n_times / file.sfreq]
+    spans = [
+        (onset, onset + (trial_s or length_s) if trial_s or length_s else min(t for t in onsets if t > onset))
+        for onset, length_s, _ in chosen
+    ]
+    if len(annotations) == 1 and trial_s is None:  # a note on the file, not the beginning of a trial
+        spans = [(onset, onset + length_s) for onset, length_s, _ in chosen]
     names = class_names(events)
     first = file.raw.first_time
-    placed = [(begin - first, end - first) for begin, end in end_to_end(spans, path)]
+    alone = end_to_end(spans, path)
+    placed = [(begin - first, end - first) for begin, end in alone]
     found = zip(placed, chosen, strict=True)
     return [
         file.trial_at(span, number, names.index(events[text]), names)
@@ -220,13 +230,38 @@ class _RawFile:
     def __init__(self, path: Path, reading: Reading) -> None:
         self.raw = opened(path, reading)
         self.sfreq = float(self.raw.info["sfreq"])
+        # Of units that it does not know MNE makes volts; its type is misc then, or its own word n/a.
+        units = {name: "" if unit == "n/a" else "V" for name, unit in self.raw._orig_units.items()}
         channels = tuple(
-            ChannelInfo(label, "" if kind == "misc" else kind, "V")  # MNE's misc: a unit it does not know
+            ChannelInfo(label, "" if kind == "misc" else kind, units.get(label, "V"))
             for label, kind in zip(self.raw.ch_names, self.raw.get_channel_types(), strict=True)
         )
         header = StreamHeader(path.name, "EEG", "", "", "", self.sfreq, len(channels), "double64", channels)
-        self._adapter = EegAdapter(header, "eeg", reading.channels)
+        table = path.suffix.lower() in CSV_SUFFIXES  # its unit was stated, and is V by now
+        self._adapter = EegAdapter(
+            header, "eeg", replace(reading.channels, eeg_unit="V" if table else reading.unit)
+        )
+        first = self.samples(0, min(round(_AMPLITUDE_S * self.sfreq), self.raw.n_times)).T
+        _check_unit(self._adapter.spec, amplitude_of(first, self.sfreq), path, reading)
         self._path, self._config = path, reading.features or FeatureConfig()
+
+    def events(self) -> list[tuple[float, float, str]]:
+        """Return onset and duration in seconds and text of the annotations, else of trigger channels."""
+        notes = self.raw.annotations
+        if len(notes):
+            texts = map(marker_text, notes.description)
+            return sorted(zip(notes.onset.tolist(), notes.duration.tolist(), texts, strict=True))
+        triggers = [name for name, kind in zip(self.raw.ch_names, self.raw.get_channel_types(), strict=True)
+                    if kind == "stim"]  # fmt: skip
+        if not triggers:
+            return []
+        from mne import find_events
+
+        # The upper bits of BioSemi's Status are the amplifier's own.
+        codes = find_events(
+            self.raw, triggers, shortest_event=1, mask=0xFFFF, mask_type="and", verbose="error"
+        )
+        return [(at / self.sfreq, 0.0, str(code)) for at, _, code in codes.tolist()]
 
     def samples(self, start: int, stop: int) -> NDArray[np.float64]:
         """Return EEG (C, n_times) in µV."""
@@ -262,6 +297,21 @@ class _RawFile:
         eeg = smoothed(eeg, self._config.smoothing)
         return Trial("raw", self._path.stem, 1, number, label, names, STEP_S,
                      eeg, None, self._adapter.spec.ch_names, "raw", str(self._path))  # fmt: skip
+
+
+def _check_unit(spec: StreamSpec, amplitude: float, path: Path, reading: Reading) -> None:
+    """Refuse EEG whose unit is not known, or that has an amplitude (µV) that no EEG has."""
+    if reading.unit is not None:
+        return
+    unknown = "unscaled" in spec.units
+    if what := amplitude_trouble(amplitude) or (
+        f"the unit of its EEG is not stated; as µV its amplitude (SD of a second) is {amplitude:.2g}"
+        if unknown
+        else ""
+    ):
+        raise _unusable(
+            what, path, "give --eeg-unit uV, mV, V, nV or a scale such as 0.02235uV", ErrorCode.DATA
+        )
 
 
 def _covariance(x: NDArray[np.float64], sfreq: float) -> NDArray[np.float64]:
@@ -448,6 +498,17 @@ class _Steps:
         if eeg is None:
             raise _lacks_stream("a stream of EEG with samples", path, "eeg")
         self._ch_names = eeg.ch_names
+        beginning = XdfSource(path, kinds, intake_maker(reading.channels), index=self.index)
+        chunks = [
+            item
+            for item in beginning.read(beginning.first_time + _AMPLITUDE_S)
+            if isinstance(item, Chunk) and item.stream == eeg.key
+        ]
+        beginning.close()
+        if chunks:
+            first = np.concatenate([chunk.data for chunk in chunks])
+            span = float(chunks[-1].times[-1] - chunks[0].times[0])
+            _check_unit(eeg, amplitude_of(first, eeg.sfreq or len(first) / max(span, 1.0)), path, reading)
 
     def trial_at(self, span: tuple[float, float], number: int, label: int, names: tuple[str, ...]) -> Trial:
         """Return the trial from one second to another, counted from the recording's beginning."""

@@ -85,7 +85,7 @@ class Source:
             inside = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
         files = files_identity(inside, self.path if self.path.is_dir() else self.path.parent)
         names = None if self.montage is None else vars(load_montage(self.montage))
-        return [self.kind, self.features, config.digest(), names, files]
+        return [self.kind, self.features, config.digest(), names, self.sfreq, self.unit, files]
 
     def read(self, config: FeatureConfig, excluded: list[Excluded]) -> Iterable[Trial]:
         """Yield the trials, or the whole recording as one without label; what cannot be read is noted."""

@@ -42,6 +42,13 @@ def eeg_header(
         ("\u03bcV", 1.0),
         ("uV", 1.0),
         ("microvolts", 1.0),
+        ("nV", 1e-3),
+        ("0", 1e6),
+        ("-3", 1e3),
+        ("-6", 1.0),
+        ("-6 (FIFF_UNITM_MU)", 1.0),
+        ("0.5uV", 0.5),
+        ("2e-3 mV", 2.0),
     ],
 )
 def test_units_become_microvolts(unit: str, uv: float) -> None:
@@ -146,3 +153,33 @@ def test_text_is_no_eeg() -> None:
     with pytest.raises(InputError) as error:
         make_adapter(eeg_header(("Cz", "EEG", "uV"), fmt="string"), "k", Kind.EEG)
     assert error.value.code is ErrorCode.CHANNELS
+
+
+def test_a_stated_unit_counts_more_than_the_header() -> None:
+    adapter = make_adapter(eeg_header(("Cz", "EEG", "V")), "k", Kind.EEG, AdapterOptions(eeg_unit="nV"))
+    np.testing.assert_allclose(adapter.convert(np.array([[2000.0]])), [[2.0]])
+
+
+MUSE = ("TP9", "AF7", "AF8", "TP10", "AUX")
+
+
+def test_electrodes_of_a_headset_stand_for_the_nearest_that_a_model_knows() -> None:
+    options = AdapterOptions(load_montage("muse"), ch_names=("TP7", "FP1", "FP2", "TP8", "CZ"))
+    adapter = make_adapter(eeg_header(*((label, "EEG", "uV") for label in MUSE)), "k", Kind.EEG, options)
+    assert adapter.spec.ch_names == ("TP7", "FP1", "FP2", "TP8")
+    assert sum("stands for" in note for note in adapter.spec.notes) == 4
+    known = AdapterOptions(load_montage("muse"), ch_names=("TP9", "AF7", "AF8", "TP10", "TP7"))
+    exact = make_adapter(eeg_header(*((label, "EEG", "uV") for label in MUSE)), "k", Kind.EEG, known)
+    assert exact.spec.ch_names == ("TP9", "AF7", "AF8", "TP10")
+
+
+def test_a_headset_gives_way_to_labels_that_name_electrodes() -> None:
+    header = eeg_header(*((label, "EEG", "uV") for label in ("Fz", "Cz", "Pz", "Oz", "F3", "F4", "P3", "P4")))
+    adapter = make_adapter(header, "k", Kind.EEG, AdapterOptions(load_montage("openbci-cyton")))
+    assert adapter.spec.ch_names == ("FZ", "CZ", "PZ", "OZ", "F3", "F4", "P3", "P4")
+
+
+def test_a_device_that_is_known_is_named_in_the_remedy() -> None:
+    with pytest.raises(InputError) as caught:
+        make_adapter(eeg_header(*((label, "EEG", "uV") for label in MUSE)), "k", Kind.EEG)
+    assert "--montage muse" in caught.value.remedy

@@ -29,6 +29,12 @@ def written(folder: Path, text: str) -> str:
         ("Cz", "CZ"),
         ("EEG_Pz", "PZ"),
         ("AUX", "AUX"),
+        ("EEG F3-CLE", "F3"),
+        ("F4-LER", "F4"),
+        ("POL Fp2", "FP2"),
+        ("T7/T3", "T7"),
+        ("C3-M1", "C3"),
+        ("F3-C3", "F3-C3"),
     ],
 )
 def test_labels_become_upper_case_ten_twenty_names(label: str, name: str) -> None:
@@ -94,3 +100,17 @@ def test_positions_are_on_the_unit_sphere_with_the_nose_in_front() -> None:
     assert positions[at("CZ"), 2] > 0.9
     assert positions[at("T8"), 0] > 0.9
     assert np.isnan(unit_positions(["NOWHERE"])).all()
+
+
+@pytest.mark.parametrize("name", ["muse", "openbci-cyton", "openbci-daisy", "emotiv-epoc", "unicorn"])
+def test_the_electrodes_of_a_headset_are_ten_ten(name: str) -> None:
+    montage = load_montage(name)
+    names = [*dict.fromkeys(montage.labels.values()), *montage.indices.values()]
+    assert len(set(names)) == len(names) >= 4
+    assert np.isfinite(unit_positions(names)).all()
+
+
+def test_biosemi_numbers_follow_the_order_of_its_cap() -> None:
+    labels = load_montage("biosemi32").labels
+    assert [labels[f"A{n}"] for n in (1, 8, 31, 32)] == ["FP1", "C3", "FZ", "CZ"]
+    assert load_montage("biosemi64").labels["B16"] == "CZ"

@@ -149,16 +149,56 @@ def test_a_file_without_any_marker_is_not_asked_for_their_names(tmp_path: Path):
 @pytest.mark.real_data
 def test_openbci_trials_hold_the_five_steps_inside_their_five_and_a_half_seconds(real_data: Path):
     path = real_data / "xdf" / "openbci_Sub2011001.xdf"
-    trials = xdf_trials(path, OPENBCI_EVENTS, Reading(MONTAGE))
+    trials = xdf_trials(path, OPENBCI_EVENTS, Reading(MONTAGE, unit="0.02235uV"))
     assert len(trials) == 60
     assert [sum(t.label == k for t in trials) for k in range(3)] == [20, 20, 20]
     assert {t.n_steps for t in trials} == {5}
     assert len(trials[0].ch_names) == 15
     assert steps_that_fit(trials) == 5
     assert cut_windows(trials, 5).eeg.shape == (60, 15, 5, 5)
-    assert {t.n_steps for t in xdf_trials(path, OPENBCI_EVENTS, Reading(MONTAGE), trial_s=3.4)} == {3}
-    error = refused(lambda: xdf_trials(path, OPENBCI_EVENTS, Reading(MONTAGE), trial_s=0.5))
+    assert {
+        t.n_steps for t in xdf_trials(path, OPENBCI_EVENTS, Reading(MONTAGE, unit="0.02235uV"), trial_s=3.4)
+    } == {3}
+    error = refused(lambda: xdf_trials(path, OPENBCI_EVENTS, Reading(MONTAGE, unit="0.02235uV"), trial_s=0.5))
     assert (error.code, error.facts) == (ErrorCode.DATA, {"trial": 1})
+
+
+@pytest.mark.real_data
+def test_counts_are_refused_until_their_scale_is_stated(real_data: Path):
+    path = real_data / "xdf" / "openbci_Sub2011001.xdf"
+    assert refused(lambda: xdf_trials(path, OPENBCI_EVENTS, Reading(MONTAGE))).code is ErrorCode.DATA
+
+
+def write_edf(path: Path, unit: str) -> Path:
+    """Write 12 s of C3 and C4 at 100 Hz, noise of 10 in the unit (layout: Kemp et al. 1992)."""
+    x = np.random.default_rng(3).normal(0, 10, (12, 2, 100))
+    head = ["0", "X", "X", "01.01.20", "00.00.00", str(256 * 3), "", "12", "1", "2"]
+    texts = "", unit, "-1000", "1000", "-32768", "32767", "", "100", ""
+    signals = ["C3", "C4"], *([text] * 2 for text in texts)
+    widths = (8, 80, 80, 8, 8, 8, 44, 8, 8, 4), (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
+    text = "".join(value.ljust(width) for value, width in zip(head, widths[0], strict=True))
+    text += "".join(v.ljust(width) for pair, width in zip(signals, widths[1], strict=True) for v in pair)
+    path.write_bytes(text.encode("ascii") + np.round(x * 32.767).astype("<i2").tobytes())
+    return path
+
+
+def test_an_edf_file_without_a_unit_is_refused_until_it_is_stated(tmp_path: Path):
+    path = write_edf(tmp_path / "blank.edf", unit="")
+    assert refused(lambda: raw_file_sequence(path)).code is ErrorCode.DATA
+    assert raw_file_sequence(path, Reading(unit="uV")).n_steps == 12
+
+
+def test_the_codes_of_a_trigger_channel_are_events_of_trials_up_to_the_next(tmp_path: Path):
+    mne = pytest.importorskip("mne")
+    info = mne.create_info(["C3", "C4", "STI 014"], 100.0, ["eeg", "eeg", "stim"])
+    data = np.random.default_rng(1).normal(0, 1e-5, (3, 1000))
+    data[2] = 0.0
+    for at, code in ((100, 1), (400, 2), (700, 1)):
+        data[2, at : at + 20] = code + (1 << 20)  # an upper bit is the amplifier's own
+    path = tmp_path / "a_raw.fif"
+    mne.io.RawArray(data, info, verbose="error").save(path, verbose="error")
+    trials = raw_file_trials(path, {"1": "left", "2": "right"})
+    assert [(t.label_names[t.label], t.n_steps) for t in trials] == [("left", 3), ("right", 3), ("left", 3)]
 
 
 @pytest.mark.real_data

@@ -150,7 +150,7 @@ def test_a_recording_of_lsl_streams_gives_its_parts_by_seconds(real_data, tmp_pa
     montage.write_text("[indices]\n" + "\n".join(f'{i} = "{n}"' for i, n in ((1, "C3"), (2, "C4"))) + "\n")
     path = table(tmp_path, *(f"{real_data}/xdf/openbci_Sub2011001.xdf,A,1,{n},{c},{20 * n},{20 * n + 15}"
                              for n, c in ((1, "one"), (2, "two"))))  # fmt: skip
-    trials = read_rows(read_table(path), Reading(str(montage)))
+    trials = read_rows(read_table(path), Reading(str(montage), unit="0.02235uV"))
     assert [(t.dataset, t.label, t.n_steps) for t in trials] == [
         ("xdf", 0, 14),
         ("xdf", 1, 14),
