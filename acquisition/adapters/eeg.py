@@ -58,7 +58,8 @@ _OTHER_UNITS = "g mg dps deg/s m/s^2 mmhg celsius percent % ohm kohm ohms s ms"
 #: Channel types of the same amplifier that are not EEG.
 _OTHER_TYPES = (
     "aux misc acc accelerometer gyro gyroscope ppg eog ecg ekg emg gsr eda resp trigger triggers trig stim "
-    "marker markers counter packetcounter timestamp time battery impedance temperature status bip"
+    "marker markers counter packetcounter timestamp time battery impedance temperature status bip "
+    "bad"
 )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -224,6 +225,51 @@ def opened(path: Path, reading: Reading = PLAIN) -> Any:
         raise _unusable(what, path, remedy) from error
 
 
+#: Onset and duration in seconds, and text.
+Note = tuple[float, float, str]
+_TAL = re.compile(rb"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?\x14([^\x00]*)\x14\x00")
+
+
+def interrupted_edf(path: Path) -> tuple[list[Note], list[float]] | None:
+    """Return the annotations of an EDF+ file with gaps (EDF+D, BDF+D), and where it is broken off; else None.
+
+    MNE reads such records end to end. Times are seconds of signal from the first sample, as in that reading;
+    what is annotated inside a gap is placed at its end. The layout is that of Kemp and Olivan (2003).
+    """
+    if path.suffix.lower() not in (".edf", ".bdf"):
+        return None
+    with path.open("rb") as file:
+        head = file.read(256)
+        if head[192:197] not in (b"EDF+D", b"BDF+D"):
+            return None
+        n_head, n_records, n_signals = (int(head[a:b]) for a, b in ((184, 192), (236, 244), (252, 256)))
+        record_s, fields = float(head[244:252]), file.read(n_head - 256)
+        labels = [
+            fields[16 * at : 16 * at + 16].decode("ascii", "replace").strip() for at in range(n_signals)
+        ]
+        n_bytes = 3 if head[192:193] == b"B" else 2
+        counts = [int(fields[216 * n_signals + 8 * at :][:8]) * n_bytes for at in range(n_signals)]
+        own = [at for at, label in enumerate(labels) if label.endswith("Annotations")]
+        onsets, notes = list[float](), list[Note]()
+        for _ in range(n_records):
+            record = file.read(sum(counts))
+            tals = [t for at in own for t in _TAL.findall(record[sum(counts[:at]) :][: counts[at]])]
+            if len(record) < sum(counts) or not tals:
+                break
+            onsets.append(float(tals[0][0]))
+            notes += [(float(onset), float(length or 0), text) for onset, length, said in tals
+                      for text in said.decode("utf-8", "replace").split("\x14") if text]  # fmt: skip
+    starts = np.array(onsets)
+
+    def of_signal(time: float) -> float:
+        at = max(int(np.searchsorted(starts, time, side="right")) - 1, 0)
+        return at * record_s + min(time - onsets[at], record_s)
+
+    breaks = [(at + 1) * record_s for at in np.flatnonzero(np.diff(starts) > record_s * 1.001)]
+    placed = [(of_signal(onset), length, marker_text(text)) for onset, length, text in sorted(notes)]
+    return placed, [float(at) for at in breaks]
+
+
 class _RawFile:
     """An EEG file, and the adapter that picks, names and scales its channels as it does those of a stream."""
 
@@ -232,8 +278,11 @@ class _RawFile:
         self.sfreq = float(self.raw.info["sfreq"])
         # Of units that it does not know MNE makes volts; its type is misc then, or its own word n/a.
         units = {name: "" if unit == "n/a" else "V" for name, unit in self.raw._orig_units.items()}
+        bad = set(self.raw.info["bads"])
         channels = tuple(
-            ChannelInfo(label, "" if kind == "misc" else kind, units.get(label, "V"))
+            ChannelInfo(
+                label, "bad" if label in bad else "" if kind == "misc" else kind, units.get(label, "V")
+            )
             for label, kind in zip(self.raw.ch_names, self.raw.get_channel_types(), strict=True)
         )
         header = StreamHeader(path.name, "EEG", "", "", "", self.sfreq, len(channels), "double64", channels)
@@ -241,16 +290,35 @@ class _RawFile:
         self._adapter = EegAdapter(
             header, "eeg", replace(reading.channels, eeg_unit="V" if table else reading.unit)
         )
+        self._path, self._config = path, reading.features or FeatureConfig()
+        self._notes, self._holes = self._annotated()
         first = self.samples(0, min(round(_AMPLITUDE_S * self.sfreq), self.raw.n_times)).T
         _check_unit(self._adapter.spec, amplitude_of(first, self.sfreq), path, reading)
-        self._path, self._config = path, reading.features or FeatureConfig()
 
-    def events(self) -> list[tuple[float, float, str]]:
+    def _annotated(self) -> tuple[list[Note], list[tuple[int, int]]]:
+        """Return the notes that may be events, and from which sample to which nothing can be used."""
+        if found := interrupted_edf(self._path):
+            notes, breaks = found
+        else:
+            own, breaks = self.raw.annotations, []
+            texts = map(marker_text, own.description)
+            notes = sorted(zip(own.onset.tolist(), own.duration.tolist(), texts, strict=True))
+        is_bad = [
+            text.lower().startswith("bad") or text.lower() in ("boundary", "edge") for *_, text in notes
+        ]
+        bad = [
+            (onset - self.raw.first_time, length)
+            for (onset, length, _), b in zip(notes, is_bad, strict=True)
+            if b
+        ]
+        spans = [(at, 0.0) for at in breaks] + bad
+        holes = [(round(at * self.sfreq), round((at + length) * self.sfreq) + 1) for at, length in spans]
+        return [note for note, b in zip(notes, is_bad, strict=True) if not b], holes
+
+    def events(self) -> list[Note]:
         """Return onset and duration in seconds and text of the annotations, else of trigger channels."""
-        notes = self.raw.annotations
-        if len(notes):
-            texts = map(marker_text, notes.description)
-            return sorted(zip(notes.onset.tolist(), notes.duration.tolist(), texts, strict=True))
+        if self._notes:
+            return self._notes
         triggers = [name for name, kind in zip(self.raw.ch_names, self.raw.get_channel_types(), strict=True)
                     if kind == "stim"]  # fmt: skip
         if not triggers:
@@ -264,13 +332,16 @@ class _RawFile:
         return [(at / self.sfreq, 0.0, str(code)) for at, _, code in codes.tolist()]
 
     def samples(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Return EEG (C, n_times) in µV."""
+        """Return EEG (C, n_times) in µV; NaN where it is annotated as bad, or broken off."""
         try:
             x = self.raw.get_data(start=start, stop=stop)
         except Exception as error:  # as in opening: whatever the bytes happen to say
             what = f"the samples cannot be read: {first_line(error)}"
             raise _unusable(what, self._path, "check that the file is complete; copy it again") from error
-        return self._adapter.convert(x.T).T
+        found = self._adapter.convert(x.T).T
+        for begin, end in self._holes:  # a step that holds one of these samples is not usable
+            found[:, max(begin - start, 0) : max(end - start, 0)] = np.nan
+        return found
 
     def entropy(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return the entropy (W, C, n_bands) of the steps of these samples."""

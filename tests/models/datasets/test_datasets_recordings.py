@@ -169,17 +169,58 @@ def test_counts_are_refused_until_their_scale_is_stated(real_data: Path):
     assert refused(lambda: xdf_trials(path, OPENBCI_EVENTS, Reading(MONTAGE))).code is ErrorCode.DATA
 
 
-def write_edf(path: Path, unit: str) -> Path:
-    """Write 12 s of C3 and C4 at 100 Hz, noise of 10 in the unit (layout: Kemp et al. 1992)."""
+def write_edf(
+    path: Path, unit: str = "uV", notes: dict[float, str] | None = None, gap_s: float = 0.0
+) -> Path:
+    """Write 12 s of C3 and C4 at 100 Hz, noise of 10 in the unit; EDF+D with notes and a gap after 6 s.
+
+    Layout: Kemp et al. 1992, Kemp and Olivan 2003.
+    """
     x = np.random.default_rng(3).normal(0, 10, (12, 2, 100))
-    head = ["0", "X", "X", "01.01.20", "00.00.00", str(256 * 3), "", "12", "1", "2"]
+    kind = "EDF+D" if notes else ""
     texts = "", unit, "-1000", "1000", "-32768", "32767", "", "100", ""
-    signals = ["C3", "C4"], *([text] * 2 for text in texts)
+    signals = [["C3", "C4"], *([text] * 2 for text in texts)]
+    if notes:
+        for column, text in zip(
+            signals, ("EDF Annotations", "", "", "-1", "1", "-32768", "32767", "", "30", ""), strict=True
+        ):
+            column.append(text)
+    n = len(signals[0])
+    head = ["0", "X", "X", "01.01.20", "00.00.00", str(256 * (n + 1)), kind, "12", "1", str(n)]
     widths = (8, 80, 80, 8, 8, 8, 44, 8, 8, 4), (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
     text = "".join(value.ljust(width) for value, width in zip(head, widths[0], strict=True))
-    text += "".join(v.ljust(width) for pair, width in zip(signals, widths[1], strict=True) for v in pair)
-    path.write_bytes(text.encode("ascii") + np.round(x * 32.767).astype("<i2").tobytes())
+    text += "".join(v.ljust(width) for column, width in zip(signals, widths[1], strict=True) for v in column)
+    records = []
+    for at, record in enumerate(np.round(x * 32.767).astype("<i2")):
+        onset = at + (gap_s if at >= 6 else 0.0)
+        tal = f"+{onset:g}\x14\x14\x00" + "".join(
+            f"+{t:g}\x14{note}\x14\x00" for t, note in (notes or {}).items() if onset <= t < onset + 1
+        )
+        records.append(record.tobytes() + (tal.encode().ljust(60, b"\x00") if notes else b""))
+    path.write_bytes(text.encode("ascii") + b"".join(records))
     return path
+
+
+def test_trials_of_an_edf_file_with_a_gap_lie_at_their_samples(tmp_path: Path):
+    notes = {1.0: "a", 4.0: "b", 303.0 + 4.0: "a", 303.0 + 7.0: "b"}
+    trials = raw_file_trials(write_edf(tmp_path / "gap.edf", notes=notes, gap_s=300.0))
+    assert [(t.label_names[t.label], t.n_steps) for t in trials] == [("a", 3), ("b", 3), ("a", 3), ("b", 2)]
+    unusable = [np.flatnonzero(np.isnan(t.eeg).all(axis=(1, 2))).tolist() for t in trials]
+    assert unusable == [[], [2], [], []]  # the step that begins at the gap
+
+
+def test_bad_spans_and_bad_channels_of_a_file_are_not_used(tmp_path: Path):
+    mne = pytest.importorskip("mne")
+    info = mne.create_info(["C3", "C4", "Cz"], 100.0, "eeg")
+    raw = mne.io.RawArray(np.random.default_rng(1).normal(0, 1e-5, (3, 1000)), info, verbose="error")
+    raw.info["bads"] = ["C4"]
+    raw.set_annotations(mne.Annotations([3.2, 6.0], [1.5, 0.0], ["BAD_muscle", "boundary"]))
+    path = tmp_path / "a_raw.fif"
+    raw.save(path, verbose="error")
+    whole = raw_file_sequence(path)
+    assert whole.ch_names == ("C3", "CZ")
+    assert np.flatnonzero(np.isnan(whole.eeg).all(axis=(1, 2))).tolist() == [3, 4, 6]
+    assert refused(lambda: raw_file_trials(path)).code is ErrorCode.RECORDING  # neither is an event
 
 
 def test_an_edf_file_without_a_unit_is_refused_until_it_is_stated(tmp_path: Path):
