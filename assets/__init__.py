@@ -27,5 +27,8 @@ DEFAULT_PROTOCOL = ASSETS / "protocols" / "five-emotions.toml"
 #: The style sheets of the window (a template of its colours) and of a calibration's report.
 WINDOW_STYLE, REPORT_STYLE = ASSETS / "styles" / "window.qss", ASSETS / "styles" / "report.css"
 
+#: Figures that two papers print, and how our runs differ from theirs (`models.papers`).
+PAPERS = ASSETS / "papers.toml"
+
 #: Open weights that can be installed, with hashes and licences (`models.weights`).
 WEIGHTS = ASSETS / "weights.toml"

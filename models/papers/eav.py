@@ -32,7 +32,7 @@ from models.papers.eav_network import (
     read_clips,
 )
 from models.papers.reproduce import FIT_ERRORS, in_words, usable
-from models.papers.settings import EAV_AVERAGE, EAV_ROWS, EAV_TABLE_1, EavRow
+from models.papers.settings import EAV, EAV_ROWS, EavRow
 from models.process import keep_freed_memory, run_here_or_there
 from models.training.loop import Report, StageOptions, train_stage
 from models.training.scores import Predictions
@@ -40,14 +40,6 @@ from models.training.tables import Entry, Row, Table
 
 QUICK_SUBJECTS = 2
 _BATCH = 32
-#: Of every network; `EavNetwork.differs` has what is its own.
-_DIFFERS = (
-    "Video: the face is cropped; the paper uses whole frames.",
-    "The paper counts vision and multimodal per frame, audio and EEG per clip: its results appear in those "
-    "rows. Vision and multimodal per clip of 5 s are ours.",
-    "Test clips do not select the epoch: the number of epochs is fixed.",
-    "Fusion follows the paper's text (attention between modalities), which its code does not implement.",
-)
 
 
 @dataclass(frozen=True)
@@ -101,7 +93,7 @@ class EavJob:
 def reproduce_eav(options: EavOptions, report: Report) -> Table:
     """Return the EAV paper's Table I with our figures."""
     config = options.network.config()
-    differs = (*options.network.differs(config, options.stages()), *_DIFFERS)
+    differs = (*options.network.differs(config, options.stages()), *EAV["differs"])
     excluded: list[Excluded] = []
     entries: dict[str, list[Entry]] = {}
     clips: list[SubjectClips] = []
@@ -135,7 +127,7 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
 
 def _row(model: str, entries: Sequence[Entry]) -> Row:
     row = EAV_ROWS.get(model, EavRow("clip"))
-    average = None if row.column is None else (EAV_AVERAGE[row.column], None)
+    average = None if row.column is None else (EAV["average"][row.column], None)
     by_subject = model in EAV_ROWS or model.startswith("mixed discriminant, Multimodal")
     return Row(model, False, "all", 0.0, tuple(entries), average, row.unit, by_subject)
 
@@ -286,9 +278,9 @@ class SubjectTraining:
             np.ones(len(rows), dtype=np.int64),
             clips.trial[rows],
         )
-        column, published = EAV_ROWS[model].column, None
-        if column is not None and not self._is_generated and (theirs := EAV_TABLE_1.get(int(self._subject))):
-            published = theirs[column] / 100
+        column, published, number = EAV_ROWS[model].column, None, int(self._subject)
+        if column is not None and not self._is_generated and 1 <= number <= len(EAV["table_1"]):
+            published = EAV["table_1"][number - 1][column] / 100
         return Entry.of(predictions, self._classes_seen, published)
 
 

@@ -21,7 +21,7 @@ from models.datasets.make.options import is_generated
 from models.datasets.splits import by_session, coverage, published_split
 from models.datasets.trials import Excluded, Trial, cut_windows, steps_that_fit
 from models.papers.baselines import BASELINES
-from models.papers.settings import OURS, Setting, settings_of
+from models.papers.settings import MMV, OURS, Setting, settings_of
 from models.process import run_here_or_there
 from models.training.evaluate_trials import only
 from models.training.finetune import finetune, training_windows
@@ -47,41 +47,8 @@ QUICK_SUBJECTS, QUICK_SESSIONS = 2, 1
 _LOOP = LoopOptions(epochs=30)
 _QUICK_LOOP = LoopOptions(epochs=2, learning_rate=1e-3)
 _QUICK_WINDOWS = 320  # a pass of the quick pre-training
-_SPLITS = {
-    "seed-iv": "the first 16 trials of each session train, the last 8 test",
-    "seed-v": "the first 9 trials of each session train, the last 6 test",
-}
-_DIFFERS = (
-    "Pre-training uses the training trials of all subjects in the folder and no test trial; the paper does "
-    "not say which data it pre-trained on.",
-    "The paper does not say whether one classifier covers one session or all three; here it covers one, and "
-    "a subject's score is the mean over sessions.",
-    "The paper does not say when training stops; here early stopping uses held-out training trials, never "
-    "test trials. With fewer than 12 training trials the number of epochs is fixed.",
-    "Kernel sizes, width of the heads, feed-forward, pooling and the classifier's head are not in the paper; "
-    "here every channel has weights of its own, initialised as a shrinkage discriminant of the training "
-    "windows: if a network is as good as LDA, that is why.",
-    "In fusion training a modality is dropped from one window in ten, so that the model can do without it.",
-)
-_OURS_DIFFERS = (
-    "Rows of the mixed discriminant are ours, as are those of LDA beside them; both train on all EEG "
-    "channels where some are hidden in the test. With other subjects' labels, all labelled trials of all "
-    "other subjects train too. Kept is the discriminant with the share that our network gets by other "
-    "subjects' trials alone.",
-)
 MASKED_TEST = ", masked in the test only"
 _OF_GIVEN = {"eeg": ", EEG", "eye": ", EYE", "both": ""}
-_OF_TABLE = {
-    1: "The paper does not say how many labels its Table 1 used: both interpretations are shown.",
-    2: "MAX, fuzzy integral and BDAE are quoted in the paper from another one; here they are retrained. "
-    "LDA, SVM and the most frequent class of training, of which a test may hold few, are not in the paper.",
-    3: "'10 labeled data from the beginning' can be ten windows (all of the first trial, one class) or ten "
-    "trials (a class may be missing): both are shown, plus two trials per class. The paper's figures are "
-    "those of the 30 % column of its Table 4, so they may be of masked data; here nothing is masked.",
-    4: "The paper does not say which channels are masked; here each window has its own random set of masked "
-    "EEG channels, drawn once and used in fine-tuning and test; eye features are not masked. The 'masked in "
-    "the test only' row is our addition.",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -379,19 +346,19 @@ def _table(
         _row(setting, model, mask, found, transductive)
         for (setting, model, mask), found in sorted(grouped.items(), key=lambda item: order[item[0][0]])
     ]
-    differs = _DIFFERS
+    differs = list(MMV["differs"])
     if options.model is not None and pretrained is not None:
         own = f"The pre-trained model is {options.model.name}: {pretrained.config.trained_on}."
-        differs = (own, *_DIFFERS[1:])
+        differs[0] = own
     return Table(
         title=f"{options.dataset.upper()}, Table {options.table} of the MMV-SSTMA paper",
-        protocol=f"{_SPLITS[options.dataset]}; published differential entropy (DE) and "
+        protocol=f"{MMV['split'][options.dataset]}; published differential entropy (DE) and "
         f"eye features every 4 s, windows of {options.finetune.n_steps} steps inside a trial; accuracy per "
         "window, SD over subjects (n - 1); "
         "one classifier a session, a subject's score is the mean over sessions",
         rows=tuple(rows),
         excluded=tuple(dict.fromkeys(excluded)),
-        differs=(*differs, *_OURS_DIFFERS, _OF_TABLE[options.table]),
+        differs=(*differs, MMV["ours_differ"], MMV["differs_in_table"][str(options.table)]),
         quick=options.quick,
         generated=is_generated(options.folder),
         notes=tuple(dict.fromkeys(note for outcome in outcomes for note in outcome.notes)),

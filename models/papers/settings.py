@@ -1,69 +1,18 @@
-"""What stands in the two papers' tables: the printed figures in per cent, and a setting for each row.
+"""A setting for each row of the two papers' tables, beside the figures that they print: `assets.PAPERS`."""
 
-MMV: Gao et al., "Multimodal multi-view spectral-spatial-temporal masked autoencoder for self-supervised
-emotion recognition", Tables 1 to 4, SEED-IV and SEED-V. EAV: Yin et al., "EEG-based multimodal representation
-learning for emotion recognition", Table I (its Figure 2 draws the same numbers).
-"""
-
+import tomllib
 from dataclasses import dataclass, replace
 from typing import Any
 
+from assets import PAPERS
 from models.training.evaluate_trials import MASKS
 from models.training.sources import ALL_LABELS, Labels
 from models.training.tables import Figure
 
-#: Table 1, SEED-IV and SEED-V, by signal and whether pre-trained. How many labels were used is not stated.
-MMV_TABLE_1: dict[tuple[str, bool], tuple[Figure, Figure]] = {
-    ("EEG", False): ((56.97, 9.56), (71.29, 10.76)),
-    ("EEG", True): ((85.40, 5.25), (79.47, 9.50)),
-    ("EYE", False): ((64.98, 14.60), (53.88, 6.84)),
-    ("EYE", True): ((78.16, 8.26), (64.19, 6.44)),
-}
-
-#: Table 2, all labelled data. MAX, fuzzy integral and BDAE are quoted there from Liu et al. (2021).
-MMV_TABLE_2: dict[str, tuple[Figure, Figure]] = {
-    "MV-SSTMA-EEG": ((87.78, 6.90), (80.41, 10.51)),
-    "MAX": ((60.00, 17.10), (73.20, 9.30)),
-    "Fuzzy Integral": ((73.60, 16.70), (73.20, 8.70)),
-    "BDAE": ((85.10, 11.80), (79.70, 4.80)),
-    "MMV-SSTMA-Concat": ((89.56, 6.19), (81.03, 9.31)),
-    "MMV-SSTMA-Att": ((90.16, 5.44), (81.38, 8.76)),
-}
-
-#: Table 3, "10 labeled data from the beginning of the training dataset".
-MMV_TABLE_3: dict[str, tuple[Figure, Figure]] = {
-    "MV-SSTMA-EEG": ((87.03, 5.88), (79.07, 10.95)),
-    "MMV-SSTMA-Concat": ((88.64, 6.71), (79.13, 8.72)),
-    "MMV-SSTMA-Att": ((88.04, 6.57), (79.20, 8.49)),
-}
-
-#: Table 4, "partial labeled data", without SDs, by mask ratio in `MASKS`. Its 30 % column repeats Table 3.
-MMV_TABLE_4: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "MV-SSTMA-EEG": ((87.03, 86.84, 84.25), (79.07, 78.44, 75.59)),
-    "MMV-SSTMA-Concat": ((88.64, 86.60, 85.00), (79.13, 84.15, 77.81)),
-    "MMV-SSTMA-Att": ((88.04, 89.95, 86.74), (79.20, 81.06, 78.29)),
-}
+_PRINTED = tomllib.loads(PAPERS.read_text("utf-8"))
+MMV: dict[str, Any] = _PRINTED["mmv"]  # of SEED-IV and SEED-V
+EAV: dict[str, Any] = _PRINTED["eav"]
 _COLUMN = {"seed-iv": 0, "seed-v": 1}
-
-#: EAV Table I, by subject: vision, audio, EEG, multimodal.
-EAV_TABLE_1: dict[int, tuple[float, float, float, float]] = {
-    1: (55.20, 58.33, 59.17, 66.60), 2: (70.03, 72.50, 64.17, 76.27), 3: (76.43, 52.50, 54.17, 75.43),
-    4: (77.43, 60.00, 66.67, 81.83), 5: (62.03, 50.00, 40.00, 59.47), 6: (83.83, 80.00, 48.33, 69.73),
-    7: (74.77, 60.00, 59.17, 80.43), 8: (66.60, 48.33, 54.17, 68.97), 9: (62.13, 65.83, 45.00, 76.43),
-    10: (66.43, 53.33, 47.50, 69.37), 11: (59.20, 45.00, 44.17, 57.03), 12: (51.30, 48.33, 45.00, 55.17),
-    13: (73.43, 66.67, 55.00, 75.27), 14: (58.33, 52.50, 33.33, 57.97), 15: (73.80, 67.50, 51.67, 65.53),
-    16: (54.97, 55.00, 42.50, 57.83), 17: (83.77, 80.83, 67.50, 89.63), 18: (67.10, 56.67, 64.17, 74.97),
-    19: (61.50, 60.00, 51.67, 68.10), 20: (76.37, 67.50, 73.33, 86.50), 21: (71.47, 50.83, 60.00, 78.10),
-    22: (64.57, 74.17, 70.83, 76.37), 23: (58.63, 66.67, 50.00, 64.63), 24: (70.13, 67.50, 76.67, 85.13),
-    25: (60.50, 48.33, 50.00, 67.73), 26: (66.33, 58.33, 49.17, 68.57), 27: (82.57, 54.17, 65.00, 83.87),
-    28: (71.97, 55.83, 67.50, 81.17), 29: (61.87, 45.83, 42.50, 62.53), 30: (66.70, 55.00, 50.00, 56.10),
-    31: (67.73, 70.83, 44.17, 64.30), 32: (57.93, 50.83, 55.83, 63.83), 33: (76.00, 76.67, 62.50, 80.10),
-    34: (63.60, 40.83, 46.67, 68.20), 35: (57.23, 47.50, 28.33, 62.97), 36: (62.23, 60.83, 60.83, 74.23),
-    37: (57.20, 43.33, 55.83, 61.83), 38: (75.93, 44.17, 45.83, 76.27), 39: (67.43, 62.50, 50.83, 71.50),
-    40: (57.07, 60.00, 40.00, 66.90), 41: (78.23, 53.33, 43.33, 72.33), 42: (73.23, 55.00, 65.00, 77.10),
-}  # fmt: skip
-#: Its last line.
-EAV_AVERAGE = (67.22, 58.17, 53.51, 70.86)
 
 
 @dataclass(frozen=True)
@@ -71,7 +20,7 @@ class EavRow:
     """What a row of our table counts, and the paper's figures beside it: those that count the same."""
 
     unit: str  # clip, of 5 s | frame
-    column: int | None = None  # of `EAV_TABLE_1`, which counts frames where there is a video, else clips
+    column: int | None = None  # of Table I, which counts frames where there is a video, else clips
 
 
 EAV_ROWS = {
@@ -135,6 +84,11 @@ def settings_of(dataset: str, table: int, quick: bool = False) -> list[Setting]:
     return (_table_1, _table_2, _table_3, _table_4)[table - 1](_COLUMN[dataset], quick)
 
 
+def _figure(table: int, row: str, column: int) -> Figure:
+    mean, sd = MMV[f"table_{table}"][row][column]
+    return mean, sd
+
+
 def _table_1(column: int, quick: bool) -> list[Setting]:
     """With and without pre-training, each signal alone; by all labels and by ten."""
     wanted = [TEN_TRIALS] if quick else [ALL_LABELS, TEN_TRIALS]
@@ -144,10 +98,11 @@ def _table_1(column: int, quick: bool) -> list[Setting]:
             modalities=(signal.lower(),),
             pretrained=pretrained,
             labels=labels,
-            paper=figures[column],
+            paper=_figure(1, f"{signal}{words}", column),
         )
         for labels in wanted
-        for (signal, pretrained), figures in MMV_TABLE_1.items()
+        for signal in ("EEG", "EYE")
+        for pretrained, words in ((False, ""), (True, ", pre-trained"))
     ]
     for labels in wanted:
         rows += [_lda(signal, labels) for signal in ("eeg", "eye")] + _ours(labels, ("eeg", "eye"), quick)
@@ -157,11 +112,12 @@ def _table_1(column: int, quick: bool) -> list[Setting]:
 def _table_2(column: int, quick: bool) -> list[Setting]:
     """All labels: fusion and baselines."""
     rows = []
-    for model, figures in MMV_TABLE_2.items():
+    for model in MMV["table_2"]:
+        paper = _figure(2, model, column)
         if model in _BASELINES:
-            rows.append(Setting(model, kind=_BASELINES[model], paper=figures[column]))
+            rows.append(Setting(model, kind=_BASELINES[model], paper=paper))
         else:
-            rows.append(_network(model, alone=model == "MMV-SSTMA-Att", paper=figures[column]))
+            rows.append(_network(model, alone=model == "MMV-SSTMA-Att", paper=paper))
     rows.sort(key=lambda row: row.kind != "network")  # stable: networks first
     return rows + _references(ALL_LABELS) + _ours(ALL_LABELS, ("both", "eeg"), quick)
 
@@ -197,7 +153,7 @@ def _references(labels: Labels) -> list[Setting]:
 def _table_3(column: int, quick: bool) -> list[Setting]:
     """Ten labels, read as ten trials and as ten windows, and with every class (not the paper's protocol)."""
     rows = [
-        _network(model, labels=labels, paper=None if labels is TWO_A_CLASS else MMV_TABLE_3[model][column])
+        _network(model, labels=labels, paper=None if labels is TWO_A_CLASS else _figure(3, model, column))
         for labels in ([TEN_TRIALS, TEN_WINDOWS] if quick else [TEN_TRIALS, TEN_WINDOWS, TWO_A_CLASS])
         for model in _NETWORKS
     ]
@@ -208,7 +164,7 @@ def _table_4(column: int, quick: bool) -> list[Setting]:
     """Unmasked fine-tuning, masked in the test alone; then masks in fine-tuning and test alike."""
     unmasked = [_network(model, labels=TEN_TRIALS, test_masks=MASKS) for model in _NETWORKS]
     masked = [
-        _network(model, labels=TEN_TRIALS, mask=mask, paper=(MMV_TABLE_4[model][column][at], None))
+        _network(model, labels=TEN_TRIALS, mask=mask, paper=(MMV["table_4"][model][column][at], None))
         for at, mask in enumerate(MASKS)
         for model in _NETWORKS
     ]

@@ -67,7 +67,7 @@ def test_rows_count_clips_and_frames(table):
 
 
 def test_the_papers_figures_stand_in_the_rows_of_their_unit(table):
-    average = dict(zip(COLUMNS, paper.EAV_AVERAGE, strict=True))
+    average = dict(zip(COLUMNS, paper.EAV["average"], strict=True))
     assert all(row.paper is None for row in table.rows[6:])
     assert {row.model: row.paper and row.paper[0] for row in table.rows[:6]} == {
         "Vision": None,
@@ -85,7 +85,7 @@ def test_subjects_of_the_real_set_have_the_papers_figure(folder, tmp_path):
     shutil.copytree(folder, real)
     (real / "README.md").unlink()  # the notice that says it is generated
     entries = run_subject(job(real)).entries
-    theirs = dict(zip(COLUMNS, paper.EAV_TABLE_1[1], strict=True))
+    theirs = dict(zip(COLUMNS, paper.EAV["table_1"][0], strict=True))
     assert {model: entry.paper_accuracy for model, entry in entries.items()} == {
         "Vision": None,
         "Audio": pytest.approx(theirs["Audio"] / 100),
