@@ -30,5 +30,8 @@ WINDOW_STYLE, REPORT_STYLE = ASSETS / "styles" / "window.qss", ASSETS / "styles"
 #: Figures that two papers print, and how our runs differ from theirs (`models.papers`).
 PAPERS = ASSETS / "papers.toml"
 
+#: Layouts and labels of SEED-IV and SEED-V (`models.datasets.seed`).
+SEED = ASSETS / "seed.toml"
+
 #: Open weights that can be installed, with hashes and licences (`models.weights`).
 WEIGHTS = ASSETS / "weights.toml"

@@ -6,6 +6,7 @@ this was written: their reader was tested on recordings made in memory.
 """
 
 import re
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES, canonical_name
+from assets import SEED
 from models.datasets import layout
 from models.datasets.files import damaged, first_line, mat_array, mat_names, read_arrays
 from models.datasets.trials import Excluded, Trial, exclude
@@ -42,6 +44,7 @@ class SeedSet:
     has_session_folders: bool  # in each of these
     feature_file: str  # path in its folder; group "session" is missing where one file holds all three
     raw_file: str
+    clip_times_s: Mapping[int, Sequence[Sequence[float]]]  # begin and end of each clip of a recording
 
     @property
     def n_trials(self) -> int:
@@ -53,63 +56,22 @@ class SeedSet:
         return (self.raw,) if features == "raw" else (self.eeg, self.eye)
 
 
-SEED_IV = SeedSet(
-    name="seed-iv",
-    title="SEED-IV",
-    labels=("neutral", "sad", "fear", "happy"),
-    trial_labels={
-        1: (1, 2, 3, 0, 2, 0, 0, 1, 0, 1, 2, 1, 1, 1, 2, 3, 2, 2, 3, 3, 0, 3, 0, 3),
-        2: (2, 1, 3, 0, 0, 2, 0, 2, 3, 3, 2, 3, 2, 0, 1, 1, 2, 1, 0, 3, 0, 1, 3, 1),
-        3: (1, 2, 2, 1, 3, 3, 3, 1, 1, 2, 1, 0, 2, 3, 3, 0, 2, 3, 0, 0, 2, 0, 1, 0),
-    },
-    n_train=16,
-    n_eye=31,
-    eeg="eeg_feature_smooth",
-    eye="eye_feature_smooth",
-    raw="eeg_raw_data",
-    has_session_folders=True,
-    feature_file=r"(?P<session>[123])/(?P<subject>\d+)_\d+\.mat",
-    raw_file=r"(?P<session>[123])/(?P<subject>\d+)_\d+\.mat",
-)
-SEED_V = SeedSet(
-    name="seed-v",
-    title="SEED-V",
-    labels=("disgust", "fear", "sad", "neutral", "happy"),
-    trial_labels={
-        1: (4, 1, 3, 2, 0) * 3,
-        2: (2, 1, 3, 0, 4, 4, 0, 3, 2, 1, 3, 4, 1, 2, 0),
-        3: (2, 1, 3, 0, 4, 4, 0, 3, 2, 1, 3, 4, 1, 2, 0),
-    },
-    n_train=9,
-    n_eye=33,
-    eeg="EEG_DE_features",
-    eye="Eye_movement_features",
-    raw="EEG_raw",
-    has_session_folders=False,
-    feature_file=r"(?P<subject>\d+)_123\.npz",
-    raw_file=r"(?P<subject>\d+)_(?P<session>[123])_\d+\.cnt",
-)
-SEED_SETS = {one.name: one for one in (SEED_IV, SEED_V)}
+def _known(name: str, entry: Mapping[str, Any]) -> SeedSet:
+    lists = {
+        "labels": tuple(entry["labels"]),
+        "trial_labels": {int(session): tuple(of) for session, of in entry["trial_labels"].items()},
+        "clip_times_s": {int(session): of for session, of in entry.get("clip_times_s", {}).items()},
+    }
+    return SeedSet(name, **{**entry, **lists})
+
+
+SEED_SETS = {name: _known(name, entry) for name, entry in tomllib.loads(SEED.read_text("utf-8")).items()}
+SEED_IV, SEED_V = SEED_SETS["seed-iv"], SEED_SETS["seed-v"]
 
 #: Sampling rate of SEED-IV's raw EEG, which the set keeps in µV.
 SEED_IV_SFREQ = 200.0
 #: Mastoids and eye electrodes in SEED-V's recordings: not among the 62.
 NOT_EEG = ("M1", "M2", "VEO", "HEO")
-#: Begin and end of each clip in SEED-V's recording of a session, seconds (trial_start_end_timestamp.txt).
-CLIP_TIMES_S = {
-    1: (
-        (30, 132, 287, 555, 773, 982, 1271, 1628, 1730, 2025, 2227, 2435, 2667, 2932, 3204),
-        (102, 228, 524, 742, 920, 1240, 1568, 1697, 1994, 2166, 2401, 2607, 2901, 3172, 3359),
-    ),
-    2: (
-        (30, 299, 548, 646, 836, 1000, 1091, 1392, 1657, 1809, 1966, 2186, 2333, 2490, 2741),
-        (267, 488, 614, 773, 967, 1059, 1331, 1622, 1777, 1908, 2153, 2302, 2428, 2709, 2817),
-    ),
-    3: (
-        (30, 353, 478, 674, 825, 908, 1200, 1346, 1451, 1711, 2055, 2307, 2457, 2726, 2888),
-        (321, 418, 643, 764, 877, 1147, 1284, 1418, 1679, 1996, 2275, 2425, 2664, 2857, 3066),
-    ),
-}
 
 
 class _Entry(NamedTuple):
@@ -327,7 +289,7 @@ def _recording(path: Path, session: int, config: FeatureConfig) -> Iterator[_Ent
         raise damaged(what, path, "check that this is a recording of SEED-V")
     picks = [names[name] for name in SEED_CH_NAMES]
     sfreq, length_s = float(raw.info["sfreq"]), raw.n_times / raw.info["sfreq"]
-    begins, ends = CLIP_TIMES_S[session]
+    begins, ends = SEED_V.clip_times_s[session]
     if length_s < ends[-1]:
         what = f"expected at least {ends[-1]} s, found {length_s:.0f} s"
         raise damaged(what, path, "the recording was cut short: exclude the session")

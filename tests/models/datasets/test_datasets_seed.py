@@ -16,7 +16,7 @@ from scipy.io import loadmat, savemat, whosmat
 from acquisition.errors import ErrorCode
 from acquisition.montage import SEED_CH_NAMES
 from models.datasets.files import read_arrays
-from models.datasets.seed import CLIP_TIMES_S, SEED_IV, SEED_V, SeedSet, load_seed
+from models.datasets.seed import SEED_IV, SEED_V, SeedSet, load_seed
 
 
 def copied(folder: Path, tmp_path: Path) -> Path:
@@ -292,7 +292,7 @@ def test_a_recording_of_seed_v_loses_its_eye_channels_and_is_cut_at_the_clips(
     names = ["M1", "VEO", *reversed(SEED_CH_NAMES), "HEO", "M2"]
     names = [name.capitalize() if name.startswith("F") else name for name in names]
     rng = np.random.default_rng(0)
-    n_times = round((CLIP_TIMES_S[1][1][-1] + 5) * sfreq)
+    n_times = round((SEED_V.clip_times_s[1][1][-1] + 5) * sfreq)
     noise = rng.standard_normal((4, n_times), dtype=np.float32)
     data = 1e-5 * noise[np.arange(len(names)) % 4]
     data[names.index("CZ")] *= 3
