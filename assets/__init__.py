@@ -33,5 +33,8 @@ PAPERS = ASSETS / "papers.toml"
 #: Layouts and labels of SEED-IV and SEED-V (`models.datasets.seed`).
 SEED = ASSETS / "seed.toml"
 
+#: The 33 eye features, in their order: unit, what is measured, and what generated subjects show in each.
+EYE_FEATURES = ASSETS / "eye_features.csv"
+
 #: Open weights that can be installed, with hashes and licences (`models.weights`).
 WEIGHTS = ASSETS / "weights.toml"

@@ -4,12 +4,14 @@ The data sets give rows 23 to 31 once per clip; here they look at the last 10 s.
 the definition of rows 32-33 are not published: rows go statistic by statistic, left (x) before right (y).
 """
 
+import csv
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+import assets
 from acquisition.errors import InputError
 from models.features.config import FeatureConfig
 from models.features.gaze_events import GazeEvents, Spans, find_events
@@ -113,47 +115,9 @@ def _on_grid(
     return grid, known
 
 
-#: Name and unit of each feature. "pupil" is the tracker's pupil unit (mm, or arbitrary), "angle" degrees
-#: where the screen's geometry is known and screen widths otherwise.
-EYE_FEATURES: tuple[tuple[str, str], ...] = (
-    # the step: last 4 s
-    ("pupil_left_mean", "pupil"),
-    ("pupil_right_mean", "pupil"),
-    ("pupil_left_sd", "pupil"),
-    ("pupil_right_sd", "pupil"),
-    # last 10 s, mean removed, Hann window, no bin at 0 Hz
-    ("pupil_left_de_0_0.2_hz", "nats"),
-    ("pupil_right_de_0_0.2_hz", "nats"),
-    ("pupil_left_de_0.2_0.4_hz", "nats"),
-    ("pupil_right_de_0.2_0.4_hz", "nats"),
-    ("pupil_left_de_0.4_0.6_hz", "nats"),
-    ("pupil_right_de_0.4_0.6_hz", "nats"),
-    ("pupil_left_de_0.6_1_hz", "nats"),
-    ("pupil_right_de_0.6_1_hz", "nats"),
-    # the step: largest less smallest position within each fixation
-    ("dispersion_x_mean", "angle"),
-    ("dispersion_y_mean", "angle"),
-    ("dispersion_x_sd", "angle"),
-    ("dispersion_y_sd", "angle"),
-    ("fixation_duration_mean", "ms"),
-    ("fixation_duration_sd", "ms"),
-    ("saccade_duration_mean", "ms"),
-    ("saccade_amplitude_mean", "angle"),
-    ("saccade_duration_sd", "ms"),
-    ("saccade_amplitude_sd", "angle"),
-    # last 10 s, or what there is of them
-    ("blink_rate", "1/s"),
-    ("fixation_rate", "1/s"),
-    ("fixation_duration_max", "ms"),
-    ("dispersion_total", "angle per 10 s"),  # x and y, all fixations
-    ("dispersion_max", "angle"),  # x and y of the widest fixation
-    ("saccade_rate", "1/s"),
-    ("saccade_duration_mean_10s", "ms"),
-    ("saccade_amplitude_mean_10s", "angle"),
-    ("saccade_latency_mean", "ms"),  # from one saccade's end to the next one's start
-    ("blink_duration_mean", "ms"),
-    ("blink_duration_sd", "ms"),
-)
+#: A row for each feature: name, unit, what is measured, ... The unit "pupil" is the tracker's (mm, or
+#: arbitrary), "angle" degrees where the screen's geometry is known and screen widths otherwise.
+EYE_FEATURES = tuple(csv.DictReader(assets.EYE_FEATURES.read_text("utf-8").splitlines()))
 
 #: Indices of those that look at the last 10 s, further back than the step.
 LONG_EYE_FEATURES: tuple[int, ...] = (*range(4, 12), *range(22, 33))

@@ -42,14 +42,14 @@ def close_eyes(times: np.ndarray, gaze: np.ndarray, since: float, lasting: float
 
 def named(times, gaze, t_end: float = END, config: FeatureConfig = CONFIG, screen=SCREEN) -> dict[str, float]:
     features = eye_features(times, gaze, t_end, config, screen)
-    return dict(zip(dict(EYE_FEATURES), features.tolist(), strict=True))
+    return dict(zip((row["name"] for row in EYE_FEATURES), features.tolist(), strict=True))
 
 
 THREE_LOOKS = [(0.0, 0.3, 0.5), (7.0, 0.5, 0.5), (9.0, 0.8, 0.5)]
 
 
 def test_there_are_33_named_features_with_units():
-    assert len(EYE_FEATURES) == len(dict(EYE_FEATURES)) == 33
+    assert len(EYE_FEATURES) == len({row["name"] for row in EYE_FEATURES}) == 33
     times, gaze = looking(60, THREE_LOOKS)
     thirty_one = eye_features(times, gaze, END, FeatureConfig(eye_features=31), SCREEN)
     assert thirty_one.dtype == np.float32

@@ -25,6 +25,7 @@ from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.eeg import BANDS, GAIN, electrode_positions, emotion_maps, spread
 from acquisition.simulator.subject import POPULATION_EFFECTS, SimulatedSubject, substream
 from models.features.config import EEG_BANDS
+from models.features.gaze import EYE_FEATURES
 
 #: Half the logarithm of 2πe: DE of unit variance.
 DE_OF_UNIT = 0.5 * math.log(2 * math.pi * math.e)
@@ -44,32 +45,10 @@ DRIFT_S = 8.0  # time constant with which a trial's features wander
 _N_NUISANCE_PLACES = 8  # times five bands
 _N_CLIP_ROWS = 9  # eye rows 23 to 31 are statistics of the whole clip
 
-#: Eye rows from 0: what each follows (latent parameter, weight), its mean and its spread, in EYE_FEATURES'
-#: order and roughly its units.
-_EYE_ROWS: tuple[tuple[str, float, float, float], ...] = (
-    *[("pupil", 0.9, 3.5, 0.4)] * 2,
-    *[("pupil_waves", 0.7, 0.2, 0.05)] * 2,
-    *[("pupil_waves", 0.6, -1.5, 0.5)] * 8,
-    *[("dispersion", 0.8, 0.02, 0.005)] * 2,
-    *[("dispersion", 0.6, 0.01, 0.003)] * 2,
-    ("fixation_duration", 0.8, 280.0, 50.0),
-    ("fixation_duration", 0.6, 150.0, 40.0),
-    ("dispersion", 0.4, 45.0, 8.0),
-    ("dispersion", 0.7, 0.12, 0.03),
-    ("dispersion", 0.3, 15.0, 4.0),
-    ("dispersion", 0.5, 0.08, 0.02),
-    ("blink_rate", 0.8, 0.3, 0.1),
-    ("fixation_duration", -0.7, 2.8, 0.5),
-    ("fixation_duration", 0.7, 900.0, 250.0),
-    ("dispersion", 0.7, 1.5, 0.4),
-    ("dispersion", 0.6, 0.08, 0.02),
-    ("fixation_duration", -0.7, 2.6, 0.5),
-    ("dispersion", 0.4, 45.0, 6.0),
-    ("dispersion", 0.7, 0.12, 0.02),
-    ("fixation_duration", 0.6, 300.0, 60.0),
-    ("blink_rate", 0.3, 0.18, 0.03),
-    ("blink_rate", 0.2, 0.05, 0.015),
-)
+#: Of each eye feature: the latent parameter that it follows, with what weight, its mean and its spread.
+_EYE_ROWS = [
+    (row["follows"], float(row["weight"]), float(row["mean"]), float(row["spread"])) for row in EYE_FEATURES
+]
 
 
 @dataclass(frozen=True, eq=False)
