@@ -36,5 +36,8 @@ SEED = ASSETS / "seed.toml"
 #: The 33 eye features, in their order: unit, what is measured, and what generated subjects show in each.
 EYE_FEATURES = ASSETS / "eye_features.csv"
 
+#: Templates of model cards.
+CARDS = ASSETS / "cards"
+
 #: Open weights that can be installed, with hashes and licences (`models.weights`).
 WEIGHTS = ASSETS / "weights.toml"

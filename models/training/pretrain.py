@@ -15,6 +15,7 @@ import torch
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.types import MODALITY_NAMES
+from assets import CARDS
 from models.checkpoint import save_checkpoint
 from models.config import CONTEXTS, ModelConfig, preset
 from models.datasets import eav
@@ -24,7 +25,7 @@ from models.features.config import FeatureConfig
 from models.network import FusionNetwork
 from models.normalise import EegScale, EyeScale, Normaliser
 from models.process import keep_freed_memory
-from models.training.cards import LICENCE, NOT_FOR, ModelCard, bullets, markdown_table
+from models.training.cards import LICENCE, NOT_FOR, bullets, markdown_table
 from models.training.corpus import CorpusWindows, Entry, fit_eeg_scale, fit_eye_scale
 from models.training.loop import Report
 from models.training.pretrain_loop import LoopOptions, MaskedAutoencoder, Outcome, World, run_loop
@@ -226,17 +227,6 @@ def _card(
     n_processes: int,
 ) -> str:
     """Return the card of pre-trained encoders."""
-    loop = options.loop
-    protocol = [
-        f"learning rate: {loop.learning_rate:g}, AdamW (weight decay {loop.weight_decay:g}), warm-up over "
-        f"{loop.warm_up:.0%} of the steps, then a half cosine; no dropout",
-        f"processes: {n_processes}",
-        f"batch: {options.batch} windows",
-        f"masked: {options.mask:.0%} of the channels",
-        f"context: {options.context}",
-        f"seed: {options.seed}",
-        *(["quick: yes: few windows and passes, to try the program out"] if options.quick else []),
-    ]
     figures = [
         (MODALITY_NAMES[modality], f"{of.losses[0]:.3f}", f"{of.losses[-1]:.3f}", str(len(of.losses)),
          str(of.n_steps), str(of.n_windows), f"{of.seconds:.0f}")
@@ -251,33 +241,24 @@ def _card(
             "Published features are smoothed with future data, so neither this model nor one "
             "fine-tuned from it runs live: pre-train with `--features raw` for that."
         )
-    card = ModelCard(
-        "Affectscope, pre-trained encoders",
-        f"Self-supervised: {config.trained_on}. It has no classifier: `affectscope finetune` makes one.",
-        sections={
-            "Data": [bullets(_corpus_lines(corpus, config))],
-            "Protocol": [
-                f"MV-SSTMA masked autoencoder, one for each of "
-                f"{', '.join(MODALITY_NAMES[m] for m in outcomes)}; "
-                "loss on the masked channels only. Normalisation fitted to the pre-training data.",
-                bullets(protocol),
-            ],
-            "Figures": [
-                "Mean squared error on masked channels divided by their variance (1 = predicting the mean), "
-                "on training windows; the curve is in `loss.jsonl`.",
-                markdown_table(header, figures),
-            ],
-            "Limits": [bullets([*limits, NOT_FOR, LICENCE])],
-        },
-    )
-    return card.markdown()
-
-
-def _corpus_lines(corpus: Corpus, config: ModelConfig) -> list[str]:
     origin = "computed by the live code" if corpus.features == "raw" else "as published with the set"
-    lines = [*corpus.words(), f"features {origin}; {len(config.ch_names)} EEG channels; no labels used"]
+    data = [*corpus.words(), f"features {origin}; {len(config.ch_names)} EEG channels; no labels used"]
     if corpus.n_test:
-        lines.append(f"{corpus.n_test} test trials of the published splits were not used")
+        data.append(f"{corpus.n_test} test trials of the published splits were not used")
     if any(not source.is_dataset for source in corpus.used):
-        lines.append("recordings were used in full: a test on one of them would be transductive")
-    return lines + [f"excluded: {entry.subject}: {entry.why}" for entry in corpus.excluded]
+        data.append("recordings were used in full: a test on one of them would be transductive")
+    data += [f"excluded: {entry.subject}: {entry.why}" for entry in corpus.excluded]
+    return (
+        (CARDS / "pretrained.md")
+        .read_text("utf-8")
+        .format(
+            options=options,
+            config=config,
+            n_processes=n_processes,
+            modalities=", ".join(MODALITY_NAMES[m] for m in outcomes),
+            data=bullets(data),
+            quick="yes: few windows and passes, to try the program out" if options.quick else "no",
+            figures=markdown_table(header, figures),
+            limits=bullets([*limits, NOT_FOR, LICENCE]),
+        )
+    )

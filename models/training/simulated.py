@@ -24,6 +24,7 @@ from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import MODALITIES
 from acquisition.windowing import WindowConfig
+from assets import CARDS
 from models.checkpoint import save_checkpoint
 from models.config import AnswerConfig, EvidenceConfig, ModelConfig, preset
 from models.conformal import fit_answers
@@ -34,7 +35,6 @@ from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
 from models.network import FusionNetwork
 from models.normalise import Normaliser, TokenLevel, fit_eeg, fit_eye
 from models.process import keep_freed_memory, process_pool
-from models.training.cards import ModelCard, bullets
 from models.training.loop import Progress, StageOptions
 from models.training.scores import best_temperature
 from models.training.simulated_data import (
@@ -235,31 +235,9 @@ def _card(options: TrainingOptions, config: ModelConfig) -> str:
     parts = zip(names, (evidence.network_weight, *evidence.weights), strict=True)
     unused = [name for name, weight in parts if weight == 0]
     chosen = f"; {' and '.join(unused)} got no weight" if unused else ""
-    n_encoder, n_others = options.n_encoder_subjects, options.n_subjects - options.n_encoder_subjects
-    lines = [
-        "**What it is for:** trying the program, its timing and its displays on simulated devices.",
-        "**What it is not for:** predictions about real people: it was trained on none. "
-        "Not for workplaces or education.",
-        "**Inputs:** any subset of its 62 EEG channels (DE in five bands), 33 eye features, face crops, "
-        "voice.",
-        f"**Outputs:** {', '.join(config.labels)}; attention per modality, EEG channel and time step.",
-        "**Protocol:** each encoder alone, then frozen, then shared attention over tokens, and beside "
-        "it a discriminant whose evidence the attention weighs; features about each subject's own level. The "
-        f"weights of both parts were chosen on held-out subjects{chosen}. `affectscope evaluate simulated` "
-        "gives the figures on subjects not seen in training.",
-        "**Licence:** GPL-3.0-or-later.",
-    ]
-    card = ModelCard(
-        "Affectscope small, simulated data only",
-        f"Trained by `affectscope train --simulated` on {options.n_subjects} simulated subjects "
-        f"({options.n_trials} trials of {options.trial_s:g} s each, five emotions, difficulty "
-        f"{options.difficulty}, seed {options.seed}): {n_encoder} for the encoders, {n_others} others for "
-        "the fusion, and, left out in turn, for weights, temperature, sets and the rule of abstention; the "
-        "discriminant learns EEG and eyes from all of them, face and voice, which are encoded, from the "
-        "others. "
-        f"No recordings of real people were used.\n\n{bullets(lines)}",
-    )
-    return card.markdown()
+    n_others, labels = options.n_subjects - options.n_encoder_subjects, ", ".join(config.labels)
+    template = (CARDS / "simulated.md").read_text("utf-8")
+    return template.format(options=options, n_others=n_others, labels=labels, chosen=chosen)
 
 
 def fit(
