@@ -159,19 +159,10 @@ def fit_answers(
 ) -> AnswerConfig:
     """Fit sets and the rule of abstention to windows of subjects that the model was not trained on.
 
-    Parameters
-    ----------
-    probs : array, shape (n, L)
-        Probabilities of the windows as they are shown, temperature applied: each from a model fitted without
-        the window's subject (leave-one-subject-out). In-sample probabilities make sets too small.
-    label, trial, subject : array, shape (n,)
-        True class, trial, subject. A trial's number must be its own within the subject, over sessions too.
-
-    Notes
-    -----
-    Sets are fitted by trial, the rule and the calibration error by window with each trial counting the same,
-    because answers are given window by window. Coverage holds on average over subjects; one subject's may be
-    well below it.
+    ``probs`` (n, L) are as shown, each from a model without the window's subject: in-sample ones make sets
+    too small. ``label``, ``trial`` (its own number within the subject, over sessions too) and ``subject`` are
+    (n,). Sets are fitted by trial; the rule and the calibration error by window, each trial counting the
+    same, because answers are given window by window. Coverage holds on average over subjects, not for each.
     """
     means, truth, _ = trial_means(probs, label, trial, subject)
     scores = trial_scores(means, truth)

@@ -70,7 +70,14 @@ class MixedDiscriminant:
     def fit(
         cls, trials: Sequence[LabelledTrial], n_labels: int, *, person: str | None = None, n_bands: int = 5
     ) -> Self:
-        """x"""
+        """Learn from labelled trials of several people, or of one, as they are: levels are taken off here.
+
+        ``person`` is whose labels are to be told, in their last session; without it those of someone unknown,
+        whose trials `update` then adds. The covariance of EEG is shrunk to one of channels times one of
+        ``n_bands``.
+
+        Raises `InputError` if there are no trials, or none of a modality that has a feature that varies.
+        """
 
         def part(held: Sequence[LabelledTrial], modality: str, levels: _Array) -> Part:
             bands = n_bands if modality == "eeg" else None
@@ -140,16 +147,9 @@ class MixedDiscriminant:
     def evidence(self, modality: str, mean: Tensor, n_steps: Tensor, known: Tensor) -> Tensor:
         """Return log-likelihoods (B, n_labels) of one modality, up to a constant; add those of several.
 
-        What is unknown is integrated out, never filled in. Rows without anything known get 0.
-
-        Parameters
-        ----------
-        mean : Tensor, (B, F)
-            Means of steps, as deviations from the level; anything where unknown.
-        n_steps : Tensor, (B,)
-            Of how many consecutive steps.
-        known : Tensor, (B, F), bool
-            Which features count; on the CPU, it need not be fetched from a GPU. Rows may differ.
+        ``mean`` (B, F) are means of ``n_steps`` (B,) consecutive steps about the level, anything where not
+        ``known`` (B, F), a mask on the CPU. What is unknown is integrated out, never filled in; rows with
+        nothing known get 0.
         """
         return self._by_mask(modality, mean, n_steps, known, self.n_labels, _Scorer.log_likelihood)
 

@@ -113,17 +113,8 @@ def load_eav(
 ) -> Iterator[Trial]:
     """Yield EAV's speaking trials, as the paper has it, with the entropy of their EEG every second.
 
-    Raises `InputError` if the folder is not EAV, a subject is not in it, or a file is damaged and
-    ``excluded`` is None.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the set was unpacked: it holds subject1 (or subject01), subject2, ...
-    subjects : sequence, optional
-        Their numbers; all without it.
-    excluded : list of Excluded, optional
-        Takes what cannot be read; without it the first such file raises.
+    Raises `InputError` if the folder is not EAV, a subject is not in it, or a file is damaged and no list of
+    ``excluded`` takes that.
     """
     config = config or FeatureConfig()
 

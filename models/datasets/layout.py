@@ -54,19 +54,10 @@ def wanted_subjects(
 
 
 def entropy_steps(x: NDArray[np.floating], sfreq: float, config: FeatureConfig) -> NDArray[np.float32]:
-    """Return the differential entropy of consecutive steps, by the functions that serve live.
+    """Return the entropy (W, C, n_bands), nats, float32, of EEG (C, n_times) in µV, by the live functions.
 
-    Raises `InputError` if the rate is too low for a band.
-
-    Parameters
-    ----------
-    x : ndarray, (C, n_times)
-        EEG in µV; samples after the last whole step are not used.
-
-    Returns
-    -------
-    ndarray, (W, C, n_bands), float32
-        Nats; NaN where a channel is flat, at its rails or not finite in that step.
+    Samples after the last whole step are not used; NaN is where a channel is flat, at its rails or not finite
+    in a step. Raises `InputError` if the rate is too low for a band.
     """
     n_channels, n_times = x.shape
     n_step = round(STEP_S * sfreq)

@@ -151,20 +151,11 @@ def raw_file_trials(
 ) -> list[Trial]:
     """Return one trial for each annotation, by onset, with the entropy of its EEG every second.
 
+    ``events`` has the class by annotation; without it every text is a class of its own. A trial lasts
+    ``trial_s`` from its onset, or as long as its annotation, up to the next where that is 0.
+
     Raises `InputError` if MNE cannot read the file, no channel has a 10-20 name, the montage does not fit, no
     annotation fits, or a trial lasts less than a step.
-
-    Parameters
-    ----------
-    path : Path
-        EDF, BDF, BrainVision, FIF, GDF, CNT and whatever else `mne.io.read_raw` knows.
-    events : mapping of str to str, optional
-        Class by annotation; without it every text is a class of its own.
-    reading : Reading
-        How the file is read.
-    trial_s : float, optional
-        Length of a trial from its onset; without it the annotation's own duration, and up to the next
-        annotation where that is 0.
     """
     file = _RawFile(path, reading)
     annotations = file.events()
@@ -457,21 +448,12 @@ def sample_digest(path: Path, reading: Reading) -> str:
 def xdf_trials(
     path: Path, events: Mapping[str, str], reading: Reading = PLAIN, *, trial_s: float | None = None
 ) -> list[Trial]:
-    """Return one trial for each marker of ``events``, with the steps that lie wholly inside it.
+    """Return one trial for each marker of ``events`` (class by text): the steps wholly inside it.
 
-    Trials are in the order of the markers, and hold eye features where there is a gaze stream. Their
-    ``step_s`` is the shift of EEG steps (1 s), which end on the hop grid; a step across a gap is NaN.
+    Trials are in the order of the markers, last ``trial_s`` or until the next marker, and hold eye features
+    where there is a gaze stream. Steps are a second apart and end on the hop grid; one across a gap is NaN.
 
     Raises `InputError` if the file or a stream cannot be used, no marker fits, or no trial holds a step.
-
-    Parameters
-    ----------
-    events : mapping of str to str
-        Class by marker text.
-    reading : Reading
-        How the file is read.
-    trial_s : float, optional
-        Length of a trial in seconds from its marker; without it a trial lasts until the next marker.
     """
     steps = _Steps(path, reading)
     names, spans = class_names(events), marked_spans(path, events, trial_s=trial_s, index=steps.index)

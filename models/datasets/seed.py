@@ -96,21 +96,12 @@ def load_seed(
 ) -> Iterator[Trial]:
     """Yield the trials of SEED-IV or SEED-V, subject by subject and session by session.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the set was unpacked.
-    features : str
-        ``"published"``: the set's smoothed features every 4 s, which see the future and serve tables only.
-        ``"raw"``: entropy of the raw EEG every second by the functions that serve live; no eye features,
-        since the published ones are statistics of whole clips.
-    subjects : sequence, optional
-        Their numbers; all without it.
-    excluded : list of Excluded, optional
-        Takes what cannot be read; without it the first such file raises.
+    ``features`` are ``"published"``: the set's own every 4 s, smoothed with the future, for tables only; or
+    ``"raw"``: entropy of the raw EEG every second by the functions that serve live, without eye features,
+    since the published ones are statistics of whole clips.
 
-    Raises `InputError` if the folder is another, a subject is not in it, or a file is damaged and
-    ``excluded`` is None.
+    Raises `InputError` if the folder is another, a subject is not in it, or a file is damaged and no list of
+    ``excluded`` takes that.
     """
     is_raw, other = features == "raw", "published" if features == "raw" else "raw"
     needed = [

@@ -119,25 +119,12 @@ def cut_windows(
     n_context_steps: int = 0,
     max_per_trial: int | None = None,
 ) -> WindowSet:
-    """Cut windows of ``n_steps`` steps from each trial, one every step.
+    """Cut windows of ``n_steps`` steps from each trial, one every step, in the order of the trials.
+
+    ``n_context_steps`` steps of left context precede them, NaN before the trial; of ``max_per_trial`` windows
+    of a trial, the first and the last and evenly between. EEG or eyes are None where the trials have none.
 
     Raises `InputError` if there are no trials, they differ in shape, or one is shorter than a window.
-
-    Parameters
-    ----------
-    trials : sequence of Trial
-        All with the same channels, bands and eye features, and step length.
-    n_steps : int
-        T, without left context.
-    n_context_steps : int
-        So many steps of left context precede the T in each window, NaN before the trial.
-    max_per_trial : int, optional
-        Keep at most so many windows of a trial, evenly spaced from its first to its last.
-
-    Returns
-    -------
-    WindowSet
-        In the order of ``trials``; ``eeg`` or ``eye`` is None where the trials have none.
     """
     if not trials:
         raise InputError("no trials to cut windows from", where="windows", code=ErrorCode.DATA)

@@ -60,17 +60,10 @@ class Utterance:
 
 
 def load_voices(folders: Sequence[Path], excluded: list[Excluded] | None = None) -> list[Utterance]:
-    """Read the utterances of four emotions, each folder's in the order of the files' names.
+    """Read the utterances of four emotions in folders of any depth, each in the order of its files' names.
 
-    Raises `InputError`: a folder does not exist, holds no file with a name of `_LAYOUTS`, or a file is there
-    twice: one copy could train what the other tests.
-
-    Parameters
-    ----------
-    folders : sequence of Path
-        Hold files at any depth, as published or named like that. The label is the file name's.
-    excluded : list of Excluded, optional
-        Takes what could not be read; without it the first such file raises.
+    Raises `InputError`: a folder does not exist or holds no file with a name of `_LAYOUTS`, a file is there
+    twice (one copy could train what the other tests), or cannot be read and no list of ``excluded`` takes it.
     """
     utterances: list[Utterance] = []
     for folder in folders:

@@ -39,23 +39,11 @@ def find_events(
     threshold: float,
     config: FeatureConfig,
 ) -> GazeEvents:
-    """Return the events of a stretch of gaze.
+    """Return the events of gaze at increasing ``times`` (n,) s: positions (n, 2), NaN unknown, ``lost`` (n,).
 
-    Parameters
-    ----------
-    times : ndarray, (n,)
-        Seconds, increasing; need not be regular.
-    positions : ndarray, (n, 2)
-        Gaze, NaN where it is not known.
-    lost : ndarray, (n,), bool
-        True where the eyes are not seen.
-    threshold : float
-        Speed that parts fixations from saccades, in units of ``positions`` per second.
-
-    Notes
-    -----
-    A saccade or blink that touches the stretch's first or last sample is left out: its length is unknown.
-    A saccade next to a loss is the lid's movement, not the eye's, and is left out too.
+    The ``threshold`` parts fixations from saccades, in units of ``positions`` per second. A saccade or blink
+    that touches the first or last sample is left out, as its length is unknown; so is a saccade next to a
+    loss, which is the lid's movement, not the eye's.
     """
     if len(times) < 6:
         return GazeEvents(_NO_SPANS, _NO_SPANS, _NO_SPANS)

@@ -204,20 +204,9 @@ class StepBatch:
 class CorpusWindows:
     """All windows of one modality (eeg or eye), one every step, none across two trials.
 
-    A batch holds windows of one set of channels; channels of a recording that the model lacks are excluded.
-
-    Parameters
-    ----------
-    ch_names : sequence of str
-        The model's EEG channels.
-    n_steps : int
-        T. A shorter trial gives one window that begins before it.
-    batch : int
-        B, over all processes.
-    most_a_pass : int, optional
-        At most so many windows an epoch, others in each.
-    n_context_steps : int
-        Steps of the same trial before a window's T that come along: see `MvSstmaConfig.n_context_steps`.
+    A batch (``batch`` windows over all processes) holds one set of channels, those of the model. A trial
+    shorter than ``n_steps`` gives one window that begins before it; ``n_context_steps`` of the same trial
+    come along. An epoch has at most ``most_a_pass`` windows, others in each.
     """
 
     def __init__(

@@ -58,20 +58,13 @@ def evaluate_simulated(
 ) -> dict[str, Any]:
     """Return accuracies per trial and per window (keys ending in ``_window``), with chance beside them.
 
-    A trial's prediction is the mean of its windows' probabilities, from the fifth second on. The keys are
-    ``all``, ``only`` and ``without`` by modality, ``channels`` by cap size, ``noise`` by modality replaced by
-    noise, ``trusting`` where every signal counts as reliable, ``windows`` as these are measured (single
-    windows, every third second), ``level`` by what the features are centred on, ``settled`` for the trials
-    from the sixth on, ``chance``, counts and Wilson intervals over trials of the accuracies per trial
-    (``interval``); ``by_subject`` those with all modalities, with a t ``interval_over_subjects``. Of
-    all modalities also: ``label_changes_per_minute`` while the emotion holds, ``delay_s`` in the median until
-    the label that a trial settles on, ``ece``, ``coverage_90`` and ``set_size_90`` by trial, ``answered`` and
-    ``right_when_answered`` by window, ``safe`` and ``right_when_safe`` of those that may be acted upon;
-    ``attention`` says how it moves under noise.
-
-    ``brief`` leaves out what some modalities, fewer channels and noise do. ``n_lasting`` other subjects stay
-    in one emotion for ten minutes: ``lasting`` has the windows right, by level, in the ``first`` and the
-    ``last`` two minutes.
+    A trial's prediction is the mean of its windows' probabilities, from the fifth second on. Keys: ``all``,
+    ``only`` and ``without`` by modality, ``channels`` by cap, ``noise`` by modality that is noise,
+    ``trusting`` (every signal reliable), ``windows`` (single ones, every third second), ``level`` by what
+    features are centred on, ``settled`` (from the sixth trial on), ``interval`` (Wilson over trials),
+    ``by_subject`` with ``interval_over_subjects`` (t); of all modalities also changes and delay of the label,
+    calibration, coverage and size of sets, and what is answered or safe to act upon. ``brief`` leaves out
+    parts of the input; ``n_lasting`` other subjects stay in one emotion for ten minutes (``lasting``).
 
     Raises `InputError`; see `check_simulated`.
     """

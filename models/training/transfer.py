@@ -101,17 +101,10 @@ def transfer(
 ) -> tuple[Answers, Answers]:
     """Return the predictions for a subject's test trials, and for people left out of inner bases.
 
-    Parameters
-    ----------
-    others : sequence of Trial
-        All labelled trials of the other people, of all sessions. Of one person alone nothing is held out.
-    own, test : sequence of Trial
-        The judged subject's labelled trials, which may be none, and those to be judged. Each session of the
-        test is adapted to by its own labelled trials alone.
-    split : callable
-        Parts a session of one of the others in the same way, to measure what the network is worth.
-    given : mapping
-        Sets of modalities by name; each is answered for itself.
+    ``others`` are all labelled trials of the other people; of one person alone nothing is held out. Each
+    session of the ``test`` is adapted to by the subject's ``own`` labelled trials of it, which may be none.
+    ``split`` parts a session of one of the others in the same way; each of the ``given`` sets of modalities
+    is answered.
     """
     answers = answers_of(TransferBase(others, options), own, test, given)
     held_out = [

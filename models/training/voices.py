@@ -152,18 +152,14 @@ class VoiceTest:
 
 
 def evaluate_voice(test: VoiceTest, progress: Progress) -> dict[str, Any]:
-    """Train and test the voice beside the reference.
+    """Train and test the voice beside the reference, where opensmile is installed.
+
+    Returns ``protocol``, ``unit``, ``chance``, ``labels``, ``rows`` (``model``, ``normalise``,
+    ``transductive``, ``chance``, `speaker_scores`), ``differences`` paired by speaker, and ``caveat``,
+    JSON-ready.
 
     Raises `InputError`: too few speakers, an emotion missing from a training part, or a speaker on both
     sides.
-
-    Returns
-    -------
-    dict
-        JSON-ready: ``protocol``, ``unit``, ``chance``, ``labels``, ``rows`` (``model`` voice or egemaps,
-        ``normalise``, ``transductive``, ``chance`` and `speaker_scores`), ``differences`` (voice less
-        egemaps, paired by speaker, one for each ``normalise``) and ``caveat``. Without opensmile there is
-        nothing of egemaps.
     """
     everything = [*test.train, *test.tested]
     folds = _folds(test)

@@ -233,19 +233,9 @@ _OFFSET_UV, _OFFSET_SD_UV = 768.0, 20.0
 def signal(
     de: NDArray[np.float64], ch_names: tuple[str, ...], sfreq: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return EEG of a trial.
+    """Return EEG (C, n_seconds · sfreq) in µV with the entropy ``de`` (n_seconds, C, n_bands) in nats.
 
-    Parameters
-    ----------
-    de : ndarray, (n_seconds, C, n_bands)
-        Wanted entropy in nats of each second.
-    sfreq : float
-        Hz, a whole number.
-
-    Returns
-    -------
-    ndarray, (C, n_seconds · sfreq), float64
-        µV. Each band is Gaussian noise of common sources and of each channel's own, scaled second by second.
+    Each band is Gaussian noise of common sources and of each channel's own, scaled second by second.
     """
     n_seconds, n_channels = de.shape[:2]
     n_a_second = round(sfreq)
