@@ -51,9 +51,8 @@ class Condition:
 
 def held_modalities(reads: Sequence[str], trials: Sequence[Trial]) -> list[str]:
     """Return which of EEG and eyes a classifier reads and any of the trials holds."""
-    return [
-        m for m in TRIAL_MODALITIES if m in reads and any(getattr(trial, m) is not None for trial in trials)
-    ]
+    held = {m for m in TRIAL_MODALITIES for trial in trials if getattr(trial, m) is not None}
+    return [m for m in TRIAL_MODALITIES if m in reads and m in held]
 
 
 def conditions(held: Sequence[str]) -> list[Condition]:
@@ -114,7 +113,12 @@ def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Exclude
     sessions = []
     for group in groups.values():
         sessions.append(list[Trial]())
-        for trial in _test_part(group, test, excluded):
+        try:
+            tested = published_split(group, shortened=source.is_generated)[1] if source.is_dataset else group
+        except InputError as error:
+            excluded.append(Excluded(group[0].subject, str(error)))
+            continue
+        for trial in tested:
             if why := _unusable(trial, config):
                 where = f"session {trial.session}, trial {trial.trial}"
                 excluded.append(Excluded(trial.subject, f"{where}: {why}"))
@@ -125,17 +129,6 @@ def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Exclude
         what = f"no trial can be used for testing; first: {why}"
         raise InputError(what, where=str(source.path), code=ErrorCode.DATA)
     return [trials for trials in sessions if trials]
-
-
-def _test_part(session: list[Trial], test: TrialTest, excluded: list[Excluded]) -> list[Trial]:
-    """Return a session's test trials; of a recording all are."""
-    if not test.source.is_dataset:
-        return session
-    try:
-        return published_split(session, shortened=test.source.is_generated)[1]
-    except InputError as error:
-        excluded.append(Excluded(session[0].subject, str(error)))
-        return []
 
 
 def _relabelled(trials: Sequence[Trial], config: ModelConfig) -> list[Trial]:
@@ -263,11 +256,6 @@ class ScoreReport:
     trial: Scores
     extra: dict[str, Scores]  # per trial: modalities alone and removed, masked channels, other classifiers
 
-    @classmethod
-    def of(cls, protocol: str, predictions: Predictions, extra: dict[str, Scores]) -> ScoreReport:
-        """Score the predictions."""
-        return cls(protocol, predictions.scores(), predictions.trial_scores(), extra)
-
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return {
@@ -306,7 +294,8 @@ def report_on_test(model: Finetuned, test: Sequence[Trial], protocol: str) -> Sc
             f"{one.mask:.0%} of the EEG channels hidden, one draw for all windows" if one.mask else one.words
         )
         extra[name] = found.trial_scores()
-    return ScoreReport.of(protocol, model.predict(test), extra)
+    found = model.predict(test)
+    return ScoreReport(protocol, found.scores(), found.trial_scores(), extra)
 
 
 _OWN_LEVEL = "about each session's own level (transductive: from all of its trials, without labels)"
@@ -345,7 +334,8 @@ def report_by_cross_validation(
         "test; each session about the level that runs, as live"
     )
     extra = {name: joined(said).trial_scores() for name, said in beside.items()}
-    return ScoreReport.of(protocol, joined(parts), extra)
+    whole = joined(parts)
+    return ScoreReport(protocol, whole.scores(), whole.trial_scores(), extra)
 
 
 def _lda(train: Sequence[Trial], test: Sequence[Trial], options: FinetuneOptions) -> Predictions:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -171,11 +170,21 @@ class Table:
             "protocol": self.protocol,
             "unit": self.unit,
             "rows": [row.to_dict() for row in self.rows],
-            "subjects": [_subject(row, entry) for row in self.rows for entry in row.entries],
+            "subjects": [
+                {"subject": one.subject, "session": one.session, "model": row.name}
+                | {key: getattr(row.scores(one), key) for key in ("accuracy", *_FIGURES)}
+                | {"classes_seen": one.classes_seen, "paper_accuracy": one.paper_accuracy}
+                for row in self.rows
+                for one in row.entries
+            ],
             "left_out": [{"subject": entry.subject, "why": entry.why} for entry in self.excluded],
             "quick": self.quick,
             "generated": self.generated,
-            "trials": [_trials(row) for row in self.rows],
+            "trials": [
+                {"model": row.name, "accuracy": row.accuracy(True).mean, "chance": row.chance}
+                | dict(zip(("low", "high"), row.trial_interval(), strict=True), n_trials=row.n_trials)
+                for row in self.rows
+            ],
             "intervals": INTERVALS,
             "confusion": {
                 "labels": list(self.label_names),
@@ -206,32 +215,6 @@ def shares(figure: Figure | None) -> tuple[float | None, float | None]:
         return None, None
     mean, sd = figure
     return mean / 100, None if sd is None else sd / 100
-
-
-def _trials(row: Row) -> dict[str, Any]:
-    """Return a row's figures per trial."""
-    low, high = row.trial_interval()
-    return {
-        "model": row.name,
-        "accuracy": row.accuracy(True).mean,
-        "low": low,
-        "high": high,
-        "chance": row.chance,
-        "n_trials": row.n_trials,
-    }
-
-
-def _subject(row: Row, entry: Entry) -> dict[str, Any]:
-    scores = row.scores(entry)
-    return {
-        "subject": entry.subject,
-        "session": entry.session,
-        "model": row.name,
-        "accuracy": scores.accuracy,
-        **{key: getattr(scores, key) for key in _FIGURES},
-        "classes_seen": entry.classes_seen,
-        "paper_accuracy": entry.paper_accuracy,
-    }
 
 
 def draw_table(table: Table, path: Path) -> None:
@@ -321,8 +304,9 @@ def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list
 def table_words(table: Table) -> str:
     """Return the table as Markdown, with what differs from the paper."""
     lines = [f"# {table.title}", "", *([f"**{table.marks()}**", ""] if table.marks() else [])]
-    cells = [_cells(row) for row in table.rows]
-    lines += [f"{table.protocol}; {INTERVALS}", "", markdown_table(*_without_empty(_HEADER, cells))]
+    columns = [column for column in zip(_HEADER, *map(_cells, table.rows), strict=True) if any(column[1:])]
+    header, *cells = zip(*columns, strict=True)
+    lines += [f"{table.protocol}; {INTERVALS}", "", markdown_table(header, cells)]
     lines += ["", f"accuracy, balanced accuracy, macro-F1, NLL and ECE: per {table.unit}, mean of sessions"]
     differs = [("What differs from the paper", table.differs)] if table.differs or table.has_paper else []
     for heading, sentences in (
@@ -400,11 +384,3 @@ def _write_confusions(table: Table, path: Path) -> None:
             confusion = (entry.trial if unit == "trial" else row.scores(entry)).confusion
             for (true, answer), n in zip(product(names, repeat=2), confusion.ravel().tolist(), strict=True):
                 writer.writerow((row.name, unit, entry.subject, entry.session, true, answer, n))
-
-
-def _without_empty(
-    header: Sequence[str], rows: Sequence[Sequence[str]]
-) -> tuple[Sequence[str], list[list[str]]]:
-    """Return the columns in which any row holds something."""
-    kept = [at for at in range(len(header)) if any(row[at] for row in rows)]
-    return [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
