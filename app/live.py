@@ -155,7 +155,9 @@ class LiveSession:
         # A publisher that was just started answers after a second or two.
         timeout_s = self.request.discovery_s + (2.0 if self._publishers else 0.0)
         try:
-            return open_live(options.streams, timeout_s=timeout_s, make_intake=maker)
+            return open_live(
+                options.streams, timeout_s=timeout_s, make_intake=maker, optional=config.unread_kinds
+            )
         except InputError:
             for publisher in self._publishers:  # a missing device explains a missing stream
                 if publisher.exit_code:

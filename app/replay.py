@@ -68,8 +68,8 @@ _SIDECAR_OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
 class ReplayFile:
     """A recording with the options it is replayed with; it is scanned once.
 
-    ``options`` are those of the request, completed by the recording's sidecar; ``notice`` lists those taken
-    from it, and is empty if none are. `look_through` makes the ``outline``, which makes seeking instant.
+    ``options`` are those of the request, completed by the recording's sidecar.
+    `look_through` makes the ``outline``, which makes seeking instant.
     Raises `InputError` if the file is no XDF file, or the sidecar holds a value of the wrong type.
     """
 
@@ -90,7 +90,7 @@ class ReplayFile:
                 raise InputError(what, where=str(sidecar_path(self.path)), remedy=remedy, code=ErrorCode.FILE)
             taken[option] = value
         said = ", ".join(f"{option} {value}" for option, value in taken.items())
-        self.notice = f"options from the recording's sidecar: {said}" if said else ""
+        self._notices = [f"options from the recording's sidecar: {said}"] if said else []
         self.options = replace(request.options, **taken)
 
     @cached_property
@@ -105,9 +105,24 @@ class ReplayFile:
 
     @cached_property
     def kinds(self) -> dict[int, Kind]:
-        """The streams in use."""
+        """The streams in use; one that the model does without is excluded where it cannot be used."""
         headers = {stream_id: stream.header for stream_id, stream in self.index.streams.items()}
-        return select_streams(headers, self.options.streams)
+        chosen = select_streams(headers, self.options.streams)
+        unread = self.checkpoint.config.unread_kinds
+        for stream_id, kind in list(chosen.items()):
+            try:
+                if kind in unread and set(chosen.values()) - unread - {Kind.MARKERS}:
+                    self.make_intake(headers[stream_id], "", kind, ())
+            except InputError as error:
+                del chosen[stream_id]
+                self._notices.append(f"{kind.value}: excluded, the model does without: {error}")
+        return chosen
+
+    @property
+    def notice(self) -> str:
+        """What to say of it: options from the sidecar, and streams that are excluded; "" where nothing is."""
+        _ = self.kinds
+        return "; ".join(self._notices)
 
     @property
     def headers(self) -> list[StreamHeader]:

@@ -14,7 +14,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass,
 from typing import Any, TypeVar
 
 from acquisition.errors import ErrorCode, InputError
-from acquisition.types import MODALITIES
+from acquisition.types import MODALITIES, MODALITY_OF_KIND, Kind
 from acquisition.windowing import WindowConfig
 from models.features.config import FeatureConfig
 
@@ -358,6 +358,11 @@ class ModelConfig:
                 words = " or ".join(map(str, allowed))
                 form = f"with {network.eeg_encoder}, {network.eeg.context}"
                 raise _does_not_fit(setting, f"expected {words} {form}, got {found}")
+
+    @property
+    def unread_kinds(self) -> frozenset[Kind]:
+        """Kinds of streams that it does without."""
+        return frozenset(kind for kind, m in MODALITY_OF_KIND.items() if m not in self.modalities)
 
     @property
     def n_eeg_steps(self) -> int:

@@ -1,7 +1,7 @@
 """Live streams as a source of chunks: an inlet each, drained fully, reconnected, watched."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -205,10 +205,12 @@ class LslSource:
         *,
         make_intake: MakeIntake | None = None,
         connect_timeout_s: float = _CONNECT_TIMEOUT_S,
+        optional: Collection[Kind] = (),
     ) -> None:
         make_intake = make_intake or intake_maker()
+        optional = {*optional, Kind.MARKERS}  # not decoded: one that cannot be used must not stop the session
         chosen = [(stream, kinds[stream.key]) for stream in found if stream.key in kinds]
-        chosen.sort(key=lambda one: one[1] is Kind.MARKERS)  # modalities first
+        chosen.sort(key=lambda one: (one[1] in optional, one[1] is Kind.MARKERS))
         self._clock = LslClock()
         self._unix_offset_s = self._clock.unix_offset()
         self._events: list[StreamEvent] = []
@@ -219,10 +221,9 @@ class LslSource:
             try:
                 self._add(stream, kind, inlet, make_intake)
             except InputError as error:
-                if kind is not Kind.MARKERS or not self._streams:
+                if kind not in optional or not self._streams:
                     raise
-                # Markers are not decoded: a marker stream that has ended must not stop the session.
-                message = f"markers are excluded: {error}"
+                message = f"{kind.value}: excluded, the model does without: {error}"
                 self._events.append(StreamEvent("", Change.WARNING, self._clock.now(), message))
         self._meter = OffsetMeter()
         self._searcher = Searcher()
@@ -369,15 +370,20 @@ class LslSource:
 
 
 def open_live(
-    choices: str | None = None, *, timeout_s: float = 1.0, make_intake: MakeIntake | None = None
+    choices: str | None = None,
+    *,
+    timeout_s: float = 1.0,
+    make_intake: MakeIntake | None = None,
+    optional: Collection[Kind] = (),
 ) -> LslSource:
     """Discover, select (``choices`` is the text of ``--streams``) and open streams.
 
-    Raises `InputError` if the choice is malformed, ambiguous or empty, or a stream cannot be used.
+    Of ``optional`` kinds, and of markers, a stream that cannot be used is excluded, with a warning.
+    Raises `InputError` if the choice is malformed, ambiguous or empty, or another stream cannot be used.
     """
     found = discover(timeout_s)
     chosen = select_streams({stream.key: stream.header for stream in found}, choices, with_notes=False)
-    return LslSource(found, chosen, make_intake=make_intake)
+    return LslSource(found, chosen, make_intake=make_intake, optional=optional)
 
 
 def _open_all(chosen: Sequence[tuple[FoundStream, Kind]], timeout_s: float) -> list[OpenInlet | InputError]:

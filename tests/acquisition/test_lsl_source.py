@@ -12,6 +12,7 @@ import pytest
 from lsl_outlet_process import Sender
 
 from acquisition.clock import LslClock
+from acquisition.errors import InputError
 from acquisition.lsl.discovery import FoundStream, discover
 from acquisition.lsl.source import LslSource
 from acquisition.types import Change, Chunk, Kind, StreamEvent
@@ -103,6 +104,22 @@ def test_every_sample_arrives_once_and_in_time(
     assert reading.events[0].change is Change.OPENED
     assert reading.events[0].spec is not None
     assert reading.events[0].spec.ch_names == ("FP1", "CZ", "PZ")
+    source.close()
+
+
+def test_an_unusable_stream_stops_only_a_session_that_needs_it(
+    source_id: str, start: Callable[[Sender], BaseProcess]
+) -> None:
+    start(Sender(source_id))
+    start(Sender(f"{source_id}-text", type="Gaze", fmt="string"))
+    found = found_streams(source_id) + found_streams(f"{source_id}-text")
+    kinds = {stream.key: kind for stream, kind in zip(found, (Kind.EEG, Kind.GAZE), strict=True)}
+    with pytest.raises(InputError):
+        LslSource(found, kinds)
+    source = LslSource(found, kinds, optional={Kind.GAZE})
+    events = [item for item in source.read(LslClock().now()) if isinstance(item, StreamEvent)]
+    assert [spec.kind for spec in source.specs.values()] == [Kind.EEG]
+    assert [event.change for event in events][:2] == [Change.OPENED, Change.WARNING]
     source.close()
 
 

@@ -15,6 +15,7 @@ from profiles import model_with_evidence
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.recording import write_simulated
+from acquisition.types import Kind
 from acquisition.xdf.write import XdfWriter
 from app.compare import compare_runs
 from app.outputs import DigestSink
@@ -79,6 +80,20 @@ def test_smoothed_entropy_comes_out_the_same_at_any_chunk_size(recording, random
     smooth = replayed(recording, tmp_path, stop_s=5.0)[1]
     assert replayed(recording, tmp_path, stop_s=5.0, chunk=64)[1] == smooth
     assert replayed(recording, random_model, stop_s=5.0)[1] != smooth
+
+
+def test_eeg_without_known_names_stops_only_a_model_that_reads_eeg(recording, random_model, tmp_path):
+    montage, plain = tmp_path / "other.toml", load_checkpoint(random_model)
+    montage.write_text('[labels]\nNOBODY = "FP1"\n')
+    with pytest.raises(InputError) as caught:
+        replayed(recording, random_model, stop_s=4.0, montage=str(montage))
+    assert caught.value.code == ErrorCode.CHANNELS
+    only_face = replace(plain.config, modalities=("face",))
+    save_checkpoint(tmp_path / "face", only_face, plain.network, {}, "# Card\n")
+    session, line = replayed(recording, tmp_path / "face", stop_s=4.0, montage=str(montage))
+    assert int(line.split()[-1]) > 0
+    assert [notice.split(":")[0] for notice in session.file.notice.split("; ")] == ["eeg"]
+    assert set(session.file.kinds.values()) == {Kind.GAZE, Kind.VIDEO, Kind.AUDIO}
 
 
 def test_part_of_a_recording_is_replayed(recording, random_model):
