@@ -20,8 +20,6 @@ from models.decoder import Decoder
 from models.features.face import FaceMeter
 from models.prediction import Latency, Prediction
 
-_MOST_AT_ONCE = 4  # webcam frames that a live prediction waits for
-
 
 class Pipeline(Pump):
     """A pump with a decoder: features, network, manual masking, rests and self-reports.
@@ -54,7 +52,7 @@ class Pipeline(Pump):
         self._pass_on = on_chunk
         self._amplitude: AmplitudeWatch | None = None
         self.decoder, self._mask = decoder, mask
-        self._meter = None if decoder.landmarks is None else FaceMeter(decoder.landmarks)
+        self._meter = None if decoder.landmarks is None else FaceMeter(decoder.landmarks, is_live=live)
         self._video = ""  # the stream that is measured
         self._rest: Rest | None = None  # the newest that the decoder was told
         self.check = check or SelfCheck(decoder.config.labels, decoder.evidence, decoder.set_threshold)
@@ -84,11 +82,9 @@ class Pipeline(Pump):
             what = "an eye tracker is in use: blinks and head pose are not measured from the webcam"
             self._on_event(StreamEvent("", Change.NOTICE, event.time, what))
 
-    def between_windows(self) -> float:
-        """Measure a webcam frame, if one waits; return how many seconds to wait for the next window."""
-        if self._meter is None:
-            return 0.1
-        return 0.0 if self._meter.measure(n_most=1) else 0.02
+    def measure_frame(self) -> bool:
+        """Measure a webcam frame, if one waits and is to be, and tell; in a thread of its own when live."""
+        return self._meter is not None and self._meter.measure(n_most=1)
 
     def decode(self, window: Window, now: Callable[[], float]) -> Prediction | None:
         """Turn a window into a prediction; None when no modality is present."""
@@ -113,7 +109,8 @@ class Pipeline(Pump):
         if self.check.is_asking:
             self.check.keep(Shown(prediction, self.decoder.newest_deviations(), self.decoder.has_fixed_level))
         if self._meter is not None:
-            self._meter.measure(window.t_end, _MOST_AT_ONCE if self.live else None)
+            if not self.live:
+                self._meter.measure(window.t_end)
             prediction = replace(prediction, face_measures=self._meter.at(window.t_end))
         latency = prediction.latency
         if not self.live:

@@ -1,4 +1,4 @@
-"""Drives a live pipeline in two threads."""
+"""Drives a live pipeline in two threads, and a third that measures faces."""
 
 import contextlib
 import threading
@@ -12,6 +12,7 @@ from app.telemetry import Failure, Telemetry
 from models.prediction import Prediction
 
 _POLL_S = 0.005  # how often inlets are drained; half of it is the arrival latency it adds
+_FRAME_POLL_S = 0.02  # how often webcam frames to measure are looked for
 _STOP_WITHIN_S = 3.0
 
 
@@ -60,7 +61,7 @@ class _Gate:
 
 
 class LiveRunner:
-    """Acquires and decodes in two threads until stopped.
+    """Acquires and decodes in two threads until stopped; a third measures webcam frames, if asked for.
 
     ``after_acquire`` is called with the time after every acquisition, in the acquire thread;
     ``after_decode`` in the decode thread after every window, and ten times a second when none comes.
@@ -87,6 +88,9 @@ class LiveRunner:
             threading.Thread(target=self._guarded, args=("acquisition", self._acquire), daemon=True),
             threading.Thread(target=self._guarded, args=("decoding", self._decode), daemon=True),
         ]
+        if pipeline.decoder.landmarks is not None:
+            measuring = ("face landmarks", self._measure)
+            self._threads.append(threading.Thread(target=self._guarded, args=measuring, daemon=True))
         self.error: BaseException | None = None
 
     def start(self) -> None:
@@ -131,15 +135,18 @@ class LiveRunner:
             self._clock.wait_until(now + _POLL_S)
 
     def _decode(self) -> None:
-        timeout_s = 0.0
         while not self._stop.is_set():
-            window = self._mailbox.take(timeout_s)
+            window = self._mailbox.take(timeout_s=0.1)
             if window is not None:
                 prediction = self._pipeline.decode(window, self._clock.now)
                 if prediction is not None:
                     self._hand_on(prediction)
             self._after_decode()
-            timeout_s = self._pipeline.between_windows()
+
+    def _measure(self) -> None:
+        while not self._stop.is_set():
+            if not self._pipeline.measure_frame():
+                self._stop.wait(_FRAME_POLL_S)
 
     def _hand_on(self, prediction: Prediction) -> None:
         with self._sinks_gate.passing() as may_pass:

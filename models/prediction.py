@@ -40,10 +40,11 @@ class FaceMeasures:
     eye_aspect_left: float  # eye aspect ratio of the participant's left eye
     eye_aspect_right: float
     is_blinking: bool | None
-    blinks_per_min: float  # over the last minute; NaN before ten seconds with a face
+    blinks_per_min: float  # over the last minute; NaN before ten seconds with a face, or below 10 frames/s
     yaw_deg: float  # positive: turned to the right of the picture
     pitch_deg: float  # positive: up
     roll_deg: float  # positive: clockwise in the picture
+    fps: float  # frames measured a second; fewer than the camera's on a slow computer
     ms_per_frame: float  # mean time that a frame took
 
 

@@ -5,6 +5,7 @@ were dropped before it or not. Only `FaceMeter` compares an eye with itself of t
 """
 
 import math
+import threading
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -156,9 +157,9 @@ def head_pose(points: NDArray[np.floating]) -> tuple[float, float, float]:
     return math.degrees(yaw), math.degrees(math.asin(np.clip(back[1], -1, 1))), math.degrees(roll)
 
 
-_MOST_WAITING = 64  # frames, two seconds of them: then the oldest are dropped
+_MOST_WAITING = {True: 8, False: 64}  # frames, live and in a replay: then the oldest are dropped
 _KEPT_S, _MOST_KEPT = 60.0, 4000  # rows, of one frame each
-_LEAST_S = 10.0  # with a face, for a rate
+_LEAST_S, _LEAST_FPS = 10.0, 10.0  # with a face, for a rate: at fewer frames a blink may lie between two
 _NEWEST_S = 1.0  # an older row is not of now
 _LEVEL_S = 3.0  # an eye is compared with its median over so long around it
 _CLOSED = 0.97  # of that median; chosen on four simulated subjects, judged on others
@@ -167,17 +168,19 @@ _CLOSED = 0.97  # of that median; chosen on four simulated subjects, judged on o
 class FaceMeter:
     """Measures blinks and head pose from every frame of a webcam, beside the model, which reads none of it.
 
-    `take` may be called from another thread than the rest. At most `_MOST_WAITING` frames wait, and a minute
-    of measured rows is kept. Eyes are closed while their mean eye aspect ratio lies below `_CLOSED` of its
-    median over three seconds around: the net hardly closes an eye, so that a fixed ratio finds nothing.
+    `take`, `measure` and `at` may be called from three threads. Few frames wait, so that a slow computer
+    measures fewer of them instead of late ones, and a minute of measured rows is kept. Eyes are closed while
+    their mean eye aspect ratio lies below `_CLOSED` of its median over three seconds around: the net hardly
+    closes an eye, so that a fixed ratio finds nothing.
     """
 
-    def __init__(self, net: LandmarkNet) -> None:
+    def __init__(self, net: LandmarkNet, *, is_live: bool = False) -> None:
         self._net, self._finder = net, FaceFinder()
         self._config = FeatureConfig(face_size=net.image_size, face_margin=net.margin)
-        self._waiting: deque[tuple[float, Any]] = deque(maxlen=_MOST_WAITING)
+        self._waiting: deque[tuple[float, Any]] = deque(maxlen=_MOST_WAITING[is_live])
         # Time, eye aspect ratios left and right, yaw, pitch, roll.
         self._rows: deque[tuple[float, ...]] = deque(maxlen=_MOST_KEPT)
+        self._lock = threading.Lock()  # of the rows
         self._spent_s, self._n = 0.0, 0
 
     def take(self, times: Iterable[float], frames: Iterable[Any]) -> None:
@@ -208,9 +211,10 @@ class FaceMeter:
     def _append(self, time: float, values: tuple[float, ...]) -> None:
         if self._rows and time <= self._rows[-1][0]:
             return  # a frame out of order has no place between the others
-        while self._rows and self._rows[0][0] < time - _KEPT_S - _NEWEST_S:
-            self._rows.popleft()
-        self._rows.append((time, *values))
+        with self._lock:
+            while self._rows and self._rows[0][0] < time - _KEPT_S - _NEWEST_S:
+                self._rows.popleft()
+            self._rows.append((time, *values))
 
     def blinks(self, t: float) -> list[tuple[float, float]]:
         """Return onset and end of each blink of the minute before ``t``, LSL seconds."""
@@ -221,7 +225,8 @@ class FaceMeter:
         """Return the rows (n, 6) of the minute before ``t``, and whether the eyes are closed in each."""
         from scipy.ndimage import median_filter
 
-        rows = np.array([row for row in self._rows if t - _KEPT_S < row[0] <= t]).reshape(-1, 6)
+        with self._lock:
+            rows = np.array([row for row in self._rows if t - _KEPT_S < row[0] <= t]).reshape(-1, 6)
         opening = rows[:, 1:3].mean(axis=1)
         opening = opening[np.isfinite(opening)]
         if len(opening) < 2:
@@ -237,9 +242,11 @@ class FaceMeter:
         if not len(rows) or rows[-1, 0] < t - _NEWEST_S:
             return None
         times, has_face = rows[:, 0], np.isfinite(rows[:, 1])
-        covered_s = float(times[-1] - times[0]) * float(has_face.mean())
-        rate = 60 * len(find_blinks(times, ~closed)) / covered_s if covered_s >= _LEAST_S else math.nan
+        lasts_s = float(times[-1] - times[0])
+        fps, covered_s = (len(times) - 1) / max(lasts_s, 1e-9), lasts_s * float(has_face.mean())
+        is_known = covered_s >= _LEAST_S and fps >= _LEAST_FPS
+        rate = 60 * len(find_blinks(times, ~closed)) / covered_s if is_known else math.nan
         time, left, right, yaw, pitch, roll = rows[-1].tolist()
         is_blinking = bool(closed[-1]) if has_face[-1] else None
         ms = 1e3 * self._spent_s / max(self._n, 1)
-        return FaceMeasures(time, left, right, is_blinking, rate, yaw, pitch, roll, ms)
+        return FaceMeasures(time, left, right, is_blinking, rate, yaw, pitch, roll, fps, ms)

@@ -175,7 +175,7 @@ def test_every_line_is_json_where_a_probability_is_not_a_number(tmp_path):
 
 def test_face_measures_are_in_the_record_with_null_for_what_is_not_known():
     assert prediction_record(prediction())["face_landmarks"] is None
-    measures = FaceMeasures(12.4, 0.3, 0.31, False, math.nan, 3.0, -5.0, 1.0, 12.0)
+    measures = FaceMeasures(12.4, 0.3, 0.31, False, math.nan, 3.0, -5.0, 1.0, 25.0, 12.0)
     found = json.loads(json.dumps(prediction_record(prediction(face_measures=measures))))["face_landmarks"]
     assert (found["eye_aspect_left"], found["is_blinking"], found["yaw_deg"]) == (0.3, False, 3.0)
     assert found["blinks_per_min"] is None

@@ -269,7 +269,7 @@ def test_a_missing_face_is_said(qtbot, face_time, said):
 
 
 def test_blinks_and_head_pose_stand_beside_the_face(qtbot):
-    measures = FaceMeasures(T - 0.2, 0.3, 0.3, True, 14.2, 3.4, -5.0, math.nan, 12.0)
+    measures = FaceMeasures(T - 0.2, 0.3, 0.3, True, 14.2, 3.4, -5.0, math.nan, 25.0, 12.0)
     store = store_with(
         FramePart(T - 0.05, jpeg()), prediction(face_box=(0.25, 0.2, 0.5, 0.6), face_measures=measures)
     )
