@@ -17,7 +17,7 @@ from acquisition.types import (
 )
 from acquisition.windowing import Aligner, Known, WindowConfig, nothing_known
 
-_N_ARRIVALS = 8  # before a stream is called late
+_N_ARRIVALS = 5  # before a stream is called late
 
 
 class Pump:
@@ -55,7 +55,8 @@ class Pump:
         self._on_event, self._on_chunk = on_event, on_chunk
         self._ledgers: dict[str, StreamLedger] = {}
         self._specs: dict[str, StreamSpec] = {}
-        self._ages: dict[str, deque[float]] = {}  # of the oldest new sample at the last arrivals, seconds
+        #: Half seconds with arrivals, and the age of the oldest sample that arrived in each.
+        self._ages: dict[str, deque[tuple[int, float]]] = {}
         self._late: set[str] = set()
 
     def acquire(self, now: float) -> None:
@@ -89,8 +90,11 @@ class Pump:
         if spec is None or spec.kind not in MODALITY_OF_KIND:
             return
         ages = self._ages.setdefault(key, deque(maxlen=20))
-        ages.append(age_s)
-        late_s = median(ages)
+        half = int(2 * now)
+        if ages and ages[-1][0] == half:  # a packet that is read in pieces
+            age_s = max(age_s, ages.pop()[1])
+        ages.append((half, age_s))
+        late_s = median(age for _, age in ages)
         if len(ages) < _N_ARRIVALS or (late_s > limit_s) == (key in self._late):
             return
         self._late ^= {key}

@@ -120,6 +120,7 @@ _FATES = {
     Fate.STALL: "timestamps left the sampling rate for {seconds} ({samples}), none missing: no step spans it",
     Fate.SPREAD: "whole chunks have equal timestamps: they are spread by the measured rate",
 }
+_FEWEST_WINDOWS = 12
 _N_TOLD = 3  # of one kind and stream; the ledger counts them all
 
 
@@ -149,12 +150,12 @@ class NoteWords:
 
 
 _FATES_COUNTED = {
-    Fate.OVERLAP: "{samples} dropped, timestamps before earlier ones ({seconds})",
+    Fate.OVERLAP: "{samples} dropped, timestamps equal to or before earlier ones{seconds}",
     Fate.NO_STAMP: "{samples} dropped, without a timestamp",
-    Fate.LEAP: "{samples} placed without a leap of timestamps ({seconds})",
+    Fate.LEAP: "{samples} placed without a leap of timestamps{seconds}",
     Fate.SPREAD: "{samples} with equal timestamps spread",
-    Fate.STALL: "{samples} with timestamps out of step ({seconds})",
-    Fate.GAP: "{holes} ({seconds})",
+    Fate.STALL: "{samples} with timestamps out of step{seconds}",
+    Fate.GAP: "{holes}{seconds}",
 }
 
 
@@ -174,7 +175,9 @@ def fates(ledger: StreamLedger) -> list[str]:
     """Return a clause for each thing that befell samples, with their number and seconds."""
     return [
         text.format(
-            samples=counted(n, "sample"), holes=counted(n, "hole"), seconds=duration(ledger.seconds[fate], 1)
+            samples=counted(n, "sample"),
+            holes=counted(n, "hole"),
+            seconds=f" ({duration(seconds, 1)})" if (seconds := ledger.seconds[fate]) >= 0.05 else "",
         )
         for fate, text in _FATES_COUNTED.items()
         if (n := ledger.n_with[fate])
@@ -207,6 +210,6 @@ def _why_not(ledger: StreamLedger) -> str:
         return "its samples come after the windows close: raise --lateness or fix its clock"
     if ledger.decodable_s > 0:
         return "samples came, but flat, faulty or masked"
-    if ledger.n_windows == 0:
-        return "too short: not one window could close"
+    if ledger.n_windows < _FEWEST_WINDOWS:
+        return f"too short: {counted(ledger.n_received, 'sample')} make less than three steps"
     return "not one window had enough unbroken, valid steps"

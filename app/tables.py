@@ -120,9 +120,9 @@ def recording_remarks(report: XdfReport) -> list[str]:
                     remarks.append(f"{name}: {what.format(duration(gap_s, 1))}")
         remarks += [f"{name}: {printable(note)}" for note in stream.notes]
         if stream.refused:
-            remarks.append(f"{name}: not used by live and replay: {printable(stream.refused)}")
+            remarks.append(f"{name}: not used by a replay: {printable(stream.refused)}")
     if report.refused:
-        remarks.append(f"live and replay cannot choose: {printable(report.refused)}")
+        remarks.append(f"a replay cannot choose its streams: {printable(report.refused)}")
     return remarks
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from acquisition.errors import InputError
 from acquisition.pump import Pump
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
-from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec, Window
+from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamLedger, StreamSpec, Window
 from acquisition.windowing import Aligner, WindowConfig
 
 END_S = 14.0
@@ -45,6 +46,9 @@ class Script:
     @property
     def exhausted(self) -> bool:
         return not self._items
+
+    def ledgers(self) -> dict[str, StreamLedger]:
+        return {}
 
     def close(self) -> None:
         pass
@@ -195,3 +199,28 @@ def test_hops_beyond_a_hole_begin_with_the_next_sample():
     assert pump.hop_after(8) == 4000
     pump.acquire(1000.25)
     assert [window.t_end for window in pump.due_windows(1000.25)] == [1000.0, 1000.25]
+
+
+@pytest.mark.parametrize(("delay_s", "size_s", "said_s"), [(3.0, 0.1, 3.1), (0.0, 2.0, 2.0)])
+@pytest.mark.parametrize("lateness_s", [0.15, 4.0])
+def test_a_stream_that_keeps_coming_late_is_named_once_with_its_lateness(
+    delay_s: float, size_s: float, said_s: float, lateness_s: float
+) -> None:
+    packets = seconds_of(GAZE, 0.0, 24.0)
+    late = [(size_s * math.ceil((time + 1e-9) / size_s) + delay_s, chunk) for time, chunk in packets]
+    script = Script([opened(EEG), opened(GAZE), *seconds_of(EEG, 0.0, 24.0), *late], complete=False)
+    events: list[StreamEvent] = []
+    pump = Pump(script, WindowConfig(lateness_s=lateness_s), live=True, on_event=events.append)
+    for now in np.arange(0.0, 24.0, 0.05):
+        pump.acquire(now)
+        pump.newest_window(now)
+    said = [event for event in events if event.change is Change.WARNING]
+    is_late = lateness_s < 1
+    ledgers = pump.ledgers()
+    assert [event.stream for event in said] == ["g"] * is_late
+    assert (ledgers["g"].n_late > 60) == is_late
+    assert ledgers["e"].n_late < 3
+    assert (ledgers["e"].n_used, ledgers["g"].n_used) == (2390, sum(len(c.times) for t, c in late if t < 24))
+    if is_late:
+        assert "--lateness" in said[0].message
+        assert f"{said_s:.1f} s late" in said[0].message

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,19 @@ def test_a_clock_reset_splits_the_stream(tmp_path: Path) -> None:
     stream = _inspect(tmp_path, stamps, offsets)
     assert [(part.first_sample, part.last_sample) for part in stream.segments] == [(0, 599), (600, 999)]
     assert stream.duration_s == pytest.approx(10.99, abs=0.05)
+
+
+def test_stamps_that_are_no_numbers_are_damage(tmp_path: Path) -> None:
+    stamps = 10 + np.arange(1000) / 100
+    _inspect(tmp_path, stamps, [])
+    path, content = tmp_path / "a.xdf", (tmp_path / "a.xdf").read_bytes()
+    for at in (100, 101, 500):
+        content = content.replace(struct.pack("<d", stamps[at]), struct.pack("<d", math.nan))
+    path.write_bytes(content)
+    report = inspect_xdf(path)
+    assert len(report.damage) == 2  # chunks
+    assert report.streams[0].n_samples == 1000
+    assert report.streams[0].last_time == pytest.approx(19.99)
 
 
 @pytest.mark.real_data

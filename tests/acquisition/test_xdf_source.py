@@ -16,7 +16,8 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.header import parse_header, stream_identity
 from acquisition.intake import StreamIntake
 from acquisition.timebase import ClockMapper
-from acquisition.types import Change, Chunk, Kind, MapSegment, StreamEvent, StreamHeader, StreamSpec
+from acquisition.types import Change, Chunk, Fate, Kind, MapSegment, StreamEvent, StreamHeader, StreamSpec
+from acquisition.xdf.inspect import inspect_xdf
 from acquisition.xdf.source import XdfSource
 from acquisition.xdf.write import XdfWriter
 
@@ -162,6 +163,33 @@ def test_a_unix_stamped_stream_is_refused_by_name(tmp_path: Path) -> None:
     assert len(refused) == 1
     assert "'Eye'" in refused[0].message
     assert "Unix" in refused[0].message
+    assert [stream.refused for stream in inspect_xdf(path).streams] == ["", refused[0].message]
+
+
+@pytest.mark.parametrize("chunk", [None, 7])
+@pytest.mark.parametrize("leap_s", [-15.0, 200_000.0])
+def test_stamps_that_leap_lose_no_sample_and_do_not_move_the_end(
+    tmp_path: Path, leap_s: float, chunk: int | None
+) -> None:
+    path = tmp_path / "leap.xdf"
+    stamps = 500 + np.arange(4000) / 100
+    stamps[2000:] += leap_s
+    with XdfWriter(path) as writer:
+        writer.add_stream(EEG, HEADER.format(name="Amp", type="EEG", n=1, sfreq=100, format="float32"))
+        for part in np.array_split(stamps, 20):
+            writer.samples(EEG, part, np.zeros((len(part), 1)))
+    source = XdfSource(path, {EEG: Kind.EEG}, _intake, chunk=chunk)
+    assert source.last_time == source.whole_to == pytest.approx(539.99)
+    items = source.read(1e9)
+    source.close()
+    assert sum(len(item.times) for item in items if isinstance(item, Chunk)) == 4000
+    warned = [item for item in items if isinstance(item, StreamEvent) and item.change is Change.WARNING]
+    assert [round(event.time) for event in warned] == [520]
+    (ledger,) = source.ledgers().values()
+    assert (ledger.n_received, ledger.n_with[Fate.LEAP]) == (4000, 2000)
+    report = inspect_xdf(path).streams[0]
+    assert report.ledger.n_with == ledger.n_with  # inspect and replay say the same
+    assert report.placed[1] == pytest.approx(539.99)
 
 
 def test_an_empty_stream_is_named(tmp_path: Path) -> None:

@@ -88,6 +88,41 @@ def test_missing_file_exits_2(tmp_path: Path) -> None:
     assert run("inspect", tmp_path / "none.xdf") == 2
 
 
+def test_a_stream_that_ends_early_is_named_and_control_characters_are_not_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "early.xdf"
+    with XdfWriter(path) as writer:
+        writer.add_stream(1, header("Amp!31m", "EEG", 100.0))
+        writer.add_stream(2, header("Eye", "Gaze", 100.0))
+        writer.samples(1, 50 + np.arange(500) / 100, np.zeros((500, 2)))
+        writer.samples(2, 50 + np.arange(1000) / 100, np.zeros((1000, 2)))
+    path.write_bytes(path.read_bytes().replace(b"Amp!", b"Amp\x1b"))
+    assert run("inspect", path) == 3
+    text = capsys.readouterr().out
+    assert "ends 5.0 s before the last" in text
+    assert "Eye (Gaze): not used by a replay" in text
+    assert "\x1b" not in text
+
+
+def test_a_replay_without_a_prediction_exits_3_and_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "flat.xdf"
+    labels = "".join(f"<channel><label>{label}</label></channel>" for label in ("C3", "C4"))
+    amplifier = header("Amp", "EEG", 100.0).replace(
+        "</info>", f"<desc><channels>{labels}</channels></desc></info>"
+    )
+    with XdfWriter(path) as writer:
+        writer.add_stream(1, amplifier)
+        writer.samples(1, 50 + np.arange(800) / 100, np.zeros((800, 2)))
+    assert run("replay", path, "--headless") == 3
+    text = capsys.readouterr().out
+    assert "Amp: 800 samples received, 800 used; decodable" in text
+    reasons = [line for line in text.splitlines() if line.startswith("no prediction: ")]
+    assert [reason.split(": ")[1] for reason in reasons] == ["EEG", "eyes", "face", "voice"]
+
+
 @pytest.mark.real_data
 def test_every_real_recording_is_inspected(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in sorted((real_data / "xdf").glob("*.xdf")):
