@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import torch
+
 from acquisition.clock import ManualClock
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import Window
@@ -12,7 +14,9 @@ from app.pipeline import Pipeline
 from app.runner import LiveRunner
 from app.telemetry import Telemetry
 from models.checkpoint import load_checkpoint
+from models.config import VitConfig
 from models.decoder import Decoder
+from models.encoders.expression import ExpressionEncoder, LandmarkNet
 from models.prediction import Prediction
 
 
@@ -43,8 +47,22 @@ class File:
         self.is_closed = True
 
 
-def run(random_model) -> tuple[LiveRunner, SlowDecoder, File]:
+class SeenLandmarks(LandmarkNet):
+    """Tells when a face was measured."""
+
+    def __init__(self) -> None:
+        tensors = dict(ExpressionEncoder(VitConfig(width=256, image_size=112)).state_dict())
+        super().__init__(tensors | {"fc.weight": torch.ones(136, 256), "fc.bias": torch.rand(136)})
+        self.has_measured = threading.Event()
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        self.has_measured.set()
+        return super().forward(frames)
+
+
+def run(random_model, landmarks: LandmarkNet | None = None) -> tuple[LiveRunner, SlowDecoder, File]:
     decoder = SlowDecoder(load_checkpoint(random_model))
+    decoder.landmarks = landmarks
     source = SimulatedSource(SimulatorOptions(seed=5, streams=("eeg", "video")), start=1000.0)
     sink, clock = File(), ManualClock(1000.0)
     runner = LiveRunner(Pipeline(source, decoder, live=True), clock, [sink], Telemetry())
@@ -73,3 +91,13 @@ def test_a_window_in_the_works_is_still_written_when_the_run_ends(random_model):
     threading.Timer(0.1, decoder.may_finish.set).start()
     runner.stop()
     assert sink.n_written >= 1
+
+
+def test_faces_are_measured_while_a_window_is_decoded(random_model):
+    landmarks = SeenLandmarks()
+    runner, decoder, _ = run(random_model, landmarks)
+    assert decoder.is_busy.wait(60.0)
+    assert landmarks.has_measured.wait(60.0)
+    decoder.may_finish.set()
+    runner.stop()
+    assert runner.error is None

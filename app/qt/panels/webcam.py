@@ -117,8 +117,8 @@ def _face(store: ViewStore, t: float) -> tuple[Box | None, str]:
     if measures is None or measures.is_blinking is None:
         return prediction.face_box, "face found"
     rate = measures.blinks_per_min
-    words = ["face found", "" if math.isnan(rate) else f"{rate:.0f} blinks/min"]
-    words += ["eyes closed" if measures.is_blinking else "eyes open"]
+    words = ["eyes closed" if measures.is_blinking else "eyes open"]
+    words += [] if math.isnan(rate) else [f"{rate:.0f} blinks/min"]
     pose = {"yaw": measures.yaw_deg, "pitch": measures.pitch_deg, "roll": measures.roll_deg}
-    words += [", ".join(f"{name} {angle:.0f}°" for name, angle in pose.items() if not math.isnan(angle))]
-    return prediction.face_box, " · ".join(filter(None, words))
+    words += [f"{name} {angle:.0f}°" for name, angle in pose.items()]
+    return prediction.face_box, ", ".join(words)
