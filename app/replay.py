@@ -105,17 +105,17 @@ class ReplayFile:
 
     @cached_property
     def kinds(self) -> dict[int, Kind]:
-        """The streams in use; one that the model does without is excluded where it cannot be used."""
+        """The streams in use; one that cannot be used is excluded, unless it is EEG that the model reads."""
         headers = {stream_id: stream.header for stream_id, stream in self.index.streams.items()}
         chosen = select_streams(headers, self.options.streams)
-        unread = self.checkpoint.config.unread_kinds
+        needed = {Kind.EEG} - self.checkpoint.config.unread_kinds
         for stream_id, kind in list(chosen.items()):
             try:
-                if kind in unread and set(chosen.values()) - unread - {Kind.MARKERS}:
+                if kind not in needed and set(chosen.values()) - {kind, Kind.MARKERS}:
                     self.make_intake(headers[stream_id], "", kind, ())
             except InputError as error:
                 del chosen[stream_id]
-                self._notices.append(f"{kind.value}: excluded, the model does without: {error}")
+                self._notices.append(f"{kind.value}: not used: {error}")
         return chosen
 
     @property

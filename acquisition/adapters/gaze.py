@@ -9,6 +9,11 @@ them:
 - Pupil Neon: ``x, y`` in scene camera pixels, ``PupilDiameter`` an eye in mm
 - Tobii Pro: ``left_x, left_y, left_pupil, right_x, ...`` in ``screencoords``, which are 0-1
 - EyeLink: ``leftEyeX, leftEyeY, ..., leftPupilArea, ..., pixelsPerDegreeX, ...`` in screen pixels
+- Gazepoint: ``BPOGX, BPOGY`` (or ``FPOG``, ``LPOG``, ``RPOG``), 0-1 whatever the unit says, their validity
+  ``BPOGV``, pupils ``LPMM``, ``RPMM`` in mm
+- Tobii's SDK: ``left_gaze_point_on_display_area_0``, ``_1``, ``left_gaze_point_validity``; Tobii Studio:
+  ``GazePointXLeft``, ``ValidityLeft`` with codes from 0, good, to 4, lost
+- SMI: ``Diameter_X``; EyeTech and others: percent, 0-1 or 0-100 by the data
 - plain ``gaze_x, gaze_y, pupil_left, pupil_right, validity``
 """
 
@@ -40,6 +45,17 @@ _USELESS_TYPE = re.compile(
     r"(direction|position|pupil|orientation|eyeballcenter)[xyz]|framenumber|pixelsperdegree.*"
 )
 
+#: Labels of makers' own senders that their words do not tell.
+_OF_MAKERS = {
+    r"(?P<eye>[BFLR])POG(?P<what>[XYV])": {"x": "x", "y": "y", "v": "validity"},
+    r"(?P<eye>[LR])PMM": {"": "pupil"},
+    r"(?P<eye>left|right)_gaze_point_on_display_area_(?P<what>[01])": {"0": "x", "1": "y"},
+    r"(?P<eye>left|right)_pupil_validity": {"": ""},
+    r"validity_?(?P<eye>left|right)": {"": "codes"},
+    r"(?P<eye>[LR])validity": {"": "codes"},
+}
+_LOST_CODE = 2  # Tobii's 0 is good, 1 probably this eye; from 2 on the eye is uncertain or lost
+
 #: Words in a label that make x and y something else than gaze.
 _OTHER_WORDS = (
     "3d center centre normal normal0 normal1 origin direction eyeball optical axis degree degrees pixels "
@@ -48,6 +64,7 @@ _OTHER_WORDS = (
 
 _SPACE_OF_UNIT = {
     **dict.fromkeys(("px", "pix", "pixel", "pixels"), "px"),
+    **dict.fromkeys(("percent", "percentage", "pct", "%"), "percent"),
     **dict.fromkeys(("deg", "degree", "degrees", "dva", "visual degrees", "visualdegrees", "°"), "deg"),
     **dict.fromkeys(("normalized", "normalised", "norm", "fraction", "ratio", "0-1", "0..1", "1"), "0-1"),
     **dict.fromkeys(("screencoords", "adcs", "relative", "screen"), "0-1"),
@@ -73,9 +90,10 @@ class Found:
     gaze: dict[str, tuple[int, int]] = field(default_factory=dict)  # x and y index by eye
     pupils: dict[str, Pupil] = field(default_factory=dict)  # by eye, left and right
     confidence: list[int] = field(default_factory=list)
-    validity: list[int] = field(default_factory=list)
+    validity: list[tuple[int, str]] = field(default_factory=list)  # index and eye
+    codes: list[tuple[int, str]] = field(default_factory=list)  # the same, of Tobii's codes
     unit: str = ""  # of gaze, as stated
-    space: str = "unstated"  # 0-1 | px | deg | unstated | unknown
+    space: str = "unstated"  # 0-1 | percent | px | deg | unstated | unknown
     is_y_up: bool = False
     is_scene: bool = False  # on the scene camera's picture
 
@@ -92,8 +110,8 @@ def find_channels(header: StreamHeader) -> Found:
             _add_pupil(found, eye, _pupil_of(index, channel, quantity))
         elif quantity == "confidence" and eye == "both":
             found.confidence.append(index)
-        elif quantity == "validity" and eye == "both":
-            found.validity.append(index)
+        elif quantity in ("validity", "codes"):
+            getattr(found, quantity).append((index, eye))
     eyes = [eye for eye in ("both", "left", "right") if (eye, "x") in axes and (eye, "y") in axes]
     if "both" in eyes:  # the tracker has joined the eyes itself
         eyes = ["both"]
@@ -121,12 +139,17 @@ def picture_size(header: StreamHeader, is_scene: bool) -> tuple[tuple[float, flo
 
 def _words(label: str) -> list[str]:
     """Return the lower-case words of a label: leftEyeX and left_eye_x are both left, eye, x."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", label)
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", label)
     return [word.lower() for word in re.split(r"[^A-Za-z0-9]+", spaced) if word]
 
 
 def _meaning(channel: ChannelInfo) -> tuple[str, str]:
-    """Return quantity (x, y, pupil, area, confidence, validity or "") and eye of a channel."""
+    """Return quantity (x, y, pupil, area, confidence, validity, codes or "") and eye of a channel."""
+    for pattern, quantities in _OF_MAKERS.items():
+        if match := re.fullmatch(pattern, channel.label.strip(), re.IGNORECASE):
+            side = match["eye"].lower()[0]
+            what = match.groupdict().get("what", "").lower()
+            return quantities[what], {"l": "left", "r": "right"}.get(side, "both")
     words = _words(channel.label)
     eye = _eye(channel, words)
     type_ = re.sub(r"[^a-z0-9]", "", channel.type.lower())
@@ -141,7 +164,7 @@ def _quantity_of_words(words: list[str]) -> str:
     of_pupil = any(word.startswith(("pupil", "diameter")) for word in words)
     if of_pupil and "area" in words:
         return "area"
-    if of_pupil and not {"x", "y", "z"} & set(words):
+    if of_pupil and (not {"x", "y", "z"} & set(words) or {"diameter", "x"} <= set(words)):
         return "pupil"
     if "confidence" in words:
         return "confidence"
@@ -167,6 +190,8 @@ def _pupil_of(index: int, channel: ChannelInfo, quantity: str) -> Pupil:
     unit = channel.unit.strip().lower()
     if quantity == "area":
         return Pupil(index, "arbitrary", is_area=True)
+    if channel.label.strip().upper() in ("LPMM", "RPMM"):
+        return Pupil(index, "mm")
     if unit in ("mm", "millimeter", "millimeters", "millimetre", "millimetres"):
         return Pupil(index, "mm")
     words = _words(channel.label)
@@ -200,7 +225,9 @@ def _describe_space(header: StreamHeader, found: Found) -> None:
     found.unit = channel.unit.strip() or channel.type.strip()
     found.is_scene = is_pupil_core or is_neon or "scene" in system or "world" in system
     unit = channel.unit.strip().lower()
-    if unit in _SPACE_OF_UNIT:
+    if re.fullmatch(r"[BFLR]POGY", channel.label.strip()):
+        found.space = "0-1"
+    elif unit in _SPACE_OF_UNIT:
         found.space = _SPACE_OF_UNIT[unit]
     elif is_pupil_core:  # it states odd units
         found.space = "0-1"
@@ -245,6 +272,7 @@ class GazeAdapter:
             raise InputError(what, where=where, remedy=remedy, code=ErrorCode.CHANNELS)
         notes: list[str] = []
         self._found = found
+        self._is_hundred = False  # percent: a value beyond 1.5 was seen
         self._scale_x, self._scale_y = _scales(header, found, options, notes, where)
         if found.is_scene:
             notes.append("gaze is in scene-camera coordinates, not on a screen: it moves with the head")
@@ -258,12 +286,20 @@ class GazeAdapter:
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.float64]:
         """Return (n_samples, 5) float64 columns from (n_samples, n_stream_channels) values."""
         raw = np.asarray(values, dtype=np.float64)
-        trusted = self._trusted(raw)
+        trusted = self._trusted(raw, "both")
+        if self._found.space == "percent":
+            raw = self._as_fractions(raw)
         xy = np.zeros((len(raw), 2))
         n_eyes = np.zeros(len(raw))
         for eye, (x_at, y_at) in self._found.gaze.items():
             x, y = raw[:, x_at], raw[:, y_at]
-            tracked = trusted & np.isfinite(x) & np.isfinite(y) & self._tracked(raw, eye, x, y)
+            tracked = (
+                trusted
+                & self._trusted(raw, eye)
+                & np.isfinite(x)
+                & np.isfinite(y)
+                & self._tracked(raw, eye, x, y)
+            )
             eye_xy = np.column_stack([self._scale_x(x), self._scale_y(y)])
             with np.errstate(invalid="ignore"):
                 tracked &= (np.abs(eye_xy - 0.5) <= 0.5 + _FARTHEST).all(axis=1)
@@ -277,13 +313,26 @@ class GazeAdapter:
         columns[:, 4] = seen
         return columns
 
-    def _trusted(self, raw: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which samples the tracker itself calls valid, (n_samples,)."""
+    def _as_fractions(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return samples whose gaze is 0-1, from the first value on that only 0-100 has."""
+        columns = sorted({at for axes in self._found.gaze.values() for at in axes})
+        with np.errstate(invalid="ignore"):
+            beyond = (np.abs(raw[:, columns]) > 1.5).any(axis=1)
+        is_hundred = np.logical_or.accumulate(beyond) | self._is_hundred
+        self._is_hundred |= bool(beyond.any())
+        raw = raw.copy()
+        raw[:, columns] *= np.where(is_hundred, 0.01, 1.0)[:, None]
+        return raw
+
+    def _trusted(self, raw: NDArray[np.float64], eye: str) -> NDArray[np.bool_]:
+        """Return where the tracker itself calls an eye valid, or what it says of both, (n_samples,)."""
         trusted = np.ones(len(raw), dtype=bool)
         for index in self._found.confidence:
             trusted &= raw[:, index] >= _MIN_CONFIDENCE  # NaN compares False
-        for index in self._found.validity:
-            trusted &= raw[:, index] > 0.5
+        for index, of_eye in self._found.validity:
+            trusted &= (raw[:, index] > 0.5) | (of_eye != eye)
+        for index, of_eye in self._found.codes:
+            trusted &= (raw[:, index] < _LOST_CODE) | (of_eye != eye)
         return trusted
 
     def _tracked(

@@ -208,9 +208,9 @@ class LslSource:
         optional: Collection[Kind] = (),
     ) -> None:
         make_intake = make_intake or intake_maker()
-        optional = {*optional, Kind.MARKERS}  # not decoded: one that cannot be used must not stop the session
         chosen = [(stream, kinds[stream.key]) for stream in found if stream.key in kinds]
-        chosen.sort(key=lambda one: (one[1] in optional, one[1] is Kind.MARKERS))
+        needed = {Kind.EEG} - set(optional)
+        chosen.sort(key=lambda one: (one[1] not in needed, one[1] is Kind.MARKERS))
         self._clock = LslClock()
         self._unix_offset_s = self._clock.unix_offset()
         self._events: list[StreamEvent] = []
@@ -221,10 +221,11 @@ class LslSource:
             try:
                 self._add(stream, kind, inlet, make_intake)
             except InputError as error:
-                if kind not in optional or not self._streams:
+                # One device that is not understood, or has ended, must not stop the session of the others.
+                if kind in needed or not self._streams:
                     raise
-                message = f"{kind.value}: excluded, the model does without: {error}"
-                self._events.append(StreamEvent("", Change.WARNING, self._clock.now(), message))
+                message = f"{kind.value}: not used: {error}"
+                self._events.append(StreamEvent(stream.key, Change.REFUSED, self._clock.now(), message))
         self._meter = OffsetMeter()
         self._searcher = Searcher()
         for key, live in self._streams.items():
@@ -378,8 +379,8 @@ def open_live(
 ) -> LslSource:
     """Discover, select (``choices`` is the text of ``--streams``) and open streams.
 
-    Of ``optional`` kinds, and of markers, a stream that cannot be used is excluded, with a warning.
-    Raises `InputError` if the choice is malformed, ambiguous or empty, or another stream cannot be used.
+    A stream that cannot be used is excluded, with a warning, unless it is EEG and that is not ``optional``.
+    Raises `InputError` if the choice is malformed, ambiguous or empty, or the EEG or no stream can be used.
     """
     found = discover(timeout_s)
     chosen = select_streams({stream.key: stream.header for stream in found}, choices, with_notes=False)

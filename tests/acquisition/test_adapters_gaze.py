@@ -210,3 +210,60 @@ def test_a_bad_screen_size_is_an_input_error(text: str) -> None:
     with pytest.raises(InputError) as error:
         parse_screen_cm(text)
     assert error.value.code is ErrorCode.OPTION
+
+
+def test_gazepoint_fractions_count_as_such_whatever_the_unit_says() -> None:
+    labels = ("FPOGX", "FPOGY", "FPOGS", "FPOGID", "FPOGV", "LPMM", "RPMM")
+    rows = [[0.25, 0.75, 1.0, 7, 1, 3.0, 4.0], [0.5, 0.5, 1.0, 7, 0, 3.0, 4.0]]
+    data = converted(gaze_header(labelled(*labels, unit="percent")), rows)
+    np.testing.assert_allclose(data[0], [0.25, 0.75, 3.0, 4.0, 1.0])
+    assert data[1, 4] == 0
+    spec = make_adapter(gaze_header(labelled(*labels)), "k", Kind.GAZE).spec
+    assert spec.units[2:4] == ("mm", "mm")
+
+
+def test_fields_of_tobiis_sdk_are_read_with_each_eyes_validity() -> None:
+    labels = [
+        f"{eye}_{what}"
+        for eye in ("left", "right")
+        for what in (
+            *("gaze_point_on_display_area_0", "gaze_point_on_display_area_1", "gaze_point_validity"),
+            *("pupil_diameter", "pupil_validity", "gaze_origin_in_user_coordinate_system_0"),
+        )
+    ]
+    row = [0.2, 0.4, 1, 3.1, 1, 55.0, 0.9, 0.9, 0, 3.3, 0, 66.0]  # the right eye is lost
+    data = converted(gaze_header(labelled(*labels)), [row])
+    np.testing.assert_allclose(data[0], [0.2, 0.4, 3.1, 3.3, 1.0])
+
+
+def test_tobii_studio_codes_count_from_good_to_lost() -> None:
+    labels = (
+        "GazePointXLeft",
+        "GazePointYLeft",
+        "ValidityLeft",
+        "GazePointXRight",
+        "GazePointYRight",
+        "ValidityRight",
+    )
+    row = [0.2, 0.4, 0, 0.6, 0.8, 0]
+    data = converted(gaze_header(labelled(*labels)), [row, [0.2, 0.4, 0, -1, -1, 4], [-1, -1, 4, -1, -1, 4]])
+    np.testing.assert_allclose(data[:2, :2], [[0.4, 0.6], [0.2, 0.4]])
+    assert data[:, 4].tolist() == [1, 1, 0]
+
+
+def test_percent_is_told_by_the_data_at_any_chunk_size() -> None:
+    header = gaze_header(labelled("gaze_x", "gaze_y", unit="percent"))
+    rows = [[50.0, 25.0], [1.0, 80.0], [100.0, 1.0]]
+    whole = converted(header, rows)
+    np.testing.assert_allclose(whole[:, :2], np.array(rows) / 100)
+    adapter = make_adapter(header, "k", Kind.GAZE)
+    parts = [np.asarray(adapter.convert(np.array([row]))) for row in rows]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    np.testing.assert_allclose(converted(header, [[0.5, 0.25]])[0, :2], [0.5, 0.25])
+
+
+def test_smi_diameters_are_pupils() -> None:
+    data = converted(
+        gaze_header(labelled("POR_X", "POR_Y", "Diameter_X", "Diameter_Y")), [[0.3, 0.4, 14.0, 13.0]]
+    )
+    np.testing.assert_allclose(data[0, :4], [0.3, 0.4, 14.0, 14.0])
