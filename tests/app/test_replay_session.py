@@ -350,3 +350,23 @@ def test_a_recording_of_another_profile_is_known(recording, random_model, tmp_pa
     file = ReplayFile(ReplayRequest(path, SessionOptions(model=random_model)))
     file.checkpoint = replace(load_checkpoint(random_model), profile_sha256=now)
     assert file.has_other_profile is is_other
+
+
+def test_a_tracker_that_is_not_understood_leaves_the_eeg_alone(random_model, tmp_path):
+    path = tmp_path / "a.xdf"
+    info = (
+        "<info><name>{0}</name><type>{1}</type><channel_count>1</channel_count><nominal_srate>100</nominal_srate>"
+        "<channel_format>float32</channel_format><desc><channels><channel><label>{2}</label><unit>uV</unit>"
+        "</channel></channels></desc></info>"
+    )
+    with XdfWriter(path) as writer:
+        for stream, header in {1: ("Eye", "Gaze", "odd"), 2: ("Amp", "EEG", "Cz")}.items():
+            writer.add_stream(stream, info.format(*header))
+            noise = np.random.default_rng(stream).normal(0, 10, (600, 1))
+            writer.samples(stream, 50 + np.arange(600) / 100, noise)
+    session, line = replayed(path, random_model)
+    assert int(line.split()[-1]) > 0
+    assert set(session.file.kinds.values()) == {Kind.EEG}
+    assert session.file.notice.startswith("gaze: not used")
+    with pytest.raises(InputError):
+        replayed(path, random_model, streams="eeg=none")
