@@ -113,7 +113,7 @@ def test_an_unusable_stream_stops_only_a_session_that_needs_it(
     start(Sender(source_id))
     start(Sender(f"{source_id}-text", type="Gaze", fmt="string"))
     found = found_streams(source_id) + found_streams(f"{source_id}-text")
-    for needed, other in ((Kind.GAZE, Kind.EEG), (Kind.EEG, Kind.GAZE)):
+    for needed, other in ((Kind.AUDIO, Kind.EEG), (Kind.EEG, Kind.GAZE)):
         kinds = {stream.key: kind for stream, kind in zip(found, (needed, other), strict=True)}
         if other is Kind.EEG:  # the text
             with pytest.raises(InputError):
