@@ -145,7 +145,7 @@ def _classifier(modality: str, name: str) -> Published:
         licence=read.licence,
         licence_file="",
         training_data="see its page",
-        limits="its probabilities are as published: no temperature was fitted, and nothing was measured here",
+        limits=f"{read.licence}; its probabilities are as published: nothing was fitted or measured here",
     )
     return Published(read.encoder, read.sizes, read.labels, Installed(source, read.tensors, read.sha256))
 

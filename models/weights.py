@@ -55,7 +55,7 @@ class Source:
     @property
     def origin(self) -> str:
         """The package in words."""
-        return f"{self.tool} {self.package} {self.version}"
+        return f"{self.tool} {self.package} {self.version}".strip()
 
     def description(self) -> str:
         """Return what a user should know before anything is fetched, a line each."""
