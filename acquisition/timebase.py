@@ -309,7 +309,8 @@ class ClockMapper:
     def _increasing(self, times: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Mapped:
         """Drop samples with decreasing timestamps."""
         steps = np.diff(times, prepend=self._last)
-        for at in np.flatnonzero(steps > RESET_S).tolist() if not self._allow_ties else ():
+        least_s = RESET_S if self._nominal_sfreq == 0 else max(RESET_S, 3 / self._nominal_sfreq)
+        for at in np.flatnonzero(steps > least_s).tolist() if not self._allow_ties else ():
             self.ledger.note(Fate.GAP, 1, float(steps[at]))
             self._note(Fate.GAP, float(times[at] - steps[at]), float(steps[at]))
         goes_back = steps < 0 if self._allow_ties else steps <= 0  # NaN before the first sample is False

@@ -110,7 +110,8 @@ def recording_remarks(report: XdfReport) -> list[str]:
             )
         if stream.n_backward:
             remarks.append(f"{name}: timestamps step back at {counted(stream.n_backward, 'sample')}")
-        remarks += [f"{name}: {clause}" for clause in fates(stream.ledger)]
+        if kind_of(stream.header) is not Kind.OTHER:
+            remarks += [f"{name}: {clause}" for clause in fates(stream.ledger)]
         if stream in signals:
             for gap_s, what in (
                 (stream.placed[0] - begin, "begins {} after the first"),
@@ -118,9 +119,13 @@ def recording_remarks(report: XdfReport) -> list[str]:
             ):
                 if gap_s > 1:
                     remarks.append(f"{name}: {what.format(duration(gap_s, 1))}")
+        if stream.behind_s:
+            lag = f"arrived {stream.behind_s:.1f} s behind the other streams"
+            remarks.append(f"{name}: {lag}: live needs --lateness, or its clock fixed")
         remarks += [f"{name}: {printable(note)}" for note in stream.notes]
         if stream.refused:
-            remarks.append(f"{name}: not used by a replay: {printable(stream.refused)}")
+            what = "not used by a replay" if stream.unix_stamped else "a replay stops here"
+            remarks.append(f"{name}: {what}: {printable(stream.refused)}")
     if report.refused:
         remarks.append(f"a replay cannot choose its streams: {printable(report.refused)}")
     return remarks

@@ -15,7 +15,7 @@ from acquisition.header import stream_identity
 from acquisition.intake import make_adapter, make_mapper
 from acquisition.select import kind_of, select_streams
 from acquisition.text import finite
-from acquisition.types import Kind, MapSegment, StreamHeader, StreamLedger
+from acquisition.types import MODALITY_OF_KIND, Kind, MapSegment, StreamHeader, StreamLedger
 from acquisition.xdf.format import Damage, StreamIndex
 from acquisition.xdf.outline import clock_reset_starts, read_recorded_segments, unix_message, unix_stamped
 from acquisition.xdf.reader import StreamReader
@@ -54,6 +54,7 @@ class StreamReport:
     placed: tuple[float, float] = (math.nan, math.nan)  # first and last time as a replay places them
     ledger: StreamLedger = field(default_factory=StreamLedger)  # what a replay makes of its timestamps
     refused: str = ""  # why a replay does not use it
+    behind_s: float = 0.0  # its stamps behind those of the others beside which they stand in the file
     notes: tuple[str, ...] = ()  # what a replay has to say of its channels
 
     @property
@@ -116,6 +117,8 @@ def inspect_xdf(
         kinds = select_streams({i: stream.header for i, stream in index.streams.items()})
     except InputError as error:
         refused = str(error)
+    signals = [i for i, kind in kinds.items() if kind in MODALITY_OF_KIND and i not in unix]
+    behind = _behind([index.streams[i] for i in signals])
     n_done, n_all = 0, max(1, sum(stream.n_samples for stream in index.streams.values()))
     for stream_id, stream in index.streams.items():
         kind = kinds.get(stream_id, kind_of(stream.header))
@@ -126,7 +129,7 @@ def inspect_xdf(
                 n_done += len(block.stamps)
                 progress(min(1.0, n_done / n_all))
         damage.extend(reader.damage)
-        report = measure.report(stream_id in unix)
+        report = replace(measure.report(stream_id in unix), behind_s=behind.get(stream_id, 0.0))
         if stream_id in unix:
             report = replace(report, refused=unix_message(stream))
         elif options is not None and stream_id in kinds:
@@ -136,6 +139,36 @@ def inspect_xdf(
                 report = replace(report, refused=str(error))
         reports.append(report)
     return XdfReport(index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded), refused)
+
+
+_FEWEST_CHUNKS = 10
+
+
+def _behind(streams: Sequence[StreamIndex]) -> dict[int, float]:
+    """Return by stream id how far stamps lag behind other streams' at the same place of the file.
+
+    A recorder writes what arrives: there, a stream that came late live stands beside newer stamps. Streams
+    written one after the other show no steady lag.
+    """
+    ends = {}
+    for stream in streams:
+        stamps = np.array(stream.first_stamps) + (np.array(stream.counts) - 1) * stream.deduced_step_s
+        shift_s = stream.offset_values[0] if len(stream.offset_values) else 0.0
+        known = ~np.isnan(stamps)
+        if known.sum() >= _FEWEST_CHUNKS:
+            ends[stream.stream_id] = np.array(stream.starts)[known], stamps[known] + shift_s
+    behind = {}
+    for stream_id, (places, stamps) in ends.items():
+        lags = []
+        for other, (there, newest) in ends.items():
+            at = np.searchsorted(there, places) - 1
+            inside = (at >= 0) & (at < len(there) - 1)
+            if other != stream_id and inside.sum() >= _FEWEST_CHUNKS:
+                lags.append(np.percentile((newest[at] - stamps)[inside], [25, 50, 75]))
+        low, middle, high = max(lags, key=lambda lag: float(lag[1]), default=(0.0, 0.0, 0.0))
+        if middle > _BREAK_S and high - low < 0.5 * middle:
+            behind[stream_id] = float(middle)
+    return behind
 
 
 class _Measure:

@@ -65,6 +65,33 @@ def test_stamps_that_are_no_numbers_are_damage(tmp_path: Path) -> None:
     assert report.streams[0].last_time == pytest.approx(19.99)
 
 
+@pytest.mark.parametrize(("late_s", "expected"), [(0.0, 0.0), (3.0, 3.0)])
+def test_a_stream_that_arrived_late_is_told_from_where_it_stands(
+    tmp_path: Path, late_s: float, expected: float
+) -> None:
+    path = tmp_path / "late.xdf"
+    with XdfWriter(path) as writer:
+        writer.add_stream(1, HEADER)
+        writer.add_stream(2, HEADER.replace("EEG", "Gaze"))
+        for half in range(80):
+            times = 100 + half / 2 + np.arange(50) / 100
+            writer.samples(1, times, np.zeros((50, 1)))
+            writer.samples(2, times - late_s, np.zeros((50, 1)))
+    behind = [stream.behind_s for stream in inspect_xdf(path).streams]
+    assert behind == [0.0, pytest.approx(expected, abs=0.5)]
+
+
+def test_streams_written_one_after_the_other_are_not_called_late(tmp_path: Path) -> None:
+    path = tmp_path / "apart.xdf"
+    with XdfWriter(path) as writer:
+        for number in (1, 2):
+            writer.add_stream(number, HEADER.replace("EEG", ("", "EEG", "Gaze")[number]))
+        for number in (1, 2):
+            for part in np.array_split(100 + np.arange(4000) / 100, 80):
+                writer.samples(number, part, np.zeros((len(part), 1)))
+    assert [stream.behind_s for stream in inspect_xdf(path).streams] == [0.0, 0.0]
+
+
 @pytest.mark.real_data
 def test_clock_resets_recording(real_data: Path) -> None:
     report = inspect_xdf(real_data / "xdf" / "clock_resets.xdf")

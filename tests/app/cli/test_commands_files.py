@@ -101,7 +101,7 @@ def test_a_stream_that_ends_early_is_named_and_control_characters_are_not_printe
     assert run("inspect", path) == 3
     text = capsys.readouterr().out
     assert "ends 5.0 s before the last" in text
-    assert "Eye (Gaze): not used by a replay" in text
+    assert "Eye (Gaze): a replay stops here" in text
     assert "\x1b" not in text
 
 
