@@ -38,6 +38,7 @@ class RecordedMap:
         self._order = np.argsort(raw_starts, kind="stable")
         self._raw_starts = raw_starts[self._order]
         self._has_begun = False  # a sample was mapped
+        self._last_stamp = float("nan")
         self._running = -1  # index of the segment in force; -1: none yet, times are estimated
         self._count = 0  # samples since the running segment began
 
@@ -76,17 +77,25 @@ class RecordedMap:
         return times
 
     def _begins(self, stamps: NDArray[np.float64]) -> list[tuple[int, int]]:
-        """Return (position, segment) wherever a later segment begins in ``stamps``."""
-        nearest = np.searchsorted(self._raw_starts, stamps - self._SAME_STAMP_S)
-        nearest = np.minimum(nearest, len(self._raw_starts) - 1)
-        same = np.abs(self._raw_starts[nearest] - stamps) <= self._SAME_STAMP_S
+        """Return (position, segment) wherever a later segment begins in ``stamps``.
+
+        Stamps that fell back occur twice: a segment of another clock begins only where they leap.
+        """
+        steps = np.diff(stamps, prepend=self._last_stamp)
+        self._last_stamp = float(stamps[-1])
+        first = np.searchsorted(self._raw_starts, stamps - self._SAME_STAMP_S)
+        end = np.searchsorted(self._raw_starts, stamps + self._SAME_STAMP_S, side="right")
         found, newest = [], self._running
-        for at in np.flatnonzero(same):
-            segment = int(self._order[nearest[at]])
-            if segment > newest:
-                found.append((int(at), segment))
-                newest = segment
+        for at in np.flatnonzero(end > first).tolist():
+            for segment in self._order[first[at] : end[at]].tolist():
+                is_other = newest >= 0 and abs(self._shift(segment) - self._shift(newest)) > RESET_S
+                if segment > newest and not (is_other and abs(steps[at]) < 0.9 * RESET_S):
+                    found.append((at, segment))
+                    newest = segment
         return found
+
+    def _shift(self, at: int) -> float:
+        return self._segments[at].t_start - self._segments[at].raw_start
 
     def _take_offset_from_before(self, stamp: float) -> None:
         """Let an offset that was in force when the recording began hold from its first sample."""

@@ -188,6 +188,19 @@ def test_late_stamps_that_catch_up_never_turn_time_back():
 
 
 @pytest.mark.parametrize("nominal_sfreq", [250.0, 0.0])
+def test_what_was_mended_live_is_replayed_to_the_bit(nominal_sfreq):
+    true = 100 + np.arange(9000) / 250
+    stamps = true + np.interp(true - 100, [9.5, 12.5, 12.7, 15.7], [0, 1, 1, 0]) * (nominal_sfreq > 0)
+    stamps[6000:7500] -= 15.0
+    live = ClockMapper("s", nominal_sfreq)
+    expected, expected_breaks = map_in_pieces(live, stamps, 31)
+    replayed = ClockMapper("s", nominal_sfreq, recorded=live.take_segments())
+    times, breaks = map_in_pieces(replayed, stamps, 64)
+    assert times.tobytes() == expected.tobytes()
+    assert breaks == expected_breaks
+
+
+@pytest.mark.parametrize("nominal_sfreq", [250.0, 0.0])
 def test_recorded_segments_give_the_same_bits_as_the_live_map(nominal_sfreq):
     stamps = jittered() if nominal_sfreq else 100 + np.arange(5000) / 250
     stamps[3000:] += 0.6
