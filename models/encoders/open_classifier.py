@@ -32,6 +32,7 @@ from models.encoders.open_weights import (
 )
 from models.encoders.transformer import AstEncoder, VitEncoder
 from models.features.log_mel import AUDIOSET_MEAN, AUDIOSET_SD, HOP
+from models.weights import Installed, Source
 
 #: Kinds of `transformers` that can be read, by modality; those after the first of a voice take its samples.
 KINDS = {
@@ -125,18 +126,17 @@ def _last_layer(model: nn.Module) -> tuple[nn.Module, str]:
 
 
 @dataclass(frozen=True, eq=False)
-class ReadClassifier:
-    """A classifier as it was read: an encoder's name, sizes and tensors, and its last layer."""
+class Published:
+    """An encoder of other people's that keeps its own answer."""
 
     encoder: str  # of `models.config.FACE_ENCODERS` or `VOICE_ENCODERS`
     sizes: VitConfig | AstConfig
-    labels: tuple[str, ...]
-    tensors: dict[str, Tensor]  # fc.weight and fc.bias are the last layer
-    licence: str
-    sha256: str  # of its files of weights
+    labels: tuple[str, ...]  # of its last layer, ``fc`` of the tensors
+    weights: Installed
+    margin: float = 0.2  # round a face
 
 
-def read_classifier(modality: str, source: str) -> ReadClassifier:
+def read_classifier(modality: str, source: str) -> Published:
     """Read a folder or a hub name, which downloads: this runs only where the user asked for it.
 
     Raises `InputError`: nothing loads from there, or it is not a classifier of a kind of `KINDS`.
@@ -169,16 +169,22 @@ def read_classifier(modality: str, source: str) -> ReadClassifier:
         raise refused(f"expected 16000, found {sfreq}", source, PREPROCESSOR_FILE, setting="sampling_rate")
     setattr(parent, name, nn.Identity())
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {
-        "gain": torch.tensor(gain).reshape(-1, 1, 1),
-        "offset": torch.tensor(offset).reshape(-1, 1, 1),
-    }
+    for scale, values in (("gain", gain), ("offset", offset)):
+        tensors[scale] = torch.tensor(values).reshape(-1, 1, 1)
     tensors |= {"fc.weight": last.weight.detach(), "fc.bias": last.bias.detach()}
-    digest = hashlib.sha256()
+    digest, licence = hashlib.sha256(), licence_of(folder)
     for file in sorted(folder.glob(WEIGHTS)):
         digest.update(file.read_bytes())
+    origin = Source(
+        name=f"{modality} classifier",
+        tool="transformers",
+        package=folder.resolve().name if folder == Path(source).expanduser() else source,
+        licence=licence,
+        training_data="see its page",
+        limits=f"{licence}; its probabilities are as published: nothing was fitted or measured here",
+    )
     labels = tuple(str(found.id2label[at]) for at in range(last.out_features))
-    return ReadClassifier(encoder, sizes, labels, tensors, licence_of(folder), digest.hexdigest())
+    return Published(encoder, sizes, labels, Installed(origin, tensors, digest.hexdigest()))
 
 
 def described(name: str) -> str:
@@ -200,7 +206,6 @@ def described(name: str) -> str:
 def licence_of(folder: Path) -> str:
     """Return the licence that a model's own card states."""
     card = folder / "README.md"
-    stated = (
-        re.search(r"^license:\s*(\S+)", card.read_text("utf-8", "replace"), re.M) if card.is_file() else None
-    )
+    text = card.read_text("utf-8", "replace") if card.is_file() else ""
+    stated = re.search(r"^license:\s*(\S+)", text, re.MULTILINE)
     return f"licence {stated[1]}" if stated else "licence not stated: see its page"
