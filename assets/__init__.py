@@ -39,5 +39,8 @@ EYE_FEATURES = ASSETS / "eye_features.csv"
 #: Templates of model cards.
 CARDS = ASSETS / "cards"
 
+#: File names of published sets of acted speech (`models.datasets.voices`).
+VOICES = ASSETS / "voices.toml"
+
 #: Open weights that can be installed, with hashes and licences (`models.weights`).
 WEIGHTS = ASSETS / "weights.toml"

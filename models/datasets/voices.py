@@ -1,17 +1,7 @@
-"""Acted speech: published sets whose file names tell speaker and emotion, read by one table of names.
-
-| set                                | a file                   | its name                              |
-|------------------------------------|--------------------------|---------------------------------------|
-| EMO-DB (Burkhardt 2005), German    | 03a01Wa.wav              | speaker, sentence, emotion, version   |
-| RAVDESS (Livingstone & Russo 2018) | 03-01-05-02-01-02-12.wav | audio, speech, emotion, ..., actor    |
-| nEMO (Christop 2024), Polish       | AB0_anger_12.wav         | speaker, emotion, sentence            |
-| CREMA-D (Cao 2014)                 | 1001_DFA_ANG_XX.wav      | speaker, sentence, emotion, intensity |
-| URDU (Latif 2018)                  | SM1_F3_A03.wav           | speaker, file, emotion and its number |
-
-Other emotions of a set, and what is sung, are not read.
-"""
+"""Acted speech: published sets whose file names tell speaker and emotion, listed in `assets.VOICES`."""
 
 import re
+import tomllib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,29 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode, InputError
+from assets import VOICES
 from models.datasets.files import damaged
 from models.datasets.trials import Excluded, exclude
 from models.features.log_mel import resample
 
 EMOTIONS = ("angry", "happy", "neutral", "sad")
-#: Of a set: its files' names, and its words for EMOTIONS.
-_LAYOUTS = {
-    "EMO-DB": (r"(?P<speaker>\d\d)(?P<sentence>[ab]\d\d)(?P<emotion>[A-Z])[a-z]", ("w", "f", "n", "t")),
-    "RAVDESS": (
-        r"03-01-(?P<emotion>\d\d)-\d\d-(?P<sentence>\d\d)-\d\d-(?P<speaker>\d\d)",
-        ("05", "03", "01", "04"),
-    ),
-    "nEMO": (
-        r"(?P<speaker>[a-z\d]+)_(?P<emotion>[a-z]+)_(?P<sentence>\d+)",
-        ("anger", "happiness", "neutral", "sadness"),
-    ),
-    "CREMA-D": (
-        r"(?P<speaker>\d{4})_(?P<sentence>[a-z]{3})_(?P<emotion>[a-z]{3})_[a-z]+",
-        ("ang", "hap", "neu", "sad"),
-    ),
-    "URDU": (r"(?P<speaker>s[mf]\d+)_f(?P<sentence>\d+)_(?P<emotion>[a-z])\d+", ("a", "h", "n", "s")),
-}
-_NAMES = {name: re.compile(rf"{pattern}\.wav", re.IGNORECASE) for name, (pattern, _) in _LAYOUTS.items()}
+_LAYOUTS = tomllib.loads(VOICES.read_text("utf-8"))
+_NAMES = {name: re.compile(rf"{of_set['file']}\.wav", re.IGNORECASE) for name, of_set in _LAYOUTS.items()}
 _SHORTEST_S = 0.3
 
 
@@ -92,9 +67,10 @@ def _told(name: str) -> tuple[str, str, int] | None:
     """Return speaker, sentence and label that a file name tells, None where it tells none of ours."""
     for kind, pattern in _NAMES.items():
         match = pattern.fullmatch(name)
-        if match is not None and match["emotion"].lower() in _LAYOUTS[kind][1]:
+        words = _LAYOUTS[kind]["emotions"]
+        if match is not None and match["emotion"].lower() in words:
             speaker = match["speaker"] if kind == "EMO-DB" else f"{kind} {match['speaker'].upper()}"
-            return speaker, match["sentence"], _LAYOUTS[kind][1].index(match["emotion"].lower())
+            return speaker, match["sentence"], words.index(match["emotion"].lower())
     return None
 
 

@@ -18,6 +18,7 @@ from models.features.face import Box, FaceFinder, crop_face
 from models.features.log_mel import log_mel, n_log_mel_frames, resample
 from models.network import FusionNetwork
 from models.normalise import Normaliser
+from models.papers.settings import EAV
 from models.training.loop import StageOptions
 from models.training.simulated_data import as_bytes, as_crop
 from models.window_batch import NetworkInput, Part, batch_of, eeg_part, face_part, voice_part, windows_at
@@ -87,49 +88,27 @@ class EavNetwork:
         """Return what of each encoder the paper's are not like; ``stages`` are what is run."""
         encoders: dict[str, VitConfig | AstConfig]
         encoders = {"face": config.network.face, "voice": config.network.voice}
-        sources, words = {m: size.source for m, size in encoders.items() if size.source}, []
-        sized = "of that size" if self.preset == "paper" else "small, unless --preset paper is given,"
-        random = [modality for modality in _ENCODERS if modality not in sources]
+        size = "of that size" if self.preset == "paper" else "small, unless --preset paper is given,"
+        random, opened = (
+            [m for m, of in encoders.items() if bool(of.source) == is_open] for is_open in (False, True)
+        )
+        words, said = list[str](), EAV["encoders"]
         if len(random) == 2:
-            words.append(
-                f"The paper's ViT and AST are of base size with open weights; here they are {sized} and "
-                "are initialised at random without --face-weights and --voice-weights."
-            )
+            words.append(said["random_both"].format(size=size))
         elif random:
+            modality = random[0]
+            words.append(said["random"].format(size=size, encoder=_ENCODERS[modality], modality=modality))
+        for modality in opened:
+            names = modality + HEAD, modality
+            (head, both), paper = ([of[name] for name in names] for of in (stages, _OPEN_STAGES))
+            rates = [f"{stage.learning_rate:.0e}".replace("e-0", "e-") for stage in (head, both, *paper)]
             words.append(
-                f"The paper's {_ENCODERS[random[0]]} is of base size with open weights; here it is {sized} "
-                f"and is initialised at random, without --{random[0]}-weights."
-            )
-        for modality, source in sources.items():
-            size = encoders[modality]
-            words.append(
-                f"The {_ENCODERS[modality]} is initialised with the weights of {source} "
-                f"({size.n_layers} layers of width {size.width}). {_training_words(modality, stages)}"
-            )
-        if "face" in sources:
-            words.append("Faces are cut and scaled by this program, not by the ViT's own preprocessor.")
-        if "voice" in sources:
-            words.append(
-                "All AST time tokens are used instead of its two summary tokens, and 5 s clips are not "
-                "padded with silence."
-            )
-        return tuple(words)
-
-
-def _training_words(modality: str, stages: Mapping[str, StageOptions]) -> str:
-    names = modality + HEAD, modality
-    head, both = (stages[name] for name in names)
-    paper_head, paper_both = (_OPEN_STAGES[name] for name in names)
-    return (
-        f"Its head trains first, {head.epochs:g} epochs at a learning rate of up to {_rate(head)} with the "
-        f"encoder frozen, then both, {both.epochs:g} epochs at up to {_rate(both)}, in batches of "
-        f"{both.batch_size}; the paper's code has {paper_head.epochs:g} and {paper_both.epochs:g} epochs at "
-        f"constant {_rate(paper_head)} and {_rate(paper_both)}, in batches of {_PAPER_BATCH[modality]}."
-    )
-
-
-def _rate(stage: StageOptions) -> str:
-    return f"{stage.learning_rate:.0e}".replace("e-0", "e-")
+                said["open"].format(
+                    encoder=_ENCODERS[modality], of=encoders[modality], head=head, both=both, paper=paper,
+                    rates=rates, batch=_PAPER_BATCH[modality],
+                )
+            )  # fmt: skip
+        return (*words, *(said[modality] for modality in opened))
 
 
 @dataclass(frozen=True, eq=False)
