@@ -10,19 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
 
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.text import parse_json
 from models.checkpoint import RECORD_FILE
+from models.config import built
 from models.datasets.recordings import data_files
 from models.datasets.splits import coverage
 from models.datasets.trials import Trial
-
-_T = TypeVar("_T")
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -102,8 +99,7 @@ def recording_sha256(path: Path) -> str:
     with file_errors("the recording cannot be read", path, code=ErrorCode.RECORDING):
         for file in data_files(path):
             with file.open("rb") as stream:
-                while block := stream.read(_BLOCK):
-                    digest.update(block)
+                hashlib.file_digest(stream, lambda: digest)
     return digest.hexdigest()
 
 
@@ -119,31 +115,14 @@ def read_record(folder: Path) -> TrainingRecord | None:
     if not path.exists():
         return None
     try:
-        return _parsed(parse_json(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = parse_json(path.read_bytes())
+        if set(found) != {part.name for part in fields(TrainingRecord)}:
+            raise ValueError("other keys than were written")
+        record = built(TrainingRecord, found, str(path))
+        if any(count < 0 for count in record.trials_per_class.values()):
+            raise ValueError("a negative count")
+        return record
+    except (InputError, OSError, ValueError, TypeError) as error:
         remedy = "copy the model folder again, or train it again"
         what = "the training record is damaged"
         raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.MODEL) from error
-
-
-def _parsed(found: Any) -> TrainingRecord:
-    """Return the record that JSON holds; `TypeError` where a value is of another type than was written."""
-    recordings = [
-        SeenRecording(_of(str, e["name"]), _of(str, e["sha256"]), _of(bool, e["labels"]))
-        for e in _of(list, found["recordings"])
-    ]
-    sessions = [
-        SeenSession(_of(str, e["dataset"]), _of(str, e["subject"]), _of(int, e["session"]))
-        for e in _of(list, found["sessions"])
-    ]
-    counts = {name: _of(int, count) for name, count in _of(dict, found["trials_per_class"]).items()}
-    if any(count < 0 for count in counts.values()):
-        raise ValueError("a negative count")
-    flags = _of(bool, found["complete"]), _of(bool, found["quick"])
-    return TrainingRecord(tuple(recordings), tuple(sessions), counts, *flags)
-
-
-def _of(kind: type[_T], value: Any) -> _T:
-    if type(value) is not kind:  # not isinstance: a bool is not a count
-        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
-    return value
