@@ -153,6 +153,18 @@ class MixedDiscriminant:
         """
         return self._by_mask(modality, mean, n_steps, known, self.n_labels, _Scorer.log_likelihood)
 
+    def of_trials(self, trials: Sequence[LabelledTrial], modalities: Sequence[str] = MODALITIES) -> Tensor:
+        """Return the evidence (n, n_labels) of some modalities of trials, as deviations from the level."""
+        total = torch.zeros(len(trials), self.n_labels)
+        for modality in (m for m in self.modalities if m in modalities):
+            at = [number for number, trial in enumerate(trials) if modality in trial.steps]
+            if at:
+                means, n_steps = zip(*(trials[number].mean(modality) for number in at), strict=True)
+                mean = torch.from_numpy(np.stack(means))
+                known = mean.isfinite()
+                total[at] += self.evidence(modality, mean.nan_to_num(), torch.tensor(n_steps), known)
+        return total
+
     def distance(self, modality: str, mean: Tensor, n_steps: Tensor, known: Tensor) -> Tensor:
         """Return (B,) the mean squared deviation from the nearest class, by known feature, in variances.
 

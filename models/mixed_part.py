@@ -65,6 +65,7 @@ class LabelledTrial:
     steps: Mapping[str, NDArray[Any]]  # (n_steps, F) by modality; EEG channel-major, C · n_bands
     means_of: Mapping[str, int] = field(default_factory=dict)  # of one row that is a mean: of how many steps
     baseline: LabelledTrial | None = None  # its level's; None: its session's trials are
+    trial: int = 0  # its number, where one is told from another
 
     @classmethod
     def of(cls, trial: Trial) -> LabelledTrial:

@@ -46,15 +46,7 @@ DIFFERS = (
 _GRID, _N_BANDS, _FRAMES_PER_S = 8, 16, 100
 
 
-@dataclass(frozen=True, eq=False)
-class ClipFeatures:
-    """One clip, and the trial it is of."""
-
-    trial: int
-    clip: LabelledTrial  # its steps
-
-
-def features_of(clips: Sequence[EavClip], arrays: ClipArrays) -> list[ClipFeatures]:
+def features_of(clips: Sequence[EavClip], arrays: ClipArrays) -> list[LabelledTrial]:
     """Return the features of clips and of their faces and voices, which ``arrays`` hold in the same order."""
     found = []
     for at, clip in enumerate(clips):
@@ -63,7 +55,7 @@ def features_of(clips: Sequence[EavClip], arrays: ClipArrays) -> list[ClipFeatur
             steps["face"] = _grey(arrays.crops[at])
         if n := int(arrays.n_mel[at]):
             steps["voice"] = _bands(arrays.mel[at, :n])
-        found.append(ClipFeatures(clip.trial, LabelledTrial(clip.subject, clip.session, clip.label, steps)))
+        found.append(LabelledTrial(clip.subject, clip.session, clip.label, steps, trial=clip.trial))
     return found
 
 
@@ -80,11 +72,11 @@ def _bands(mel: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack([np.concatenate([part.mean(axis=0), part.std(axis=0)]) for part in seconds])
 
 
-def trials_of(clips: Sequence[ClipFeatures]) -> list[LabelledTrial]:
+def trials_of(clips: Sequence[LabelledTrial]) -> list[LabelledTrial]:
     """Return whole trials, the steps of their clips one after the other."""
     groups: dict[int, list[LabelledTrial]] = {}
     for one in clips:
-        groups.setdefault(one.trial, []).append(one.clip)
+        groups.setdefault(one.trial, []).append(one)
     return [
         replace(
             group[0],
@@ -102,12 +94,12 @@ def trials_of(clips: Sequence[ClipFeatures]) -> list[LabelledTrial]:
 class SubjectClips:
     """One subject's clips that train and those that are tested."""
 
-    train: tuple[ClipFeatures, ...]
-    test: tuple[ClipFeatures, ...]
+    train: tuple[LabelledTrial, ...]
+    test: tuple[LabelledTrial, ...]
 
     @property
     def subject(self) -> str:
-        return self.train[0].clip.person
+        return self.train[0].person
 
 
 def our_entries(subjects: Sequence[SubjectClips]) -> Iterator[tuple[str, Entry]]:
@@ -124,64 +116,48 @@ def _level(one: SubjectClips) -> dict[str, NDArray[np.float64]]:
     return own_level(trials_of(one.train))
 
 
-def _centred(clips: Sequence[ClipFeatures], level: dict[str, NDArray[np.float64]]) -> list[ClipFeatures]:
-    return [replace(one, clip=one.clip.minus(level)) for one in clips]
+def _centred(clips: Sequence[LabelledTrial], level: dict[str, NDArray[np.float64]]) -> list[LabelledTrial]:
+    return [one.minus(level) for one in clips]
 
 
-def _entries(one: SubjectClips, theirs: list[ClipFeatures], words: str) -> Iterator[tuple[str, Entry]]:
+def _entries(one: SubjectClips, theirs: list[LabelledTrial], words: str) -> Iterator[tuple[str, Entry]]:
     level, n_labels = _level(one), len(eav.LABELS)
     own, test = _centred(one.train, level), _centred(one.test, level)
-    labels_seen = len({c.clip.label for c in own})
+    labels_seen = len({c.label for c in own})
     base = MixedDiscriminant.fit(_by_subject(theirs), n_labels) if theirs else None
     model = adapted(base, trials_of(one.train), level, n_labels)
     for read, modalities in READ.items():
-        rows = [c for c in test if read == "Multimodal" or modalities[0] in c.clip.steps]
+        rows = [c for c in test if read == "Multimodal" or modalities[0] in c.steps]
         if not rows or not set(modalities) & set(model.modalities):
             continue
-        trained = [c for c in (*theirs, *own) if set(modalities) & set(c.clip.steps)]
-        widths = {m: c.clip.steps[m].shape[1] for c in trained for m in modalities if m in c.clip.steps}
+        trained = [c for c in (*theirs, *own) if set(modalities) & set(c.steps)]
+        widths = {m: c.steps[m].shape[1] for c in trained for m in modalities if m in c.steps}
         lda = LdaClassifier(n_labels, count_trials=bool(theirs)).fit(_windows(trained, widths))
         answers = {
             "shrinkage LDA": lda.predict_proba(_windows(rows, widths)),
-            "mixed discriminant": _probabilities(model, rows, modalities),
+            "mixed discriminant": torch.softmax(model.of_trials(rows, modalities), dim=1).double().numpy(),
         }
         for name, probs in answers.items():
             predictions = Predictions.of(probs, _windows(rows, widths))
             yield f"{name}, {read}{words}", Entry.of(predictions, labels_seen)
 
 
-def _by_subject(clips: Sequence[ClipFeatures]) -> list[LabelledTrial]:
-    subjects = dict.fromkeys(c.clip.person for c in clips)
-    return [t for name in subjects for t in trials_of([c for c in clips if c.clip.person == name])]
+def _by_subject(clips: Sequence[LabelledTrial]) -> list[LabelledTrial]:
+    subjects = dict.fromkeys(c.person for c in clips)
+    return [t for name in subjects for t in trials_of([c for c in clips if c.person == name])]
 
 
-def _probabilities(
-    model: MixedDiscriminant, rows: Sequence[ClipFeatures], modalities: Sequence[str]
-) -> NDArray[np.float64]:
-    evidence = torch.zeros(len(rows), model.n_labels)
-    for modality in modalities:
-        at = [number for number, row in enumerate(rows) if modality in row.clip.steps]
-        if at and modality in model.modalities:
-            means, n_steps = zip(*(rows[number].clip.mean(modality) for number in at), strict=True)
-            mean = torch.from_numpy(np.stack(means))
-            known = mean.isfinite()
-            evidence[at] += model.evidence(modality, mean.nan_to_num(), torch.tensor(n_steps), known)
-    return torch.softmax(evidence, dim=1).double().numpy()
-
-
-def _windows(clips: Sequence[ClipFeatures], widths: dict[str, int]) -> WindowSet:
+def _windows(clips: Sequence[LabelledTrial], widths: dict[str, int]) -> WindowSet:
     """Return the clips' means side by side, standing where eye features do: a classifier takes any rows."""
     rows = [
         np.concatenate([
-            c.clip.mean(m)[0] if m in c.clip.steps else np.full(width, np.nan) for m, width in widths.items()
+            c.mean(m)[0] if m in c.steps else np.full(width, np.nan) for m, width in widths.items()
         ])
         for c in clips
     ]  # fmt: skip
     label, subject, session, trial = (
         np.array(column)
-        for column in zip(
-            *((c.clip.label, c.clip.person, c.clip.session, c.trial) for c in clips), strict=True
-        )
+        for column in zip(*((c.label, c.person, c.session, c.trial) for c in clips), strict=True)
     )
     no_step = np.zeros(len(clips), dtype=np.int64)
     return WindowSet(None, np.stack(rows)[:, :, None], label, subject, session, trial, no_step)

@@ -118,17 +118,10 @@ def _at_best_temperature(
 def trial_evidence(model: MixedDiscriminant, trials: Sequence[LabelledTrial]) -> Tensor:
     """Return what a discriminant says of whole trials of one person, (n, n_labels), about their own level."""
     total = torch.zeros(len(trials), model.n_labels)
-    groups: dict[int, list[int]] = {}
-    for at, trial in enumerate(trials):
-        groups.setdefault(trial.session, []).append(at)
-    for places in groups.values():
-        held = [trials[at] for at in places]
-        level = own_level(held)
-        for modality in model.modalities:
-            pairs = [trial.minus(level).mean(modality) for trial in held]
-            x = torch.tensor(np.stack([mean for mean, _ in pairs]), dtype=torch.float32)
-            n_steps = torch.tensor([n for _, n in pairs])
-            total[places] += model.evidence(modality, x.nan_to_num(), n_steps, x.isfinite())
+    for session in {trial.session for trial in trials}:
+        at = [number for number, trial in enumerate(trials) if trial.session == session]
+        level = own_level([trials[number] for number in at])
+        total[at] = model.of_trials([trials[number].minus(level) for number in at])
     return total
 
 

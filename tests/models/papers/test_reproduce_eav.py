@@ -100,7 +100,7 @@ def test_our_rows_are_of_the_same_clips_and_other_subjects_labels_have_rows_of_t
     clips = list(load_eav_clips(folder, excluded=[]))
     parts = [features_of(part, read_clips(part, FeatureConfig(), 2)) for part in eav_split(clips)]
     one = SubjectClips(*map(tuple, parts))
-    as_other = [[replace(c, clip=replace(c.clip, person="2")) for c in part] for part in parts]
+    as_other = [[replace(c, person="2") for c in part] for part in parts]
     twin = SubjectClips(*map(tuple, as_other))
     found = list(our_entries([one, twin]))
     assert sorted(row for row, _ in found) == sorted([*OUR_ROWS, *OUR_ROWS])
@@ -117,12 +117,12 @@ def test_features_of_a_clip_are_steps_of_entropy_faces_and_voice(folder):
     arrays = read_clips(clips, FeatureConfig(), 2)
     arrays.has_crops[1], arrays.n_mel[1] = False, 0
     whole, eeg_alone = features_of(clips, arrays)
-    assert {m: steps.shape for m, steps in whole.clip.steps.items()} == {
+    assert {m: steps.shape for m, steps in whole.steps.items()} == {
         "eeg": (5, 150), "face": (2, 64), "voice": (5, 32)
     }  # fmt: skip
-    assert whole.clip.steps["face"][0].mean() == pytest.approx(arrays.crops[0, 0].mean(), rel=0.02)
-    assert whole.clip.steps["voice"][0, :16].mean() == pytest.approx(arrays.mel[0, :100].mean(), abs=0.02)
-    assert set(eeg_alone.clip.steps) == {"eeg"}
+    assert whole.steps["face"][0].mean() == pytest.approx(arrays.crops[0, 0].mean(), rel=0.02)
+    assert whole.steps["voice"][0, :16].mean() == pytest.approx(arrays.mel[0, :100].mean(), abs=0.02)
+    assert set(eeg_alone.steps) == {"eeg"}
     joined = trials_of([whole, replace(eeg_alone, trial=whole.trial)])[0].steps
     assert {m: len(steps) for m, steps in joined.items()} == {"eeg": 10, "face": 2, "voice": 5}
 
