@@ -138,7 +138,7 @@ def follow(
     """
     columns = windows.subject, windows.session, windows.trial, windows.end_step
     wanted = list(zip(*(column.tolist() for column in columns), strict=True))
-    keys, courses = list[tuple[str, int, int, int]](), []
+    asked, keys, courses = set(wanted), list[tuple[str, int, int, int]](), []
     for (subject, session), group in by_session(trials).items():
         fixed = None if levels is None else levels.known((subject, session))
         parts = [rows_of(trial, config) for trial in group]
@@ -146,7 +146,7 @@ def follow(
         steps = [(subject, session, trial.trial, step) for trial in group for step in range(trial.n_steps)]
         told = list(range(len(steps)))
         if fixed is not None:
-            told = [at for at, key in enumerate(steps) if key in set(wanted)]
+            told = [at for at, key in enumerate(steps) if key in asked]
         courses.append(run_session(features, evidence, config.windows, fixed, config.step_s, told))
         keys += [steps[at] for at in told]
     place = {key: at for at, key in enumerate(keys)}
