@@ -189,29 +189,18 @@ class ClipBatches:
         )
 
     def alone(self, modality: str, at: NDArray[np.intp]) -> NetworkInput:
-        """Return one modality of its `ClipArrays.examples`."""
-        if modality == "face":
-            return self.face(self.frames(at))
-        return self.eeg(at) if modality == "eeg" else self.voice(at)
+        """Return one modality of its `ClipArrays.examples`: of the face, frames counted through all clips."""
+        if modality == "eeg":
+            return self._batch(len(at), windows_at(self._eeg, at))
+        if modality == "voice":
+            return self._batch(len(at), self._voice(at))
+        tokens = self._network.encode_face(self._frames(at))[:, None]
+        found = torch.ones(len(at), 1, dtype=torch.bool, device=self._device)
+        return self._batch(len(at), face_part(tokens, found, torch.zeros(len(at), 1)))
 
-    def eeg(self, at: NDArray[np.intp]) -> NetworkInput:
-        """Return the clips' EEG."""
-        return self._batch(len(at), windows_at(self._eeg, at))
-
-    def frames(self, at: NDArray[np.intp]) -> Tensor:
-        """Return crops (n, 3, size, size) of frames, counted through all clips."""
+    def _frames(self, at: NDArray[np.intp]) -> Tensor:
         n_frames = self.clips.crops.shape[1]
         return as_crop(self.clips.crops[at // n_frames, at % n_frames]).to(self._device)
-
-    def face(self, frames: Tensor) -> NetworkInput:
-        """Return single frames (n, 3, size, size) as windows, encoded with gradients."""
-        n, tokens = len(frames), self._network.encode_face(frames)[:, None]
-        found = torch.ones(n, 1, dtype=torch.bool, device=self._device)
-        return self._batch(n, face_part(tokens, found, torch.zeros(n, 1)))
-
-    def voice(self, at: NDArray[np.intp]) -> NetworkInput:
-        """Return the clips' voices, encoded with gradients."""
-        return self._batch(len(at), self._voice(at))
 
     def whole(self, at: NDArray[np.intp]) -> NetworkInput:
         """Return the clips with everything that is present in them."""
@@ -223,7 +212,9 @@ class ClipBatches:
     def _faces(self, at: NDArray[np.intp]) -> Part:
         """Return all frames of clips, from the clip's beginning to its end."""
         n_frames = self.clips.crops.shape[1]
-        tokens = self._face_tokens((at[:, None] * n_frames + np.arange(n_frames)).ravel())
+        every = (at[:, None] * n_frames + np.arange(n_frames)).ravel()
+        parts = np.array_split(every, -(-len(every) // _FRAMES_AT_ONCE))  # all are too many for a ViT-B
+        tokens = torch.cat([self._network.encode_face(self._frames(part)) for part in parts])
         found = torch.from_numpy(self.clips.has_crops[at]).to(self._device)
         ages = torch.linspace(_CLIP_S, 0.0, n_frames).expand(len(at), -1)
         return face_part(tokens.unflatten(0, (len(at), n_frames)), found[:, None].expand(-1, n_frames), ages)
@@ -233,8 +224,3 @@ class ClipBatches:
         mask = torch.arange(frames.shape[1]) < torch.from_numpy(self.clips.n_mel[at])[:, None]
         tokens = self._network.encode_voice(frames.to(self._device), mask.to(self._device))
         return voice_part(*tokens, torch.full((len(at),), _CLIP_S, device=self._device))
-
-    def _face_tokens(self, at: NDArray[np.intp]) -> Tensor:
-        """Return tokens (n, D) of frames, some at a time: all of 32 clips are too many for a ViT-B."""
-        parts = [at[start : start + _FRAMES_AT_ONCE] for start in range(0, len(at), _FRAMES_AT_ONCE)]
-        return torch.cat([self._network.encode_face(self.frames(part)) for part in parts])

@@ -70,7 +70,7 @@ class RowInputs:
         tokens, found, times = self.network.encode_voice(frames, mask)
         if augment:
             tokens = self._about_own(tokens, found, at)
-        return voice_part(tokens, found, times, self._clip_age(at))
+        return voice_part(tokens, found, times, torch.from_numpy(self.rows.voice_clip_s[at]))
 
     def _about_own(self, tokens: Tensor, found: Tensor, at: NDArray[np.intp]) -> Tensor:
         """Return tokens (n, M, D) as deviations from the mean of their subject's in the batch."""
@@ -136,12 +136,8 @@ class RowInputs:
         encoded = self._encoded
         assert encoded is not None
         tokens, mask = encoded.voice[at], encoded.voice_mask[at]
-        level = self.rows.centred(at).voice
-        return voice_part(tokens, mask, encoded.voice_times, self._clip_age(at), level)
-
-    def _clip_age(self, at: NDArray[np.intp]) -> Tensor:
-        """Return how many seconds before the windows' ends their clips start, (n,)."""
-        return torch.from_numpy(self.rows.voice_clip_s[at])
+        age, level = torch.from_numpy(self.rows.voice_clip_s[at]), self.rows.centred(at).voice
+        return voice_part(tokens, mask, encoded.voice_times, age, level)
 
 
 class DrawnLevels:

@@ -160,7 +160,7 @@ def test_fusion_trains_on_frozen_encoders(folder):
 def test_everything_of_a_batch_is_on_the_networks_device(folder):
     training = SubjectTraining(job(folder, device="meta"))  # has no numbers, and refuses another device's
     clips, at = training._test, np.arange(N_TEST)
-    for batch in (clips.eeg(at), clips.face(clips.frames(at)), clips.voice(at), clips.whole(at)):
+    for batch in (*(clips.alone(m, at) for m in ("eeg", "face", "voice")), clips.whole(at)):
         assert {getattr(batch, part.name).device.type for part in fields(batch)} == {"meta"}
     assert clips.label.device.type == "meta"
     assert training._fused(at).shape == (N_TEST, 5)
