@@ -201,7 +201,7 @@ def test_labels_of_a_table_take_what_there_is_and_say_so():
     assert TEN_TRIALS.choose(nine) == nine
     two = TWO_A_CLASS.choose(nine)
     assert [trial.trial for trial in two] == list(range(1, 10))  # one of disgust, the others twice
-    assert TWO_A_CLASS.words_of(two) == "up to 2 trials per class"
+    assert TWO_A_CLASS.words(two) == "up to 2 trials per class"
     assert TWO_A_CLASS.too_few(two).endswith("fewer than 2 training trials: disgust 1")
     assert not TWO_A_CLASS.too_few([trial for trial in two if trial.label != 0])
 
