@@ -522,7 +522,7 @@ def test_eavs_batches_lie_on_the_networks_device(eav):
     clips, network, normaliser = eav
     batches = ClipBatches(clips, FusionNetwork(network.config).to("meta"), normaliser)
     at = np.arange(3)
-    for batch in (batches.eeg(at), batches.face(batches.frames(at)), batches.voice(at), batches.whole(at)):
+    for batch in (*(batches.alone(m, at) for m in ("eeg", "face", "voice")), batches.whole(at)):
         assert {tensor.device.type for tensor in vars(batch).values()} == {"meta"}
 
 
@@ -532,7 +532,7 @@ def test_eavs_clips_are_the_live_windows(eav):
     mask = torch.arange(498) < torch.from_numpy(clips.n_mel)[:, None]
     with torch.no_grad():
         batch = batches.whole(np.arange(3))
-        faces = network.encode_face(batches.frames(np.arange(3 * (N_FRAMES + 1)))).unflatten(0, (3, -1))
+        faces = network.encode_face(batches._frames(np.arange(3 * (N_FRAMES + 1)))).unflatten(0, (3, -1))
         voices, voice_masks, times = network.encode_voice(torch.from_numpy(clips.mel), mask)
     # EAV's first frame lies at the clip's very beginning, where live has none.
     batch = replace(batch, **{name: getattr(batch, name)[:, 1:] for name in FACE})
