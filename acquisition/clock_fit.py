@@ -14,6 +14,14 @@ _N_SMOOTHED = 7  # offsets in the running median
 _N_KEPT = 100_000
 
 
+def steps_of(times: NDArray[np.float64], last: float) -> NDArray[np.float64]:
+    """Return the steps (n,) to each of ``times`` (n,), the first from ``last``; faster than `np.diff`."""
+    steps = np.empty(len(times))
+    steps[0] = times[0] - last
+    np.subtract(times[1:], times[:-1], out=steps[1:])
+    return steps
+
+
 class OffsetTrack:
     """Tells which offset was in force at a stamp: LSL time = raw stamp + offset."""
 
@@ -125,23 +133,32 @@ class Leaps:
         self.step_s, self._max_gap_s, self._is_regular = period_s, max_gap_s, period_s > 0
         self._last = self._before_pause = float("nan")  # unshifted; shifted
 
-    def follow(self, placed: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[tuple[int, float]]]:
-        """Return shifts (n,) in seconds, and (position, leap in seconds) wherever the stamps leapt."""
-        steps = np.diff(placed, prepend=self._last)
-        shifts = np.full(len(placed), self.shift_s)
+    def follow(
+        self, placed: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64] | None, list[tuple[int, float]]]:
+        """Return shifts (n,) in seconds, and (position, leap in seconds) wherever the stamps leapt.
+
+        None stands for no shift at all.
+        """
+        steps = steps_of(placed, self._last)
+        leapt = np.flatnonzero(np.abs(steps) > RESET_S).tolist()
+        shifts = np.full(len(placed), self.shift_s) if leapt or self.shift_s else None
         leaps = []
-        for at in np.flatnonzero(np.abs(steps) > RESET_S).tolist():
-            usual = steps[:at][(steps[:at] > 0) & (steps[:at] <= RESET_S)][-1:]
-            step_s = float(usual[0]) if len(usual) and not self._is_regular else self.step_s
+        for at in leapt:
+            self._take_step(steps[:at])
             last = placed[at] - steps[at] + self.shift_s
-            self._leap(float(placed[at]), float(last), step_s)
+            self._leap(float(placed[at]), float(last), self.step_s)
+            assert shifts is not None
             shifts[at:] = self.shift_s
             leaps.append((at, float(steps[at])))
-        usual = steps[(steps > 0) & (steps <= RESET_S)][-1:]
-        if len(usual) and not self._is_regular:
-            self.step_s = float(usual[0])
+        self._take_step(steps)
         self._last = float(placed[-1])
         return shifts, leaps
+
+    def _take_step(self, steps: NDArray[np.float64]) -> None:
+        """Let an irregular stream's period be its newest step forward that is no leap."""
+        if not self._is_regular:
+            self.step_s = next((float(s) for s in steps[::-1] if 0 < s <= RESET_S), self.step_s)
 
     def _leap(self, stamp: float, last: float, step_s: float) -> None:
         expected = last + step_s
@@ -175,7 +192,7 @@ class Spreader:
 
     def spread(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return times (n,), with ties left where the rate is not known."""
-        steps = np.diff(times, prepend=self._stamp)
+        steps = steps_of(times, self._stamp)
         if self._n <= 1 and not self._chunks and not (steps == 0).any():
             self._stamp, self._n, self._newest = float(times[-1]), 1, float(times[-1])
             return times
@@ -255,7 +272,7 @@ class SampleLine:
         n_samples = len(placed)
         times = np.empty(n_samples)
         breaks = np.zeros(n_samples, dtype=bool)
-        cuts = breaks.copy() if cuts is None else cuts.copy()
+        cuts = None if cuts is None or not cuts.any() else cuts.copy()
         starts: list[tuple[int, float, float]] = []
         at = 0
         while at < n_samples:
@@ -271,14 +288,15 @@ class SampleLine:
             line = self._t_start + counts * self._step
             stamps, runs = self._undense(placed[at:end], max_gap_s)
             errors = stamps - line
-            astray = np.flatnonzero(
-                (errors > max_gap_s)
-                | cuts[at:end]
-                | ((errors < -RESET_S) & (len(self._points) < 2 * _N_SOUND))
-            )
+            is_astray = errors > max_gap_s
+            if len(self._points) < 2 * _N_SOUND:
+                is_astray |= errors < -RESET_S
+            if cuts is not None:
+                is_astray |= cuts[at:end]
+            astray = np.flatnonzero(is_astray)
             if len(astray):
                 end = at + int(astray[0])
-                line, errors, runs = line[: astray[0]], errors[: astray[0]], runs[: astray[0]]
+                line, errors = line[: astray[0]], errors[: astray[0]]
             times[at:end] = line
             self._errors.append(errors)
             self._n_in_block += end - at
@@ -287,9 +305,10 @@ class SampleLine:
             if end > at:
                 self._note_dense(placed[at:end], runs, max_gap_s)
             if len(astray):
-                is_hole = bool(cuts[end] or placed[end] - self._last_placed > max_gap_s)
-                self._begin_after_gap(float(stamps[astray[0]]), is_hole)
-                cuts[end] = False
+                is_hole = placed[end] - self._last_placed > max_gap_s
+                if cuts is not None:
+                    is_hole, cuts[end] = is_hole or cuts[end], False
+                self._begin_after_gap(float(stamps[astray[0]]), bool(is_hole))
                 breaks[end] = True
             elif self._n_in_block == self._n_block:
                 self._correct(max_gap_s)
@@ -303,11 +322,13 @@ class SampleLine:
 
     def _undense(
         self, placed: NDArray[np.float64], max_gap_s: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Return stamps with long dense runs counted on, and each sample's place in its run."""
-        steps = np.diff(placed, prepend=self._last_placed)
-        at = np.arange(len(placed))
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp] | None]:
+        """Return stamps with long dense runs counted on, and each sample's place in its run (or None)."""
+        steps = steps_of(placed, self._last_placed)
         is_dense = (steps >= 0) & (steps < 0.5 * self._period)
+        if not is_dense.any():
+            return placed, None
+        at = np.arange(len(placed))
         begin = np.maximum.accumulate(np.where(is_dense, -1 - self._n_dense, at))
         runs = at - begin
         n_trusted = self._n_trusted_dense(max_gap_s)
@@ -317,11 +338,17 @@ class SampleLine:
         bases = np.where(begin + n_trusted >= 0, placed[np.maximum(begin + n_trusted, 0)], self._dense_from)
         return np.where(beyond, bases + (runs - n_trusted) * self._period, placed), runs
 
-    def _note_dense(self, placed: NDArray[np.float64], runs: NDArray[np.intp], max_gap_s: float) -> None:
-        n_trusted, last = self._n_trusted_dense(max_gap_s), len(runs) - 1
+    def _note_dense(
+        self, placed: NDArray[np.float64], runs: NDArray[np.intp] | None, max_gap_s: float
+    ) -> None:
+        n_trusted, last = self._n_trusted_dense(max_gap_s), len(placed) - 1
+        self._last_placed = float(placed[last])
+        if runs is None:
+            self._n_dense = 0
+            return
         if runs[last] >= n_trusted and (at := last - int(runs[last]) + n_trusted) >= 0:
             self._dense_from = float(placed[at])
-        self._n_dense, self._last_placed = int(runs[last]), float(placed[last])
+        self._n_dense = int(runs[last])
 
     def _begin_after_gap(self, time: float, is_hole: bool) -> None:
         """Start a new piece at ``time``; unlearn the rate if not one block ever fitted it."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.clock_fit import RESET_S, Leaps, OffsetTrack, SampleLine, Spreader
+from acquisition.clock_fit import RESET_S, Leaps, OffsetTrack, SampleLine, Spreader, steps_of
 from acquisition.types import DROPPED, Fate, MapSegment, StreamLedger
 
 #: No clock shows such a time (3000 years); a stamp beyond it is a broken one.
@@ -81,7 +81,7 @@ class RecordedMap:
 
         Stamps that fell back occur twice: a segment of another clock begins only where they leap.
         """
-        steps = np.diff(stamps, prepend=self._last_stamp)
+        steps = steps_of(stamps, self._last_stamp)
         self._last_stamp = float(stamps[-1])
         first = np.searchsorted(self._raw_starts, stamps - self._SAME_STAMP_S)
         end = np.searchsorted(self._raw_starts, stamps + self._SAME_STAMP_S, side="right")
@@ -253,12 +253,12 @@ class ClockMapper:
         leapt = np.zeros(len(placed), dtype=bool)
         if not self._allow_ties:
             shifts, leaps = self._leaps.follow(placed)
-            if shifts.any() or leaps:
+            if shifts is not None:
                 placed, offsets = placed + shifts, offsets + shifts
                 self._note_leaps(placed, shifts, leaps, leapt)
         if self._line is None:
             breaks = self._gaps(placed) | leapt
-            changed = np.diff(offsets, prepend=self._noted_offset) != 0  # NaN differs from all
+            changed = steps_of(offsets, self._noted_offset) != 0  # NaN differs from all
             for at in np.flatnonzero(changed).tolist():
                 self._begin_segment(stamps[at], placed[at], breaks[at], offset_s=float(offsets[at]))
             self._noted_offset = float(offsets[-1])
@@ -313,11 +313,11 @@ class ClockMapper:
 
     def _gaps(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return where an irregular stream has a hole, (n,) bool; its very first sample counts as one."""
-        return ~(np.diff(times, prepend=self._last) <= self._max_gap_s)
+        return ~(steps_of(times, self._last) <= self._max_gap_s)
 
     def _increasing(self, times: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Mapped:
         """Drop samples with decreasing timestamps."""
-        steps = np.diff(times, prepend=self._last)
+        steps = steps_of(times, self._last)
         least_s = RESET_S if self._nominal_sfreq == 0 else max(RESET_S, 3 / self._nominal_sfreq)
         for at in np.flatnonzero(steps > least_s).tolist() if not self._allow_ties else ():
             self.ledger.note(Fate.GAP, 1, float(steps[at]))
@@ -338,7 +338,7 @@ class ClockMapper:
         kept_times = times[keep]
         kept_breaks = breaks[keep]
         if len(kept_times):
-            gaps = np.diff(kept_times, prepend=self._last) > self._max_gap_s
+            gaps = steps_of(kept_times, self._last) > self._max_gap_s
             kept_breaks = kept_breaks | gaps
             self._last = float(kept_times[-1])
         return Mapped(kept_times, tuple(np.flatnonzero(kept_breaks).tolist()), keep)
