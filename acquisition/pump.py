@@ -57,7 +57,7 @@ class Pump:
         self._specs: dict[str, StreamSpec] = {}
         #: Half seconds with arrivals, and the age of the oldest sample that arrived in each.
         self._ages: dict[str, deque[tuple[int, float]]] = {}
-        self._late: set[str] = set()
+        self.late_s: dict[str, float] = {}  # by stream key: how late it keeps coming; 0 in time
 
     def acquire(self, now: float) -> None:
         """Move everything that has come in by ``now`` (LSL seconds) into the rings."""
@@ -95,10 +95,10 @@ class Pump:
             age_s = max(age_s, ages.pop()[1])
         ages.append((half, age_s))
         late_s = median(age for _, age in ages)
-        if len(ages) < _N_ARRIVALS or (late_s > limit_s) == (key in self._late):
+        if len(ages) < _N_ARRIVALS:
             return
-        self._late ^= {key}
-        if late_s > limit_s:
+        was_late, self.late_s[key] = self.late_s.get(key, 0.0) > 0, late_s if late_s > limit_s else 0.0
+        if late_s > limit_s and not was_late:
             what = f"{spec.name} ({spec.kind.value})"
             remedy = f"raise --lateness to {math.ceil(12 * late_s) / 10:g} or fix its clock"
             message = f"{what} arrives {late_s:.1f} s late, windows wait {limit_s:g} s: {remedy}"

@@ -62,6 +62,7 @@ class StreamFault(StrEnum):
     SILENT = "silent"
     STANDS_STILL = "stands still"
     NO_SAMPLE = "no sample yet"
+    LATE = "late"
     BEHIND = "behind"
     OFF_RATE = "off rate"
     LOSSES = "losses"
@@ -88,7 +89,7 @@ def judge_stream(kind: Kind, sfreq: float, health: StreamHealth) -> tuple[Stream
         return ()
     if health.n_samples == 0:
         return (StreamFinding(StreamFault.NO_SAMPLE, SUSPECT, health.age_s),)
-    found = []
+    found = [StreamFinding(StreamFault.LATE, BAD, health.late_s)] if health.late_s > 0 else []
     if sfreq > 0:
         off = health.rate_hz / sfreq - 1
         if health.backlog > BEHIND_S * sfreq:

@@ -66,6 +66,11 @@ _WORDS = {
     StreamFault.SILENT: ("silent", "no sample{since}", ""),
     StreamFault.STANDS_STILL: ("silent", "samples arrive, but timestamps do not advance", ""),
     StreamFault.NO_SAMPLE: ("no data yet", "no sample yet, {seconds} after it opened", "wait a moment"),
+    StreamFault.LATE: (
+        "late",
+        "it arrives {seconds} late, after the windows it belongs to",
+        "raise --lateness or fix its clock",
+    ),
     StreamFault.BEHIND: (
         "behind",
         "{seconds} of samples behind",

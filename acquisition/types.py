@@ -136,6 +136,7 @@ class StreamHealth:
     n_missing: int  # samples that holes in the stamps suggest were lost on the way
     n_dropped: int  # samples dropped because their timestamps decrease
     stands_still: bool = False  # samples arrive, but timestamps do not advance
+    late_s: float = 0.0  # how late it keeps coming where that is later than windows wait
 
     @property
     def is_silent(self) -> bool:

@@ -187,7 +187,15 @@ class LiveSession:
         own = [predictions.header.source_id, clock_map.header.source_id, *observer.own_source_ids()]
         recording = self._recording_control(source, own, decoder)
         publish = _Periodically(_SEGMENTS_S, lambda now: clock_map.publish(source.take_segments()))
-        look = _Periodically(_HEALTH_S, lambda now: setattr(self, "stream_health", source.health(now)))
+
+        def take_health(now: float) -> None:
+            late_s = pipeline.late_s
+            self.stream_health = {
+                key: replace(health, late_s=late_s.get(key, 0.0))
+                for key, health in source.health(now).items()
+            }
+
+        look = _Periodically(_HEALTH_S, take_health)
 
         def after_acquire(now: float) -> None:
             publish(now)

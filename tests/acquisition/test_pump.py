@@ -222,5 +222,6 @@ def test_a_stream_that_keeps_coming_late_is_named_once_with_its_lateness(
     assert ledgers["e"].n_late < 3
     assert (ledgers["e"].n_used, ledgers["g"].n_used) == (2390, sum(len(c.times) for t, c in late if t < 24))
     if is_late:
+        assert pump.late_s["g"] == pytest.approx(said_s, abs=0.1)
         assert "--lateness" in said[0].message
         assert f"{said_s:.1f} s late" in said[0].message
