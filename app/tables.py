@@ -83,6 +83,9 @@ def recording_table(report: XdfReport) -> Table:
     return table
 
 
+_N_VALUES, _LONGEST_VALUE = 12, 40  # of markers
+
+
 def recording_remarks(report: XdfReport) -> list[str]:
     """Return what a user should know of a recording's streams before using it."""
     remarks = []
@@ -119,6 +122,11 @@ def recording_remarks(report: XdfReport) -> list[str]:
             ):
                 if gap_s > 1:
                     remarks.append(f"{name}: {what.format(duration(gap_s, 1))}")
+        if stream.values:
+            most = sorted(stream.values.items(), key=lambda item: -item[1])
+            said = [f"{printable(text[:_LONGEST_VALUE]) or 'empty'} ({n:,})" for text, n in most[:_N_VALUES]]
+            more = f" and {len(most) - _N_VALUES:,} other values" if len(most) > _N_VALUES else ""
+            remarks.append(f"{name}: {', '.join(said)}{more}")
         if stream.behind_s:
             lag = f"arrived {stream.behind_s:.1f} s behind the other streams"
             remarks.append(f"{name}: {lag}: live needs --lateness, or its clock fixed")

@@ -1,7 +1,8 @@
 """Measures what a recording holds: rates, gaps, clock resets, damage."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.adapters import AdapterOptions
+from acquisition.adapters.media import MarkerAdapter
 from acquisition.errors import InputError
 from acquisition.header import stream_identity
 from acquisition.intake import make_adapter, make_mapper
@@ -55,6 +57,7 @@ class StreamReport:
     ledger: StreamLedger = field(default_factory=StreamLedger)  # what a replay makes of its timestamps
     refused: str = ""  # why a replay does not use it
     behind_s: float = 0.0  # its stamps behind those of the others beside which they stand in the file
+    values: Mapping[str, int] = field(default_factory=dict)  # how often each marker occurs
     notes: tuple[str, ...] = ()  # what a replay has to say of its channels
 
     @property
@@ -122,14 +125,19 @@ def inspect_xdf(
     n_done, n_all = 0, max(1, sum(stream.n_samples for stream in index.streams.values()))
     for stream_id, stream in index.streams.items():
         kind = kinds.get(stream_id, kind_of(stream.header))
+        values: Counter[str] = Counter()
         measure = _Measure(stream, kind, recorded.get(stream_identity(stream.header), ()))
         with StreamReader(index.path, stream) as reader:
             for block in reader.blocks():
                 measure.add(block.stamps)
+                if kind is Kind.MARKERS and len(values) < _MOST_VALUES:
+                    values.update(MarkerAdapter(stream.header, "").convert(block.values))
                 n_done += len(block.stamps)
                 progress(min(1.0, n_done / n_all))
         damage.extend(reader.damage)
-        report = replace(measure.report(stream_id in unix), behind_s=behind.get(stream_id, 0.0))
+        report = replace(
+            measure.report(stream_id in unix), behind_s=behind.get(stream_id, 0.0), values=values
+        )
         if stream_id in unix:
             report = replace(report, refused=unix_message(stream))
         elif options is not None and stream_id in kinds:
@@ -142,6 +150,7 @@ def inspect_xdf(
 
 
 _FEWEST_CHUNKS = 10
+_MOST_VALUES = 10_000  # different markers; free texts may be as many as there are markers
 
 
 def _behind(streams: Sequence[StreamIndex]) -> dict[int, float]:

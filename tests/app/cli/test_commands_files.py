@@ -97,10 +97,13 @@ def test_a_stream_that_ends_early_is_named_and_control_characters_are_not_printe
         writer.add_stream(2, header("Eye", "Gaze", 100.0))
         writer.samples(1, 50 + np.arange(500) / 100, np.zeros((500, 2)))
         writer.samples(2, 50 + np.arange(1000) / 100, np.zeros((1000, 2)))
+        writer.add_stream(3, header("Marks", "Markers", 0.0, "string"))
+        writer.samples(3, [51.0, 52.0, 53.0], [["go", "1.0"], ["stop", "2"], ["go", "1"]])
     path.write_bytes(path.read_bytes().replace(b"Amp!", b"Amp\x1b"))
     assert run("inspect", path) == 3
     text = capsys.readouterr().out
     assert "ends 5.0 s before the last" in text
+    assert "Marks (Markers): go|1 (2), stop|2 (1)" in text
     assert "Eye (Gaze): a replay stops here" in text
     assert "\x1b" not in text
 
