@@ -6,7 +6,6 @@ One store serves one engine; a new engine gets a new store. `Cursor` says which 
 import math
 from collections import deque
 from collections.abc import Iterable
-from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,6 @@ from calibration.types import SessionView
 from models.prediction import Prediction
 
 _N_EVENTS = 500
-_N_MEMORY = 1200  # twice a second, ten minutes
 #: Data this much older than the newest of their kind mean that a replay was sought back.
 _JUMP_S = 1.0
 #: A running engine tells its figures twice a second; silent for longer, it hangs or is suspended.
@@ -57,8 +55,6 @@ class ViewStore:
         self.predictions: TimedHistory[Prediction] = TimedHistory(lambda prediction: prediction.t_end)
         self.quality: TimedHistory[messages.QualityPart] = TimedHistory(lambda part: part.time)
         self.health: messages.HealthPart | None = None
-        #: `time.monotonic` and megabytes: the engine's own clock stands still with a replay.
-        self.engine_memory: deque[tuple[float, float]] = deque(maxlen=_N_MEMORY)
         self.occlusion: messages.Occlusion | None = None
         self.calibration: SessionView | None = None  # where a guided calibration stands
         #: Time, text, severity (info, warning or bad) in order of arrival; failures are among them.
@@ -118,7 +114,6 @@ class ViewStore:
                 self.quality.add(message)
             case messages.HealthPart():
                 self.health = message
-                self.engine_memory.append((monotonic(), message.memory_mb))
             case messages.Occlusion():
                 self.occlusion = message
             case SessionView():

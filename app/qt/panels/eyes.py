@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import pyqtgraph as pg
 from numpy.typing import NDArray
 from PyQt6.QtCore import QLineF, QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
@@ -14,8 +15,8 @@ from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis, DrawnAxis, with_unit
 from app.qt.plots.items import mixed
-from app.qt.plots.plot import PixelItem, Plot, Table
-from app.qt.plots.time_plot import LEFT_ROOM, RIGHT_ROOM, SECONDS, CurvePlot
+from app.qt.plots.plot import PixelItem, Plot, Table, figure_text
+from app.qt.plots.time_plot import LEFT_ROOM, RIGHT_ROOM, SECONDS, TimePlot
 from app.qt.theme import Theme
 from app.view.conditions import stream_note
 from app.view.scales import CalmRange, means_over, round_step
@@ -30,6 +31,7 @@ _LOOK_EVERY_S = 0.5
 _N_SHADES = 8
 _MAX_POINTS = 120
 _NO_SIZE = "no pupil size in this stream or at this time"
+_STROKES = {"left": Qt.PenStyle.SolidLine, "right": Qt.PenStyle.DashLine}
 _SHORT_UNITS = {"arbitrary": "a.u."}  # a longer one would push the number out of the gutter
 
 
@@ -157,14 +159,15 @@ class PupilPanel(Panel):
         self.words.setText(per_min or f"{n} blinks in {covered_s:.0f} s")
 
 
-class PupilPlot(CurvePlot):
+class PupilPlot(TimePlot):
     """Left pupil drawn through, right pupil dashed; blinks hatched."""
 
     def __init__(self) -> None:
         self._sizes = Axis("left", room=LEFT_ROOM)
-        strokes = {"left": Qt.PenStyle.SolidLine, "right": Qt.PenStyle.DashLine}
-        axes = (self._sizes, _Legend(strokes))
-        super().__init__("Pupil sizes", 30.0, strokes, axes)
+        super().__init__("Pupil sizes", 30.0, (self._sizes, _Legend()))
+        self.unit = ""
+        self.curves = {name: self.plot_item.plot(connect="finite") for name in _STROKES}
+        self.set_theme(self.theme)
         self._range: CalmRange | None = None
         self._looked = -math.inf
         self._samples: tuple[NDArray, NDArray] = (np.empty(0), np.empty((0, 2)))
@@ -193,6 +196,21 @@ class PupilPlot(CurvePlot):
         self.blinks.set_content((t0 - t, t1 - t) for t0, t1 in blinks)
         self.take_moment(store, t)
         return bool(np.isfinite(pupils).any())
+
+    def set_theme(self, theme: Theme) -> None:
+        super().set_theme(theme)
+        for name, curve in self.curves.items():
+            curve.setPen(pg.mkPen(_eye_colour(theme, name), width=1, style=_STROKES[name]))
+
+    def value_at(self, x: float, y: float) -> str:
+        """Return each pupil's size at that time."""
+        said = []
+        for name, curve in self.curves.items():
+            times, values = curve.getOriginalDataset()
+            if times is not None and len(times):
+                at = min(int(np.searchsorted(times, x)), len(times) - 1)
+                said.append(f"{name} {figure_text(float(values[at]))} {self.unit}".rstrip())
+        return ", ".join(said)
 
     def table(self) -> Table:
         """Return the samples; the curves are means of those that would share a pixel."""
@@ -231,8 +249,7 @@ class _Blinks(PixelItem):
 class _Legend(DrawnAxis):
     reaches_out = True
 
-    def __init__(self, strokes: dict[str, Qt.PenStyle]) -> None:
-        self._strokes = strokes
+    def __init__(self) -> None:
         super().__init__("right", room=RIGHT_ROOM)
 
     def text_width(self) -> float:
@@ -240,12 +257,16 @@ class _Legend(DrawnAxis):
 
     def draw(self, painter: QPainter, rect: QRectF) -> None:
         line = self.metrics.height()
-        for k, (name, stroke) in enumerate(self._strokes.items()):
+        for k, (name, stroke) in enumerate(_STROKES.items()):
             left, top = rect.left() + 0.3 * line, rect.top() + 1.6 * line * k
             painter.setPen(QColor(self.theme.text))
             painter.drawText(QPointF(left, top + self.metrics.ascent()), name)
-            painter.setPen(QPen(QColor(self.theme.category(len(self._strokes) - 1 - k)), 2, stroke))
+            painter.setPen(QPen(QColor(_eye_colour(self.theme, name)), 2, stroke))
             painter.drawLine(QPointF(left, top + 1.2 * line), QPointF(left + 2 * line, top + 1.2 * line))
+
+
+def _eye_colour(theme: Theme, name: str) -> str:
+    return theme.category({"left": 1, "right": 0}[name])
 
 
 def _place(x: float, y: float) -> str:

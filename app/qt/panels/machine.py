@@ -1,20 +1,13 @@
 """What session and display cost this computer, the recording, and where the time of a prediction went."""
 
 import math
-from collections import deque
-from collections.abc import Collection
-from time import monotonic
 
-import numpy as np
 import psutil
 from PyQt6.QtCore import Qt, QTimer
 from PyQt6.QtWidgets import QGridLayout, QLabel
 
-from acquisition.text import number
 from app.qt.panel import Panel
-from app.qt.plots.axes import Axis, Row, RowAxis, number_text
 from app.qt.plots.bar_plot import BarPlot, BarRow, Level
-from app.qt.plots.time_plot import CurvePlot
 from app.qt.widgets import plain_label
 from app.view.machine import (
     TARGET_MS,
@@ -30,15 +23,10 @@ from app.view.store import ViewStore
 from app.view.trust import why_no_prediction
 
 _SAMPLE_MS = 1000
-_KEPT_S = 600.0  # ten minutes
-_N_KEPT = 600
 
 
 class MachinePanel(Panel):
-    """Figures in words, and memory over the last ten minutes.
-
-    Memory is sampled once a second even while the panel is hidden.
-    """
+    """Figures in words; those of this process are sampled once a second."""
 
     def __init__(self) -> None:
         super().__init__("Machine and recording")
@@ -51,7 +39,7 @@ class MachinePanel(Panel):
         self._grid.setHorizontalSpacing(round(1.5 * self.fontMetrics().averageCharWidth()))
         self.values: dict[str, QLabel] = {}
         self.body.addLayout(self._grid)
-        self.plot = self.add_plot(MemoryPlot())
+        self.body.addStretch()
         self._show(machine_figures(None, self._cpu_percent, self._memory_mb))
         self._timer = QTimer(self)
         self._timer.timeout.connect(self.sample)
@@ -61,12 +49,10 @@ class MachinePanel(Panel):
         """Sample this process's CPU and memory."""
         self._cpu_percent = self._process.cpu_percent(None)
         self._memory_mb = self._process.memory_info().rss / 1e6
-        self.plot.add_display(monotonic(), self._memory_mb)
         self._shown = ()
 
     def refresh(self, store: ViewStore, t: float) -> None:
         if self.is_new(id(store), store.health.time if store.health else None):
-            self.plot.show_engine(store.engine_memory)
             self._show(machine_figures(store.health, self._cpu_percent, self._memory_mb))
 
     def _show(self, figures: list[Figure]) -> None:
@@ -89,56 +75,6 @@ class MachinePanel(Panel):
         self._grid.addWidget(plain_label(label, muted=True), row, 0, Qt.AlignmentFlag.AlignTop)
         self._grid.addWidget(value, row, 1)
         self.values[label] = value
-
-
-class MemoryPlot(CurvePlot):
-    """Memory of engine and display over the last ten minutes, from 0 MB up: a small drift is no leak."""
-
-    def __init__(self) -> None:
-        strokes = {"engine": Qt.PenStyle.SolidLine, "display": Qt.PenStyle.DashLine}
-        self._names = RowAxis("right", ("display",), aligned=Qt.AlignmentFlag.AlignLeft, is_spread=True)
-        axes = (Axis("left", number_text, room="0000", title="MB", has_grid=True), self._names)
-        super().__init__(
-            "Memory over the last ten minutes", _KEPT_S, strokes, axes, words=_minutes, least=(20, 5.0)
-        )
-        self.time_axis.setTickSpacing(300, 300)
-        self.unit = "MB"
-        self.engine: Collection[tuple[float, float]] = ()
-        self._display: deque[tuple[float, float]] = deque(maxlen=_N_KEPT)
-        self.set_notice("Memory: first reading in a second")
-
-    def add_display(self, time: float, megabytes: float) -> None:
-        """Add what this process uses at ``time``, `time.monotonic`."""
-        self._display.append((time, megabytes))
-        self._draw()
-
-    def show_engine(self, used: Collection[tuple[float, float]]) -> None:
-        """Draw what the engine used: times of `time.monotonic` and megabytes, oldest first."""
-        self.engine = used
-        self._draw()
-
-    def _draw(self) -> None:
-        kept = {"engine": self.engine, "display": self._display}
-        used = {name: np.array(points).reshape(-1, 2) for name, points in kept.items()}
-        every = np.concatenate(list(used.values()))
-        if not np.isfinite(every[:, 1]).any():
-            return
-        self.set_notice("")
-        newest = every[:, 0].max()
-        self.set_home(y=(0.0, float(np.ceil(1.1 * np.nanmax(every[:, 1]) / 100) * 100)))
-        rows = []
-        for name, points in used.items():
-            self.curves[name].setData(points[:, 0] - newest, points[:, 1])
-            if len(points) and math.isfinite(points[-1, 1]):
-                rows.append(Row(float(points[-1, 1]), (name,), colour=self.colours[name]))
-        self._names.set_rows(rows)
-        self.redraw()
-        last = {name: points[-1, 1] if len(points) else math.nan for name, points in used.items()}
-        self.setAccessibleDescription(", ".join(f"{name} {number(mb)} MB" for name, mb in last.items()))
-
-
-def _minutes(value: float, spacing: float) -> str:
-    return f"{number_text(value / 60, 1)} min"
 
 
 _HEADS = ("ms", "p50", "p99")

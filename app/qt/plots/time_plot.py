@@ -1,18 +1,14 @@
-"""Plots over time that end at the moment shown: curves and scrolling pictures."""
+"""Plots over time that end at the moment shown: lines and scrolling pictures."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import pyqtgraph as pg
-from PyQt6.QtCore import Qt
-
 from app.engine.messages import MarkerPart
-from app.qt.plots.axes import Axis, ColourBar, Words, with_unit
+from app.qt.plots.axes import Axis, ColourBar, with_unit
 from app.qt.plots.items import Markers, RingPicture, rgb32
 from app.qt.plots.plot import Plot, Span, Table, figure_text
-from app.qt.theme import Theme, cividis
+from app.qt.theme import cividis
 from app.view.history import BinnedHistory, SampleHistory
 from app.view.raster import HeatRaster, Raster
 from app.view.store import ViewStore
@@ -21,7 +17,6 @@ from app.view.text import one_line
 _MAX_MARKERS = 60
 _NEAR_PX = 6.0  # the mouse is at a marker
 SECONDS = "seconds from the moment shown"
-_SECONDS_TICKS = with_unit("s")
 #: Room for labels left and right, alike in all plots of a column: their time axes stand below each other.
 LEFT_ROOM, RIGHT_ROOM = "0000 Hz", "\N{MINUS SIGN}0.00"
 
@@ -36,13 +31,12 @@ class TimePlot(Plot):
         axes: Sequence[Axis] = (),
         *,
         least: tuple[int, float] = (30, 4.5),
-        words: Words = _SECONDS_TICKS,
         marker_texts: bool = False,
     ) -> None:
         self.end = math.nan  # the moment shown, LSL seconds: x is 0 there
         self.markers: Sequence[MarkerPart] = ()
         self.highlight: Span | None = None  # of the window of a chosen prediction, LSL seconds
-        self.time_axis = Axis("bottom", words)
+        self.time_axis = Axis("bottom", with_unit("s"))
         super().__init__(name, (self.time_axis, *axes), x=(-span_s, 0.0), least=least)
         self._marker_lines = Markers(self, has_texts=marker_texts)
 
@@ -75,58 +69,6 @@ class TimePlot(Plot):
     def value_at(self, x: float, y: float) -> str:
         """Return the value at a place in words, empty without one."""
         return ""
-
-
-class CurvePlot(TimePlot):
-    """Curves over time, each with its own colour and stroke."""
-
-    def __init__(
-        self,
-        name: str,
-        span_s: float,
-        curves: Mapping[str, Qt.PenStyle],  # names and strokes; the first has the last of as many colours
-        axes: Sequence[Axis],
-        *,
-        words: Words = _SECONDS_TICKS,
-        least: tuple[int, float] = (30, 4.5),
-    ) -> None:
-        super().__init__(name, span_s, axes, words=words, least=least)
-        self.unit = ""
-        self._strokes = tuple(curves.values())
-        self.curves = {each: pg.PlotDataItem(name=each, connect="finite") for each in curves}
-        for curve in self.curves.values():
-            curve.setClipToView(True)
-            curve.setDownsampling(auto=True, method="peak")
-            self.plot_item.addItem(curve)
-        self.set_theme(self.theme)
-
-    @property
-    def colours(self) -> dict[str, str]:
-        """Each curve's colour."""
-        return {name: self.theme.category(len(self.curves) - 1 - i) for i, name in enumerate(self.curves)}
-
-    def set_theme(self, theme: Theme) -> None:
-        super().set_theme(theme)
-        for (name, curve), stroke in zip(self.curves.items(), self._strokes, strict=True):
-            curve.setPen(pg.mkPen(self.colours[name], width=1, style=stroke))
-
-    def value_at(self, x: float, y: float) -> str:
-        """Return each curve's value at that time."""
-        said = []
-        for name, curve in self.curves.items():
-            times, values = curve.getOriginalDataset()
-            if times is not None and len(times):
-                at = min(int(np.searchsorted(times, x)), len(times) - 1)
-                said.append(f"{name} {figure_text(float(values[at]))} {self.unit}".rstrip())
-        return ", ".join(said)
-
-    def table(self) -> Table:
-        rows: list[Sequence[object]] = []
-        for name, curve in self.curves.items():
-            times, values = curve.getOriginalDataset()
-            if times is not None:
-                rows += [(name, f"{t:.4f}", f"{v:.6g}") for t, v in zip(times, values, strict=True)]
-        return ["curve", SECONDS, f"value {self.unit}".rstrip()], rows
 
 
 class ScrollingPlot(TimePlot):

@@ -182,17 +182,6 @@ def nearest(image, box, colour):
     )
 
 
-def test_memory_lines_are_drawn(tab):
-    plot = tab.machine.plot
-    plot.show_engine([(i / 2, 800.0 + i / 10) for i in range(600)])
-    for i in range(300):
-        plot.add_display(float(i), 200.0)
-    QGuiApplication.processEvents()
-    upper = plot.grab().toImage().copy(plot.plot_rect().toRect())
-    seen = {upper.pixelColor(x, y).name() for x in range(upper.width()) for y in range(upper.height())}
-    assert {LIGHT.category(0), LIGHT.category(1)} <= seen
-
-
 def test_unchanged_figures_cost_nothing(tab):
     store = filled()
     tab.refresh(store, NOW)
@@ -240,11 +229,3 @@ def test_controls_have_names_and_take_the_keyboard(tab):
     ):
         assert widget.accessibleName()
         assert widget.focusPolicy() & Qt.FocusPolicy.TabFocus
-
-
-def test_the_engines_memory_is_kept_while_other_tabs_are_shown(tab):
-    store = filled()
-    for _ in range(20):
-        store.take(store.health)
-    tab.refresh(store, NOW)
-    assert len(tab.machine.plot.engine) >= 20
