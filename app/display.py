@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import subprocess
@@ -22,15 +21,7 @@ QT_LIBRARIES = (
     "libegl1 libfontconfig1 libdbus-1-3 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 "
     "libxcb-image0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0"
 )
-_MAKE_APPLICATION = """
-import pyqtgraph
-from PyQt6.QtWidgets import QApplication
-application = QApplication([])
-screen = application.primaryScreen()
-if screen is not None:
-    room = screen.availableGeometry()
-    print("room", room.width(), room.height())
-"""
+_MAKE_APPLICATION = "import pyqtgraph; from PyQt6.QtWidgets import QApplication; QApplication([])"
 _PROBE_WITHIN_S = 30.0
 
 
@@ -52,19 +43,6 @@ def prepare_environment(environment: MutableMapping[str, str]) -> None:
 
 def qt_fault() -> str:
     """Return why a window cannot open here, "" if it can; takes half a second."""
-    return _probe()[0]
-
-
-def screen_room() -> tuple[int, int] | None:
-    """Return width and height that a window may have at scale 1, in points; None where there is no screen.
-
-    Qt takes its scale before it tells the screen's size, so another process is asked.
-    """
-    return _probe()[1]
-
-
-def _probe() -> tuple[str, tuple[int, int] | None]:
-    """Start Qt elsewhere; return what went wrong, and the room on the screen."""
     environment = dict(os.environ)
     prepare_environment(environment)
     # Qt aborts where a library or the display is missing, so it is tried in another process.
@@ -72,13 +50,12 @@ def _probe() -> tuple[str, tuple[int, int] | None]:
     try:
         answer = subprocess.run(command, env=environment, capture_output=True, timeout=_PROBE_WITHIN_S)
     except subprocess.TimeoutExpired:
-        return f"Qt does not start within {_PROBE_WITHIN_S:.0f} s", None
+        return f"Qt does not start within {_PROBE_WITHIN_S:.0f} s"
     if answer.returncode == 0:
-        room = re.search(r"^room (\d+) (\d+)", answer.stdout.decode("utf-8", "replace"), re.MULTILINE)
-        return "", (int(room[1]), int(room[2])) if room else None
+        return ""
     said = answer.stderr.decode("utf-8", "replace").strip().splitlines()
     telling = [line for line in said if "rror" in line or "could not" in line.lower()]
-    return (telling or said or [f"Qt ended with code {answer.returncode}"])[-1], None
+    return (telling or said or [f"Qt ended with code {answer.returncode}"])[-1]
 
 
 def remedy_for_qt() -> str:
@@ -97,8 +74,6 @@ def require_window() -> None:
 
 TAB_NAMES = ("now", "why", "signals", "health")
 DEFAULT_SIZE = (1366, 768)
-#: What the window needs in points so that its toolbar, its signs and its time bar are all there.
-LEAST_SIZE = (960, 500)
 _SCREENSHOT_S = 30.0
 
 
@@ -117,12 +92,6 @@ class WindowOptions:
     def content_s(self) -> float:
         """Seconds of content before the pictures are taken."""
         return _SCREENSHOT_S if self.seconds is None else self.seconds
-
-
-def largest_scale(room: tuple[int, int]) -> float:
-    """Return the largest scale, 1 to 2, at which a screen of ``room`` points still holds the window."""
-    fitting = min(room[0] / LEAST_SIZE[0], room[1] / LEAST_SIZE[1])
-    return min(max(math.floor(100 * fitting) / 100, 1.0), 2.0)
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -7,7 +7,6 @@ import csv
 import hashlib
 import math
 import shutil
-import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from acquisition.errors import ErrorCode, InputError, file_errors
-from acquisition.header import PREDICTION_TYPE
+from acquisition.header import PREDICTION_TYPE, make_info
 from acquisition.record.recorder import check_target
 from acquisition.text import json_text
 from acquisition.types import MODALITIES
@@ -264,7 +263,16 @@ class AnnotatedCopySink:
             shutil.copyfile(recording, target)
         self._labels, self._stream_id = labels, stream_id
         self._writer = XdfWriter(target, append=True)
-        self._writer.add_stream(stream_id, _header_xml(labels))
+        channels = prediction_channels(labels)
+        info = make_info(
+            "Affectscope predictions (replay)",
+            PREDICTION_TYPE,
+            "double64",
+            "affectscope-replay",
+            n_channels=len(channels),
+            desc={"channels": {"channel": channels}},
+        )
+        self._writer.add_stream(stream_id, info.as_xml())
         self._waiting: list[Prediction] = []
         self._n_written = 0
 
@@ -286,22 +294,3 @@ class AnnotatedCopySink:
         self._writer.samples(self._stream_id, [p.t_end for p in self._waiting], rows)
         self._n_written += len(self._waiting)
         self._waiting = []
-
-
-def _header_xml(labels: tuple[str, ...]) -> str:
-    info, described = ET.Element("info"), prediction_channels(labels)
-    for tag, value in (
-        ("name", "Affectscope predictions (replay)"),
-        ("type", PREDICTION_TYPE),
-        ("channel_count", str(len(described))),
-        ("nominal_srate", "0"),
-        ("channel_format", "double64"),
-        ("source_id", "affectscope-replay"),
-    ):
-        ET.SubElement(info, tag).text = value
-    channels = ET.SubElement(ET.SubElement(info, "desc"), "channels")
-    for one in described:
-        channel = ET.SubElement(channels, "channel")
-        for tag, value in one.items():
-            ET.SubElement(channel, tag).text = value
-    return '<?xml version="1.0"?>' + ET.tostring(info, encoding="unicode")

@@ -99,14 +99,9 @@ class SelfCheck:
         self._before: list[tuple[Evidence | None, list[Told]]] = []  # what `undo` returns to
         self._may_promote = True
         self._newest = -math.inf  # time of the newest mark
-        self._is_asking = False
+        self.is_asking = False  # until `keep` has the window shown when the question was put
         self._kept: Shown | None = None
         self.gain: Gain | None = None  # at the newest look
-
-    @property
-    def is_asking(self) -> bool:
-        """True until `keep` has the window that was shown when the question was put."""
-        return self._is_asking
 
     @property
     def has_shadow(self) -> bool:
@@ -119,18 +114,18 @@ class SelfCheck:
             return Outcome.PAST
         self._newest = time
         if what == ASKED:
-            self._is_asking, self._kept = True, None
+            self.is_asking, self._kept = True, None
             return Outcome.ASKED
         if what == UNDO:
             return self._undo()
-        kept, self._kept, self._is_asking = self._kept, None, False
+        kept, self._kept, self.is_asking = self._kept, None, False
         if kept is None or what not in self.labels:
             return Outcome.NOTHING
         return self._count(what, kept)
 
     def keep(self, shown: Shown) -> None:
         """Keep what is shown to someone who is being asked: see `is_asking`."""
-        self._is_asking = False
+        self.is_asking = False
         if not shown.prediction.warm_up and not any(map(math.isnan, shown.prediction.probs.values())):
             self._kept = shown
 

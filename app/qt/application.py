@@ -79,13 +79,9 @@ def run_until_closed(
 ) -> tuple[W, int]:
     """Make a window, start its session, and return it with its exit code when it is closed."""
     settings = Settings(None if options.screenshot else settings_path())
-    wanted = options.scale or chosen_scale(settings)
-    scale = wanted if options.screenshot else fitting_scale(wanted)
-    application = make_application(scale)
+    application = make_application(options.scale or chosen_scale(settings))
     window = make(settings)
     window.appearance.use_theme(chosen_theme(application, options, settings))
-    if scale < wanted:
-        window.appearance.tell_capped(wanted, scale)
     outcome = Outcome(window.session)
 
     def poll() -> None:
@@ -131,12 +127,6 @@ def _tell(kind: QtMsgType, context: QMessageLogContext, message: str | None) -> 
     """Pass Qt's own messages on, but for the one the offscreen platform has for every window."""
     if message and "propagateSizeHints" not in message:
         print(f"Qt: {message}", file=sys.stderr)
-
-
-def fitting_scale(wanted: float) -> float:
-    """Return the scale, or the largest one that the screen holds."""
-    room = display.screen_room() if wanted > 1 else None
-    return wanted if room is None else min(wanted, display.largest_scale(room))
 
 
 def chosen_theme(application: QApplication, options: display.WindowOptions, settings: Settings) -> Theme:

@@ -10,7 +10,7 @@ from command_line import exit_code
 
 from acquisition.errors import InputError
 from app.cli.options import TabScreenOptions
-from app.display import TAB_NAMES, WindowOptions, largest_scale, opens_window
+from app.display import TAB_NAMES, WindowOptions, opens_window
 from app.environment import new_recording
 from app.request import SessionOptions
 
@@ -51,10 +51,3 @@ def test_recordings_are_named_by_date_and_never_overwrite(tmp_path: Path):
     assert first.name == "2026-03-01_14-05-09.xdf"
     first.touch()
     assert new_recording(tmp_path, moment).name == "2026-03-01_14-05-09_2.xdf"
-
-
-@pytest.mark.parametrize(
-    ("room", "scale"), [((1366, 768), 1.42), ((2560, 1440), 2.0), ((1920, 1080), 2.0), ((800, 600), 1.0)]
-)
-def test_a_scale_is_no_larger_than_the_screen_holds(room, scale):
-    assert largest_scale(room) == scale

@@ -138,7 +138,7 @@ class CalibrationWindow(EngineWindow):
         }
         self._has_agreed = False
         self._chooses = prepared.record is not None
-        self._name = ""
+        self.screen_name = ""  # of the screen shown, see `Screens`
         self.screens = Screens(self, prepared, folder)
         self._lay_out()
         self.steps = StepWatch(self, self.send, clock)
@@ -243,19 +243,14 @@ class CalibrationWindow(EngineWindow):
     @property
     def current(self) -> Screen:
         """The screen that is shown."""
-        return self.screens.by_name[self._name]
-
-    @property
-    def screen_name(self) -> str:
-        """Its name, see `Screens`."""
-        return self._name
+        return self.screens.by_name[self.screen_name]
 
     def _show_screen(self, name: str) -> None:
-        if name == self._name:
+        if name == self.screen_name:
             return
-        if self._name:
+        if self.screen_name:
             self.current.leave()
-        self._name = name
+        self.screen_name = name
         screen = self.current
         self.stack.setCurrentWidget(screen)
         is_calm = name in CALM_SCREENS
@@ -274,10 +269,10 @@ class CalibrationWindow(EngineWindow):
     def refresh_slowly(self) -> None:
         """Refresh the messages; on a calm screen only errors are shown."""
         store = self.session.store
-        is_calm = self._name in CALM_SCREENS
+        is_calm = self.screen_name in CALM_SCREENS
         found = calibration_conditions(store)
         message = store.calibration.message if store.calibration is not None else ""
-        if message and self._name not in _SAY_IT_THEMSELVES:
+        if message and self.screen_name not in _SAY_IT_THEMSELVES:
             found.append(Condition("session", "info", message_line(message)))
         self.banners.show_conditions(found)
         if is_calm and not any(c.severity == "error" for c in self.banners.conditions.values()):

@@ -19,8 +19,8 @@ from PyQt6.QtGui import (
     QPainter,
     QPen,
 )
-from PyQt6.QtWidgets import QGraphicsItem, QMenu, QSizePolicy, QToolButton
-from pyqtgraph.exporters import CSVExporter, Exporter, ImageExporter, SVGExporter
+from PyQt6.QtWidgets import QFileDialog, QGraphicsItem, QMenu, QSizePolicy, QToolButton
+from pyqtgraph.exporters import Exporter, ImageExporter, SVGExporter
 
 from app.qt.plots.axes import Axis
 from app.qt.theme import DARK, Theme
@@ -246,11 +246,18 @@ class Plot(pg.PlotWidget):
         return [
             *(zooms if any(self.view.mouseEnabled()) else ()),
             ("&Copy picture", lambda: ImageExporter(self.plot_item).export(copy=True)),
-            ("Save &data as CSV…", lambda: DataExporter(self.plot_item).export()),
-            ("&Export…", self._export),
+            ("Save &data as CSV…", self._ask_where_to_save),
+            ("&Export picture…", self._export),
         ]
 
     # --- parts ---
+
+    def _ask_where_to_save(self) -> None:
+        dialog = QFileDialog(self, "Save data as CSV", filter="CSV (*.csv)")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix("csv")
+        dialog.fileSelected.connect(self.save_table)
+        dialog.open()
 
     def _export(self) -> None:
         scene = self.scene()
@@ -407,22 +414,8 @@ class _View(pg.ViewBox):
             self.plot.clicked.emit(at.x(), at.y())
 
 
-class DataExporter(CSVExporter):
-    """pyqtgraph's export to CSV, with the table of our plots."""
-
-    Name = "CSV of the data shown"
-
-    def export(self, fileName: str | None = None) -> None:
-        """Write the table, to a file that is asked for where none is given."""
-        plot = self.item.getViewWidget()
-        if fileName is None or not isinstance(plot, Plot):
-            super().export(fileName)
-        else:
-            plot.save_table(fileName)
-
-
-#: What pyqtgraph's dialog offers: not the exports that need further packages.
-Exporter.Exporters[:] = [ImageExporter, SVGExporter, DataExporter]
+#: What pyqtgraph's dialog offers: not its own CSV, nor what needs further packages.
+Exporter.Exporters[:] = [ImageExporter, SVGExporter]
 
 
 def figure_text(value: float, digits: int = 2) -> str:

@@ -27,6 +27,12 @@ _LINES = {"50": 50, "60": 60}
 _XDF = "XDF recordings (*.xdf *.xdfz *.xdf.gz)"
 
 
+def opened(dialog: QDialog) -> QDialog:
+    """Open a dialog that leaves the window running, and return it."""
+    dialog.open()
+    return dialog
+
+
 class Choosers:
     """Streams, model, profile and recording, each in a dialog that leaves the window running."""
 
@@ -48,9 +54,7 @@ class Choosers:
             webcam=live.webcam if live else None,
             microphone=live.microphone if live else None,
         )
-        dialog = StreamsDialog(self._parent, before, self._use_streams)
-        dialog.open()
-        return dialog
+        return opened(StreamsDialog(self._parent, before, self._use_streams))
 
     def model(self) -> QDialog | None:
         """Open the model chooser."""
@@ -58,18 +62,14 @@ class Choosers:
         if request is None:
             return None
         recent = [path for path in self._settings.paths("models") if path.exists()]
-        dialog = ModelDialog(self._parent, request.options.model, recent, self._use_model)
-        dialog.open()
-        return dialog
+        return opened(ModelDialog(self._parent, request.options.model, recent, self._use_model))
 
     def starter(self) -> QDialog | None:
         """Offer the starter model where the shipped one would look at real people."""
         request = self._session.request
         if not isinstance(request, LiveRequest) or request.simulated or request.options.model != DEMO_MODEL:
             return None
-        dialog = StarterDialog(self._parent, self._use_starter)
-        dialog.open()
-        return dialog
+        return opened(StarterDialog(self._parent, self._use_starter))
 
     def _use_starter(self, path: Path) -> None:
         request = self._session.request
@@ -88,9 +88,7 @@ class Choosers:
         recent = [path for path in self._settings.paths("profiles") if path.exists()]
         known = [*recent, *profiles_below(default_data_folder())]
         options = request.options
-        dialog = ProfileDialog(self._parent, options.model, options.profile, known, self._use_profile)
-        dialog.open()
-        return dialog
+        return opened(ProfileDialog(self._parent, options.model, options.profile, known, self._use_profile))
 
     def recording(self) -> QDialog:
         """Choose a recording to replay."""
@@ -100,8 +98,7 @@ class Choosers:
         dialog = QFileDialog(self._parent, "Open a recording", folder, _XDF)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.fileSelected.connect(lambda name: self.replay(Path(name)))
-        dialog.open()
-        return dialog
+        return opened(dialog)
 
     def replay(self, path: Path) -> None:
         """Replay a recording with the model in use."""
@@ -165,8 +162,7 @@ class RecordCommand:
         folder = Path(self._settings.text("record to", str(recordings_folder())))
         dialog = RecordDialog(self._parent, new_recording(folder, datetime.now()))
         dialog.accepted.connect(lambda: self._start(dialog.path))
-        dialog.open()
-        return dialog
+        return opened(dialog)
 
     def refresh(self) -> None:
         """Show on the action what it does now."""

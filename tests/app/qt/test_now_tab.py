@@ -16,7 +16,6 @@ from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from acquisition.windowing import WindowConfig
 from app.engine.messages import GazePart, MarkerPart, ModelInfo, Opened, Phase
 from app.qt.panels.reasons import NOTHING_FOUND, ReasonsPanel
-from app.qt.plots.plot import DataExporter
 from app.qt.shell.tab_set import model_words
 from app.qt.tabs import NowTab
 from app.qt.theme import DARK, LIGHT
@@ -379,7 +378,7 @@ def test_a_zoom_stays_until_the_whole_is_asked_for_again(tab, qtbot):
 def test_the_data_of_every_plot_can_be_saved(tab, qtbot, tmp_path):
     show(tab, qtbot, filled())
     for plot in (tab.bars.plot, tab.plane.plot, tab.course.plot):
-        DataExporter(plot.plot_item).export(str(tmp_path / "data.csv"))
+        plot.save_table(tmp_path / "data.csv")
         lines = (tmp_path / "data.csv").read_text().splitlines()
         assert len(lines) == len(plot.table()[1]) + 1 > 2
         ImageExporter(plot.plot_item).export(str(tmp_path / "picture.png"))

@@ -7,12 +7,12 @@ import pytest
 from PyQt6.QtCore import QEvent, QPointF, Qt
 from PyQt6.QtGui import QColor, QContextMenuEvent, QImage, QKeyEvent, QMouseEvent
 from PyQt6.QtWidgets import QApplication, QLabel, QMenu
-from pyqtgraph.exporters import Exporter, ImageExporter
+from pyqtgraph.exporters import ImageExporter
 
 from acquisition.montage import SEED_CH_NAMES, unit_positions
 from app.qt.plots.axes import Axis, with_unit
 from app.qt.plots.heads import ElectrodeState, HeadPlot, head_map
-from app.qt.plots.plot import DataExporter, Plot
+from app.qt.plots.plot import Plot
 from app.qt.theme import LIGHT
 
 
@@ -200,10 +200,7 @@ def test_ticks_have_units_and_a_true_minus_sign():
 
 
 def test_picture_and_data_can_be_exported(plot, tmp_path):
-    assert [exporter.Name for exporter in Exporter.Exporters if exporter is DataExporter] == [
-        DataExporter.Name
-    ]
-    DataExporter(plot.plot_item).export(str(tmp_path / "data.csv"))
+    plot.save_table(tmp_path / "data.csv")
     assert (tmp_path / "data.csv").read_text().splitlines() == ["x,square", "0,0", "1,1", "2,4"]
     ImageExporter(plot.plot_item).export(str(tmp_path / "picture.png"))
     assert QImage(str(tmp_path / "picture.png")).width() > 100

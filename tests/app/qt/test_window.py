@@ -319,16 +319,6 @@ def test_the_view_has_the_keys_back_after_a_dialog(opened, qtbot):
     qtbot.waitUntil(lambda: window.focusWidget() is window.centralWidget())
 
 
-def test_a_scale_beyond_the_screen_is_not_kept_and_said(opened, monkeypatch):
-    window, _ = opened(live_news())
-    monkeypatch.setattr(window.appearance, "_room", lambda: (1366, 768))
-    for _ in range(4):
-        window.appearance.change_scale(1)
-    settle(window)
-    assert window.settings.number("scale", 1.0) == 1.25
-    assert any("up to 142 %" in text for text in window.banners.texts)
-
-
 def test_the_time_bar_hatches_what_is_no_answer(opened):
     window, engines = opened(live_news())
     newest = window.session.store.predictions.at(window.playback.time - 1)
