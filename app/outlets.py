@@ -52,7 +52,6 @@ class PredictionOutlet(Outlet):
         super().__init__("Affectscope predictions", PREDICTION_TYPE, source_id, prediction_channels(labels))
 
     def write(self, prediction: Prediction) -> None:
-        """Push one prediction."""
         self._outlet.push_sample(prediction_values(prediction, self._labels), prediction.t_end)
 
 

@@ -52,7 +52,6 @@ class SessionOptions:
     extra_sinks: tuple[Sink, ...] = field(default_factory=tuple)
 
     def adapter_options(self, ch_names: tuple[str, ...]) -> AdapterOptions:
-        """Return the options of the stream adapters."""
         return AdapterOptions(
             montage=load_montage(self.montage) if self.montage else None,
             eeg_unit=self.eeg_unit,

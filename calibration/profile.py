@@ -40,7 +40,6 @@ NOTICE = (
 
 
 def card(summary: ProfileSummary) -> str:
-    """Return the card as Markdown."""
     simulated = " It was fitted to a **simulated** subject: it is not valid for real people."
     date = f" on {summary.date}" if summary.date else ""
     rows = [(name.replace("_", " "), _figure(value)) for name, value in summary.figures.items()]

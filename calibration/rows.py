@@ -267,7 +267,6 @@ class KeptRows:
             return None
 
     def remove(self) -> None:
-        """Remove all of it."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _rows(self, run: int) -> Path:

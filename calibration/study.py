@@ -184,7 +184,6 @@ class StudyOptions:
             raise InputError(what, where="--classes", remedy="omit them")
 
     def seeds(self) -> range:
-        """Return the seeds of the subjects."""
         first = FIRST_STUDY_SEED + self.seed * _SEEDS_A_STUDY
         return range(first, first + self.n_subjects)
 

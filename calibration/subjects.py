@@ -251,8 +251,6 @@ def _read(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished export."""
-
     path: Path
     subject: str
     n_files: int

@@ -164,7 +164,6 @@ class FinalFit(threading.Thread):
         return cls(request, place, record, lambda: earlier_runs(request, place, record, run, consent))
 
     def run(self) -> None:
-        """Fit."""
         try:
             options, folder = self._request.options, self._place.folder
             self._finished = fit_session(

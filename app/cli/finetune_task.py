@@ -184,7 +184,6 @@ class Trained:
         return [f"**The answer:** {shares}{unused}."]
 
     def card(self) -> ModelCard:
-        """Return the model's card."""
         task, config = self.task, self.model.config
         runs_live = (
             "It runs live."

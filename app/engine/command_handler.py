@@ -47,7 +47,6 @@ class CommandHandler:
             self.tell_health(session)
 
     def tell_health(self, session: LiveSession) -> None:
-        """Tell the figures."""
         now = self._now()
         self._next_health = now + PERIOD_S
         recording = self._opened.recording

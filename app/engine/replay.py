@@ -170,7 +170,6 @@ class OnceInOrder:
                 sink.write(prediction)
 
     def close(self) -> None:
-        """Finish what was begun."""
         with closing(self._sinks):
             pass
 
@@ -213,7 +212,6 @@ class Player:
         self._begin(int(self.first // self._hop_s) + 1)
 
     def close(self) -> None:
-        """Close the file."""
         self._source.close()
 
     def say(self, message: str, change: Change = Change.NOTICE) -> None:

@@ -103,7 +103,6 @@ def diverging(n: int = 256) -> NDArray[np.uint8]:
 
 
 def style_sheet(theme: Theme) -> str:
-    """Return the style sheet in a theme's colours."""
     names = {"folder": WINDOW_STYLE.parent.as_posix(), **asdict(theme)}
     return Template(WINDOW_STYLE.read_text(encoding="utf-8")).substitute(names)
 
@@ -228,12 +227,10 @@ _CORNERS = {  # of the marks, in tenths of their radius
 
 
 def colour_of(theme: Theme, index: int, *, grey: bool = False) -> QColor:
-    """Return an emotion's colour."""
     return QColor(theme.stale if grey else theme.category(index))
 
 
 def hatch_of(index: int) -> Qt.BrushStyle:
-    """Return an emotion's hatch."""
     return _HATCHES[index % len(_HATCHES)]
 
 

@@ -110,13 +110,11 @@ class ElidedLabel(QLabel):
             self._tell()
 
     def minimumSizeHint(self) -> QSize:
-        """Return the room for the least text."""
         width = self.fontMetrics().averageCharWidth() * self._least
         hint = super().sizeHint()
         return QSize(min(width, hint.width()), hint.height())
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw as much as fits."""
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
         room = self.contentsRect()

@@ -50,12 +50,10 @@ class Shown(Verdict):
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The findings' texts."""
         return tuple(finding.text for finding in self.findings)
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The findings' codes."""
         return tuple(finding.code for finding in self.findings)
 
     @property

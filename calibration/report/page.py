@@ -49,7 +49,6 @@ def write_report(summary: Summary, folder: Path) -> tuple[Path, Path]:
 
 
 def to_html(summary: Summary) -> str:
-    """Return the page."""
     title = text(f"Calibration of {summary.record.subject}, session {summary.record.session}")
     made = f"Affectscope, report of {words.moment(summary.made_at)}" if summary.made_at else "Affectscope"
     sections = (_accuracy, _confusion, _answers, _sources, _modalities, _courses, _quality, _self_report)
@@ -281,7 +280,6 @@ def paragraph(words: str, css: str = "") -> str:
 
 
 def section(title: str, *parts: str) -> str:
-    """Return a titled section."""
     return f"<section>\n<h2>{text(title)}</h2>\n" + "\n".join(part for part in parts if part) + "\n</section>"
 
 

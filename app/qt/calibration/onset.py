@@ -107,7 +107,6 @@ class FrameMeter(QWidget):
         return display_timing(self._step, self._drawn)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw the pixel in the colour of the window."""
         QPainter(self).fillRect(self.rect(), self.palette().window())
 
     def _draw(self) -> None:

@@ -124,7 +124,6 @@ class PauseScreen(Screen):
         self.skip.setText("&Skip " + _SKIPPED.get(kind, "this trial"))
 
     def resume(self) -> None:
-        """Resume the session."""
         self.send(SessionCommand.RESUME_SESSION)
 
     def take_key(self, event: QKeyEvent) -> bool:

@@ -77,7 +77,6 @@ class StimulusScreen(Screen):
             self.send(Proceed(self._step_id))
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Keep lines of text short, however wide the screen."""
         super().resizeEvent(event)
         spare = self.width() - self.fontMetrics().averageCharWidth() * _TEXT_COLUMNS
         for label in (self.prompt, self.caption):

@@ -190,7 +190,6 @@ class CalibrationWindow(EngineWindow):
         self._has_agreed = True
 
     def send(self, command: object) -> None:
-        """Pass a command on."""
         self.session.send(command)
 
     def pause(self) -> None:
@@ -283,7 +282,6 @@ class CalibrationWindow(EngineWindow):
         self.banners.tell(Condition("message", "warning", message_line(message)))
 
     def show_keys(self) -> None:
-        """List the keys."""
         rows = [(key_names(key.keys), key.explanation) for key in KEYS]
         KeysDialog(self, ("Keys", "What they do"), rows).open()
 

@@ -45,7 +45,6 @@ class ReasonsPanel(Panel):
             row.setVisible(index < len(findings))
 
     def texts(self) -> list[str]:
-        """Return the texts of the rows."""
         return [row.text.text() for row in self._rows[: len(self._findings)]]
 
     def fit(self) -> None:

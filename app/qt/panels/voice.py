@@ -91,7 +91,6 @@ class LevelMeter(Plot):
             self.redraw()
 
     def words(self) -> str:
-        """Return the level in words."""
         if math.isnan(self.rms_db):
             return "no level"
         said = f"RMS {_db(self.rms_db)}, peak {_db(self.peak_db)}"

@@ -110,7 +110,6 @@ class Axis(pg.AxisItem):
         )
 
     def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
-        """Write the ticks of one level."""
         return [self.words(value * scale, spacing * scale) for value in values]
 
     def pixel_of(self, value: float) -> float:

@@ -95,7 +95,6 @@ class BarPlot(Plot):
         self.setAccessibleDescription(", ".join(said))
 
     def minimumSizeHint(self) -> QSize:
-        """Return the room for a line of text a row, and the axes."""
         axes = sum(axis.height() for axis in (self.value_axis, *self._above))
         n_rows = max(len(self.rows), self._least_rows)
         return QSize(super().minimumSizeHint().width(), round(n_rows * self.line + axes))

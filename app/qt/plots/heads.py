@@ -180,7 +180,6 @@ class HeadPlot(Plot):
     # --- Qt ---
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Walk through the electrodes."""
         assert event is not None
         ranked, key = self._ranked(), event.key()
         at = ranked.index(self.selected) if self.selected in ranked else -1

@@ -174,7 +174,6 @@ class Plot(pg.PlotWidget):
         return self.view.mapViewToScene(QPointF(x, y))
 
     def minimumSizeHint(self) -> QSize:
-        """Return the room for the least that can be read."""
         characters, lines = self._least
         return QSize(round(characters * self.fontMetrics().averageCharWidth()), round(lines * self.line))
 
@@ -185,20 +184,17 @@ class Plot(pg.PlotWidget):
     # --- Qt ---
 
     def changeEvent(self, event: QEvent | None) -> None:
-        """Follow the page's font."""
         super().changeEvent(event)
         if event is not None and event.type() in (QEvent.Type.FontChange, QEvent.Type.ParentChange):
             self._restyle()
             self.updateGeometry()
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
-        """Show the value under the mouse."""
         super().mouseMoveEvent(event)
         if event is not None:
             self._say_value(event.position())
 
     def leaveEvent(self, event: QEvent | None) -> None:
-        """Hide the value."""
         super().leaveEvent(event)
         self._value.hide()
 
@@ -221,7 +217,6 @@ class Plot(pg.PlotWidget):
         self.redraw()
 
     def drawForeground(self, painter: QPainter | None, rect: QRectF) -> None:
-        """Frame the plot that has the keys."""
         if painter is not None and self.hasFocus():
             painter.setPen(QPen(QColor(self.theme.accent), 2))
             painter.drawRect(QRectF(self.viewport().rect()).adjusted(1, 1, -1, -1))
@@ -237,7 +232,6 @@ class Plot(pg.PlotWidget):
         menu.popup(at)
 
     def menu_actions(self) -> list[tuple[str, Callable[[], object]]]:
-        """Return what the menu offers."""
         zooms: list[tuple[str, Callable[[], object]]] = [
             ("Show &all", self.reset_zoom),
             ("Zoom &in", lambda: self._zoom(0.5)),
@@ -360,11 +354,9 @@ class PixelItem(pg.GraphicsObject):
         self.plot.redraw()
 
     def boundingRect(self) -> QRectF:
-        """Return the view's whole area."""
         return self.view.rect()
 
     def viewTransformChanged(self) -> None:
-        """Redraw where the view shows another part, or has another size."""
         super().viewTransformChanged()
         self.prepareGeometryChange()
         self.update()
@@ -403,7 +395,6 @@ class _View(pg.ViewBox):
         self.plot = plot
 
     def mouseClickEvent(self, event: Any) -> None:
-        """Click, reset the zoom, or open the menu."""
         button, at = event.button(), self.mapSceneToView(event.scenePos())
         if button is Qt.MouseButton.RightButton:
             event.accept()

@@ -22,12 +22,10 @@ class Settings:
         )
 
     def text(self, name: str, default: str = "") -> str:
-        """Return a text."""
         value = self._kept.get(name)
         return value if isinstance(value, str) else default
 
     def number(self, name: str, default: float) -> float:
-        """Return a number."""
         try:
             return float(str(self._kept.get(name)))
         except ValueError:
@@ -47,7 +45,6 @@ class Settings:
         return [Path(line) for line in self.text(name).split("|") if line]
 
     def keep(self, name: str, value: str | float | bool | QByteArray) -> None:
-        """Keep a choice."""
         if isinstance(value, bool):
             value = "yes" if value else "no"
         self._kept[name] = kept = value if isinstance(value, QByteArray) else str(value)

@@ -147,7 +147,6 @@ class EngineWindow(QMainWindow):
         """Called after Qt has painted and handed over everything that changed."""
 
     def start_polling(self, every_ms: int) -> None:
-        """Begin to poll."""
         self._timer.start(every_ms)
 
     def poll(self) -> None:

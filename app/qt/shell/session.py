@@ -174,7 +174,6 @@ class Playback:
 
     @property
     def store(self) -> ViewStore:
-        """The session's store."""
         return self._session.store
 
     @property

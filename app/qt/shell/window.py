@@ -197,7 +197,6 @@ class MainWindow(EngineWindow):
         return self._page
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Take keys that no control uses."""
         if event is not None and not self._plain_keys.take(event):
             super().keyPressEvent(event)
 
