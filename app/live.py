@@ -203,7 +203,6 @@ class LiveSession:
 
         def attend() -> None:
             recording.step(clock.now())
-            self.telemetry.recording = recording.text()
             for publisher in self._publishers:
                 for message in publisher.messages():
                     self._warn(message)
@@ -230,7 +229,8 @@ class LiveSession:
                 runner.stop()
                 self.ledgers = tuple(pipeline.ledgers().values())
                 recording.finish(clock.now(), self.close_recording_s)
-                self.telemetry.recording = recording.text()
+                if text := recording.text():
+                    self.telemetry.say(f"recording {text}", clock.now())
         if runner.error is not None:
             raise runner.error
 

@@ -7,8 +7,9 @@ or later, live and in a replay alike.
 import math
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
@@ -74,6 +75,7 @@ class CheckMark:
 
 
 Recorded = MaskChange | Rest | CheckMark
+C = TypeVar("C", MaskChange, Rest, CheckMark)
 
 
 def read_change(text: str, time: float) -> Recorded | None:
@@ -131,24 +133,21 @@ class ModalityMask:
         ``now`` is in LSL seconds; windows end at multiples of ``hop_s``.
         """
         _check(modality)
-        with self._lock:
-            change = MaskChange(self._free_time(now, hop_s), modality, masked)
-            self._changes = (*self._changes, change)
-            return change
+        return self._add(lambda time: MaskChange(time, modality, masked), now, hop_s)
 
     def rest(self, duration_s: float, now: float, hop_s: float) -> Rest:
         """Begin a rest, or with 0 s end it early, from the next window on that is not decoded yet."""
-        with self._lock:
-            rest = Rest(self._free_time(now, hop_s), duration_s)
-            self._changes = (*self._changes, rest)
-            return rest
+        return self._add(lambda time: Rest(time, duration_s), now, hop_s)
 
     def check(self, what: str, now: float, hop_s: float) -> CheckMark:
         """Note a mark of the self-check before the next window that is not decoded yet."""
+        return self._add(lambda time: CheckMark(time, what), now, hop_s)
+
+    def _add(self, make: Callable[[float], C], now: float, hop_s: float) -> C:
         with self._lock:
-            mark = CheckMark(self._free_time(now, hop_s), what)
-            self._changes = (*self._changes, mark)
-            return mark
+            change = make(self._free_time(now, hop_s))
+            self._changes = (*self._changes, change)
+            return change
 
     def restated(self, now: float, hop_s: float) -> list[MaskChange]:
         """Return what is masked now as changes made now, for a recording that has just begun."""

@@ -138,7 +138,7 @@ class RecordingControl:
         return self._recordings[-1].info(now, bytes_per_second(self._streams))
 
     def text(self) -> str:
-        """Return the same in a few words, empty before the first."""
+        """Return name, state and size of the newest recording, empty before the first."""
         return self._recordings[-1].text() if self._recordings else ""
 
 

@@ -24,6 +24,7 @@ from app.request import ReplayRequest
 from app.runner import closing
 from app.telemetry import Failure, Telemetry, simulated_streams
 from models.checkpoint import Checkpoint
+from models.decoder import Decoder
 from models.prediction import Prediction
 
 OTHER_PROFILE = "recorded with another profile: answers and counts of self-reports are not those of then"
@@ -164,6 +165,12 @@ class ReplayFile:
         has_profile = self.options.profile is not None
         return [c for c in found if c is not None and not (has_profile and isinstance(c, Rest))]
 
+    def make_decoder(self, on_failure: Callable[[str], None]) -> Decoder:
+        """Return a decoder at the level that the recording was made with, as far as that is known."""
+        decoder = make_decoder(self.checkpoint, self.options, on_failure)
+        decoder.use_level(self.recorded_level, str(sidecar_path(self.path)))
+        return decoder
+
     def look_through(self, progress: Callable[[float], None] = lambda share: None) -> Outline:
         """Read the file once for its outline; ``progress`` is called with the share done, 0..1."""
         self.outline = outline_xdf(self.index, self.kinds, self.make_intake, progress)
@@ -253,8 +260,7 @@ class ReplaySession:
         def on_failure(message: str) -> None:
             self.telemetry.on_failure(Failure("device", message, clock.now()))
 
-        decoder = make_decoder(checkpoint, self.options, on_failure)
-        decoder.use_level(self.file.recorded_level, str(sidecar_path(self.file.path)))
+        decoder = self.file.make_decoder(on_failure)
         mask = ModalityMask(self.file.recorded_changes)
         pipeline = Pipeline(source, decoder, live=False, on_event=self.telemetry.on_event, mask=mask)
         hop_s = checkpoint.config.windows.hop_s

@@ -49,7 +49,7 @@ def say(console: Console, text: str) -> None:
 def streams_table(found: Sequence[FoundStream]) -> Table:
     """Return the streams on the network, two lines each."""
     titles = ("stream\ntype", "used\nas", "channels\nformat", "nominal\nrate", "source_id\nhost")
-    table = _table(titles, right=("channels\nformat", "nominal\nrate"))
+    table = row_table(titles, right=("channels\nformat", "nominal\nrate"))
     for stream in found:
         header, kind = stream.header, kind_of(stream.header)
         table.add_row(
@@ -66,7 +66,7 @@ def recording_table(report: XdfReport) -> Table:
     """Return a recording's streams, two lines each."""
     figures = ["chan-\nnels", "samples", "duration", "measured\nnominal", "gaps\nlongest"]
     figures += ["clock\nresets", "back-\nward"]
-    table = _table(("stream\ntype", *figures), right=figures)
+    table = row_table(("stream\ntype", *figures), right=figures)
     for stream in report.streams:
         header = stream.header
         measured = f"{stream.measured_sfreq:.2f} Hz" if stream.measured_sfreq > 0 else "-"
@@ -142,7 +142,7 @@ def recording_remarks(report: XdfReport) -> list[str]:
 def subjects_table(entries: Sequence[SubjectEntry]) -> Table:
     """Return the calibrated subjects, one line per session."""
     titles = ("subject", "session", "began (UTC)", "trials", "recordings", "verdict", "size")
-    table = _table(titles, right=("trials", "recordings", "size"))
+    table = row_table(titles, right=("trials", "recordings", "size"))
     for entry in entries:
         size = data_size(entry.n_bytes)
         if not entry.sessions:
@@ -161,7 +161,8 @@ def subjects_table(entries: Sequence[SubjectEntry]) -> Table:
     return table
 
 
-def _table(titles: Iterable[str], right: Collection[str]) -> Table:
+def row_table(titles: Iterable[str], right: Collection[str]) -> Table:
+    """Return a table without lines and yet without rows; columns in ``right`` are flush right."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for title in titles:
         table.add_column(title, justify="right" if title in right else "left", overflow="fold")

@@ -79,7 +79,6 @@ class Snapshot:
     n_skipped: int
     total_p50_ms: float
     total_p99_ms: float
-    recording: str
 
     def new_messages(self, n_seen: int) -> tuple[str, ...]:
         """Return the messages after the first ``n_seen``, as far as they are still kept."""
@@ -111,7 +110,6 @@ class Telemetry:
     """Collects predictions, stream events, failures and latencies."""
 
     listener: Listener = field(default_factory=Listener)
-    recording: str = ""
     n_predictions: int = 0
     n_skipped: int = 0
     _prediction: Prediction | None = None
@@ -168,7 +166,6 @@ class Telemetry:
                 n_skipped=self.n_skipped,
                 total_p50_ms=percentile(self._latencies["total"], 50),
                 total_p99_ms=percentile(self._latencies["total"], 99),
-                recording=self.recording,
             )
 
 

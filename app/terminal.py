@@ -141,8 +141,6 @@ class _Lines:
             self.say(f"total latency {figures}, of the last {n} predictions")
         if self._warning:
             self.say(f"WARNING: {self._warning}.")
-        if snapshot.recording:
-            self.say(f"recording {snapshot.recording}")
         return snapshot.n_predictions > 0
 
     def say(self, text: str) -> None:

@@ -90,6 +90,10 @@ def modality_fault(quality: TrialQuality, modality: str) -> str:
     return ""
 
 
+def _faults(quality: TrialQuality, modalities: Collection[str]) -> list[str]:
+    return [fault for m in MODALITIES if m in modalities and (fault := modality_fault(quality, m))]
+
+
 def usable_modalities(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -> tuple[str, ...]:
     """Return which of the session's modalities are usable in the trial, in the network's order."""
     return tuple(m for m in MODALITIES if m in modalities and not modality_fault(quality, m))
@@ -100,17 +104,16 @@ def rejection(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -
 
     ``modalities`` are those that the session uses: with consent and a stream.
     """
-    faults = [fault for m in MODALITIES if m in modalities and (fault := modality_fault(quality, m))]
     if "eeg" in modalities:
         return modality_fault(quality, "eeg")
-    if not usable_modalities(quality, modalities):
-        return "; ".join(["no usable modality", *faults])
-    return ""
+    if usable_modalities(quality, modalities):
+        return ""
+    return "; ".join(["no usable modality", *_faults(quality, modalities)])
 
 
 def remarks(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -> tuple[str, ...]:
     """Return everything worth knowing of a kept or rejected trial, each in a clause."""
-    found = [fault for m in MODALITIES if m in modalities and (fault := modality_fault(quality, m))]
+    found = _faults(quality, modalities)
     if "voice" in modalities:
         name = DEVICES[Kind.AUDIO].name
         if quality.voice_clipped > 0:

@@ -137,10 +137,6 @@ class SubjectEntry:
     n_bytes: int
     fault: str = ""  # why it could not be read completely
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return _plain(self)
-
 
 @dataclass(frozen=True)
 class Contents:
@@ -154,12 +150,9 @@ class Contents:
     n_other: int  # caches, states, sidecars, logs and the rest
     n_bytes: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return _plain(self)
 
-
-def _plain(entry: SubjectEntry | Contents | Exported) -> dict[str, Any]:
+def plain(entry: SubjectEntry | Contents | Exported) -> dict[str, Any]:
+    """Return plain values for JSON."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(entry).items()}
 
 
@@ -255,10 +248,6 @@ class Exported:
     subject: str
     n_files: int
     n_bytes: int  # of the files before they were packed
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return _plain(self)
 
 
 def export_subject(

@@ -16,7 +16,7 @@ from app.calibrate.offline import StageLines
 from app.calibrate.prepare import prepare
 from app.calibrate.run import CalibrationRun
 from app.request import CalibrationRequest
-from app.tables import make_console
+from app.tables import make_console, row_table
 from calibration.outcome import Finished
 from calibration.protocol import simulated_report, too_slow
 from calibration.storage import SessionPlace
@@ -220,12 +220,9 @@ def show_study(options: StudyOptions, *, as_json: bool) -> None:
 
 def study_table(study: Study) -> Table:
     """Return a row for each subject and one of the means."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("subject\n(simulated)")
-    for name in ("first session,\nheld-out trials", "later session:\nbase", "\nprofile"):
-        table.add_column(name, justify="right")
-    table.add_column("gain,\npoints", justify="right")
-    table.add_column("verdict\nafter the first session")
+    figures = ("first session,\nheld-out trials", "later session:\nbase", "\nprofile", "gain,\npoints")
+    titles = ("subject\n(simulated)", *figures, "verdict\nafter the first session")
+    table = row_table(titles, right=figures)
     for subject in study.subjects:
         table.add_row(
             str(subject.seed),

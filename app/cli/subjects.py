@@ -43,12 +43,12 @@ def list_(data_dir: DataDir = None, as_json: opt.Json = False) -> None:
       affectscope subjects list --json
     """
     from app.tables import make_console, say, subjects_table
-    from calibration.subjects import list_subjects
+    from calibration.subjects import list_subjects, plain
 
     data = data_folder(data_dir)
     entries = list_subjects(data)
     if as_json:
-        print(json_text({"data_dir": str(data), "subjects": [entry.to_json() for entry in entries]}))
+        print(json_text({"data_dir": str(data), "subjects": [plain(entry) for entry in entries]}))
         return
     if not entries:
         print(f"No subject has been calibrated yet in {data}.")
@@ -80,14 +80,14 @@ def export(
     from acquisition.text import counted, data_size
     from app.tables import progress_bar
     from calibration.storage import check_subject
-    from calibration.subjects import export_subject
+    from calibration.subjects import export_subject, plain
 
     target = out or Path(f"sub-{check_subject(subject)}.zip")
     data = data_folder(data_dir)
     with progress_bar("packing") as progress:
         done = export_subject(data, subject, target, datetime.now(UTC), progress)
     if as_json:
-        print(json_text(done.to_json()))
+        print(json_text(plain(done)))
     else:
         files = f"{counted(done.n_files, 'file')} ({data_size(done.n_bytes)})"
         print(f"Packed {files} of {subject} into {done.path}")
@@ -108,7 +108,7 @@ def delete(
       affectscope subjects delete S01
       affectscope subjects delete S01 --yes
     """
-    from calibration.subjects import contents, delete_subject
+    from calibration.subjects import contents, delete_subject, plain
 
     data = data_folder(data_dir)
     there = contents(data, subject)
@@ -122,7 +122,7 @@ def delete(
             return ExitCode.INTERRUPTED
     removed = delete_subject(data, subject)
     if as_json:
-        print(json_text({"removed": removed.to_json()}))
+        print(json_text({"removed": plain(removed)}))
     else:
         print(f"Deleted {_words(removed)} from {removed.folder}")
     return ExitCode.GOOD

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from acquisition.clock import ReplayClock, stopwatch
 from acquisition.errors import ErrorCode, InputError
-from acquisition.record.files import sidecar_path
 from acquisition.types import Change, StreamEvent
 from acquisition.xdf.outline import Outline
 from app.engine import messages
@@ -18,7 +17,6 @@ from app.engine.health import PERIOD_S, HealthMeter, OcclusionCheck, model_info
 from app.engine.pipe import CommandQueue, Stopped, WindowLink, stage_of
 from app.engine.tap import Tap
 from app.modality_mask import ModalityMask
-from app.model_loading import make_decoder
 from app.outputs import Sink
 from app.pipeline import Pipeline
 from app.replay import INCOMPLETE_REST, ReplayFile, ReplaySteps
@@ -197,8 +195,7 @@ class Player:
         self._source = file.open()
         self.first, self.last = file.span(self._source)
         self._start_s = file.start_s or 0.0  # of `first`, seconds from the recording's first sample
-        self._decoder = make_decoder(file.checkpoint, file.options, self._on_failure)
-        self._decoder.use_level(file.recorded_level, str(sidecar_path(file.path)))
+        self._decoder = file.make_decoder(self._on_failure)
         self._decoder.warm_up()  # a moment sought is decoded from all of its steps at once
         self._modality_mask = ModalityMask(file.recorded_changes)
         self._check: SelfCheck | None = None  # the first pipeline's, for all of them

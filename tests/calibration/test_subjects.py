@@ -17,7 +17,7 @@ from refused import refused
 from acquisition.errors import ErrorCode, InputError
 from acquisition.record.files import status_path, write_json
 from calibration.storage import SessionPlace, known_subjects, make_session
-from calibration.subjects import contents, delete_subject, export_subject, list_subjects
+from calibration.subjects import contents, delete_subject, export_subject, list_subjects, plain
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -74,7 +74,7 @@ def test_the_list_has_sessions_trials_and_verdicts(data: Path) -> None:
     assert not session.is_recording
     assert session.given_at == "2026-03-01T11:58:00+00:00"
     assert first.n_bytes == sum(len(content) for content in tree(data / "sub-S01").values())
-    json.dumps(first.to_json())
+    json.dumps(plain(first))
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,14 @@
 QtMultimedia is loaded only here and only when needed, because its libraries may be missing.
 """
 
-import math
 import os
-import struct
 from collections.abc import Callable
 from enum import Enum
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 from PyQt6.QtCore import QBuffer, QByteArray, QIODevice, QLoggingCategory, QObject, QUrl
 from PyQt6.QtWidgets import QSizePolicy
 
@@ -82,13 +81,9 @@ def require_multimedia(kinds: set[str]) -> None:
 
 def tone_samples() -> bytes:
     """Return the tone as 16-bit samples of one channel, `_SAMPLE_RATE` a second."""
-    n = round(_TONE_S * _SAMPLE_RATE)
-    values = []
-    for i in range(n):
-        t = i / _SAMPLE_RATE
-        ramp = min(1.0, t / _RAMP_S, (_TONE_S - t) / _RAMP_S)
-        values.append(round(32767 * _LEVEL * ramp * math.sin(2 * math.pi * _TONE_HZ * t)))
-    return struct.pack(f"<{n}h", *values)
+    t = np.arange(round(_TONE_S * _SAMPLE_RATE)) / _SAMPLE_RATE
+    ramp = np.clip(np.minimum(t, _TONE_S - t) / _RAMP_S, 0, 1)
+    return (32767 * _LEVEL * ramp * np.sin(2 * np.pi * _TONE_HZ * t)).astype("<i2").tobytes()
 
 
 class Tone:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from PyQt6.QtCore import QKeyCombination, Qt, QUrl, pyqtSignal
+from PyQt6.QtCore import Qt, QUrl, pyqtSignal
 from PyQt6.QtGui import QCloseEvent, QDesktopServices, QFontMetricsF, QKeyEvent, QKeySequence, QResizeEvent
 from PyQt6.QtWidgets import QApplication, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
@@ -20,7 +20,7 @@ from app.qt.calibration.screen import Screen
 from app.qt.calibration.stimulus import StimulusScreen
 from app.qt.dialogs.base import KeysDialog, ask, key_names
 from app.qt.shell.appearance import Settings
-from app.qt.shell.commands import Command
+from app.qt.shell.commands import Command, pressed_keys
 from app.qt.shell.engine_window import EngineWindow
 from app.qt.shell.session import EngineSession
 from app.qt.theme import Theme, growth, scaled
@@ -51,11 +51,9 @@ KEYS = (
 
 def key_command(event: QKeyEvent) -> str | None:
     """Return the name of a key's command in the window, None without one."""
-    pressed = QKeyCombination(event.modifiers(), event.keyCombination().key()).toCombined()
-    for key in KEYS:
-        if key.name and any(QKeySequence(text)[0].toCombined() == pressed for text in key.keys):
-            return key.name
-    return None
+    pressed = pressed_keys(event)
+    named = {QKeySequence(text)[0].toCombined(): key.name for key in KEYS for text in key.keys if key.name}
+    return named.get(pressed)
 
 
 _FULL_COLUMNS = 210.0

@@ -122,6 +122,11 @@ def fill_menus(bar: QMenuBar, actions: Mapping[str, QAction]) -> None:
             menu.addAction(actions[command.name])
 
 
+def pressed_keys(event: QKeyEvent) -> int:
+    """Return a key with its modifiers, as Qt combines them."""
+    return QKeyCombination(event.modifiers(), event.keyCombination().key()).toCombined()
+
+
 class PlainKeys:
     """Keys without modifier, which reach the window only where the focused control does not use them."""
 
@@ -135,8 +140,7 @@ class PlainKeys:
 
     def take(self, event: QKeyEvent) -> bool:
         """Do what the key means; return whether it means anything."""
-        pressed = QKeyCombination(event.modifiers(), event.keyCombination().key()).toCombined()
-        action = self._actions.get(pressed)
+        action = self._actions.get(pressed_keys(event))
         if action is None or not action.isEnabled():
             return False
         action.trigger()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 from PyQt6.QtCore import QSize, Qt
 from PyQt6.QtGui import QKeyEvent, QResizeEvent
@@ -16,7 +15,7 @@ from app.display import TAB_NAMES
 from app.engine.messages import ChooseSpectrogram, ModelInfo, SessionCommand
 from app.qt.shell.banners import Faults
 from app.qt.shell.session import Playback, Session, speed_text
-from app.qt.tabs import HealthTab, NowTab, SignalsTab, WhyTab
+from app.qt.tabs import HealthTab, NowTab, PanelPage, SignalsTab, WhyTab
 from app.qt.theme import Theme
 from app.qt.widgets import ElidedLabel, plain_label, put
 from app.view.machine import DisplayLatency
@@ -24,16 +23,6 @@ from app.view.store import ViewStore
 from app.view.text import clock_text, one_line, tooltip
 from app.view.trust import Shown, judge
 from models.prediction import Prediction
-
-
-class Tab(Protocol):
-    """A page of the window, a QWidget that also has these."""
-
-    def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the store as of ``t``."""
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
 
 
 class TabSet(QTabWidget):
@@ -61,9 +50,8 @@ class TabSet(QTabWidget):
         self.why = WhyTab(lambda: session.send(SessionCommand.ASK_OCCLUSION))
         self.health = HealthTab(self._display_latency)
         tabs = (self.now, self.why, self.signals, self.health)
-        self.by_name: dict[str, Tab] = dict(zip(TAB_NAMES, tabs, strict=True))
+        self.by_name: dict[str, PanelPage] = dict(zip(TAB_NAMES, tabs, strict=True))
         for name, tab in self.by_name.items():
-            assert isinstance(tab, QWidget)
             self.addTab(_Scrolled(tab), name.capitalize())
             self.setTabToolTip(self.count() - 1, f"{name.capitalize()} (Alt+{self.count()})")
         self.now.set_time_travel(playback.hold, playback.to_end)
