@@ -379,10 +379,9 @@ def test_closing_while_recording_asks(opened, qtbot):
     assert engines.commands == [SessionCommand.STOP]
 
 
-def test_choices_are_kept_between_runs(opened, tmp_path, monkeypatch):
+def test_choices_are_kept_between_runs(opened, tmp_path):
     settings = Settings(tmp_path / "kept.ini")
     window, _ = opened(live_news(), settings)
-    monkeypatch.setattr(window.appearance, "_room", lambda: (2560, 1440))
     window.appearance.switch_theme()
     window.appearance.change_scale(1)
     window.closing.begin()
