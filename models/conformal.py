@@ -80,7 +80,7 @@ def shown_sets(
 
 
 def too_rarely_covered(own_scores: Sequence[float], threshold: float, level: float) -> bool:
-    """Tell whether own scores exceed others' threshold too often: one-sided binomial test, p < .05."""
+    """Tell whether own scores exceed others' threshold more often than by chance: binomial, p < .05."""
     n, misses = len(own_scores), sum(score > threshold for score in own_scores)
     rate = 1 - level
     tail = sum(math.comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(misses, n + 1))

@@ -53,7 +53,7 @@ def log_of(reliability: Tensor | None, present: Tensor) -> Tensor:
 
 
 def gates_of(attention: Tensor, present: Tensor, reliability: Tensor) -> Tensor:
-    """Return what multiplies each modality's evidence (B, 4): 1 for even attention on reliable ones."""
+    """Return what multiplies each modality's evidence (B, 4): even attention leaves each its full weight."""
     return (present * reliability).sum(dim=1, keepdim=True) * attention
 
 

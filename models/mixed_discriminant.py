@@ -112,7 +112,10 @@ class MixedDiscriminant:
         return self._with(parts, trials[-1].session, self.level_trials)
 
     def aligned(self, trials: Sequence[LabelledTrial]) -> Self:
-        """Return it for someone whose features vary as these do, without own trials; call before `update`."""
+        """Return the discriminant for someone whose features vary as much as these trials' do.
+
+        Labels do not count. Own trials are dropped: call it before `update`.
+        """
         parts = {
             modality: part.aligned([t for t in trials if modality in t.steps], modality)
             for modality, part in self._parts.items()
@@ -120,7 +123,7 @@ class MixedDiscriminant:
         return self._with(parts, self.session, self.level_trials)
 
     def restricted(self, labels: Sequence[int], known: Mapping[str, NDArray[np.bool_]]) -> Self:
-        """Return it for some labels and ``known`` features (F,) by modality, without any own trial."""
+        """Return the discriminant for some labels and ``known`` features (F,) by modality, no own trials."""
         kept = {m: part for m, part in self._parts.items() if m in known and (part.used & known[m]).any()}
         parts = {m: part.restricted(labels, known[m]) for m, part in kept.items()}
         return type(self)(parts, len(labels), self.session, self.level_trials)

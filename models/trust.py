@@ -321,7 +321,7 @@ def _abstention(probs: Mapping[str, float], answers: AnswerConfig | None) -> Rea
 
 
 def _bad_eeg(prediction: Prediction, signals: SignalFacts) -> Reason | None:
-    """Return why bad electrodes, half of those, outweigh an EEG with half of the attention; or None."""
+    """Return why bad electrodes speak against an answer, None where they do not outweigh the rest."""
     if prediction.modality_attention.get("eeg", 0.0) < MOSTLY:
         return None
     if not signals.n_bad > BAD_ELECTRODES.bad * signals.n_connected:

@@ -202,7 +202,10 @@ def face_part(tokens: Tensor, mask: Tensor, ages: Tensor, level: Scale | None = 
 def voice_part(
     tokens: Tensor, mask: Tensor, times: Tensor, clip_age: Tensor, level: Scale | None = None
 ) -> Part:
-    """Return voices: tokens (B, M, D) about a ``level``, mask (B, M), times (M,) in a clip so old (B,)."""
+    """Return the voice of windows: tokens (B, M, D), mask (B, M), times (M,) in s from the clip's start.
+
+    ``clip_age`` (B,) is how many seconds before the window's end the clip starts; a ``level`` is the tokens'.
+    """
     tokens = tokens if level is None else level.apply(tokens)
     ages = (clip_age.float()[:, None] - times).clamp_min(0.0)
     return {"voice_tokens": tokens, "voice_mask": mask, "voice_times": ages}

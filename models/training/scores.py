@@ -115,7 +115,7 @@ def best_temperature(nll: Callable[[Any], Any], candidates: Iterable[Any]) -> tu
 
 
 def preferred_share(nll: Mapping[float, NDArray[np.floating]]) -> float:
-    """Return the share of least mean loss (n_units,), or 0 if it gains no more than a standard error."""
+    """Return the share of least mean loss (n_units,), 0 if that gains no more than one standard error."""
     best = min(nll, key=lambda share: float(nll[share].mean()))
     gain = nll[0.0] - nll[best]
     if len(gain) < 2 or gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
