@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.config import LEAST_ANSWER, MAX_RISK, NEVER, AnswerConfig
-from models.training.scores import expected_calibration_error, numbered
+from models.training.scores import calibration_curve, numbered
 
 LEVELS = (0.9, 0.8)
 MIN_TRIALS = 30  # behind a rule of abstention: its error then has an interval of about +-14 points
@@ -175,7 +175,7 @@ def fit_answers(
         abstain_below=needed,
         error=error if answered else 0.0,
         answered=answered,
-        ece=expected_calibration_error(probs, label, trial_weights(trial, subject)),
+        ece=calibration_curve(probs, label, trial_weights(trial, subject)).error,
         n_subjects=len(np.unique(subject)),
         n_trials=len(truth),
         temperature=temperature,

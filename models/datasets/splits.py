@@ -93,21 +93,16 @@ def published_split(trials: Sequence[T], *, shortened: bool = True) -> tuple[lis
         what = f"no published split for {dataset or 'no trials'}"
         raise InputError(what, where="split", remedy="cross-validate instead", code=ErrorCode.DATA)
     n_train, n_all = SEED_SETS[dataset].n_train, SEED_SETS[dataset].n_trials
-    if not shortened:
-        _check_complete(trials, n_all)
+    for group in () if shortened else by_session(trials).values():
+        found = {t.trial for t in group}
+        if lacking := sorted(set(range(1, n_all + 1)) - found):
+            what = f"expected {n_all} trials, found {len(found)} (no {', '.join(map(str, lacking))})"
+            raise _unfit(f"{what}: the published split cannot be made of them", group[0], FETCH_ANEW)
     n_here = max(t.trial for t in trials)
     if n_here < n_all:
         n_train = round(n_here * n_train / n_all)
     train, test = [t for t in trials if t.trial <= n_train], [t for t in trials if t.trial > n_train]
     return _checked(train, test, trials)
-
-
-def _check_complete(trials: Sequence[T], n_all: int) -> None:
-    for group in by_session(trials).values():
-        found = {t.trial for t in group}
-        if lacking := sorted(set(range(1, n_all + 1)) - found):
-            what = f"expected {n_all} trials, found {len(found)} (no {', '.join(map(str, lacking))})"
-            raise _unfit(f"{what}: the published split cannot be made of them", group[0], FETCH_ANEW)
 
 
 def first_trials(trials: Sequence[T], k: int, *, at_most: bool = False) -> list[T]:

@@ -190,7 +190,8 @@ class SubjectTraining:
             if self._is_tested("face"):
                 by_frame = self._alone("face").unflatten(0, (-1, n_frames))
                 each = np.repeat(faces, n_frames)
-                figures["Vision"] = _mean_answer(by_frame), faces
+                logs = by_frame.clamp_min(1e-6).log().mean(dim=1)  # of a clip's frames
+                figures["Vision"] = torch.softmax(logs, dim=-1), faces
             for model, modality in (("Audio", "voice"), ("EEG", "eeg")):
                 if self._is_tested(modality):
                     figures[model] = self._alone(modality), self._test.clips.rows(modality)
@@ -282,11 +283,6 @@ class SubjectTraining:
         if column is not None and not self._is_generated and 1 <= number <= len(EAV["table_1"]):
             published = EAV["table_1"][number - 1][column] / 100
         return Entry.of(predictions, self._classes_seen, published)
-
-
-def _mean_answer(of_frames: Tensor) -> Tensor:
-    """Return each clip's softmax of the mean of its frames' log-probabilities."""
-    return torch.softmax(of_frames.clamp_min(1e-6).log().mean(dim=1), dim=-1)
 
 
 def _probs(rows: NDArray[np.intp], logits_of: Callable[[NDArray[np.intp]], Tensor]) -> Tensor:

@@ -24,9 +24,10 @@ from models.training.simulated import (
     MIN_SINCE_ONSET_TESTED_S,
     SimulatedSubjects,
     changes_a_minute,
+    features_of,
     token_rows,
 )
-from models.training.simulated_data import Rows, feature_rows, load_subject
+from models.training.simulated_data import Rows, load_subject
 from models.training.simulated_sessions import Course, answers, run_session
 from models.training.stages import RowInputs, encode_rows, replaced_by_noise
 from models.trust import LEAST_AGREEMENT
@@ -141,11 +142,7 @@ class _Evaluation:
         self._subjects = [load_subject(folder) for folder in folders]
         rows = self._rows = Rows(self._subjects, self._normaliser)
         self._encoded = encode_rows(self._network, rows, progress)
-        tokens = token_rows(rows, self._encoded)
-        self._features = [
-            feature_rows(s, {m: x[rows.subject == i] for m, x in tokens.items()})
-            for i, s in enumerate(self._subjects)
-        ]
+        self._features = features_of(rows, token_rows(rows, self._encoded))
         self._network.prepare_inference()
         self._agreement = np.full(len(rows), np.nan)
         self._tested = rows.where(min_since_onset_s=MIN_SINCE_ONSET_TESTED_S)

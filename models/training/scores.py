@@ -93,7 +93,7 @@ def score(probs: NDArray[np.floating], label: NDArray[np.integer]) -> Scores:
         balanced_accuracy=float(recall.mean()),
         macro_f1=float(f1.mean()),
         nll=float(-np.log(clipped[np.arange(len(label)), label]).mean()),
-        ece=expected_calibration_error(probs, label),
+        ece=calibration_curve(probs, label).error,
         confusion=confusion,
     )
 
@@ -161,15 +161,6 @@ def calibration_curve(
         np.array([wilson_interval(share, n) for share, n in zip(accuracy, n_in[held], strict=True)]),
         n_in[held] / n_in.sum(),
     )
-
-
-def expected_calibration_error(
-    probs: NDArray[np.floating],
-    label: NDArray[np.integer],
-    weight: NDArray[np.floating] | None = None,
-) -> float:
-    """Return the error of `calibration_curve`."""
-    return calibration_curve(probs, label, weight).error
 
 
 def trial_ids(windows: WindowSet | Predictions) -> NDArray[np.int64]:

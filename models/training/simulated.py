@@ -301,10 +301,7 @@ class FusionTraining:
         bare = Rows(subjects, normaliser)
         self._encoded = encode_rows(network, bare, progress)
         tokens = token_rows(bare, self._encoded)
-        self._features = [
-            feature_rows(s, {m: x[bare.subject == i] for m, x in tokens.items()})
-            for i, s in enumerate(subjects)
-        ]
+        self._features = features_of(bare, tokens)
         self._trials = [
             labelled_trials(str(i), s, {m: self._features[i][m] for m in tokens})
             for i, s in enumerate(subjects)
@@ -417,6 +414,14 @@ def token_rows(rows: Rows, encoded: EncodedRows) -> dict[str, NDArray[np.floatin
         "face": np.where(rows.has_crop[:, None], encoded.face.numpy(), np.nan),
         "voice": np.where((rows.n_frames > 0)[:, None], voice, np.nan),
     }
+
+
+def features_of(rows: Rows, tokens: dict[str, NDArray[np.floating]]) -> list[dict[str, NDArray[np.floating]]]:
+    """Return each subject's raw features, and the tokens (n, D) of their rows, by modality."""
+    return [
+        feature_rows(subject, {m: x[rows.subject == number] for m, x in tokens.items()})
+        for number, subject in enumerate(rows.subjects)
+    ]
 
 
 def choose_answer(

@@ -6,7 +6,7 @@ import pytest
 from models.training.scores import (
     LEAST_PROBABILITY,
     Predictions,
-    expected_calibration_error,
+    calibration_curve,
     per_trial,
     score,
     summarise,
@@ -35,8 +35,8 @@ def test_certain_mistake_costs_a_finite_nll():
 def test_calibration_error_is_the_gap_between_confidence_and_accuracy():
     probs = np.array([[0.85, 0.15]] * 10)
     label = np.array([0] * 6 + [1] * 4)
-    assert expected_calibration_error(probs, label) == pytest.approx(0.25)
-    assert expected_calibration_error(one_hot([0, 1], 2), np.array([0, 1])) == 0
+    assert calibration_curve(probs, label).error == pytest.approx(0.25)
+    assert calibration_curve(one_hot([0, 1], 2), np.array([0, 1])).error == 0
 
 
 def test_trial_is_the_mean_of_log_probabilities_not_a_vote():
