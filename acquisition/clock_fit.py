@@ -246,6 +246,7 @@ class SampleLine:
         self._n_in_block = 0
         self._points: deque[tuple[float, float]] = deque(maxlen=_N_POINTS)  # count, stamp of blocks' middles
         self._n_seen = 0
+        self._known = self._period  # the last rate that was certain, at first the nominal one
         self._trusted: float | None = None  # the period of before a departure, until it is over
         self._n_quiet = self._n_departed = 0  # blocks that fit again; samples since the departure
         self._must_break = False
@@ -380,11 +381,14 @@ class SampleLine:
         if self._trusted is None:
             if len(self._points) < 2 * _N_SOUND:
                 return
-            self._trusted, self._n_departed = self._slope(len(self._points) - _N_SOUND), 0
+            if len(self._points) >= 6 * _N_SOUND:  # a shorter line could be all transient
+                self._known = self._slope(len(self._points) - _N_SOUND)
+            self._trusted, self._n_departed = self._known, 0
         elif self._n_departed * self._period > _RELEARN_S:
-            while self._points[0][0] < self._n_seen - self._n_departed:
+            while len(self._points) > 2 * _N_SOUND:
                 self._points.popleft()
-            self._period, self._trusted = self._slope(len(self._points)), None
+            self._period = self._known = self._slope(len(self._points))
+            self._trusted = None
             return
         self._period, self._n_quiet = self._trusted, 0
 

@@ -140,6 +140,15 @@ def test_a_stall_without_a_lost_sample_costs_its_own_seconds_and_no_rate(size):
     assert mapper.ledger.seconds[Fate.STALL] == pytest.approx(6.2, abs=0.5)
 
 
+@pytest.mark.parametrize("begin_s", [15, 18.5, 20, 22, 24])
+def test_a_stream_opened_shortly_before_or_in_a_stall_runs_when_it_is_over(begin_s):
+    true = np.arange(begin_s, 60, 1 / 250)
+    stamps = true + np.interp(true, [19.5, 22.5, 22.7, 25.7], [0, 1, 1, 0])
+    times, breaks = map_in_pieces(ClockMapper("s", 250.0), stamps, 20)
+    assert stamps[breaks[-1]] < 28
+    np.testing.assert_allclose(times[-5000:], true[-5000:], atol=0.03)
+
+
 def test_another_rate_that_stays_is_learned_anew():
     stamps = np.concatenate([100 + np.arange(5000) / 250, 120 + np.arange(12_000) / 150])
     times, breaks = map_in_pieces(ClockMapper("s", 250.0), stamps, 50)
