@@ -134,7 +134,6 @@ def test_options_that_mean_nothing_are_named_together() -> None:
         "evaluate seed-iv .",
         "reproduce eav . --table 1 --freeze",
         "reproduce seed-v . --table 1 --face-weights w",
-        "reproduce seed-iv . --table 2 --keep-models",
         "reproduce seed-v . --figure 2",
         "reproduce eav . --table 2",
     ],
