@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -99,6 +101,13 @@ def test_only_one_modality_is_enough(checkpoint):
     predictions, _ = run(checkpoint, 6.0, streams=("eeg",))
     assert predictions[0].t_end == pytest.approx(1003.0)
     assert predictions[-1].modality_attention == {"eeg": 1.0, "eye": 0.0, "face": 0.0, "voice": 0.0}
+
+
+def test_windows_wait_as_long_as_a_run_says(checkpoint):
+    source, decoder = SimulatedSource(SimulatorOptions(seed=1)), Decoder(checkpoint)
+    pipeline = Pipeline(source, decoder, live=True, lateness_s=4.0)
+    assert pipeline.aligner.config == replace(checkpoint.config.windows, lateness_s=4.0)
+    assert Pipeline(source, decoder, live=True).aligner.config == checkpoint.config.windows
 
 
 def test_foreign_channels_are_refused_with_both_lists(checkpoint):
