@@ -7,7 +7,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -284,6 +284,7 @@ class LiveSession:
             "distance_cm": options.distance_cm,
             "line_hz": options.line,
             "streams": sorted(source.headers),
+            "ledger": [asdict(ledger) for ledger in self.ledgers],  # once it is over
             "stream_notes": {key: list(spec.notes) for key, spec in source.specs.items() if spec.notes},
             **self.observer.sidecar(),
         }
