@@ -336,7 +336,8 @@ class SampleLine:
         beyond = runs > n_trusted
         if not beyond.any():
             return placed, runs
-        bases = np.where(begin + n_trusted >= 0, placed[np.maximum(begin + n_trusted, 0)], self._dense_from)
+        first = begin + n_trusted
+        bases = np.where(first >= 0, placed[np.clip(first, 0, len(placed) - 1)], self._dense_from)
         return np.where(beyond, bases + (runs - n_trusted) * self._period, placed), runs
 
     def _note_dense(
@@ -394,6 +395,8 @@ class SampleLine:
 
     def _slope(self, n_points: int) -> float:
         """Return the median period between points half of the row apart."""
+        if n_points < 2:  # the others lie before a hole
+            return self._period
         points, half = np.array(self._points)[:n_points], n_points // 2
         counts, stamps = (points[half:] - points[: len(points) - half]).T
         slope = float(np.median(stamps / counts))

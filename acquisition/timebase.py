@@ -168,6 +168,7 @@ class ClockMapper:
         self._last_offset_mapped = float("nan")  # before dejittering
         self._segments: deque[MapSegment] = deque(maxlen=_N_SEGMENTS)
         self._noted_offset = float("nan")
+        self._is_dropping = False  # the newest sample was dropped
         self._overlap_s = 0.0  # how far the samples being dropped lie back at most
 
     @property
@@ -178,7 +179,7 @@ class ClockMapper:
     def take_notes(self) -> list[tuple[Fate, float, float, int]]:
         """Return what befell the stream since the last call: fate, LSL time, seconds, samples."""
         notes, self._notes = self._notes, []
-        return notes
+        return sorted(notes, key=lambda note: note[1])
 
     def _note(self, fate: Fate, time: float, seconds: float, n_samples: int = 0) -> None:
         self._notes = [*self._notes[-99:], (fate, time, seconds, n_samples)]
@@ -212,7 +213,6 @@ class ClockMapper:
                     if n_before == 0:
                         self._note(Fate.SPREAD, float(times[-1]), 0.0)
                     self.ledger.note(Fate.SPREAD, n_spread, 0.0)
-            breaks |= self._gaps(times)
         elif self._line.departures:
             for time, n in self._line.departures:
                 self.ledger.note(Fate.STALL, n, n / self._nominal_sfreq)
@@ -317,28 +317,43 @@ class ClockMapper:
 
     def _increasing(self, times: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Mapped:
         """Drop samples with decreasing timestamps."""
-        steps = steps_of(times, self._last)
+        steps, keep = steps_of(times, self._last), None
+        goes_back = steps < 0 if self._allow_ties else steps <= 0  # NaN before the first sample is False
+        # A sample after a dropped one continues nothing unless only a stamp or two went astray.
+        follows = np.full(len(times), self._line is not None)
+        follows[0] &= not self._is_dropping
+        self._is_dropping = False
+        if not goes_back.any():
+            self._overlap_s = 0.0
+        else:
+            highest = np.maximum.accumulate(np.fmax(times, self._last))
+            previous = np.concatenate([[self._last], highest[:-1]])
+            keep = ~(times < previous) if self._allow_ties else ~(times <= previous)
+            self._note_overlaps(previous, previous - times, keep)
+            self._is_dropping = not keep[-1]
+            follows[1:] &= keep[:-1]
+            times, breaks, follows = times[keep], breaks[keep], follows[keep]
+            if len(times) == 0:
+                self._is_dropping = True
+                return Mapped(times, (), keep)
+            steps = steps_of(times, self._last)
+        breaks = breaks | ~((steps <= self._max_gap_s) | follows)
         least_s = RESET_S if self._nominal_sfreq == 0 else max(RESET_S, 3 / self._nominal_sfreq)
         for at in np.flatnonzero(steps > least_s).tolist() if not self._allow_ties else ():
             self.ledger.note(Fate.GAP, 1, float(steps[at]))
             self._note(Fate.GAP, float(times[at] - steps[at]), float(steps[at]))
-        goes_back = steps < 0 if self._allow_ties else steps <= 0  # NaN before the first sample is False
-        if not goes_back.any():
-            self._last = float(times[-1])
-            return Mapped(times, tuple(np.flatnonzero(breaks).tolist()))
-        highest = np.maximum.accumulate(np.fmax(times, self._last))
-        previous = np.concatenate([[self._last], highest[:-1]])
-        keep = ~(times < previous) if self._allow_ties else ~(times <= previous)
-        n_dropped, lost_s = int((~keep).sum()), float(np.nanmax(previous - times))
-        if lost_s > RESET_S and self._overlap_s == 0:
-            self._note(Fate.OVERLAP, float(self._last), lost_s)
-        self.ledger.note(Fate.OVERLAP, n_dropped, max(0.0, lost_s - self._overlap_s))
-        self._overlap_s = lost_s if not keep[-1] else 0.0
-        # A sample after a dropped one continues nothing unless only a stamp or two went astray.
-        kept_times = times[keep]
-        kept_breaks = breaks[keep]
-        if len(kept_times):
-            gaps = steps_of(kept_times, self._last) > self._max_gap_s
-            kept_breaks = kept_breaks | gaps
-            self._last = float(kept_times[-1])
-        return Mapped(kept_times, tuple(np.flatnonzero(kept_breaks).tolist()), keep)
+        self._last = float(times[-1])
+        return Mapped(times, tuple(np.flatnonzero(breaks).tolist()), keep)
+
+    def _note_overlaps(
+        self, previous: NDArray[np.float64], lost_s: NDArray[np.float64], keep: NDArray[np.bool_]
+    ) -> None:
+        """Count dropped samples, and of each run of them how far they lie back at most."""
+        at = np.flatnonzero(~keep)
+        for run in np.split(at, np.flatnonzero(np.diff(at) > 1) + 1):
+            before = self._overlap_s if run[0] == 0 else 0.0
+            self._overlap_s = max(before, float(lost_s[run].max()))
+            if before <= RESET_S < self._overlap_s:
+                self._note(Fate.OVERLAP, float(previous[run[0]]), self._overlap_s)
+            self.ledger.note(Fate.OVERLAP, len(run), self._overlap_s - before)
+        self._overlap_s *= not keep[-1]

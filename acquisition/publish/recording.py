@@ -168,11 +168,12 @@ def outlet_of(header: StreamHeader, source_id: str) -> Any:
     for path, text in header.desc.items():
         place = desc
         *above, tag = path.split("/")
-        for part in above:
-            place = place.setdefault(part, {})
-        place[tag] = text
+        for part in above:  # an element may be said twice, once as a text
+            inner = place.get(part)
+            place[part] = place = inner if isinstance(inner, dict) else {}
+        place.setdefault(tag, text)
     info = make_info(
-        header.name, header.type, header.channel_format, source_id,
+        header.name or source_id, header.type, header.channel_format, source_id,
         n_channels=header.n_channels, sfreq=header.nominal_sfreq, desc=desc,
     )  # fmt: skip
     return StreamOutlet(info)

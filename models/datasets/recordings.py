@@ -209,7 +209,18 @@ def opened(path: Path, reading: Reading = PLAIN) -> Any:
     if path.suffix.lower() in CSV_SUFFIXES:
         return raw_of(read_table(path), reading.sfreq, reading.unit, montage=reading.montage is not None)
     try:
-        return read_raw(path, verbose="error")
+        raw = read_raw(path, verbose="error")
+        if found := interrupted_edf(path):
+            from mne import Annotations
+
+            notes, breaks = found
+            notes = [*notes, *((at, 0.0, "boundary") for at in breaks)]
+            raw.set_annotations(
+                Annotations(*(zip(*notes, strict=True) if notes else ([], [], []))), verbose="error"
+            )
+        return raw
+    except InputError:
+        raise
     except Exception as error:  # a damaged file makes MNE raise whatever its bytes happen to say
         remedy = "give an EDF, BDF, BrainVision, FIF, GDF or CNT file"
         what = f"MNE cannot read the EEG file: {first_line(error)}"
@@ -242,11 +253,12 @@ def interrupted_edf(path: Path) -> tuple[list[Note], list[float]] | None:
         counts = [int(fields[216 * n_signals + 8 * at :][:8]) * n_bytes for at in range(n_signals)]
         own = [at for at, label in enumerate(labels) if label.endswith("Annotations")]
         onsets, notes = list[float](), list[Note]()
-        for _ in range(n_records):
-            record = file.read(sum(counts))
+        # A recording that was broken off counts 0 or -1 records.
+        while len(record := file.read(sum(counts))) == sum(counts) > 0 and not 0 < n_records <= len(onsets):
             tals = [t for at in own for t in _TAL.findall(record[sum(counts[:at]) :][: counts[at]])]
-            if len(record) < sum(counts) or not tals:
-                break
+            if not (tals and record_s > 0):
+                what = f"record {len(onsets) + 1} says no time or lasts none, so that its gaps are not known"
+                raise _unusable(what, path, "give a file without gaps (EDF+C)")
             onsets.append(float(tals[0][0]))
             notes += [(float(onset), float(length or 0), text) for onset, length, said in tals
                       for text in said.decode("utf-8", "replace").split("\x14") if text]  # fmt: skip
@@ -256,7 +268,9 @@ def interrupted_edf(path: Path) -> tuple[list[Note], list[float]] | None:
         at = max(int(np.searchsorted(starts, time, side="right")) - 1, 0)
         return at * record_s + min(time - onsets[at], record_s)
 
-    breaks = [(at + 1) * record_s for at in np.flatnonzero(np.diff(starts) > record_s * 1.001)]
+    breaks = [
+        (at + 1) * record_s for at in np.flatnonzero(abs(np.diff(starts) - record_s) > record_s * 0.001)
+    ]
     placed = [(of_signal(onset), length, marker_text(text)) for onset, length, text in sorted(notes)]
     return placed, [float(at) for at in breaks]
 
@@ -288,12 +302,9 @@ class _RawFile:
 
     def _annotated(self) -> tuple[list[Note], list[tuple[int, int]]]:
         """Return the notes that may be events, and from which sample to which nothing can be used."""
-        if found := interrupted_edf(self._path):
-            notes, breaks = found
-        else:
-            own, breaks = self.raw.annotations, []
-            texts = map(marker_text, own.description)
-            notes = sorted(zip(own.onset.tolist(), own.duration.tolist(), texts, strict=True))
+        own = self.raw.annotations
+        texts = map(marker_text, own.description)
+        notes = sorted(zip(own.onset.tolist(), own.duration.tolist(), texts, strict=True))
         is_bad = [
             text.lower().startswith("bad") or text.lower() in ("boundary", "edge") for *_, text in notes
         ]
@@ -302,8 +313,7 @@ class _RawFile:
             for (onset, length, _), b in zip(notes, is_bad, strict=True)
             if b
         ]
-        spans = [(at, 0.0) for at in breaks] + bad
-        holes = [(round(at * self.sfreq), round((at + length) * self.sfreq) + 1) for at, length in spans]
+        holes = [(round(at * self.sfreq), round((at + length) * self.sfreq) + 1) for at, length in bad]
         return [note for note, b in zip(notes, is_bad, strict=True) if not b], holes
 
     def events(self) -> list[Note]:

@@ -34,6 +34,33 @@ def test_chunk_size_changes_no_bit(size):
     assert breaks == whole_breaks
 
 
+@pytest.mark.parametrize("nominal_sfreq", [0.0, 30.0, 250.0])
+@pytest.mark.parametrize("seed", range(12))
+def test_broken_stamps_end_the_same_in_any_chunks_and_their_ledger_too(seed, nominal_sfreq):
+    rng = np.random.default_rng(seed)
+    stamps = 100.0 + np.arange(1500) / (nominal_sfreq or 30.0)
+    for begin in rng.integers(0, 1400, 6):
+        piece = stamps[begin : begin + rng.integers(2, 400)]
+        fault = rng.integers(0, 4)
+        if fault == 0:
+            stamps[begin:] += rng.choice([-5, 5, 4000, -1e9, 0.5])
+        elif fault == 1:
+            piece[:] = piece[0] + np.arange(len(piece)) * 1e-9
+        elif fault == 2:
+            piece[:] = piece[::-1].copy()
+        else:
+            piece += rng.choice([-5, 5, 0.3])
+    found = []
+    for size in (1, 7, len(stamps)):
+        mapper = ClockMapper("s", nominal_sfreq)
+        times, breaks = map_in_pieces(mapper, stamps, size)
+        assert np.isfinite(times).all()
+        assert (np.diff(times) > 0).all()
+        seconds = [round(mapper.ledger.seconds[fate], 3) for fate in (Fate.GAP, Fate.OVERLAP, Fate.STALL)]
+        found.append((times.tobytes(), breaks, dict(mapper.ledger.n_with), seconds))
+    assert found[0] == found[1] == found[2]
+
+
 def test_dejitter_settles_on_the_true_line():
     times, _ = map_in_pieces(ClockMapper("s", 250.0), jittered(), 50)
     error = times[2500:] - (100.0 + np.arange(2500, 5000) / 250.0)

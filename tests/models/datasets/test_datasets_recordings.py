@@ -17,6 +17,7 @@ from models.datasets.recordings import (
     Reading,
     class_names,
     end_to_end,
+    opened,
     parse_events,
     raw_file_sequence,
     raw_file_trials,
@@ -207,6 +208,17 @@ def test_trials_of_an_edf_file_with_a_gap_lie_at_their_samples(tmp_path: Path):
     assert [(t.label_names[t.label], t.n_steps) for t in trials] == [("a", 3), ("b", 3), ("a", 3), ("b", 2)]
     unusable = [np.flatnonzero(np.isnan(t.eeg).all(axis=(1, 2))).tolist() for t in trials]
     assert unusable == [[], [2], [], []]  # the step that begins at the gap
+
+
+@pytest.mark.parametrize("n_records", ["-1", "0"])
+def test_gaps_of_an_edf_file_that_was_broken_off_are_found(tmp_path: Path, n_records: str):
+    path = write_edf(tmp_path / "gap.edf", notes={1.0: "a", 4.0: "b"}, gap_s=300.0)
+    data = path.read_bytes()
+    path.write_bytes(data[:236] + n_records.ljust(8).encode() + data[244:])
+    assert opened(path).annotations.onset.tolist() == [1.0, 4.0, 6.0]
+    assert np.isnan(raw_file_sequence(path).eeg).all(axis=(1, 2)).sum() == 1
+    path.write_bytes(data.replace(b"+306\x14\x14", b"+9e9\x14\x14"))
+    assert "record 7" in refused(lambda: raw_file_sequence(path)).what
 
 
 def test_bad_spans_and_bad_channels_of_a_file_are_not_used(tmp_path: Path):
