@@ -1,5 +1,6 @@
 """EEG: the channels with 10-20 names, in µV."""
 
+import math
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -40,8 +41,8 @@ def uv_per_unit(unit: str) -> float | None:
     if coded := re.fullmatch(r"-?\d+\s*\((\w+)\)", plain):  # "-6 (FIFF_UNITM_MU)"
         plain = coded[1]
     if scaled := re.fullmatch(r"(\d*\.?\d+(?:e-?\d+)?)\s*\*?\s*([^\W\d]+)", plain):  # counts: "0.02235uV"
-        per_unit = _UV_PER_UNIT.get(scaled[2])
-        return None if per_unit is None else float(scaled[1]) * per_unit
+        scale = float(scaled[1]) * _UV_PER_UNIT.get(scaled[2], 0.0)
+        return scale if 0 < scale < math.inf else None
     return _UV_PER_UNIT.get(plain)
 
 

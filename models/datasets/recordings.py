@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from acquisition.adapters import AdapterOptions
-from acquisition.adapters.eeg import EegAdapter
+from acquisition.adapters.eeg import EegAdapter, stated_unit
 from acquisition.adapters.media import marker_text
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import intake_maker
@@ -58,6 +58,8 @@ class Reading:
     def channels(self) -> AdapterOptions:
         """Which channels are EEG, and their names."""
         montage = load_montage(self.montage) if self.montage else None
+        if self.unit is not None:
+            stated_unit(self.unit, "--eeg-unit")
         return AdapterOptions(montage, self.unit, ch_names=tuple(self.ch_names))
 
 

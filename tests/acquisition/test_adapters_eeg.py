@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from acquisition.adapters import AdapterOptions
+from acquisition.adapters.eeg import stated_unit
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import parse_header
 from acquisition.intake import make_adapter
@@ -158,6 +159,12 @@ def test_text_is_no_eeg() -> None:
 def test_a_stated_unit_counts_more_than_the_header() -> None:
     adapter = make_adapter(eeg_header(("Cz", "EEG", "V")), "k", Kind.EEG, AdapterOptions(eeg_unit="nV"))
     np.testing.assert_allclose(adapter.convert(np.array([[2000.0]])), [[2.0]])
+
+
+@pytest.mark.parametrize("text", ["0uV", "1e-400uV", "1e400uV", "-1uV", "uV uV"])
+def test_a_scale_that_makes_nothing_of_a_signal_is_no_unit(text: str) -> None:
+    with pytest.raises(InputError):
+        stated_unit(text, "--eeg-unit")
 
 
 MUSE = ("TP9", "AF7", "AF8", "TP10", "AUX")

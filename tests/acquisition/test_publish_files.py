@@ -372,6 +372,14 @@ def test_a_played_stream_describes_itself_as_the_recorded_one(two_streams: Path)
     assert described.source_id == "other"
 
 
+def test_a_stream_without_a_name_or_with_an_element_said_twice_is_played() -> None:
+    header = parse_header(
+        "<info><name/><type>EEG</type><channel_count>1</channel_count><desc><a>x</a><a><b>y</b></a></desc></info>"
+    )
+    described = parse_header(outlet_of(header, "other").get_info().as_xml())
+    assert (described.name, described.desc) == ("other", {"a/b": "y"})
+
+
 def test_an_eeg_file_is_played_in_microvolts_with_its_annotations(tmp_path: Path) -> None:
     mne = pytest.importorskip("mne")
     info = mne.create_info(["Cz", "Aux"], 100.0, ["eeg", "misc"])

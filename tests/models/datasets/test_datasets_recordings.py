@@ -239,6 +239,7 @@ def test_an_edf_file_without_a_unit_is_refused_until_it_is_stated(tmp_path: Path
     path = write_edf(tmp_path / "blank.edf", unit="")
     assert refused(lambda: raw_file_sequence(path)).code is ErrorCode.DATA
     assert raw_file_sequence(path, Reading(unit="uV")).n_steps == 12
+    assert refused(lambda: raw_file_sequence(path, Reading(unit="foo"))).where == "--eeg-unit"
 
 
 def test_the_codes_of_a_trigger_channel_are_events_of_trials_up_to_the_next(tmp_path: Path):
