@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,23 +119,33 @@ class MarkerText:
 def marker_texts(
     places: Sequence[float], widths: Sequence[float], left: float, right: float, n_rows: int
 ) -> list[MarkerText]:
-    """Return where texts stand: right of their lines, which ascend, or left of them near the edge.
+    """Return where texts stand: right of their lines, which ascend, or near the edge left of them.
 
-    Each text takes the first of ``n_rows`` that is free for all of its width. One that no row has room for
-    is cut at the next text of the last row, or left out.
+    Each text begins or ends at its own line, in the first of ``n_rows`` that is free for all of its width.
+    Where none is, the text that ends first is cut there, or the new one left out: beside another line it
+    would be read as that one's.
     """
     found: list[MarkerText] = []
     ends = [-math.inf] * n_rows
     for index, (x, wanted) in enumerate(zip(places, widths, strict=True)):
         width = min(wanted, right - left)
-        start = x if x + width <= right else max(left, x - width)
+        start = x
+        if x + width > right:
+            before = places[index - 1] if index else -math.inf
+            if x - width >= left and before <= x - width:
+                start = x - width
+            else:
+                width = right - x
+        if width < _LEAST_SHARE * wanted:
+            continue
         row = next((i for i, end in enumerate(ends) if end <= start), None)
-        if row is None:  # squeezed in behind the text that ends first
+        if row is None:
             row = min(range(n_rows), key=lambda i: ends[i])
-            start = max(start, ends[row])
-            width = min(width, right - start)
-            if start > x + 0.5 * wanted or width < _LEAST_SHARE * wanted:
+            at, other = next((i, f) for i, f in reversed([*enumerate(found)]) if f.row == row)
+            is_left_of_line = other.left < places[other.index]
+            if is_left_of_line or start - other.left < _LEAST_SHARE * widths[other.index]:
                 continue
+            found[at] = replace(other, width=start - other.left)
         found.append(MarkerText(index, row, start, width))
         ends[row] = start + width
     return found
