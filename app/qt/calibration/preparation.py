@@ -44,7 +44,7 @@ class NoticeScreen(Screen):
         self._hint = self.words("", muted=True)
         self.decline = self.button("I do &not agree", on_declined)
         self.agree = self.button("I &agree to what is ticked", self.give, primary=True)
-        foot = self.row(self.button("Tick &all", self.tick_all), (self._hint, 1), self.decline, self.agree)
+        foot = self.row(self.button("&Tick all", self.tick_all), (self._hint, 1), self.decline, self.agree)
         self.stack(self.words("Before we begin", 1.6, bold=True), (sides, 1), foot)
         self._update()
 

@@ -153,6 +153,10 @@ class Banners(QWidget):
         self._own[condition.key] = condition
         self._closed.discard(condition.key)
 
+    def forget(self, key: str) -> None:
+        """Drop a message of the window itself that no longer applies."""
+        self._own.pop(key, None)
+
     def show_conditions(self, conditions: Sequence[Condition]) -> None:
         """Show these besides the window's own messages."""
         every = [*self._own.values(), *conditions]

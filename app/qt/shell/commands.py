@@ -84,6 +84,12 @@ MENUS: dict[str, tuple[Command, ...]] = {
         Command("show_notice", "&Intended use", ("Shift+F1",), "what this program is and is not for"),
     ),
 }
+#: Keys that one panel takes, with what a list of keys says of them.
+OF_PANELS = (
+    (("O",), "Occlusion check", "Why", "check the newest window"),
+    (("+", "-"), "Larger or smaller traces", "Signals", "change the gain of the EEG traces, once clicked"),
+    (("0",), "Automatic gain", "Signals", "leave the gain to the data, once the traces are clicked"),
+)
 COMMANDS = tuple(command for commands in MENUS.values() for command in commands)
 BY_NAME = {command.name: command for command in COMMANDS}
 

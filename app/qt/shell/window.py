@@ -15,7 +15,16 @@ from app.qt.dialogs.forms import SelfReportDialog
 from app.qt.shell.appearance import Settings
 from app.qt.shell.calibrating import CalibrateCommand
 from app.qt.shell.choosers import Choosers, MaskCommands, RecordCommand
-from app.qt.shell.commands import BY_NAME, MENUS, PlainKeys, ToolBar, fill_menus, make_actions, plain_text
+from app.qt.shell.commands import (
+    BY_NAME,
+    MENUS,
+    OF_PANELS,
+    PlainKeys,
+    ToolBar,
+    fill_menus,
+    make_actions,
+    plain_text,
+)
 from app.qt.shell.engine_window import EngineWindow, is_recording
 from app.qt.shell.session import Playback, Session, continued
 from app.qt.shell.tab_set import Header, TabSet
@@ -116,6 +125,7 @@ class MainWindow(EngineWindow):
         speed = request.speed if isinstance(request, ReplayRequest) else 1.0
         self.playback.restart(speed)
         self._trial = None
+        self.banners.forget("refused")  # it was about an earlier choice
         self.session.start(request)
 
     def change_to(self, request: Request) -> None:
@@ -130,6 +140,7 @@ class MainWindow(EngineWindow):
             "&Stop recording",
             "&Keep recording",
             lambda is_wanted: self._change_to(request) if is_wanted else None,
+            no_is_default=True,
         )
 
     def _change_to(self, request: Request) -> None:
@@ -218,11 +229,11 @@ class MainWindow(EngineWindow):
 
 
 def shortcuts_dialog(parent: QWidget | None) -> KeysDialog:
-    """Return the list of every command with its keys."""
+    """Return the list of every command with its keys, and the keys of single panels."""
     rows = [
         (key_names(command.keys), plain_text(command), menu, command.explanation)
         for menu, commands in MENUS.items()
         for command in commands
-    ]
+    ] + [(key_names(keys), *words) for keys, *words in OF_PANELS]
     note = "Tab moves between controls, Alt with an underlined letter opens a menu, Escape closes a dialog."
     return KeysDialog(parent, ("Keys", "Command", "Menu", "What it does"), rows, note)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PyQt6.QtCore import Qt
 from PyQt6.QtTest import QTest
-from PyQt6.QtWidgets import QApplication, QMessageBox
+from PyQt6.QtWidgets import QAbstractButton, QApplication, QMessageBox
 from session_engine import ManualClock, SessionEngine, prepared_with
 
 from acquisition.errors import ErrorCode
@@ -309,7 +309,7 @@ def test_a_failed_engine_is_told_and_the_next_try_resumes_with_what_was_recorded
 
 
 def test_every_control_of_every_screen_has_a_name(stage):
-    from PyQt6.QtWidgets import QAbstractButton, QAbstractSlider, QProgressBar, QScrollBar
+    from PyQt6.QtWidgets import QAbstractSlider, QProgressBar, QScrollBar
 
     for screen in stage.window.screens.by_name.values():
         assert screen.accessibleName()
@@ -317,6 +317,13 @@ def test_every_control_of_every_screen_has_a_name(stage):
             for control in screen.findChildren(kind):
                 if not isinstance(control, QScrollBar):
                     assert control.accessibleName() or control.text(), (screen.accessibleName(), control)
+
+
+def test_no_two_buttons_of_a_screen_have_the_same_key(stage):
+    for screen in stage.window.screens.by_name.values():
+        keys = [b.shortcut().toString() for b in screen.findChildren(QAbstractButton)]
+        keys = [key for key in keys if key]
+        assert len(keys) == len(set(keys)), (screen.accessibleName(), keys)
 
 
 def test_the_window_closes_at_once_where_nothing_is_recorded(stage):

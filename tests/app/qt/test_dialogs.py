@@ -20,7 +20,7 @@ from app.qt.dialogs.forms import RecordDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
 from app.qt.shell.appearance import Settings
 from app.qt.shell.choosers import Choosers
-from app.qt.shell.commands import COMMANDS
+from app.qt.shell.commands import COMMANDS, OF_PANELS
 from app.qt.shell.session import Session
 from app.qt.shell.window import shortcuts_dialog
 from app.request import LiveRequest, SessionOptions
@@ -158,8 +158,9 @@ def test_every_command_is_listed_with_its_keys(qtbot):
     dialog = shortcuts_dialog(None)
     qtbot.addWidget(dialog)
     table = dialog.findChild(type(dialog.layout().itemAt(0).widget()))
-    assert table.rowCount() == len(COMMANDS)
-    assert table.findItems("Ctrl+R", Qt.MatchFlag.MatchExactly)
+    assert table.rowCount() == len(COMMANDS) + len(OF_PANELS)
+    for keys in ("Ctrl+R", "O", "+ or -", "0"):
+        assert table.findItems(keys, Qt.MatchFlag.MatchExactly)
 
 
 def profile(folder: Path, **changes: object) -> Path:
