@@ -34,6 +34,10 @@ _STATES = {
 }
 
 
+#: What a user reads of a stream that does not send.
+STATE_WORDS = {"stale": "silent", "ended": "ended", "refused": "refused"}
+
+
 @dataclass(frozen=True)
 class StreamState:
     """One stream as a user sees it."""

@@ -36,6 +36,7 @@ def model_info(checkpoint: Checkpoint, options: SessionOptions) -> ModelInfo:
         bands=tuple(config.features.bands),
         windows=config.windows,
         profile="" if profile is None else profile.name,
+        verdict="" if profile is None else profile.verdict,
         warning="" if profile is None else profile.warning,
         unused=config.evidence.unused if config.evidence is not None else (),
         modalities=config.modalities,

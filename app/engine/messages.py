@@ -41,6 +41,7 @@ class ModelInfo:
     bands: tuple[tuple[str, float, float], ...]  # name, lowest and highest frequency in Hz
     windows: WindowConfig
     profile: str = ""  # of the participant, if one is in use
+    verdict: str = ""  # on that profile, of its calibration
     warning: str = ""  # why the profile must not be trusted, if so
     unused: tuple[str, ...] = ()  # network or discriminant, where the answer is without it
     modalities: tuple[str, ...] = MODALITIES  # that it reads

@@ -11,7 +11,7 @@ from acquisition.stream_words import DEVICES, Device
 from acquisition.text import age
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
 from app.engine.messages import REST_S, Phase, RecordingInfo
-from app.telemetry import StreamState
+from app.telemetry import STATE_WORDS, StreamState
 from app.view.machine import ROOM_ALARM_S
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
@@ -263,9 +263,6 @@ def _of_model(store: ViewStore) -> list[Condition]:
     return found
 
 
-_STATES = {"stale": "silent", "ended": "ended", "refused": "refused"}
-
-
 def stream_note(store: ViewStore, kind: Kind, t: float) -> str:
     """Return what a panel of that kind of stream should say at ``t``; empty when all is well.
 
@@ -277,7 +274,7 @@ def stream_note(store: ViewStore, kind: Kind, t: float) -> str:
         return _why_missing(store, device)
     if stream.state == "open" or t < stream.since:
         return ""
-    said = f"{device.name} stream {_STATES[stream.state]}"
+    said = f"{device.name} stream {STATE_WORDS[stream.state]}"
     return f"{said}: {message_line(stream.message)}" if stream.message else said
 
 

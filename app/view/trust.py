@@ -13,13 +13,16 @@ import numpy as np
 
 from acquisition.quality import BAD_ELECTRODES, GAZE_VALID, MIN_VALIDITY
 from acquisition.text import age, counted, either, percent
-from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES
+from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind
+from app.engine.messages import QualityPart
+from app.telemetry import STATE_WORDS
 from app.view.machine import TARGET_MS
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
 from models.prediction import Prediction
 from models.trust import STALE_AFTER_S, Code, Reason, Severity, State, Verdict, needed_probability
 
+ELECTRODES_HOLD_S = 5.0  # their states come once a second, and are not known after so long without EEG
 FOLLOWING_S = 1.0  # a moment no older than this counts as now: current figures apply to it
 UNCERTAIN = "uncertain"
 NO_PREDICTION = "no prediction yet"
@@ -75,6 +78,15 @@ def reference_time(store: ViewStore, t: float) -> float:
     if store.mode == "live" and store.health is not None and is_following(store, t):
         return max(t, store.health.time)
     return t
+
+
+def electrodes_at(store: ViewStore, t: float) -> QualityPart | None:
+    """Return the electrodes' states at ``t``; None while they are not known, as without EEG."""
+    part, stream = store.quality.at(t), store.stream_of(Kind.EEG)
+    if part is None or reference_time(store, t) - part.time > ELECTRODES_HOLD_S:
+        return None
+    is_silent = stream is not None and stream.state != "open" and store.phase.name == "running"
+    return None if is_silent and is_following(store, t) else part
 
 
 # --- the verdict ---
@@ -170,14 +182,25 @@ def _standstill(store: ViewStore, t: float, age_s: float) -> list[Finding]:
     if not causes and not age_s > STALE_AFTER_S:
         return []
     if following and not causes:
-        causes += [
-            Finding("stop", f"stream {one_line(stream.spec.name, 40)}: {stream.state}", "stream")
-            for stream in store.streams.values()
-            if stream.state != "open" and stream.spec.kind in KIND_OF_MODALITY.values()
-        ]
-    if age_s > STALE_AFTER_S:
-        causes.insert(0, Finding("stop", f"no prediction for {age(age_s)}", "overdue"))
+        causes += _silences(store)
+    if age_s > STALE_AFTER_S:  # last: what it follows from comes first
+        causes.append(Finding("stop", f"no prediction for {age(age_s)}", "overdue"))
     return causes
+
+
+def _silences(store: ViewStore) -> list[Finding]:
+    """Return which streams do not send, in one sentence where it is all of them."""
+    read = [stream for stream in store.streams.values() if stream.spec.kind in KIND_OF_MODALITY.values()]
+    figures = store.health.streams if store.health is not None else {}
+    silent = [
+        (one_line(stream.spec.name, 40), STATE_WORDS.get(stream.state, "silent"))
+        for stream in read
+        if stream.state != "open" or (stream.spec.key in figures and figures[stream.spec.key].is_silent)
+    ]
+    if len(silent) == len(read) > 1:
+        names = ", ".join(name for name, _ in silent)
+        return [Finding("stop", f"no stream sends data: {names}; check devices and LSL apps", "stream")]
+    return [Finding("stop", f"stream {name}: {state}", "stream") for name, state in silent]
 
 
 # --- the verdict's reasons in words ---
@@ -285,8 +308,11 @@ def _doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: boo
         yield Finding("caution", f"top emotion changed {n_jumps} times in {JUMPS_OVER_S:.0f} s", "jumps")
     if level := level_words(prediction, store, t):
         yield Finding("info", level, "level")
+    if store.model is not None and store.model.profile:
+        said = f"profile {one_line(store.model.profile, 40)}: {store.model.verdict or 'no verdict'}"
+        yield Finding("info", said, "profile in use")
     if store.is_simulated:
-        yield Finding("info", "the streams are simulated", "simulated streams")
+        yield Finding("info", _simulated(store), "simulated streams")
     if not is_following(store, t):
         yield Finding("info", f"showing data from {age(store.newest_time - t)} ago", "past")
         return
@@ -296,6 +322,14 @@ def _doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: boo
         yield Finding("info", "the replay has ended", "ended")
     if store.mode == "live":  # a replay's latency is that of the disk
         yield from _of_speed(store)
+
+
+def _simulated(store: ViewStore) -> str:
+    """Return which streams are simulated."""
+    names = [one_line(s.spec.name, 40) for s in store.streams.values() if s.spec.is_simulated]
+    if not store.real_streams or not names:
+        return "the streams are simulated"
+    return f"simulated: {', '.join(names)}"
 
 
 def _masked(store: ViewStore, t: float) -> tuple[str, ...]:
@@ -309,7 +343,7 @@ def _why_missing(modality: str, prediction: Prediction, store: ViewStore, t: flo
     if stream is None:
         return "no stream"
     if stream.state != "open" and is_following(store, t):
-        return f"stream {stream.state}"
+        return f"stream {STATE_WORDS[stream.state]}"
     if modality == "eye" and (valid := _valid_gaze(store, t)) < GAZE_VALID.suspect:
         return f"gaze valid {percent(valid)}"
     coverage = prediction.coverage.get(modality, 0.0)
@@ -328,7 +362,7 @@ def _valid_gaze(store: ViewStore, t: float) -> float:
 
 
 def _of_signals(prediction: Prediction, store: ViewStore, t: float) -> Iterator[Finding]:
-    quality = store.quality.at(t)
+    quality = electrodes_at(store, t)
     if prediction.present.get("eeg") and quality is not None and quality.channels:
         n_bad, n_all = quality.n_bad, len(quality.channels)
         if n_bad > BAD_ELECTRODES.suspect * n_all:
@@ -398,7 +432,7 @@ def _readiness(store: ViewStore, t: float) -> dict[str, tuple[str, str]]:
         if stream is None:
             states[modality] = "no stream", "no stream yet"
         elif stream.state != "open":
-            states[modality] = "stream", f"stream {stream.state}"
+            states[modality] = "stream", f"stream {STATE_WORDS[stream.state]}"
         elif modality in missing:
             states[modality] = "context", f"{missing[modality]:.0f} s more data needed"
     return states

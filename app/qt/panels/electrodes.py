@@ -11,7 +11,10 @@ from app.qt.widgets import RowList, plain_label, put
 from app.view.health import electrode_counts, electrode_rows, quality_text
 from app.view.store import ViewStore
 from app.view.text import tooltip
+from app.view.trust import electrodes_at
 
+_OVER = "No figures: the session is over."
+_NOT_KNOWN = "Not known: the EEG has stopped."
 _NO_FIGURES = "No figures yet: they need an EEG stream and a few seconds of data."
 
 
@@ -29,8 +32,9 @@ class ElectrodesPanel(Panel):
 
     def refresh(self, store: ViewStore, t: float) -> None:
         is_over = store.phase.name in ("failed", "ended")
-        self.empty.setText("No figures: the session is over." if is_over else _NO_FIGURES)
-        part = store.quality.at(t)
+        part = electrodes_at(store, t)
+        has_stopped = part is None and store.quality.at(t) is not None
+        self.empty.setText(_NOT_KNOWN if has_stopped else _OVER if is_over else _NO_FIGURES)
         if self.is_new(id(part)):
             self._show(part)
 

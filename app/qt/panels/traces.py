@@ -13,6 +13,7 @@ from app.qt.plots.traces import TracePlot
 from app.view.conditions import stream_note
 from app.view.scales import Gain
 from app.view.store import ViewStore
+from app.view.trust import electrodes_at
 
 SPANS_S = (5, 10, 20, 30)
 _GAIN_BINS = 300  # so many bins of the shown ones set the gain
@@ -50,7 +51,7 @@ class TracesPanel(Panel):
             low, high = eeg.read(end - n, end)
             every = max(1, n // _GAIN_BINS)
             self.gain.look(low[::every], high[::every], t)
-        part = store.quality.at(t)
+        part = electrodes_at(store, t)
         states = {c.ch_name: c for c in part.channels} if part else {}
         self.plot.show_eeg(store, t, self.gain.units_per_row, states)
         self._tell_electrodes(states)

@@ -11,7 +11,8 @@ from PyQt6.QtWidgets import QLabel
 
 from acquisition.quality import ChannelQuality
 from acquisition.types import Change, Kind, StreamEvent, StreamHealth, StreamSpec
-from app.engine.messages import HealthPart, Mark, Opened, QualityPart, RecordingInfo, Timeline
+from app.engine.messages import HealthPart, Mark, Opened, Phase, QualityPart, RecordingInfo, Timeline
+from app.qt.panels.electrodes import ElectrodesPanel
 from app.qt.tabs import HealthTab
 from app.qt.theme import DARK, LIGHT
 from app.telemetry import Failure
@@ -119,6 +120,19 @@ def test_electrodes_are_those_of_the_moment_looked_at(tab):
     assert tab.electrodes.list.item(0).text() == "■ T7  bad: <img src=x> <b>T7</b>"
     tab.refresh(store, NOW + 5)
     assert tab.electrodes.counts.text() == "1 good, 0 suspect, 0 bad"
+
+
+def test_electrodes_are_said_to_be_unknown_when_the_eeg_has_stopped(tab):
+    store = filled()
+    tab.refresh(store, NOW)
+    panel = tab.findChild(ElectrodesPanel)
+    assert panel.counts.text()
+    store.take(StreamEvent("e", Change.STALE, NOW, "the sender is gone"))
+    store.take(Phase("running"))
+    tab.refresh(store, NOW)
+    assert (panel.counts.text(), panel.list.isVisible()) == ("", False)
+    assert panel.empty.isVisible()
+    assert "stopped" in panel.empty.text()
 
 
 def test_messages_are_plain_filtered_and_copied(tab):

@@ -166,13 +166,13 @@ def test_what_is_stale_is_grey_and_says_why(tab, qtbot):
     seen(store, NOW + 3.2)
     show(tab, qtbot, store, NOW + 3.2)
     assert tab.answer.verdict.state == "stale"
-    assert tab.answer.line.text() == "no prediction for 3.2 s; stream <img src=x> <b>T7</b>: stale"
+    assert tab.answer.line.text() == "stream <img src=x> <b>T7</b>: silent; no prediction for 3.2 s"
     bars = tab.bars.plot
     image = bars.grab().toImage()
     y = round(bars.pixel_of(0, 0.5).y())
     assert columns_of(image, y, [LIGHT.stale])
     assert not columns_of(image, y, [LIGHT.category(0)])
-    assert tab.reasons.texts()[0] == "Stop: no prediction for 3.2 s"
+    assert tab.reasons.texts()[1] == "Stop: no prediction for 3.2 s"
 
 
 def test_names_from_outside_stay_plain_text(tab, qtbot):

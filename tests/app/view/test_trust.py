@@ -8,12 +8,12 @@ import pytest
 from filled_store import filled_store
 
 from acquisition.quality import ChannelQuality
-from acquisition.types import Change, Kind, StreamEvent, StreamSpec
+from acquisition.types import Change, Kind, StreamEvent, StreamHealth, StreamSpec
 from acquisition.windowing import WindowConfig
 from app.engine.messages import GazePart, HealthPart, ModelInfo, Opened, Phase, QualityPart
 from app.view.conditions import conditions
 from app.view.store import ViewStore
-from app.view.trust import NO_PREDICTION, NONE_HERE, judge, said_sets
+from app.view.trust import NO_PREDICTION, NONE_HERE, electrodes_at, judge, said_sets
 from models import trust
 from models.config import AnswerConfig
 from models.prediction import Prediction
@@ -144,9 +144,41 @@ def test_stale_says_which_stream_stopped():
     filled.take(StreamEvent("eye", Change.STALE, NOW - 1, "silent"))
     found = verdict(filled, prediction(NOW - 3.2))
     assert found.state == "stale"
-    assert found.codes[:2] == ("overdue", "stream")
-    assert found.texts[:2] == ("no prediction for 3.2 s", "stream eye stream: stale")
+    assert found.codes[:2] == ("stream", "overdue")
+    assert found.texts[:2] == ("stream eye stream: silent", "no prediction for 3.2 s")
     assert [finding.severity for finding in found.findings[:2]] == ["stop", "stop"]
+
+
+@pytest.mark.parametrize("by_figures", [True, False])
+def test_when_everything_is_unplugged_that_is_said_first(by_figures):
+    filled = store()
+    gone = StreamHealth(100, 0.0, 5.0, 0.0, 0, False, False, 0, 0)
+    filled.take(health(NOW + 5, streams=dict.fromkeys(KINDS, gone) if by_figures else {}))
+    for modality in () if by_figures else KINDS:
+        filled.take(StreamEvent(modality, Change.STALE, NOW + 1, "the sender is gone"))
+    found = verdict(filled)
+    assert found.codes[:2] == ("stream", "overdue")
+    assert all(f"{modality} stream" in found.texts[0] for modality in KINDS)
+
+
+def test_electrodes_are_not_known_once_their_stream_is_silent():
+    filled = store()
+    filled.take(QualityPart(NOW - 7, (ChannelQuality("FP1", "bad", "flat", 0.0),)))
+    assert electrodes_at(filled, NOW) is None  # the eye tracker goes on
+    assert electrodes_at(filled, NOW - 6) is not None  # looked back at
+    filled.take(QualityPart(NOW - 1, (ChannelQuality("FP1", "bad", "flat", 0.0),)))
+    assert "electrodes" in verdict(filled).codes
+    filled.take(StreamEvent("eeg", Change.STALE, NOW, "the sender is gone"))
+    assert "electrodes" not in verdict(filled).codes
+
+
+def test_only_the_simulated_streams_are_called_so():
+    filled = store()
+    filled.take(Opened("live", model(), None, is_simulated=True, real_streams=("eye stream",)))
+    spec = StreamSpec("eeg", "Made EEG", Kind.EEG, ("FP1",), ("uV",), 100.0, is_simulated=True)
+    filled.take(StreamEvent("eeg", Change.OPENED, NOW - 60, "", spec))
+    (said,) = [f.text for f in verdict(filled).findings if f.code == "simulated streams"]
+    assert said == "simulated: Made EEG"
 
 
 def test_when_all_streams_fall_silent_the_engines_clock_still_makes_it_stale():
@@ -261,7 +293,7 @@ def test_a_hostile_stream_name_is_made_one_plain_line():
     spec = StreamSpec("x", "<b>T7</b>\n\u202eevil" + "x" * 500, Kind.EEG, ("x",), ("au",), 100.0)
     filled.take(StreamEvent("x", Change.OPENED, NOW, "", spec))
     filled.take(StreamEvent("x", Change.ENDED, NOW, ""))
-    text = verdict(filled, prediction(NOW - 3)).texts[1]
+    text = verdict(filled, prediction(NOW - 3)).texts[0]
     assert text.startswith("stream <b>T7</b> ")
     assert "\n" not in text
     assert "\u202e" not in text
@@ -338,6 +370,11 @@ def test_a_profile_that_only_guesses_gives_no_answer_and_says_why_first():
     assert verdict.findings[0].severity == "stop"
     assert verdict.codes[0] == "profile"
     assert any(c.key == "profile" and not c.can_be_closed for c in conditions(made))
+
+
+def test_the_profile_in_use_is_said_with_its_verdict():
+    found = verdict(store(profile="S01, session 1", verdict="weak"))
+    assert ("profile in use", "profile S01, session 1: weak") in zip(found.codes, found.texts, strict=True)
 
 
 def test_own_level_is_said_by_what_it_rests_on():
