@@ -11,9 +11,9 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import pyqtgraph as pg
-from PyQt6.QtCore import QMessageLogContext, QObject, Qt, QTimer, QtMsgType, qInstallMessageHandler
+from PyQt6.QtCore import QMessageLogContext, QObject, QSize, Qt, QTimer, QtMsgType, qInstallMessageHandler
 from PyQt6.QtGui import QGuiApplication
-from PyQt6.QtWidgets import QApplication
+from PyQt6.QtWidgets import QApplication, QStyle
 
 from app import display
 from app.engine.messages import Phase
@@ -44,7 +44,7 @@ def run_window(request: Request, options: display.WindowOptions) -> int:
 
     def make(settings: Settings) -> MainWindow:
         window = MainWindow(Session(EngineProcess), settings)
-        _place(window, options, settings)
+        place(window, options, settings)
         return window
 
     pictures: list[Screenshots] = []
@@ -137,7 +137,7 @@ def chosen_theme(application: QApplication, options: display.WindowOptions, sett
     return THEMES.get(chosen, THEMES["dark"])
 
 
-def _place(window: MainWindow, options: display.WindowOptions, settings: Settings) -> None:
+def place(window: MainWindow, options: display.WindowOptions, settings: Settings) -> None:
     geometry = settings.state("geometry")
     if options.size is not None or options.screenshot is not None:
         set_size = window.setFixedSize if options.screenshot else window.resize
@@ -145,8 +145,13 @@ def _place(window: MainWindow, options: display.WindowOptions, settings: Setting
     elif geometry is None or not window.restoreGeometry(geometry):
         window.resize(*display.DEFAULT_SIZE)
     screen = window.screen()
-    if screen is not None and not options.screenshot:
-        window.resize(window.size().boundedTo(screen.availableSize()))
+    style = window.style()
+    if screen is not None and style is not None and not options.screenshot:
+        title = style.pixelMetric(QStyle.PixelMetric.PM_TitleBarHeight)  # the frame's is known once shown
+        room = screen.availableSize() - QSize(0, title)
+        if window.size() != window.size().boundedTo(room):  # or the time bar is below the screen
+            window.resize(window.size().boundedTo(room))
+            window.setWindowState(window.windowState() | Qt.WindowState.WindowMaximized)
     tab = options.tabs[0] if len(options.tabs) == 1 else settings.text("tab", display.TAB_NAMES[0])
     window.tabs.show_tab(tab if tab in display.TAB_NAMES else display.TAB_NAMES[0])
 

@@ -93,6 +93,7 @@ class Closing:
             "&Stop recording and close",
             "&Keep recording",
             self._on_answer,
+            no_is_default=True,
         )
 
     def _on_answer(self, stop: bool) -> None:

@@ -9,7 +9,7 @@ from PyQt6.QtGui import QKeyEvent, QResizeEvent
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QTabWidget, QWidget
 
 from acquisition.clock import LslClock
-from acquisition.text import data_size
+from acquisition.text import age, data_size
 from acquisition.types import MODALITIES
 from app.display import TAB_NAMES
 from app.engine.messages import ChooseSpectrogram, ModelInfo, SessionCommand
@@ -21,8 +21,9 @@ from app.qt.widgets import ElidedLabel, plain_label, put
 from app.view.machine import DisplayLatency
 from app.view.store import ViewStore
 from app.view.text import clock_text, one_line, tooltip
-from app.view.trust import Shown, judge
+from app.view.trust import Shown, judge, reference_time
 from models.prediction import Prediction
+from models.trust import STALE_AFTER_S
 
 
 class TabSet(QTabWidget):
@@ -183,7 +184,7 @@ class Header(QWidget):
         )
         self.file.setVisible(timeline is not None)
         if store.model is not None:
-            self.model.show_text(f"Model: {one_line(store.model.name, 40)}")
+            self.model.show_text(in_use_words(store.model))
             self.model.setToolTip(tooltip(model_words(store.model)))
 
     def _show_sign(self, store: ViewStore) -> None:
@@ -225,10 +226,18 @@ def answer_words(verdict: Shown) -> str:
     return words if verdict.state == "certain" else f"{verdict.state}: {words}"
 
 
+def in_use_words(model: ModelInfo) -> str:
+    """Return the profile in use with its verdict; without one the model."""
+    if not model.profile:
+        return f"Model: {one_line(model.name, 40)}"
+    return f"Profile {one_line(model.profile, 40)}: {model.verdict or 'no verdict'}"
+
+
 def model_words(model: ModelInfo) -> str:
     """Return what a model was trained on, its size, what its answer is without, and where it runs."""
     size = f"preset {one_line(model.preset, 40)}, {model.n_parameters:,} parameters"
     size += "".join(f"; the {part} has no weight in the answer" for part in model.unused)
+    size += f"; model {one_line(model.name, 80)}" if model.profile else ""
     return f"Trained on {one_line(model.trained_on, 120)}; {size}; runs on {one_line(model.device, 60)}"
 
 
@@ -244,7 +253,13 @@ def state_words(store: ViewStore, playback: Playback) -> tuple[str, str]:
     if store.is_silent:
         return "■ NO RESPONSE", "bad"
     if playback.is_playing:
-        return f"▶ REPLAY {speed_text(playback.speed)}" if playback.is_replay else "● LIVE", "good"
+        if playback.is_replay:
+            return f"▶ REPLAY {speed_text(playback.speed)}", "good"
+        newest = store.predictions.newest
+        age_s = reference_time(store, playback.time) - newest.t_end if newest is not None else math.inf
+        if not age_s > STALE_AFTER_S:
+            return "● LIVE", "good"
+        return f"▲ LIVE, no prediction{f' for {age(age_s)}' if math.isfinite(age_s) else ' yet'}", "suspect"
     if playback.is_replay:
         return "‖ REPLAY paused", "suspect"
     behind = store.newest_time - playback.time

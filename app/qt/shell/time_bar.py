@@ -135,6 +135,11 @@ class Timeline(QSlider):
         first = timeline.first if timeline is not None else store.oldest_time
         last = timeline.last if timeline is not None else store.newest_time
         if not (math.isfinite(first) and math.isfinite(last) and last > first):
+            if self._drawn and self._drawn[0] != id(store):  # nothing of the session before
+                self._first = self._last = self._shown = math.nan
+                self._marks, self._answers, self._behind, self._drawn = [], (), None, ()
+                self.setRange(0, 0)
+                self.update()
             return
         self._first, self._last, self._shown, self._newest = first, last, t, store.newest_time
         span = round((last - first) * _PER_S)

@@ -15,6 +15,7 @@ from PyQt6.QtWidgets import QDialog, QMessageBox, QPushButton
 
 from acquisition.clock import LslClock
 from acquisition.types import Change, StreamEvent
+from app.display import WindowOptions
 from app.engine.messages import (
     HealthPart,
     Mask,
@@ -25,11 +26,12 @@ from app.engine.messages import (
     SessionCommand,
     StartRecording,
 )
+from app.qt.application import place
 from app.qt.shell.appearance import Settings
 from app.qt.shell.banners import Banner
 from app.qt.shell.commands import COMMANDS
 from app.qt.shell.session import Session
-from app.qt.shell.tab_set import INFERENCE_SIGN, NO_INFERENCE_SIGN
+from app.qt.shell.tab_set import INFERENCE_SIGN, NO_INFERENCE_SIGN, state_words
 from app.qt.shell.window import MainWindow
 from app.qt.theme import DARK, LIGHT
 from app.request import LiveRequest, SessionOptions
@@ -187,6 +189,12 @@ def test_a_changed_request_that_does_not_open_is_refused_and_what_ran_before_goe
     assert engines.newest.request.options.montage is None
     assert "expected 62 channels" in window.banners.conditions["refused"].text
     assert window.session.store.phase.name == "running"
+    engines.messages = [Phase("loading")]
+    window.change_to(replace(REQUEST, options=SessionOptions(montage="other.toml")))
+    settle(window)
+    assert "refused" not in window.banners.conditions  # that was about the choice before
+    bar = window.replay_bar.timeline
+    assert bar.maximum() == 0  # nor is the session before still in the time bar
 
 
 def test_a_request_that_fails_again_and_again_is_not_started_for_ever(opened):
@@ -370,6 +378,10 @@ def test_closing_ends_the_engine_first(opened, qtbot):
 def test_closing_while_recording_asks(opened, qtbot):
     window, engines = opened([*live_news(), recording("recording")])
     window.close()
+    qtbot.keyClick(window.closing.question, Qt.Key.Key_Return)  # the recording goes on
+    assert window.closing.question is None
+    assert engines.commands == []
+    window.close()
     answer(qtbot, window.closing.question, "Keep")
     assert window.isVisible()
     assert engines.commands == []
@@ -415,6 +427,31 @@ def test_a_click_on_the_timeline_goes_to_that_moment(opened, qtbot):
     time, answer = bar.words_at(middle).splitlines()[:2]
     assert ":" in time
     assert "predicted" in answer or "no answer" in answer
+
+
+def test_live_is_green_only_while_predictions_come(opened):
+    window, _ = opened(live_news())
+    store = window.session.store
+    assert state_words(store, window.playback) == ("● LIVE", "good")
+    store.take(replace(recording("stopped"), time=store.predictions.newest.t_end + 125.0))
+    words, colour = state_words(store, window.playback)
+    assert (words, colour) == ("▲ LIVE, no prediction for 2 min 5 s", "suspect")
+
+
+def test_the_header_names_the_profile_and_its_verdict(opened):
+    said = {"profile": "S01, session 1", "verdict": "weak"}
+    window, _ = opened(
+        [replace(p, model=replace(p.model, **said)) if isinstance(p, Opened) else p for p in live_news()]
+    )
+    settle(window)
+    assert window.header.model.text() == "Profile S01, session 1: weak"
+
+
+def test_the_first_start_has_the_whole_window_on_the_screen(opened):
+    window, _ = opened(live_news())
+    place(window, WindowOptions(seconds=None, size=None, theme=None, scale=None), window.settings)
+    assert window.isMaximized()  # the screen of the tests is smaller than the window at first
+    assert window.height() < window.screen().availableSize().height()
 
 
 def test_holding_a_replay_pauses_its_engine(opened, qtbot):
