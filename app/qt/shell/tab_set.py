@@ -204,7 +204,8 @@ class Header(QWidget):
         t = playback.time
         prediction = store.predictions.at(t) if math.isfinite(t) else None
         # A verdict reads seconds of signals: one per prediction and second is enough.
-        answered = (id(store), id(prediction), store.phase, round(t) if math.isfinite(t) else None)
+        now = reference_time(store, t)  # goes on where all streams are silent
+        answered = (id(store), id(prediction), store.phase, round(now) if math.isfinite(now) else None)
         if answered != self._answered:
             self._answered = answered
             has_stopped = prediction is None and store.phase.name in ("failed", "ended")

@@ -436,6 +436,8 @@ def test_live_is_green_only_while_predictions_come(opened):
     store.take(replace(recording("stopped"), time=store.predictions.newest.t_end + 125.0))
     words, colour = state_words(store, window.playback)
     assert (words, colour) == ("▲ LIVE, no prediction for 2 min 5 s", "suspect")
+    window.header.refresh(store, window.playback)
+    assert window.header.answer.text().startswith("stale")  # though the moment shown has not moved
 
 
 def test_the_header_names_the_profile_and_its_verdict(opened):

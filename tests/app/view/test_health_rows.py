@@ -68,6 +68,7 @@ def test_lost_share_is_of_what_should_have_come():
         (state(), {"rate_hz": 500.0}, "bad", "off rate"),
         (state(), {"rate_hz": 1100.0}, "suspect", "off rate"),
         (state(), {"backlog": 2500}, "suspect", "behind"),
+        (state(), {"late_s": 9.8}, "bad", "late"),
         (state(), {"n_missing": 5000}, "suspect", "losses"),
         (state(), {"n_missing": 50_000}, "bad", "losses"),
         (state(), {"n_dropped": 2000}, "suspect", "steps back"),
