@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 WEIGHTS_FILE, RECORD_FILE, LICENCE_FILE = "weights.safetensors", "source.json", "LICENSE"
 FACE_LANDMARKS = "face-landmarks"
 _WITHIN_S = 600.0
+_MOST_BYTES = 1 << 28  # of a file that is unpacked: no weights here are larger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,8 +188,10 @@ def _content(source: Source, found: Path, path: str) -> bytes:
     """Return a file of the package, checked where its hash is known; b"" for a licence that is missing."""
     try:
         data = _read(found, path)
-    except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
-        raise InputError(f"cannot be read: {error}", where=str(found), code=ErrorCode.FILE) from error
+    except Exception as error:  # a damaged package makes the unpackers raise whatever its bytes say
+        raise InputError(
+            f"cannot be read: {str(error) or type(error).__name__}", where=str(found), code=ErrorCode.FILE
+        ) from error
     if path not in source.files:
         return data or b""
     if data is None:
@@ -204,10 +207,13 @@ def _read(found: Path, path: str) -> bytes | None:
     if found.is_file() and tarfile.is_tarfile(found):
         with tarfile.open(found) as tar:
             member = tar.extractfile(path) if path in tar.getnames() else None
-            return None if member is None else member.read()
+            return None if member is None else member.read(_MOST_BYTES)
     if found.is_file() and zipfile.is_zipfile(found):
         packed = zipfile.Path(found, path)
-        return packed.read_bytes() if packed.is_file() else None
+        if not packed.is_file():
+            return None
+        with packed.open("rb") as unpacked:
+            return unpacked.read(_MOST_BYTES)
     folder = found if found.is_dir() else found.parent
     places = [folder / path, folder / PurePosixPath(path).name]
     return next((place.read_bytes() for place in places if place.is_file()), None)

@@ -39,6 +39,7 @@ KINDS = {
     "face": ("vit", "beit", "swin"),
     "voice": ("audio-spectrogram-transformer", "wav2vec2", "hubert", "wavlm"),
 }
+_MOST = {"num_hidden_layers": 1000, "depths": 1000, "num_labels": 100_000}  # more take hours to build
 _SILENCE = -AUDIOSET_MEAN / (2 * AUDIOSET_SD)  # what the extractor of AST pads with, in our scale
 
 
@@ -53,6 +54,10 @@ def _classifier(config: VitConfig | AstConfig, where: str) -> nn.Module:
         kind = settings.pop("model_type")
         if kind not in KINDS[modality]:
             raise ValueError(f"model_type: expected {' or '.join(KINDS[modality])}, found {kind}")
+        for name, most in _MOST.items():
+            value = settings.get(name) or 0
+            if (sum(value) if isinstance(value, list) else value) > most:
+                raise ValueError(f"{name}: expected at most {most}, found {value}")
         return getattr(transformers, auto).from_config(transformers.AutoConfig.for_model(kind, **settings))
     except Exception as error:  # `transformers` has errors of its own for what does not fit
         what = f"not a {modality} classifier that can be used: {str(error).splitlines()[-1].strip()}"
@@ -145,7 +150,17 @@ def read_classifier(modality: str, source: str) -> Published:
     folder, settings = folder_of(source), read_settings(source)
     own = {name: value for name, value in settings.items() if name not in ("auto_map", "_name_or_path")}
     words: dict[str, Any] = {"source": source, "classifier": json.dumps(own, sort_keys=True)}
-    model = _classifier((VitConfig if modality == "face" else AstConfig)(**words), source)
+    files = sorted(file for file in folder.glob(WEIGHTS) if file.is_file())
+    config, n_bytes = (
+        (VitConfig if modality == "face" else AstConfig)(**words),
+        sum(file.stat().st_size for file in files),
+    )
+    with torch.device("meta"):  # sizes of which no memory is asked for
+        n_weights = sum(p.numel() for p in _classifier(config, source).parameters())
+    if n_weights > n_bytes > 0:
+        what = f"expected the weights of config.json, {n_weights:,} numbers, found {n_bytes:,} bytes"
+        raise refused(what, source)
+    model = _classifier(config, source)
     copy_weights(source, type(model), model)
     parent, name = _last_layer(model)
     last = getattr(parent, name)
@@ -173,7 +188,7 @@ def read_classifier(modality: str, source: str) -> Published:
         tensors[scale] = torch.tensor(values).reshape(-1, 1, 1)
     tensors |= {"fc.weight": last.weight.detach(), "fc.bias": last.bias.detach()}
     digest, licence = hashlib.sha256(), licence_of(folder)
-    for file in sorted(folder.glob(WEIGHTS)):
+    for file in files:
         digest.update(file.read_bytes())
     origin = Source(
         name=f"{modality} classifier",

