@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from engine_double import Engines
 from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QColor
+from PyQt6.QtWidgets import QComboBox, QWidget
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.lsl.discovery import FoundStream
@@ -23,6 +25,7 @@ from app.qt.shell.choosers import Choosers
 from app.qt.shell.commands import COMMANDS, OF_PANELS
 from app.qt.shell.session import Session
 from app.qt.shell.window import shortcuts_dialog
+from app.qt.theme import DARK, LIGHT, style_sheet
 from app.request import LiveRequest, SessionOptions
 from assets import DEMO_MODEL
 from calibration.profile_summary import ProfileSummary, model_sha256
@@ -161,6 +164,36 @@ def test_every_command_is_listed_with_its_keys(qtbot):
     assert table.rowCount() == len(COMMANDS) + len(OF_PANELS)
     for keys in ("Ctrl+R", "O", "+ or -", "0"):
         assert table.findItems(keys, Qt.MatchFlag.MatchExactly)
+
+
+@pytest.mark.parametrize("theme", [DARK, LIGHT])
+def test_what_is_selected_in_a_choice_can_be_read(qtbot, theme):
+    page = QWidget()
+    qtbot.addWidget(page)
+    page.setStyleSheet(style_sheet(theme))
+    choice = QComboBox(page)
+    choice.addItems(["█", "two"])
+    page.show()
+    choice.showPopup()
+    view = choice.view()
+    row = view.visualRect(view.model().index(0, 0))
+    picture = view.viewport().grab().toImage()
+    lights = sorted(
+        _luminance(picture.pixelColor(x, y)) + 0.05
+        for x in range(row.left(), min(row.right(), picture.width()))
+        for y in range(row.top(), row.bottom())
+    )
+    back = lights[len(lights) // 2]
+    assert max(back / lights[0], lights[-1] / back) > 4.5  # WCAG 2, level AA
+    choice.hidePopup()
+
+
+def _luminance(colour: QColor) -> float:
+    """Return the relative luminance of WCAG 2."""
+    red, green, blue = (
+        c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in colour.getRgbF()[:3]
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def profile(folder: Path, **changes: object) -> Path:
