@@ -244,6 +244,11 @@ def _of_damage(store: ViewStore) -> list[Condition]:
     return [Condition("damage", "warning", text, remedy)]
 
 
+def simulated_names(store: ViewStore) -> list[str]:
+    """Return the names of the streams that say that they are simulated."""
+    return [one_line(stream.spec.name, 40) for stream in store.streams.values() if stream.spec.is_simulated]
+
+
 def _of_model(store: ViewStore) -> list[Condition]:
     found = []
     model = store.model
@@ -253,7 +258,8 @@ def _of_model(store: ViewStore) -> list[Condition]:
         found.append(Condition("profile", "warning", text, remedy, actions, can_be_closed=False))
     words = []
     if store.is_simulated and store.real_streams:
-        words.append(f"All data except {', '.join(map(one_line, store.real_streams))} are simulated.")
+        real = f"not simulated: {', '.join(map(one_line, store.real_streams))}"
+        words.append(f"Simulated: {', '.join(simulated_names(store)) or 'all other data'}; {real}.")
     elif store.is_simulated:
         words.append("All data are simulated: no real participant or device is involved.")
     if model is not None and model.is_simulated:

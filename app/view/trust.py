@@ -16,6 +16,7 @@ from acquisition.text import age, counted, either, percent
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind
 from app.engine.messages import QualityPart
 from app.telemetry import STATE_WORDS
+from app.view.conditions import simulated_names
 from app.view.machine import TARGET_MS
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
@@ -326,10 +327,8 @@ def _doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: boo
 
 def _simulated(store: ViewStore) -> str:
     """Return which streams are simulated."""
-    names = [one_line(s.spec.name, 40) for s in store.streams.values() if s.spec.is_simulated]
-    if not store.real_streams or not names:
-        return "the streams are simulated"
-    return f"simulated: {', '.join(names)}"
+    names = simulated_names(store) if store.real_streams else []
+    return f"simulated: {', '.join(names)}" if names else "the streams are simulated"
 
 
 def _masked(store: ViewStore, t: float) -> tuple[str, ...]:

@@ -179,6 +179,8 @@ def test_only_the_simulated_streams_are_called_so():
     filled.take(StreamEvent("eeg", Change.OPENED, NOW - 60, "", spec))
     (said,) = [f.text for f in verdict(filled).findings if f.code == "simulated streams"]
     assert said == "simulated: Made EEG"
+    (banner,) = [condition.text for condition in conditions(filled) if condition.key == "simulated"]
+    assert banner == "Simulated: Made EEG; not simulated: eye stream."
 
 
 def test_when_all_streams_fall_silent_the_engines_clock_still_makes_it_stale():
