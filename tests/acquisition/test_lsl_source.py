@@ -181,7 +181,7 @@ def test_markers_that_end_before_they_are_opened_do_not_stop_the_others(
     try:
         assert [spec.kind for spec in source.specs.values()] == [Kind.EEG]
         events = [event for event in source.read(LslClock().now()) if isinstance(event, StreamEvent)]
-        assert Change.WARNING in [event.change for event in events]
+        assert Change.REFUSED in [event.change for event in events]
     finally:
         source.close()
 

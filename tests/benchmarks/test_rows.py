@@ -16,6 +16,7 @@ from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.reader import StreamReader
 from acquisition.xdf.scan import scan_xdf
 from app.cli import main as cli
+from app.cli.groups import grouped
 from models.checkpoint import load_checkpoint
 from tests.benchmarks.live import latency_rows
 from tests.benchmarks.rows import TARGETS, failed_row, interleaved, render, row
@@ -154,7 +155,7 @@ def test_a_session_file_has_the_size_asked_for(tmp_path):
 def test_one_row_end_to_end():
     app = typer.Typer()
     app.callback()(lambda: None)
-    app.command()(cli.bench)
+    app.command()(grouped(cli.bench))
     result = CliRunner().invoke(app, ["bench", "--only", "mv_sstma_forward", "--quick", "--json"])
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
