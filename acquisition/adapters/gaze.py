@@ -17,6 +17,7 @@ them:
 - plain ``gaze_x, gaze_y, pupil_left, pupil_right, validity``
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -129,10 +130,12 @@ def picture_size(header: StreamHeader, is_scene: bool) -> tuple[tuple[float, flo
         for side in ("width", "height"):
             if words and side in words and not {"cm", "mm"} & set(words):
                 try:
-                    sizes.setdefault(side, float(text))
+                    size = float(text)
                 except ValueError:
                     continue
-    if min(sizes.get("width", 0), sizes.get("height", 0)) > 0:
+                if 1 <= size < math.inf:
+                    sizes.setdefault(side, size)
+    if len(sizes) == 2:
         return (sizes["width"], sizes["height"]), False
     return (_SCENE_PX if is_scene else _SCREEN_PX), True
 
@@ -246,6 +249,7 @@ COLUMNS = ("gaze_x", "gaze_y", "pupil_left", "pupil_right", "validity")
 _MIN_CONFIDENCE = 0.6  # Pupil Labs' own threshold
 _FARTHEST = 0.5  # gaze half a screen beside it is a tracking fault; Tobii also writes -1 for a lost eye
 _EYELINK_MISSING = -32768.0
+_LARGEST_PUPIL = 1e6  # in any unit; the power of far larger numbers is infinite
 
 Scale = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -317,7 +321,7 @@ class GazeAdapter:
         """Return samples whose gaze is 0-1, from the first value on that only 0-100 has."""
         columns = sorted({at for axes in self._found.gaze.values() for at in axes})
         with np.errstate(invalid="ignore"):
-            beyond = (np.abs(raw[:, columns]) > 1.5).any(axis=1)
+            beyond = (np.abs(raw[:, columns] - 75.75) < 74.25).any(axis=1)  # 1.5 to 150: no fault's value
         is_hundred = np.logical_or.accumulate(beyond) | self._is_hundred
         self._is_hundred |= bool(beyond.any())
         raw = raw.copy()
@@ -356,7 +360,7 @@ class GazeAdapter:
             return float("nan")
         size = raw[:, pupil.index]
         with np.errstate(invalid="ignore"):
-            size = np.where(trusted & np.isfinite(size) & (size > 0), size, np.nan)
+            size = np.where(trusted & (size > 0) & (size < _LARGEST_PUPIL), size, np.nan)
         return 2.0 * np.sqrt(size / np.pi) if pupil.is_area else size
 
 

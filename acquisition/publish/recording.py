@@ -106,7 +106,11 @@ def eeg_content(path: Path, raw: Any) -> Content:
     def read() -> Iterator[Played]:
         block, left = max(1, round(_BLOCK_S * sfreq)), list(notes)
         for start in range(0, raw.n_times, block):
-            values = raw.get_data(start=start, stop=min(start + block, raw.n_times)).T * scale
+            try:
+                values = raw.get_data(start=start, stop=min(start + block, raw.n_times)).T * scale
+            except Exception as error:  # a damaged file makes MNE raise whatever its bytes happen to say
+                what = f"the samples cannot be read: {error}"
+                raise InputError(what, where=str(path), code=ErrorCode.RECORDING) from error
             times = np.arange(start, start + len(values)) / sfreq
             while left and left[0][0] - raw.first_time <= times[-1]:
                 onset, text = left.pop(0)
@@ -176,7 +180,10 @@ def outlet_of(header: StreamHeader, source_id: str) -> Any:
         header.name or source_id, header.type, header.channel_format, source_id,
         n_channels=header.n_channels, sfreq=header.nominal_sfreq, desc=desc,
     )  # fmt: skip
-    return StreamOutlet(info)
+    try:
+        return StreamOutlet(info)
+    except RuntimeError as error:  # of a thousand streams, for one
+        raise InputError(str(error), where=f"stream {header.name!r}", code=ErrorCode.DEVICE) from error
 
 
 def publish_recording(path: Path, content: Content, publishing: Publishing) -> None:

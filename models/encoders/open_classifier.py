@@ -151,15 +151,13 @@ def read_classifier(modality: str, source: str) -> Published:
     own = {name: value for name, value in settings.items() if name not in ("auto_map", "_name_or_path")}
     words: dict[str, Any] = {"source": source, "classifier": json.dumps(own, sort_keys=True)}
     files = sorted(file for file in folder.glob(WEIGHTS) if file.is_file())
-    config, n_bytes = (
-        (VitConfig if modality == "face" else AstConfig)(**words),
-        sum(file.stat().st_size for file in files),
-    )
+    n_bytes = sum(file.stat().st_size for file in files)
+    config = (VitConfig if modality == "face" else AstConfig)(**words)
     with torch.device("meta"):  # sizes of which no memory is asked for
         n_weights = sum(p.numel() for p in _classifier(config, source).parameters())
-    if n_weights > n_bytes > 0:
+    if n_weights > n_bytes:
         what = f"expected the weights of config.json, {n_weights:,} numbers, found {n_bytes:,} bytes"
-        raise refused(what, source)
+        raise refused(what, source, remedy="give a folder with config.json and its model.safetensors")
     model = _classifier(config, source)
     copy_weights(source, type(model), model)
     parent, name = _last_layer(model)

@@ -152,6 +152,19 @@ def test_eyelink_takes_the_screen_from_desc() -> None:
     np.testing.assert_allclose(data[0, :2], [0.25, 0.5])
 
 
+@pytest.mark.parametrize("size", ["inf", "nan", "0", "-5", "1e-300"])
+def test_a_size_that_no_screen_has_is_not_taken(size: str) -> None:
+    desc = f"<display><width_px>{size}</width_px><height_px>{size}</height_px></display>"
+    data = converted(gaze_header(labelled("x", "y", unit="px"), desc=desc), [[960.0, 540.0]])
+    np.testing.assert_allclose(data[0, :2], 0.5)
+
+
+def test_values_of_a_fault_are_neither_pupils_nor_tell_percent() -> None:
+    channels = labelled("x", "y", unit="%") + labelled("pupil_left", unit="mm")
+    data = converted(gaze_header(channels), [[1e30, 0.5, 1e300], [0.5, 0.5, 3.0]])
+    np.testing.assert_array_equal(data, [[NAN, NAN, NAN, NAN, 0.0], [0.5, 0.5, 3.0, NAN, 1.0]])
+
+
 def test_plain_labels_are_read() -> None:
     channels = labelled("gaze_x", "gaze_y", unit="normalized") + labelled(
         "pupil_left", "pupil_right", unit="mm"

@@ -380,6 +380,17 @@ def test_a_stream_without_a_name_or_with_an_element_said_twice_is_played() -> No
     assert (described.name, described.desc) == ("other", {"a/b": "y"})
 
 
+def test_more_streams_than_lsl_opens_are_one_error(
+    two_streams: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(info: object) -> None:
+        raise RuntimeError("could not create stream outlet.")
+
+    monkeypatch.setattr("pylsl.StreamOutlet", fail)
+    with pytest.raises(InputError):
+        outlet_of(xdf_content(two_streams)[0]["Amp|EEG|x"], "other")
+
+
 def test_an_eeg_file_is_played_in_microvolts_with_its_annotations(tmp_path: Path) -> None:
     mne = pytest.importorskip("mne")
     info = mne.create_info(["Cz", "Aux"], 100.0, ["eeg", "misc"])
@@ -391,6 +402,16 @@ def test_an_eeg_file_is_played_in_microvolts_with_its_annotations(tmp_path: Path
     np.testing.assert_allclose(eeg, np.tile([20.0, 3.0], (100, 1)))
     assert [(p.times.tolist(), p.values) for p in played if p.stream == "markers"] == [([0.5], [("rest",)])]
     assert [c.unit for c in headers["eeg"].channels] == ["microvolts", ""]
+
+
+def test_an_eeg_file_that_is_cut_off_is_played_up_to_one_error(tmp_path: Path) -> None:
+    mne = pytest.importorskip("mne")
+    path, data = tmp_path / "a_raw.fif", np.random.default_rng(0).normal(0, 1e-5, (1, 500))
+    mne.io.RawArray(data, mne.create_info(["Cz"], 100.0, "eeg"), verbose="error").save(path, verbose="error")
+    path.write_bytes(path.read_bytes()[:-1501])
+    read = eeg_content(path, mne.io.read_raw(path, verbose="error"))[1]
+    with pytest.raises(InputError):
+        list(read())
 
 
 def test_what_is_no_recording_is_not_played(ramp_wav: Path) -> None:
