@@ -343,6 +343,9 @@ def _why_missing(modality: str, prediction: Prediction, store: ViewStore, t: flo
         return "no stream"
     if stream.state != "open" and is_following(store, t):
         return f"stream {STATE_WORDS[stream.state]}"
+    figures = store.health.streams.get(stream.spec.key) if store.health is not None else None
+    if figures is not None and figures.late_s > 0 and is_following(store, t):
+        return f"arrives {age(figures.late_s)} late"
     if modality == "eye" and (valid := _valid_gaze(store, t)) < GAZE_VALID.suspect:
         return f"gaze valid {percent(valid)}"
     coverage = prediction.coverage.get(modality, 0.0)

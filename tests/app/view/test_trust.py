@@ -229,6 +229,14 @@ def test_absent_modalities_are_counted_with_their_cause():
     assert found.texts == ("2 of 4 modalities used; missing: face (no face found), voice (no stream)",)
 
 
+def test_a_modality_that_is_missing_because_it_is_late_says_so():
+    filled = store()
+    late = StreamHealth(100, 60.0, 0.0, 0.0, 0, False, True, 0, 0, late_s=9.8)
+    filled.take(health(streams={"eye": late}))
+    found = verdict(filled, prediction(present=dict.fromkeys(KINDS, True) | {"eye": False}))
+    assert "eyes (arrives 9.8 s late)" in found.texts[found.codes.index("missing")]
+
+
 def test_a_modality_masked_manually_is_named_once():
     filled = store()
     filled.take(health(masked=("eeg",)))
