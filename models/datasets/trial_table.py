@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -62,6 +63,8 @@ def read_table(path: Path) -> tuple[TableRow, ...]:
     with file_errors("the table of trials cannot be read", path, code=ErrorCode.FILE):
         text = path.read_text(encoding="utf-8-sig")
     top = text.partition("\n")[0]
+    if (longest := max(map(len, text.splitlines()), default=0)) > csv.field_size_limit():
+        raise _unusable(f"expected a table, found a line of {longest:,} characters", str(path), "correct it")
     reader = csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=top.count), skipinitialspace=True)
     names = [name.strip().lower() for name in reader.fieldnames or ()]
     if not {"file", "label"} <= set(names) or not set(names) <= {*COLUMNS, ""}:
@@ -93,7 +96,7 @@ def _row(cells: Mapping[str, str], path: Path, line: int) -> TableRow:
         what = f"expected a whole number and 0 <= start_s < stop_s or nothing, found {found}"
         raise _unusable(what, where, "correct the line")
     file = path.parent / Path(cells["file"].replace("\\", "/"))
-    if not file.exists():
+    if not os.path.exists(file):  # False also of a name that no system can have
         raise InputError(
             f"expected the recording {cells['file']}, found none", where=where,
             remedy="files are named from the table's folder on", code=ErrorCode.FILE,

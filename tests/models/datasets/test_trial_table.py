@@ -58,6 +58,13 @@ def test_a_row_without_times_is_the_whole_file_and_others_are_parts_of_it(folder
     assert whole.subject == "S1_b_raw"
 
 
+@pytest.mark.parametrize("length", [5000, 200_000])
+def test_a_name_that_no_file_can_have_is_one_error(tmp_path, length):
+    (tmp_path / "trials.csv").write_text(f"file,label\n{'a' * length},x\n")
+    with pytest.raises(InputError):
+        read_table(tmp_path / "trials.csv")
+
+
 def test_a_table_that_cannot_be_used_names_its_line(folder):
     for line, says in (
         ("nothing.fif,A,1,1,rest,,", "nothing.fif"),
