@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -80,7 +81,7 @@ def _opened(path: Path) -> tuple[str, tuple[str, ...], list[str], str]:
     n_above = next((at for at, is_above in enumerate(above) if not is_above), len(lines))
     top = lines[n_above] if n_above < len(lines) else ""
     delimiter = max("\t;,", key=top.count)
-    names = tuple(name.strip() for name in next(csv.reader([top], delimiter=delimiter), []))
+    names = tuple(name.strip() for name in next(_rows([top], delimiter, path), []))
     while names and not names[-1]:
         names = names[:-1]  # a delimiter ends each line
     if len(names) < 2 or all(_number(name) == _number(name) for name in names):
@@ -89,13 +90,20 @@ def _opened(path: Path) -> tuple[str, tuple[str, ...], list[str], str]:
     return "\n".join(lines[:n_above]), names, lines[n_above + 1 :], delimiter
 
 
+def _rows(lines: list[str], delimiter: str, path: Path) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(lines, delimiter=delimiter)
+    except csv.Error as error:  # a quote that nothing closes, for one
+        raise _unreadable(f"expected a table: {error}", path, "export the recording again") from error
+
+
 def read_table(path: Path) -> TextTable:
     """Read a table of numbers; raises `InputError` if it has no column names or no rows of numbers."""
     header, names, lines, delimiter = _opened(path)
     at_time = next((at for at, name in enumerate(names) if "time" in name.lower()), None)
     comma = delimiter == ";" and any("," in line for line in lines[:2])
     values, times = [], []
-    for row in csv.reader(lines, delimiter=delimiter):
+    for row in _rows(lines, delimiter, path):
         if len(row) < len(names):
             continue  # the last line of a recording that broke off
         row = [cell.replace(",", ".") for cell in row[: len(names)]] if comma else row[: len(names)]

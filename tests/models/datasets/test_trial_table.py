@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from acquisition.errors import ErrorCode, InputError
-from models.datasets.recordings import Reading
+from models.datasets.recordings import Reading, opened
 from models.datasets.trial_table import read_rows, read_table, recordings_in, rows_of_files
 
 SFREQ = 128.0
@@ -63,6 +63,12 @@ def test_a_name_that_no_file_can_have_is_one_error(tmp_path, length):
     (tmp_path / "trials.csv").write_text(f"file,label\n{'a' * length},x\n")
     with pytest.raises(InputError):
         read_table(tmp_path / "trials.csv")
+
+
+def test_a_text_table_with_a_cell_without_an_end_is_one_error(tmp_path):
+    (tmp_path / "a.csv").write_text('time,Cz,Pz\n0,1,2\n1,"' + "1\n" * 100_000)
+    with pytest.raises(InputError):
+        opened(tmp_path / "a.csv", Reading(unit="uV", sfreq=100.0))
 
 
 def test_a_table_that_cannot_be_used_names_its_line(folder):
