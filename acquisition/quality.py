@@ -138,7 +138,7 @@ MAINS = "mains"
 
 #: Standard deviation of a second of scalp EEG without its trend, artefacts included.
 EEG_UV = Limits(0.1, 1000.0)
-_AMPLITUDE_S = 10.0
+_AMPLITUDE_S = 5.0
 
 _WINDOW_S = 2.0  # bins of 0.5 Hz: the mains line fills +-1 Hz
 _LEAST_S = 1.0  # less is not enough to judge
@@ -203,7 +203,7 @@ def amplitude_trouble(amplitude: float) -> str:
 
 
 class AmplitudeWatch:
-    """Looks once, after ten seconds of EEG, whether the amplitude fits the unit."""
+    """Looks once, after some seconds of EEG, whether the amplitude fits the unit."""
 
     def __init__(self, spec: StreamSpec) -> None:
         self.stream = spec.key

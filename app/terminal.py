@@ -13,7 +13,7 @@ from app.tables import progress_bar, say
 from app.telemetry import N_LATENCIES
 from models.config import ModelConfig
 from models.prediction import Prediction
-from models.trust import State, Verdict
+from models.trust import Code, State, Verdict
 
 #: Shown for as long as emotions are inferred.
 NOTICE = "Emotion inference active"
@@ -29,9 +29,8 @@ def plain_line(prediction: Prediction) -> str:
     absent = [m for m in MODALITIES if not prediction.present[m]]
     absent = [f"{m} (nobody speaks)" if m == "voice" and prediction.is_quiet else m for m in absent]
     notes = f"  missing: {', '.join(absent)}" if absent else ""
-    return (
-        f"t={prediction.t_end:.2f}s  {said(prediction.verdict):<10}  {probs}  | attention {attention}{notes}"
-    )
+    answer = f"{said(prediction.verdict)}{because(prediction.verdict)}"
+    return f"t={prediction.t_end:.2f}s  {answer:<10}  {probs}  | attention {attention}{notes}"
 
 
 def said(verdict: Verdict) -> str:
@@ -39,8 +38,18 @@ def said(verdict: Verdict) -> str:
     if verdict.answer is not None:
         return verdict.answer
     if verdict.state is State.UNCERTAIN and 0 < len(verdict.set_90) < verdict.n_labels:
-        return f"{verdict.state}: {either(verdict.set_90)} (90 %)"
+        return f"{verdict.state}, 90 % set: {either(verdict.set_90)}"
     return verdict.state
+
+
+def because(verdict: Verdict) -> str:
+    """Return the first reason why there is no answer; "" where there is one."""
+    if verdict.answer is not None or not verdict.reasons or verdict.state is not State.UNCERTAIN:
+        return ""
+    first = verdict.reasons[0]
+    if first.code is Code.PROBABILITY:
+        return f" ({first.facts['probability']:.2f}, {first.facts['needed']:.2f} needed)"
+    return f" ({first.code})"
 
 
 def show_live(session: LiveSession, *, quiet: bool = False) -> int:

@@ -375,6 +375,8 @@ def fit_part(
     rows, steps = rows / gain, [each / by for each, by in zip(steps, gain, strict=True)]
 
     residuals, df = _residuals(rows, keys)
+    if not residuals.any():
+        raise unfit(f"{modality}: no label has two trials that differ")
     groups = np.unique(keys, axis=0, return_inverse=True)[1].ravel() if alone else who
     how = best_shrinkage(residuals, groups, n_bands)
     weight = np.ones(len(trials))
@@ -470,11 +472,15 @@ def _residuals(rows: _Array, keys: NDArray[np.int64]) -> tuple[_Array, int]:
     """Return rows less the means of their cells, person by session by label, and the degrees of freedom.
 
     Where every cell has one row, rows are deviations from their session's level, less the labels' means over
-    several people; of one person alone nothing tells what labels do from what trials do.
+    several people; of one person alone nothing tells what labels do from what trials do. Where every session
+    has one row, what differs between people has to do for what differs between trials.
     """
     residuals, n_means = _less_means(rows, keys)
     if len(rows) > n_means:
         return residuals, len(rows) - n_means
+    if len(np.unique(keys[:, :2], axis=0)) == len(rows):
+        residuals, n_means = _less_means(rows, keys[:, 2:])
+        return residuals, max(len(rows) - n_means, 1)
     residuals, n_means = _less_means(rows, keys[:, :2])
     if len(np.unique(keys[:, 0])) > 1:
         residuals, n_labels = _less_means(residuals, keys[:, 2:])

@@ -215,7 +215,7 @@ def _config(
     if "eeg" not in models:
         tiny = MvSstmaConfig(len(features.bands), n_layers=1, dim=4, n_heads=1, n_pools=1)
         network = replace(network, eeg_encoder="mv_sstma", eeg=tiny, eye=replace(tiny, in_features=1))
-    trained_on = [f"{m}: open weights, {p.weights.source.training_data}" for m, p in published.items()]
+    trained_on = [f"{m}: open weights {p.weights.source.name}" for m, p in published.items()]
     trained_on += [f"{m}: {config.trained_on or 'unknown'}" for m, config in configs.items()]
     return replace(
         base,

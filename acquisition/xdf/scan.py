@@ -272,8 +272,13 @@ class _Scan:
 def _check_magic(magic: bytes, path: Path) -> None:
     if magic == MAGIC:
         return
-    remedy = "unpack it first" if magic[:2] == b"\x1f\x8b" else "give a recording made by LabRecorder"
-    what = f"is not an XDF file: expected it to begin with {MAGIC!r}, found {magic!r}"
+    remedy = (
+        "give a recording made by LabRecorder; affectscope publish recording plays EDF, BDF, FIF and others"
+    )
+    remedy = "unpack it first" if magic[:2] == b"\x1f\x8b" else remedy
+    what = (
+        f"is not an XDF file: expected it to begin with {MAGIC.decode()!r}, found {magic.decode('latin-1')!r}"
+    )
     raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
 
 

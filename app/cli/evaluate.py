@@ -261,7 +261,8 @@ def recordings(
     excluded: list[Excluded] = []
     with StageBars() as bars:
         result = evaluate_recordings(test, source.trials(excluded=excluded), bars, excluded)
-    result |= {"quick": quick, "left_out": [vars(one) for one in excluded]}
+    named_by_file = any(not row.subject for row in source.rows)
+    result |= {"named_by_file": named_by_file, "quick": quick, "left_out": [vars(one) for one in excluded]}
     for one in excluded:
         print(f"excluded: subject {one.subject}: {one.why}", file=sys.stderr)
     _print(result, as_json, tables.recordings_tables)

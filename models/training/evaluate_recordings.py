@@ -248,6 +248,10 @@ def sentences(result: Mapping[str, Any]) -> Iterator[str]:
             "All tested trials are of one class, so these figures say nothing: "
             "mix the classes in the order of trials, or test more trials of each subject."
         )
+    if result["named_by_file"]:
+        yield "Without a column subject each file counts as a subject: people may be on both sides."
+    if result["transductive"] and all(row["n_subjects"] == row["n_trials"] for row in result["rows"]):
+        yield "Each subject has one trial, which its own level takes away: use --normalise training."
     if result["transductive"]:
         yield "Transductive: a subject's level is taken from all trials of the session, tested ones too."
     yield "SVM and Riemannian classifier are references: they are not kept, and do not run live."

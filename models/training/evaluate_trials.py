@@ -326,7 +326,9 @@ def report_by_cross_validation(
             knowing = replace(model, levels=model.levels.exact(test))
             beside.setdefault(_OWN_LEVEL, []).append(knowing.predict(test, max_per_trial=most))
         alone = {f"{name} alone": said for name, said in named.items()}
-        for name, said in (alone | {"shrinkage LDA on the same folds": _lda(train, test, options)}).items():
+        for name, said in (
+            alone | {"shrinkage LDA of windows on the same folds, without levels": _lda(train, test, options)}
+        ).items():
             beside.setdefault(name, []).append(said)
     unit = "trial" if {t.subject for t in folds[0][0]} & {t.subject for t in folds[0][1]} else "subject"
     protocol = (

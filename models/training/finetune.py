@@ -162,7 +162,7 @@ def finetune(
             run.network.fusion.even_out()
         run.network.weigh_by(evidence.config)
         config = run.network.config
-    notes.append("normalised with the statistics of the training trials")
+    notes.append("features scaled by mean and SD of the training trials, each session about its own level")
     if options.network and (new := run.whitened_modalities()):
         notes.append(
             f"the channel projection of {' and '.join(new)} was initialised as a shrinkage discriminant "

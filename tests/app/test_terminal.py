@@ -1,7 +1,8 @@
 """What a session in the terminal says of its model before it runs."""
 
-from app.terminal import introduction
+from app.terminal import because, introduction, said
 from models.config import preset
+from models.trust import Code, Reason, Severity, State, Verdict
 
 
 def lines(**settings):
@@ -27,3 +28,10 @@ def test_a_profile_that_only_guesses_is_warned_of_first():
     config = preset("small", labels=("sad", "happy"), ch_names=("CZ",))
     said = introduction(config, "m1", "do not trust this model: chance")
     assert said[1] == "WARNING: do not trust this model: chance."
+
+
+def test_a_line_says_why_there_is_no_answer():
+    reason = Reason(Code.PROBABILITY, Severity.STOP, {"probability": 0.62, "needed": 0.75})
+    verdict = Verdict(State.UNCERTAIN, (reason,), top="sad", set_90=("sad",), n_labels=2)
+    assert (said(verdict), because(verdict)) == ("uncertain, 90 % set: sad", " (0.62, 0.75 needed)")
+    assert because(Verdict(State.CERTAIN, answer="sad")) == ""
