@@ -27,6 +27,7 @@ def run(name: str, *arguments: str, timeout: float = 120.0) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_decode_xdf_prints_every_window_of_the_shipped_recording():
     lines = run("decode_xdf.py")
     assert len(lines) == 238  # a minute, from its first quarter of a second on

@@ -121,9 +121,9 @@ def test_a_table_has_the_verdict_in_words(tmp_path):
     ("made", "words"),
     [
         (prediction(), "happy"),
-        (prediction((0.48, 0.44, 0.08)), "uncertain: happy or neutral (90 %)"),
-        (prediction((0.4, 0.33, 0.27)), "uncertain"),  # every emotion is in the set
-        (prediction((0.4, 0.35, 0.25), ModelFacts()), "uncertain"),
+        (prediction((0.48, 0.44, 0.08)), "uncertain, 90 % set: happy or neutral (0.48, 0.50 needed)"),
+        (prediction((0.4, 0.33, 0.27)), "uncertain (0.40, 0.50 needed)"),  # every emotion is in the set
+        (prediction((0.4, 0.35, 0.25), ModelFacts()), "uncertain (0.40, 0.67 needed)"),
         (prediction(warm_up=True), "warming up"),
     ],
 )

@@ -92,6 +92,7 @@ def test_what_is_kept_is_held_against_the_better_reference_of_the_same_labels_an
     }
 
 
+@pytest.mark.slow
 def test_references_are_of_the_first_sessions_and_of_the_same_run_as_the_rows_of_labels(tmp_path):
     folders = {seed: tmp_path / str(seed) for seed in (1, 2)}
     for seed, folder in folders.items():

@@ -113,6 +113,7 @@ def test_table_2_has_the_papers_rows_and_the_keys_of_the_json(folder, pretrained
     )
 
 
+@pytest.mark.slow
 def test_table_4_masks_training_and_test_and_adds_masks_of_the_test_alone(folder, pretrained, monkeypatch):
     monkeypatch.setattr("models.papers.reproduce.QUICK_SUBJECTS", 1)
     rows = {(row.model, row.mask): row for row in run(folder, pretrained, 4).rows}
