@@ -137,6 +137,7 @@ class Montage:
     #: of an amplifier's channels, so a stream without labels cannot use it.
     indices: Mapping[int, str] = field(default_factory=dict)
     complete: bool = True  # a file: what it does not name is excluded, and what it names must exist
+    is_headset: bool = False  # ships with the program: labels of the stream and near electrodes may serve
 
 
 def load_montage(text: str) -> Montage:
@@ -164,6 +165,7 @@ def headsets() -> Mapping[str, Montage]:
             labels=entry.get("labels", {}),
             indices={int(index): electrode for index, electrode in entry.get("indices", {}).items()},
             complete=False,
+            is_headset=True,
         )
         for name, entry in entries.items()
     }

@@ -11,14 +11,7 @@ from numpy.typing import NDArray
 
 from acquisition.adapters import AdapterOptions, converted_spec
 from acquisition.errors import ErrorCode, InputError
-from acquisition.montage import (
-    Montage,
-    canonical_name,
-    headset_of,
-    headsets,
-    is_numbered_cap,
-    nearest_wanted,
-)
+from acquisition.montage import Montage, canonical_name, headset_of, is_numbered_cap, nearest_wanted
 from acquisition.types import ChannelInfo, Kind, StreamHeader
 
 _N_NAMED = 12  # channels that a message names
@@ -161,15 +154,15 @@ def _by_montage(
         raise refused(
             f"montage {montage.name} names {' '.join(missing)}, but the stream has {' '.join(labels)}"
         )
-    is_headset = montage.name in headsets()
-    if is_headset and sum(canonical_name(label) in wanted for label in labels) >= len(montage.indices) > 0:
+    n_known = sum(canonical_name(label) in wanted for label in labels)
+    if montage.is_headset and n_known >= len(montage.indices) > 0:
         return _by_label(header, wanted, notes)  # it names its electrodes, which may have been moved
     if beyond := [index for index in montage.indices if index >= header.n_channels]:
         last = header.n_channels - 1
         raise refused(f"montage {montage.name} names channel {beyond[0]}, but the stream has 0 to {last}")
     names = {i: montage.labels[label] for i, label in enumerate(labels) if label in montage.labels}
     names.update(montage.indices)
-    if is_headset:
+    if montage.is_headset:
         stand_ins = nearest_wanted(names, wanted)
         for index, (name, degrees) in stand_ins.items():
             notes.append(f"{names[index]} stands for {name}, {degrees:.0f} degrees away")

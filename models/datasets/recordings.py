@@ -166,17 +166,19 @@ def raw_file_trials(
     chosen = [entry for entry in annotations if entry[2] in events]
     if not chosen:
         raise _no_trials(events, [text for _, _, text in annotations], path)
-    onsets = [onset for onset, _, _ in annotations] + [file.raw.first_time + file.raw.n_times / file.sfreq]
-    spans = [
-        (onset, onset + (trial_s or length_s) if trial_s or length_s else min(t for t in onsets if t > onset))
-        for onset, length_s, _ in chosen
-    ]
-    if len(annotations) == 1 and trial_s is None:  # a note on the file, not the beginning of a trial
-        spans = [(onset, onset + length_s) for onset, length_s, _ in chosen]
-    names = class_names(events)
     first = file.raw.first_time
-    alone = end_to_end(spans, path)
-    placed = [(begin - first, end - first) for begin, end in alone]
+    later = [onset for onset, _, _ in annotations] + [first + file.raw.n_times / file.sfreq]
+    if len(annotations) == 1:  # a note on the file, not the beginning of a trial
+        later = []
+
+    def end(onset: float, length_s: float) -> float:
+        if length := trial_s or length_s:
+            return onset + length
+        return min((time for time in later if time > onset), default=onset)
+
+    names = class_names(events)
+    spans = [(onset, end(onset, length_s)) for onset, length_s, _ in chosen]
+    placed = [(begin - first, stop - first) for begin, stop in end_to_end(spans, path)]
     found = zip(placed, chosen, strict=True)
     return [
         file.trial_at(span, number, names.index(events[text]), names)

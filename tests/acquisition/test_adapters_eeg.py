@@ -190,3 +190,11 @@ def test_a_device_that_is_known_is_named_in_the_remedy() -> None:
     with pytest.raises(InputError) as caught:
         make_adapter(eeg_header(*((label, "EEG", "uV") for label in MUSE)), "k", Kind.EEG)
     assert "--montage muse" in caught.value.remedy
+
+
+def test_a_users_montage_is_no_headset_whatever_it_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text('name = "muse"\n[labels]\nTP9 = "TP9"\nX = "CZ"\n')
+    options = AdapterOptions(load_montage(str(path)), ch_names=("TP7", "CZ"))
+    adapter = make_adapter(eeg_header(("TP9", "EEG", "uV"), ("X", "EEG", "uV")), "k", Kind.EEG, options)
+    assert adapter.spec.ch_names == ("CZ",)

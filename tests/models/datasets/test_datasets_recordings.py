@@ -221,6 +221,16 @@ def test_gaps_of_an_edf_file_that_was_broken_off_are_found(tmp_path: Path, n_rec
     assert "record 7" in refused(lambda: raw_file_sequence(path)).what
 
 
+def test_an_event_at_the_end_of_a_file_is_refused_as_too_short(tmp_path: Path):
+    path = write_edf(tmp_path / "end.edf", notes={1.0: "a", 11.999: "b"})
+    assert refused(lambda: raw_file_trials(path)).code is ErrorCode.DATA
+    mne = pytest.importorskip("mne")
+    raw = mne.io.RawArray(np.full((1, 400), 1e-5), mne.create_info(["Cz"], 100.0, "eeg"), verbose="error")
+    raw.set_annotations(mne.Annotations([1.0, 3.99], [0.0, 0.0], ["a", "b"]))
+    raw.save(tmp_path / "a_raw.fif", verbose="error")
+    assert refused(lambda: raw_file_trials(tmp_path / "a_raw.fif")).code is ErrorCode.DATA
+
+
 def test_bad_spans_and_bad_channels_of_a_file_are_not_used(tmp_path: Path):
     mne = pytest.importorskip("mne")
     info = mne.create_info(["C3", "C4", "Cz"], 100.0, "eeg")
