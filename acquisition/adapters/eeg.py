@@ -46,6 +46,19 @@ def stated_unit(unit: str, where: str) -> float:
     return scale
 
 
+def mne_channels(raw: Any) -> tuple[ChannelInfo, ...]:
+    """Return label, type and unit of the channels of an ``mne.io.Raw``, whose data are in V where it knows.
+
+    Of units that it does not know MNE makes volts, and says n/a; its type is misc, or they have none.
+    """
+    units = {name: "" if unit == "n/a" else "V" for name, unit in raw._orig_units.items()}
+    bad = set(raw.info["bads"])
+    return tuple(
+        ChannelInfo(label, "bad" if label in bad else "" if kind == "misc" else kind, units.get(label, "V"))
+        for label, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True)
+    )
+
+
 #: Units that no electrode has: the channel is another sensor whatever its label.
 _OTHER_UNITS = "g mg dps deg/s m/s^2 mmhg celsius percent % ohm kohm ohms s ms"
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.adapters.eeg import mne_channels
 from acquisition.clock import Clock, LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import CLOCK_TYPE, PREDICTION_TYPE, make_info, stream_identity
 from acquisition.intake import StreamIntake
 from acquisition.publish.capture import Capture, PacedFile, Publishing, publisher_source_id, run_publisher
 from acquisition.timebase import ClockMapper
-from acquisition.types import ChannelInfo, Chunk, Kind, MapSegment, StreamHeader, StreamSpec
+from acquisition.types import Chunk, Kind, MapSegment, StreamHeader, StreamSpec
 from acquisition.xdf.scan import check_xdf, scan_xdf
 from acquisition.xdf.source import XdfSource
 
@@ -86,14 +88,15 @@ def xdf_content(path: Path) -> Content:
 def eeg_content(path: Path, raw: Any) -> Content:
     """Return an EEG file as MNE has opened it (``mne.io.Raw``): its channels, and its annotations as markers.
 
-    EEG is sent in µV; of MNE's ``misc`` channels neither type nor unit is known, and none is stated.
+    EEG is sent in µV; what has no known unit, as MNE's ``misc``, is sent as it is, and states none.
     """
     sfreq, name = float(raw.info["sfreq"]), path.stem
-    types = raw.get_channel_types()
-    scale = np.array([1.0 if kind == "misc" else 1e6 for kind in types])
+    known = mne_channels(raw)
+    in_volts = np.array([channel.unit == "V" and channel.type != "" for channel in known])
+    scale = np.where(in_volts, 1e6, 1.0)
     channels = tuple(
-        ChannelInfo(label, "" if kind == "misc" else kind.upper(), "" if kind == "misc" else "microvolts")
-        for label, kind in zip(raw.ch_names, types, strict=True)
+        replace(channel, type=channel.type.upper(), unit="microvolts" if is_volts else "")
+        for channel, is_volts in zip(known, in_volts, strict=True)
     )
     source_id = publisher_source_id("recording", path)
     eeg = StreamHeader(name, "EEG", source_id, "", "", sfreq, len(channels), "float32", channels)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from acquisition.adapters import AdapterOptions
-from acquisition.adapters.eeg import EegAdapter, stated_unit
+from acquisition.adapters.eeg import EegAdapter, mne_channels, stated_unit
 from acquisition.adapters.media import marker_text
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import intake_maker
@@ -22,7 +22,7 @@ from acquisition.montage import SEED_CH_NAMES, load_montage
 from acquisition.pump import Pump
 from acquisition.quality import amplitude_of, amplitude_trouble
 from acquisition.select import select_streams
-from acquisition.types import ChannelInfo, Chunk, Kind, StreamHeader, StreamSpec
+from acquisition.types import Chunk, Kind, StreamHeader, StreamSpec
 from acquisition.windowing import WindowConfig
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.scan import scan_xdf
@@ -285,15 +285,7 @@ class _RawFile:
     def __init__(self, path: Path, reading: Reading) -> None:
         self.raw = opened(path, reading)
         self.sfreq = float(self.raw.info["sfreq"])
-        # Of units that it does not know MNE makes volts; its type is misc then, or its own word n/a.
-        units = {name: "" if unit == "n/a" else "V" for name, unit in self.raw._orig_units.items()}
-        bad = set(self.raw.info["bads"])
-        channels = tuple(
-            ChannelInfo(
-                label, "bad" if label in bad else "" if kind == "misc" else kind, units.get(label, "V")
-            )
-            for label, kind in zip(self.raw.ch_names, self.raw.get_channel_types(), strict=True)
-        )
+        channels = mne_channels(self.raw)
         header = StreamHeader(path.name, "EEG", "", "", "", self.sfreq, len(channels), "double64", channels)
         table = path.suffix.lower() in CSV_SUFFIXES  # its unit was stated, and is V by now
         self._adapter = EegAdapter(

@@ -414,6 +414,15 @@ def test_an_eeg_file_that_is_cut_off_is_played_up_to_one_error(tmp_path: Path) -
         list(read())
 
 
+def test_an_eeg_file_without_a_unit_is_played_as_it_is(tmp_path: Path) -> None:
+    mne = pytest.importorskip("mne")
+    raw = mne.io.RawArray(np.full((1, 100), 20.0), mne.create_info(["Cz"], 100.0, "eeg"), verbose="error")
+    raw._orig_units = {"Cz": "n/a"}  # as MNE notes of an EDF file
+    headers, read = eeg_content(tmp_path / "a.edf", raw)
+    assert headers["eeg"].channels[0].unit == ""
+    assert {float(value) for played in read() for value in played.values.ravel()} == {20.0}
+
+
 def test_what_is_no_recording_is_not_played(ramp_wav: Path) -> None:
     with pytest.raises(InputError):
         xdf_content(ramp_wav)
