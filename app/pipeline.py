@@ -112,21 +112,20 @@ class Pipeline(Pump):
             if not self.live:
                 self._meter.measure(window.t_end)
             prediction = replace(prediction, face_measures=self._meter.at(window.t_end))
-        latency = prediction.latency
+        features, network = prediction.latency.features, prediction.latency.network
         if not self.live:
-            return replace(prediction, latency=replace(latency, total=(stopwatch() - started) * 1e3))
+            total = (stopwatch() - started) * 1e3
+            latency = Latency(
+                hand_over=total - features - network, features=features, network=network, total=total
+            )
+            return replace(prediction, latency=latency)
         done = now()
-        return replace(
-            prediction,
-            latency=Latency(
-                arrival=(window.newest_arrival - window.newest_push) * 1e3,
-                wait=(window.closed_at - window.newest_arrival) * 1e3,
-                features=latency.features,
-                network=latency.network,
-                total=(done - window.newest_push) * 1e3,
-                age=(done - window.t_end) * 1e3,
-            ),
-        )
+        arrival = (window.newest_arrival - window.newest_push) * 1e3
+        wait = (window.closed_at - window.newest_arrival) * 1e3
+        total = (done - window.newest_push) * 1e3
+        hand_over = total - arrival - wait - features - network
+        age = (done - window.t_end) * 1e3
+        return replace(prediction, latency=Latency(arrival, wait, hand_over, features, network, total, age))
 
     def _self_check(self, mark: CheckMark) -> None:
         outcome, check = self.check.take(mark.what, mark.time), self.check

@@ -67,7 +67,7 @@ N_LATENCIES = 480
 _N_MESSAGES = 200
 
 #: Stages of a prediction's latency, see `models.prediction.Latency`.
-STAGES = ("arrival", "wait", "features", "network", "total")
+STAGES = ("arrival", "wait", "hand_over", "features", "network", "total")
 
 
 @dataclass(frozen=True)

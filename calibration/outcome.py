@@ -38,13 +38,13 @@ class Finished:
     def result(self) -> Result:
         """Return what the window shows."""
         is_simulated, said = self.summary.record.is_simulated, against_base(self.summary)
-        return Result(self.summary.verdict, self.profile, self.report, self._recording, is_simulated, said)
+        return Result(self.summary.verdict, self.profile, self.report, self.recordings, is_simulated, said)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for ``--json``."""
         report = to_json(self.summary)
         return {name: report[name] for name in _OF_REPORT} | {
-            "recording": str(self._recording) if self._recording else None,
+            "recording": str(self.recordings[-1]) if self.recordings else None,
             "recordings": [str(path) for path in self.recordings],
             "profile": str(self.profile),
             "report": str(self.report),
@@ -66,10 +66,6 @@ class Finished:
             f"profile: {self.profile}",
             f"report: {self.report}",
         ]
-
-    @property
-    def _recording(self) -> Path | None:
-        return self.recordings[-1] if self.recordings else None
 
 
 @dataclass(frozen=True, eq=False)

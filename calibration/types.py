@@ -119,7 +119,7 @@ class Result:
     verdict: Verdict
     profile: Path | None
     report: Path
-    recording: Path | None
+    recordings: tuple[Path, ...]  # of all runs
     is_simulated: bool = False
     against_base: str = ""  # whether the profile beats the base model, in a sentence
 

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Latency:
-    """Where the time went, milliseconds; NaN where it has no meaning (arrival and age in a replay)."""
+    """Where the time went, milliseconds; NaN where it has no meaning (arrival and age in a replay).
+
+    The stages before ``total`` sum to it: ``hand_over`` is between the threads and around the decoder.
+    """
 
     arrival: float = math.nan
     wait: float = math.nan
+    hand_over: float = math.nan
     features: float = math.nan
     network: float = math.nan
     total: float = math.nan

@@ -205,7 +205,7 @@ class HealthPart:
 
     time: float
     streams: dict[str, StreamHealth]  # by key; empty in a replay
-    latency_p50_ms: dict[str, float]  # arrival, wait, features, network, total
+    latency_p50_ms: dict[str, float]  # by `app.telemetry.STAGES`
     latency_p99_ms: dict[str, float]
     n_predictions: int
     n_skipped: int

@@ -6,7 +6,7 @@ import numpy as np
 
 from acquisition.text import percent
 from app.engine.messages import Phase
-from calibration.types import Check, DisplayTiming, Progress, SessionView, TrialRecord
+from calibration.types import Check, DisplayTiming, Progress, Result, SessionView, TrialRecord
 
 #: Screens that fill the window and on which nothing else happens.
 CALM_SCREENS = ("fixation", "practice", "hint", "stimulus")
@@ -72,6 +72,13 @@ def progress_in_words(progress: Progress) -> str:
         f"Held-out accuracy: {progress.n_correct} of {progress.n_trials} trials, {percent(share)} "
         f"(95 % CI {low} to {high}; chance {percent(progress.chance)})"
     )
+
+
+def named_files(result: Result) -> list[str]:
+    """Return a line for each file of a session: report, profile, and the recording of every run."""
+    recordings = (("Recording", path) for path in result.recordings)
+    named = (("Report", result.report), ("Profile", result.profile), *recordings)
+    return [f"{what}: {path}" for what, path in named if path is not None]
 
 
 def newest_trial(trials: Sequence[TrialRecord], number: int) -> TrialRecord | None:

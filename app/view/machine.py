@@ -73,8 +73,8 @@ def _disk(recording: RecordingInfo) -> Figure:
 #: The target of a live prediction, from the push of the last sample to the prediction's output.
 TARGET_MS = 200.0
 
-_STAGES = ("arrival", "wait", "features", "network")
-_REPLAY_STAGES = ("features", "network")
+_STAGES = ("arrival", "wait", "hand_over", "features", "network")
+_REPLAY_STAGES = ("hand_over", "features", "network")
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,14 @@ def stages(
 ) -> list[Stage]:
     """Return the stages of a prediction in order, and last their total.
 
-    Live, ``display`` starts where the engine gave the prediction out; what lies between it and the
-    network's end is handing over between threads. A replay has no arrival, wait and display. Percentiles
-    by stage are those of `HealthPart`.
+    Live, ``display`` starts where the engine gave the prediction out. A replay has no arrival, wait and
+    display. Percentiles by stage are those of `HealthPart`.
     """
     latency, begins, found = vars(prediction.latency), 0.0, []
     for name in _STAGES if live else _REPLAY_STAGES:
         took = latency[name]
-        found.append(Stage(name, begins, took, p50_ms.get(name, math.nan), p99_ms.get(name, math.nan)))
+        p50, p99 = p50_ms.get(name, math.nan), p99_ms.get(name, math.nan)
+        found.append(Stage(name.replace("_", "-"), begins, took, p50, p99))
         begins += took if math.isfinite(took) else 0.0
     decided = latency["total"] if math.isfinite(latency["total"]) else begins
     p50, p99 = p50_ms.get("total", math.nan), p99_ms.get("total", math.nan)
@@ -139,7 +139,7 @@ def verdict(found: list[Stage]) -> tuple[str, str]:
     """Return severity and one sentence on the target, judged by the p99 of ``decided``."""
     decided = next((stage for stage in found if stage.name == "decided"), None)
     if decided is None:
-        return "muted", "A replay times only features and network: there is no arrival, waiting or display."
+        return "muted", "A replay times only the computation: there is no arrival, waiting or display."
     if not math.isfinite(decided.p99_ms):
         return "muted", f"Target: 99 % of predictions within {TARGET_MS:.0f} ms. Not measured yet."
     severity, word = ("good", "met") if decided.p99_ms <= TARGET_MS else ("bad", "missed")

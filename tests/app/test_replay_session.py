@@ -115,7 +115,9 @@ def test_jsonl_and_csv_hold_every_prediction(recording, random_model, tmp_path):
         "agreement",
         "face_landmarks",
     }
-    assert set(records[0]["latency_ms"]) == {"arrival", "wait", "features", "network", "total", "age"}
+    latency = records[0]["latency_ms"]
+    assert set(latency) == {"arrival", "wait", "hand_over", "features", "network", "total", "age"}
+    assert latency["hand_over"] + latency["features"] + latency["network"] == pytest.approx(latency["total"])
     assert float(rows[-1]["p_happy"]) == records[-1]["probs"]["happy"]
     verdict = records[-1]["verdict"]
     assert (verdict["safe_to_act"], verdict["set_90"]) == (False, None)  # of a model without figures

@@ -14,6 +14,7 @@ from app.qt.calibration.window import CalibrationWindow
 from app.qt.shell.appearance import Settings
 from app.qt.shell.session import EngineSession
 from app.request import CalibrationRequest
+from app.view.calibration_screens import named_files
 from assets import LSL_CONFIG
 from calibration.storage import next_session_number, session_place
 
@@ -31,10 +32,8 @@ def run_calibration_window(request: CalibrationRequest, options: WindowOptions) 
 
     window, code = run_until_closed(lambda s: open_calibration(prepared, s, options.size), begin, options)
     if (result := window.result) is not None:
-        named = (("Recording", result.recording), ("Profile", result.profile), ("Report", result.report))
-        for what, path in named:
-            if path is not None:
-                print(f"{what}: {path}", flush=True)
+        for line in named_files(result):
+            print(line, flush=True)
         print(f"Verdict: {result.verdict.code}", flush=True)
     if window.live_profile is not None:
         return run_window(request.live(window.live_profile), replace(options, seconds=None))

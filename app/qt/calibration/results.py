@@ -10,7 +10,7 @@ from acquisition.text import percent
 from app.engine.messages import RepeatTrial
 from app.qt.calibration.screen import Screen, Send, TimeBar, mark_primary
 from app.qt.theme import ThemedWidget
-from app.view.calibration_screens import done_so_far, newest_trial, progress_in_words
+from app.view.calibration_screens import done_so_far, named_files, newest_trial, progress_in_words
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
 from calibration.types import Progress, Result, SessionView
@@ -179,8 +179,7 @@ class FinishScreen(Screen):
         mark_primary(self.live, is_primary=result.verdict.is_trusted)
         verdict = result.verdict
         self.bar.show_values(verdict.balanced_accuracy, verdict.interval, verdict.chance)
-        named = (("Report", result.report), ("Profile", result.profile), ("Recording", result.recording))
-        self.files.setText("\n".join(f"{what}: {path}" for what, path in named if path is not None))
+        self.files.setText("\n".join(named_files(result)))
         self.first_focus().setFocus()
 
 

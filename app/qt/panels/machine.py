@@ -81,6 +81,7 @@ _HEADS = ("ms", "p50", "p99")
 _HATCHES = {  # beside the colours; a total is an outline
     "arrival": Qt.BrushStyle.BDiagPattern,
     "wait": Qt.BrushStyle.Dense5Pattern,
+    "hand-over": Qt.BrushStyle.CrossPattern,
     "features": Qt.BrushStyle.SolidPattern,
     "network": Qt.BrushStyle.FDiagPattern,
     "display": Qt.BrushStyle.DiagCrossPattern,

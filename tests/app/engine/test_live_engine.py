@@ -193,7 +193,7 @@ def test_health_has_every_stream_and_stage(session) -> None:
         "SimulatedGaze",
         "SimulatedMarkers",
     }
-    assert list(health.latency_p50_ms) == ["arrival", "wait", "features", "network", "total"]
+    assert list(health.latency_p50_ms) == ["arrival", "wait", "hand_over", "features", "network", "total"]
     assert health.latency_p99_ms["total"] >= health.latency_p50_ms["total"] > 0
     assert health.n_predictions >= 5
     assert health.memory_mb > 100

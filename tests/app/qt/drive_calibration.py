@@ -106,7 +106,7 @@ class _Person:
             "screens": list(dict.fromkeys(self._screens)),
             "answers": [(report.valence, report.arousal) for report in reports if report is not None],
             "verdict": result.verdict.code,
-            "recording": str(result.recording),
+            "recording": str(result.recordings[-1]),
             "profile": str(result.profile),
             "report": str(result.report),
             "messages": self._window.banners.texts,

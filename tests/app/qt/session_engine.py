@@ -81,8 +81,9 @@ class SessionEngine:
         assert self.session is not None
         true = [label for label in range(5) for _ in range(2)]
         said = [label if at < 6 else (label + 1) % 5 for at, label in enumerate(true)]
+        recordings = (folder / "run-01.xdf", folder / "run-02.xdf")  # of an interrupted session
         verdict = judge(true, said, 5, shuffled=[0.2] * 199)
-        self.session.show(result=Result(verdict, folder / "profile", folder / "report.html", None))
+        self.session.show(result=Result(verdict, folder / "profile", folder / "report.html", recordings))
 
     def _open(self, consent: Consent) -> None:
         record = SessionRecord("S01", 1, self.plan.classes, 1, consent, is_simulated=True)

@@ -291,6 +291,7 @@ def test_a_whole_session_ends_with_the_verdict_and_the_ways_on(stage, tmp_path):
     finish = stage.window.screens.finish
     assert finish.verdict.text() == "Weak"
     assert finish.live.isVisible()
+    assert [name in finish.files.text() for name in ("run-01.xdf", "run-02.xdf")] == [True, True]
     assert "31 % to 83 %" in finish.bar.accessibleDescription()
     assert len(stage.engine.session.record.trials) == 10
     assert stage.window.faults.n_faults == 0

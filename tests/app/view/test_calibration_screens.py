@@ -40,7 +40,7 @@ def test_a_pause_hides_the_step_and_a_failure_everything_but_the_result():
     failed = Phase("failed", "the disk is full")
     assert screen_of(VIEW, failed, has_agreed=True) == "failed"
     assert screen_of(None, failed, has_agreed=False) == "failed"
-    result = Result(judge([0, 1], [0, 1], 2), None, Path("r.html"), None)
+    result = Result(judge([0, 1], [0, 1], 2), None, Path("r.html"), ())
     assert screen_of(replace(VIEW, result=result), Phase("ended"), has_agreed=True) == "finish"
 
 

@@ -7,7 +7,7 @@ import pytest
 from app.view.machine import DisplayLatency, axis_end_ms, stages, verdict
 from models.prediction import Latency, Prediction
 
-LIVE = Latency(arrival=3.0, wait=10.0, features=20.0, network=30.0, total=65.0, age=70.0)
+LIVE = Latency(3.0, 10.0, 2.0, 20.0, 30.0, 65.0, age=70.0)
 
 
 def prediction(index=7, latency=LIVE, t_end=100.0):
@@ -38,8 +38,9 @@ def test_live_stages_begin_where_the_one_before_ended():
     assert [(s.name, s.start_ms, round(s.took_ms, 6)) for s in found] == [
         ("arrival", 0.0, 3.0),
         ("wait", 3.0, 10.0),
-        ("features", 13.0, 20.0),
-        ("network", 33.0, 30.0),
+        ("hand-over", 13.0, 2.0),
+        ("features", 15.0, 20.0),
+        ("network", 35.0, 30.0),
         ("decided", 0.0, 65.0),
         ("display", 65.0, 30.0),
         ("on screen", 0.0, 95.0),
@@ -51,25 +52,25 @@ def test_live_stages_begin_where_the_one_before_ended():
 
 
 def test_a_missed_target_is_said_and_the_axis_grows():
-    slow = prediction(latency=Latency(3.0, 10.0, 20.0, 400.0, 433.0, 440.0))
+    slow = prediction(latency=Latency(3.0, 10.0, 0.0, 20.0, 400.0, 433.0, 440.0))
     found = stages(slow, {}, {"total": 433.0}, DisplayLatency(), live=True)
     assert verdict(found)[0] == "bad"
     assert axis_end_ms(found) == 500.0
 
 
-def test_a_replay_has_features_and_network_only():
-    replayed = prediction(latency=Latency(features=20.0, network=30.0, total=51.0))
+def test_a_replay_has_what_is_computed_only():
+    replayed = prediction(latency=Latency(hand_over=1.0, features=20.0, network=30.0, total=51.0))
     display = DisplayLatency()
     display.shown(replayed, 1e6)
     found = stages(replayed, {}, {}, display, live=False)
-    assert [s.name for s in found] == ["features", "network", "total"]
+    assert [s.name for s in found] == ["hand-over", "features", "network", "total"]
     assert verdict(found)[0] == "muted"
     assert axis_end_ms(found) == 250.0
 
 
 def test_unknown_stages_take_no_room():
     found = stages(prediction(latency=Latency(features=5.0)), {}, {}, DisplayLatency(), live=True)
-    assert [s.start_ms for s in found][:4] == [0.0, 0.0, 0.0, 5.0]
+    assert [s.start_ms for s in found][:5] == [0.0, 0.0, 0.0, 0.0, 5.0]
     assert math.isnan(found[0].took_ms)
     assert axis_end_ms(found) == 250.0
     assert verdict(found)[0] == "muted"
