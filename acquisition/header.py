@@ -48,6 +48,7 @@ def parse_header(xml: str) -> StreamHeader:
         n_channels=n_channels,
         channel_format=_text(root, "channel_format") or "float32",
         channels=_channels(desc, n_channels),
+        n_described=len(desc.findall("channels/channel")),
         encoding={child.tag: (child.text or "").strip() for child in desc.findall("encoding/*")},
         can_drop_samples=_text(desc, "synchronization/can_drop_samples").lower() in ("true", "1", "yes"),
         offset_mean_s=_float(_text(desc, "synchronization/offset_mean")),

@@ -174,6 +174,9 @@ def headsets() -> Mapping[str, Montage]:
 def headset_of(labels: Sequence[str], device: str) -> str:
     """Return the name of a headset that may have sent these labels, from a device's or file's name too."""
     upper = {label.strip().upper() for label in labels}
+    if is_numbered_cap(upper) or {f"A{n}" for n in range(1, 17)} <= upper:
+        n = sum(re.fullmatch(r"[A-H]\d+", label) is not None for label in upper)
+        return next((f"biosemi{cap}" for cap in (16, 32, 64, 128, 160, 256) if n <= cap), "")
     for name, montage in headsets().items():
         if set(list(montage.labels)[:4]) <= upper if montage.labels else name.split("-")[0] in device.lower():
             return name

@@ -138,7 +138,7 @@ MAINS = "mains"
 
 #: Standard deviation of a second of scalp EEG without its trend, artefacts included.
 EEG_UV = Limits(0.1, 1000.0)
-_AMPLITUDE_S = 5.0
+AMPLITUDE_S = 5.0  # of EEG from which its amplitude is judged
 
 _WINDOW_S = 2.0  # bins of 0.5 Hz: the mains line fills +-1 Hz
 _LEAST_S = 1.0  # less is not enough to judge
@@ -218,7 +218,7 @@ class AmplitudeWatch:
             self._begin = float(chunk.times[0])
         self._parts.append(chunk.data)
         span = float(chunk.times[-1]) - self._begin
-        if span < _AMPLITUDE_S:
+        if span < AMPLITUDE_S:
             return ""
         x = np.concatenate(self._parts).astype(np.float64)
         self._parts, self._begin = [], math.inf

@@ -63,6 +63,7 @@ class StreamHeader:
     can_drop_samples: bool = False
     offset_mean_s: float = 0.0  # desc/synchronization/offset_mean, to be subtracted from stamps
     desc: Mapping[str, str] = field(default_factory=dict)  # other leaf texts of desc, by path
+    n_described: int = 0  # descriptions of channels; of another number than channels, they are not used
 
 
 @dataclass(frozen=True)

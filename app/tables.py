@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,10 @@ from rich.text import Text
 
 from acquisition.clock_fit import agrees
 from acquisition.errors import printable
+from acquisition.quality import amplitude_trouble
 from acquisition.select import kind_of
 from acquisition.stream_words import fates
-from acquisition.text import counted, data_size, duration, json_text, rate
+from acquisition.text import counted, data_size, duration, json_text, number, rate
 from acquisition.types import MODALITY_OF_KIND, Kind
 from app.environment import ExitCode
 
@@ -123,10 +124,11 @@ def recording_remarks(report: XdfReport) -> list[str]:
                 if gap_s > 1:
                     remarks.append(f"{name}: {what.format(duration(gap_s, 1))}")
         if stream.values:
-            most = sorted(stream.values.items(), key=lambda item: -item[1])
-            said = [f"{printable(text[:_LONGEST_VALUE]) or 'empty'} ({n:,})" for text, n in most[:_N_VALUES]]
-            more = f" and {len(most) - _N_VALUES:,} other values" if len(most) > _N_VALUES else ""
-            remarks.append(f"{name}: {', '.join(said)}{more}")
+            remarks.append(f"{name}: {_most_frequent(stream.values)}")
+        if not math.isnan(stream.amplitude_uv):
+            unit = ", ".join(printable(unit) or "not stated" for unit in stream.units) or "not stated"
+            what = f"unit {unit}; amplitude (SD of a second) {stream.amplitude_uv:.3g} µV"
+            remarks.append(f"{name}: {amplitude_trouble(stream.amplitude_uv) or what}")
         if stream.behind_s:
             lag = f"arrived {stream.behind_s:.1f} s behind the other streams"
             remarks.append(f"{name}: {lag}: live needs --lateness, or its clock fixed")
@@ -137,6 +139,35 @@ def recording_remarks(report: XdfReport) -> list[str]:
     if report.refused:
         remarks.append(f"a replay cannot choose its streams: {printable(report.refused)}")
     return remarks
+
+
+def eeg_file_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return what `models.datasets.recordings.describe` says of an EEG file."""
+    labels, amplitude, unit = found["ch_names"], found["amplitude_uv"], ", ".join(found["units"])
+    n_eeg = found["types"].count("eeg")
+    lines = [
+        f"{Path(found['path']).name}: {counted(len(labels), 'channel')} ({n_eeg} EEG), "
+        f"{rate(found['sfreq'])}, {duration(found['duration_s'], 1)}",
+        f"- channels: {' '.join(labels)}",
+        f"- unit {unit or 'not stated'}; EEG's amplitude (SD of a second) {number(amplitude, 2)} µV"
+        + ("" if unit else ", if its unit is µV"),
+    ]
+    if found["bads"]:
+        lines.append(f"- marked as bad: {' '.join(found['bads'])}")
+    lines += [f"- {note}" for note in found["notes"]]
+    lines += [f"- not used from {begin:.1f} to {end:.1f} s: bad, or a gap" for begin, end in found["holes_s"]]
+    if found["refused"]:
+        lines.append(f"- training refuses it: {found['refused']}")
+    else:
+        lines.append(f"- events: {_most_frequent(found['events']) or 'none'}")
+    lines.append(f"Play it as a live stream with: affectscope publish recording {found['path']}")
+    return [printable(line) for line in lines]
+
+
+def _most_frequent(values: Mapping[str, int]) -> str:
+    most = sorted(values.items(), key=lambda item: -item[1])
+    said = [f"{printable(text[:_LONGEST_VALUE]) or 'empty'} ({n:,})" for text, n in most[:_N_VALUES]]
+    return ", ".join(said) + (f" and {len(most) - _N_VALUES:,} other values" if len(most) > _N_VALUES else "")
 
 
 def subjects_table(entries: Sequence[SubjectEntry]) -> Table:

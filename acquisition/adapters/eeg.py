@@ -81,7 +81,7 @@ class EegAdapter:
         if header.channel_format == "string":
             what = "expected numbers, but the stream sends text"
             raise InputError(what, where=where, code=ErrorCode.CHANNELS)
-        notes: list[str] = []
+        notes = [text] if (text := described_wrongly(header)) else []
         if options.montage is not None:
             names = _by_montage(header, options.montage, options.ch_names, where, notes)
         else:
@@ -121,6 +121,19 @@ class EegAdapter:
         if self._is_scaled:
             data *= self._scales
         return data
+
+
+def by_its_units(header: StreamHeader, values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return EEG (n_samples, n_channels) in µV by the units that the header gives, whatever its channels."""
+    scales = [uv_per_unit(channel.unit) or 1.0 for channel in header.channels]
+    return values.astype(np.float64) * (np.array(scales) if scales else 1.0)
+
+
+def described_wrongly(header: StreamHeader) -> str:
+    """Return what is wrong with the number of a header's descriptions of channels; "" where nothing is."""
+    if header.n_described in (0, header.n_channels):
+        return ""
+    return f"{header.n_described} descriptions for {header.n_channels} channels, so its labels are not used"
 
 
 def _plain_unit(unit: str) -> str:
@@ -190,6 +203,8 @@ def _no_channels(header: StreamHeader, options: AdapterOptions, where: str) -> I
     labels = _some(
         [_label(header, i) for i in range(min(header.n_channels, _N_NAMED + 1))], header.n_channels
     )
+    if described_wrongly(header):
+        labels += f" ({described_wrongly(header)})"
     known = _some(options.ch_names, len(options.ch_names))
     headset = headset_of([channel.label for channel in header.channels], header.name)
     return InputError(

@@ -23,6 +23,7 @@ from acquisition.xdf.scan import check_xdf, scan_xdf
 from acquisition.xdf.source import XdfSource
 
 _BLOCK_S = 0.04
+_MOST_SAID = 5
 _OWN_TYPES = (CLOCK_TYPE, PREDICTION_TYPE)  # a live session makes its own
 
 
@@ -48,10 +49,15 @@ class _AsSent:
         return values if isinstance(values, np.ndarray) else tuple(values)
 
 
-def xdf_content(path: Path) -> Content:
-    """Return the streams of an XDF file; `InputError` if it is none, or holds no samples."""
+def xdf_content(path: Path, say: Callable[[str], None] = lambda text: None) -> Content:
+    """Return the streams of an XDF file; `InputError` if it is none, or holds no samples.
+
+    ``say`` is called with a sentence for each damaged place.
+    """
     check_xdf(path)
     index = scan_xdf(path)
+    for place in index.damage[:_MOST_SAID]:
+        say(f"{path.name}: damaged at byte {place.position:,}: {place.what}")
     kinds = {
         stream_id: Kind.MARKERS if stream.header.channel_format == "string" else Kind.EEG
         for stream_id, stream in index.streams.items()
@@ -85,17 +91,17 @@ def xdf_content(path: Path) -> Content:
     return {keys.keys[stream_id]: index.streams[stream_id].header for stream_id in kinds}, read
 
 
-def eeg_content(path: Path, raw: Any) -> Content:
+def eeg_content(path: Path, raw: Any, unit: str | None = None) -> Content:
     """Return an EEG file as MNE has opened it (``mne.io.Raw``): its channels, and its annotations as markers.
 
-    EEG is sent in µV; what has no known unit, as MNE's ``misc``, is sent as it is, and states none.
+    EEG is sent in µV; what has no known unit, as MNE's ``misc``, is sent as it is, and states ``unit``.
     """
     sfreq, name = float(raw.info["sfreq"]), path.stem
     known = mne_channels(raw)
     in_volts = np.array([channel.unit == "V" and channel.type != "" for channel in known])
     scale = np.where(in_volts, 1e6, 1.0)
     channels = tuple(
-        replace(channel, type=channel.type.upper(), unit="microvolts" if is_volts else "")
+        replace(channel, type=channel.type.upper(), unit="microvolts" if is_volts else unit or "")
         for channel, is_volts in zip(known, in_volts, strict=True)
     )
     source_id = publisher_source_id("recording", path)

@@ -27,6 +27,7 @@ from acquisition.header import parse_header
 from acquisition.types import StreamHeader
 
 MAGIC = b"XDF:"
+XDF_SUFFIXES = (".xdf", ".xdfz", ".xdf.gz")
 BOUNDARY_UUID = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
 
 #: Bytes of one value on disk; strings have no fixed width.
@@ -44,6 +45,11 @@ STAMP_BYTES = 8
 def read_errors(path: Path) -> AbstractContextManager[None]:
     """Turn an ``OSError`` inside into an `InputError` about the recording."""
     return file_errors("cannot be read", path, code=ErrorCode.RECORDING)
+
+
+def is_xdf(path: Path) -> bool:
+    """Tell an XDF recording by its name."""
+    return path.name.lower().endswith(XDF_SUFFIXES)
 
 
 class Tag(IntEnum):

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.adapters import AdapterOptions
+from acquisition.adapters.eeg import by_its_units, described_wrongly
 from acquisition.adapters.media import MarkerAdapter
 from acquisition.errors import InputError
 from acquisition.header import stream_identity
 from acquisition.intake import make_adapter, make_mapper
+from acquisition.quality import AMPLITUDE_S, amplitude_of
 from acquisition.select import kind_of, select_streams
 from acquisition.text import finite
 from acquisition.types import MODALITY_OF_KIND, Kind, MapSegment, StreamHeader, StreamLedger
@@ -59,6 +62,8 @@ class StreamReport:
     behind_s: float = 0.0  # its stamps behind those of the others beside which they stand in the file
     values: Mapping[str, int] = field(default_factory=dict)  # how often each marker occurs
     notes: tuple[str, ...] = ()  # what a replay has to say of its channels
+    units: tuple[str, ...] = ()  # different ones that the header gives, "" where it gives none
+    amplitude_uv: float = math.nan  # of EEG: SD of a second without trend, by its unit; without one, as of µV
 
     @property
     def is_empty(self) -> bool:
@@ -127,24 +132,38 @@ def inspect_xdf(
         kind = kinds.get(stream_id, kind_of(stream.header))
         values: Counter[str] = Counter()
         measure = _Measure(stream, kind, recorded.get(stream_identity(stream.header), ()))
+        first: list[NDArray[Any]] = []  # of EEG, as much as its amplitude needs
+        n_first = AMPLITUDE_S * (stream.header.nominal_sfreq or 1000.0) if kind is Kind.EEG else 0.0
         with StreamReader(index.path, stream) as reader:
             for block in reader.blocks():
                 measure.add(block.stamps)
+                if n_first > 0 and isinstance(block.values, np.ndarray):
+                    first.append(block.values)
+                    n_first -= len(block.values)
                 if kind is Kind.MARKERS and len(values) < _MOST_VALUES:
                     values.update(MarkerAdapter(stream.header, "").convert(block.values))
                 n_done += len(block.stamps)
                 progress(min(1.0, n_done / n_all))
         damage.extend(reader.damage)
         report = replace(
-            measure.report(stream_id in unix), behind_s=behind.get(stream_id, 0.0), values=values
+            measure.report(stream_id in unix),
+            behind_s=behind.get(stream_id, 0.0),
+            values=values,
+            notes=(wrong,) if (wrong := described_wrongly(stream.header)) else (),
+            units=tuple(sorted({channel.unit for channel in stream.header.channels})),
         )
         if stream_id in unix:
             report = replace(report, refused=unix_message(stream))
-        elif options is not None and stream_id in kinds:
+        convert: Callable[[NDArray[Any]], Any] = partial(by_its_units, stream.header)
+        if options is not None and stream_id in kinds:
             try:
-                report = replace(report, notes=make_adapter(stream.header, "", kind, options).spec.notes)
+                adapter = make_adapter(stream.header, "", kind, options)
+                report, convert = replace(report, notes=adapter.spec.notes), adapter.convert
             except InputError as error:
-                report = replace(report, refused=str(error))
+                report = replace(report, refused=report.refused or str(error))
+        if first:
+            x = np.asarray(convert(np.concatenate(first)))
+            report = replace(report, amplitude_uv=amplitude_of(x, report.measured_sfreq or 250.0))
         reports.append(report)
     return XdfReport(index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded), refused)
 

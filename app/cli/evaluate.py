@@ -221,7 +221,7 @@ def recording(
     Example:
       affectscope evaluate recording run2.xdf --model m1 --events "1=left,2=right"
     """
-    from models.datasets.recordings import is_xdf
+    from acquisition.xdf.format import is_xdf
     from models.training.sources import Source
 
     kind = "xdf" if is_xdf(file) else "raw"

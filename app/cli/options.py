@@ -206,7 +206,7 @@ class RecordingOptions:
 
     def files(self) -> list[tuple[str, Path]]:
         """Return kind and path of each recording, those of folders too."""
-        from models.datasets.recordings import is_xdf
+        from acquisition.xdf.format import is_xdf
         from models.datasets.trial_table import read_table, recordings_in
 
         found = [(kind, file) for kind in ("xdf", "raw") for path in getattr(self, kind) or ()

@@ -13,7 +13,7 @@ import typer
 from typer import Argument, Option
 
 from acquisition.errors import ErrorCode, InputError
-from acquisition.text import json_text
+from acquisition.text import finite, json_text
 from app.cli import options as opt
 from app.cli.groups import add, application, option
 from app.environment import ExitCode
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from acquisition.simulator.source import SimulatorOptions
     from acquisition.xdf.inspect import XdfReport
 
+_CsvRate = Annotated[float | None, Option("--sfreq", min=1, help="CSV: sampling rate in Hz.")]
 _NO_STREAMS = """\
 No LSL streams were found.
 - Is the device's LSL app running, on the same network? Firewalls often block LSL:
@@ -229,24 +230,44 @@ def record(
     recording.record(file, headers, seconds)
 
 
-def inspect(file: Annotated[Path, Argument(help="XDF recording.")], as_json: opt.Json = False) -> int:
-    """Show what an XDF recording contains, and what is wrong with it.
+def inspect(
+    file: Annotated[Path, Argument(help="XDF recording, or an EEG file (EDF, BDF, FIF, CSV, ...).")],
+    as_json: opt.Json = False,
+    montage: opt.Montage = None,
+    eeg_unit: opt.EegUnit = None,
+    sfreq: _CsvRate = None,
+) -> int:
+    """Show what a recording contains, and what is wrong with it.
 
-    Streams, measured and nominal rates, gaps, clock resets, timestamps that step back, damage.
+    Streams, units and amplitude, measured and nominal rates, gaps, clock resets, timestamps that step back,
+    markers, damage; and what a replay, or training, would make of it with these options.
 
-    The exit code is 3 if the file is damaged and 2 if it is not an XDF file.
+    The exit code is 3 if the file is damaged and 2 if it cannot be read.
 
     \b
-    Example:
+    Examples:
       affectscope inspect session.xdf
+      affectscope inspect session.xdf --montage muse
+      affectscope inspect subject01.edf --eeg-unit uV
     """
-    from acquisition.adapters import AdapterOptions
+    from acquisition.xdf.format import is_xdf
     from acquisition.xdf.inspect import inspect_xdf
     from app.model_check import read_model_summary
-    from app.tables import make_console, progress_bar
+    from app.request import SessionOptions
+    from app.tables import eeg_file_lines, make_console, progress_bar, say
     from assets import DEMO_MODEL
 
-    options = AdapterOptions(ch_names=read_model_summary(DEMO_MODEL).ch_names)
+    if not is_xdf(file):
+        from models.datasets.recordings import Reading, describe
+
+        found = describe(file, Reading(montage, sfreq=sfreq, unit=eeg_unit))
+        if as_json:
+            print(json_text(finite(found)))
+        for line in () if as_json else eeg_file_lines(found):
+            say(make_console(), line)
+        return 0
+    session = SessionOptions(montage=montage, eeg_unit=eeg_unit)
+    options = session.adapter_options(read_model_summary(DEMO_MODEL).ch_names)
     with progress_bar("reading") as progress:
         report = inspect_xdf(file, progress, options)
     if as_json:
@@ -381,7 +402,7 @@ def microphone(
 def recording(
     file: Annotated[Path, Argument(help="XDF recording, or an EEG file (EDF, BDF, FIF, CSV, ...).")],
     loop: _Loop = False,
-    sfreq: Annotated[float | None, Option(min=1, help="CSV: sampling rate in Hz.")] = None,
+    sfreq: _CsvRate = None,
     eeg_unit: opt.EegUnit = None,
 ) -> None:
     """Publish a recording as the streams it was recorded from, in real time.
@@ -394,13 +415,13 @@ def recording(
       affectscope publish recording subject01.edf --loop
     """
     from acquisition.publish.recording import eeg_content, publish_recording, xdf_content
-    from models.datasets.recordings import Reading, is_xdf, opened
+    from acquisition.xdf.format import is_xdf
+    from models.datasets.recordings import Reading, opened
 
-    content = (
-        xdf_content(file)
-        if is_xdf(file)
-        else eeg_content(file, opened(file, Reading(sfreq=sfreq, unit=eeg_unit)))
-    )
+    if is_xdf(file):
+        content = xdf_content(file, print)
+    else:
+        content = eeg_content(file, opened(file, Reading(sfreq=sfreq, unit=eeg_unit)), eeg_unit)
     with _publishing("", loop) as publishing:
         publish_recording(file, content, publishing)
 

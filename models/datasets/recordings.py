@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from acquisition.adapters import AdapterOptions
-from acquisition.adapters.eeg import EegAdapter, mne_channels, stated_unit
+from acquisition.adapters.eeg import EegAdapter, by_its_units, mne_channels, stated_unit
 from acquisition.adapters.media import marker_text
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import intake_maker
@@ -24,7 +24,7 @@ from acquisition.quality import amplitude_of, amplitude_trouble
 from acquisition.select import select_streams
 from acquisition.types import Chunk, Kind, StreamHeader, StreamSpec
 from acquisition.windowing import WindowConfig
-from acquisition.xdf.format import XdfIndex
+from acquisition.xdf.format import XdfIndex, is_xdf
 from acquisition.xdf.scan import scan_xdf
 from acquisition.xdf.source import XdfSource
 from models.datasets.csv_recordings import CSV_SUFFIXES, eyes_of, has_eyes, raw_of, read_table
@@ -36,7 +36,6 @@ from models.features.gaze import eye_features
 from models.features.smoothing import smoothed
 from models.steps import StepFeatures
 
-XDF_SUFFIXES = (".xdf", ".xdfz", ".xdf.gz")
 _MOST_OVERLAP_S = 0.5
 PUPIL_AND_BLINK = (*range(12), 22, 31, 32)  # eye features that need no gaze
 _AMPLITUDE_S = 10.0
@@ -367,6 +366,34 @@ class _RawFile:
                      eeg, None, self._adapter.spec.ch_names, "raw", str(self._path))  # fmt: skip
 
 
+def describe(path: Path, reading: Reading = PLAIN) -> dict[str, Any]:
+    """Return what an EEG file or table holds, and what training would make of it, in types that JSON knows.
+
+    The amplitude is the median SD of a second in µV, by the file's units. ``refused`` is the reason why it
+    cannot be used with this reading. Raises `InputError` if it cannot be read at all.
+    """
+    raw = opened(path, reading)
+    kinds = raw.get_channel_types()
+    channels, sfreq = mne_channels(raw), float(raw.info["sfreq"])
+    eeg = [at for at, kind in enumerate(kinds) if kind == "eeg"]
+    header = StreamHeader("", "", "", "", "", sfreq, len(eeg), "", tuple(channels[at] for at in eeg))
+    first = by_its_units(header, raw.get_data(eeg, stop=min(round(_AMPLITUDE_S * sfreq), raw.n_times)).T)
+    found: dict[str, Any] = {
+        "path": str(path), "n_channels": len(channels), "sfreq": sfreq, "duration_s": raw.n_times / sfreq,
+        "ch_names": raw.ch_names, "types": kinds,
+        "units": sorted({text for text in raw._orig_units.values() if text != "n/a"}),
+        "bads": raw.info["bads"], "amplitude_uv": amplitude_of(first, sfreq) if first.size else math.nan,
+        "refused": "", "notes": [], "holes_s": [], "events": {},
+    }  # fmt: skip
+    try:
+        file = _RawFile(path, reading)
+    except InputError as error:
+        return found | {"refused": f"{error.what} ({error.remedy})"}
+    holes = [(start / sfreq, stop / sfreq) for start, stop in file._holes]
+    return found | {"notes": file._adapter.spec.notes, "holes_s": holes,
+                    "events": Counter(text for *_, text in file.events())}  # fmt: skip
+
+
 def _check_unit(spec: StreamSpec, amplitude: float, path: Path, reading: Reading) -> None:
     """Refuse EEG whose unit is not known, or that has an amplitude (µV) that no EEG has."""
     if reading.unit is not None:
@@ -425,11 +452,6 @@ def trials_at(path: Path, spans: Sequence[Span], names: tuple[str, ...], reading
         for (number, span), at in zip(numbered, alone, strict=True)
     }
     return [found[number] for number in sorted(found)]
-
-
-def is_xdf(path: Path) -> bool:
-    """Tell an XDF recording by its name."""
-    return path.name.lower().endswith(XDF_SUFFIXES)
 
 
 def _is_eye_file(path: Path) -> bool:

@@ -17,13 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.xdf.format import XDF_SUFFIXES, is_xdf
 from models.datasets.csv_recordings import CSV_SUFFIXES
 from models.datasets.recordings import (
-    XDF_SUFFIXES,
     Reading,
     Span,
     found_markers,
-    is_xdf,
     parse_events,
     raw_file_trials,
     sample_digest,

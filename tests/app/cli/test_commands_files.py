@@ -126,6 +126,47 @@ def test_a_replay_without_a_prediction_exits_3_and_says_why(
     assert [reason.split(": ")[1] for reason in reasons] == ["EEG", "eyes", "face", "voice"]
 
 
+def test_amplitude_unit_and_label_trouble_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    channels = "".join(
+        f"<channel><label>{name}</label><unit>V</unit></channel>" for name in ("C3", "C4", "Cz")
+    )
+    described = f"<desc><channels>{channels}</channels></desc></info>"
+    two, three = header("Two", "EEG", 100.0), header("Three", "EEG", 100.0)
+    three = three.replace("<channel_count>2", "<channel_count>3")
+    eeg = np.random.default_rng(0).normal(0, 12, (800, 3))
+    path = tmp_path / "units.xdf"
+    with XdfWriter(path) as writer:
+        writer.add_stream(1, two.replace("</info>", described))
+        writer.add_stream(2, three.replace("</info>", described))
+        writer.samples(1, 50 + np.arange(800) / 100, eeg[:, :2])
+        writer.samples(2, 50 + np.arange(800) / 100, eeg)
+    assert run("inspect", path, "--json") == 0
+    wrong_number, volts = json.loads(capsys.readouterr().out)["streams"]
+    assert volts["amplitude_uv"] == pytest.approx(12e6, rel=0.1)
+    assert wrong_number["amplitude_uv"] == pytest.approx(12, rel=0.1)
+    run("inspect", path)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "3 descriptions for 2 channels" in text
+    assert "its unit is wrong" in text
+
+
+@pytest.mark.parametrize("unit", [None, "uV"])
+def test_an_eeg_file_is_inspected_as_training_would_read_it(
+    tmp_path: Path, unit: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    eeg = np.random.default_rng(0).normal(0, 12, (1200, 2))
+    np.savetxt(path, eeg, delimiter=",", header="C3,C4", comments="")
+    options = [] if unit is None else ["--eeg-unit", unit]
+    assert run("inspect", path, "--sfreq", "100", *options, "--json") == (0 if unit else 2)
+    if unit:
+        found = json.loads(capsys.readouterr().out)
+        assert found["amplitude_uv"] == pytest.approx(12, rel=0.1)
+        assert (found["ch_names"], found["refused"], found["events"]) == (["C3", "C4"], "", {})
+
+
 @pytest.mark.real_data
 def test_every_real_recording_is_inspected(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in sorted((real_data / "xdf").glob("*.xdf")):
