@@ -169,8 +169,6 @@ def ledger_line(ledger: StreamLedger) -> str:
     if ledger.refused and not ledger.n_used:
         return f"{ledger.name}: not used: {ledger.refused}"
     parts = [f"{counted(ledger.n_received, 'sample')} received, {ledger.n_used:,} used", *fates(ledger)]
-    if ledger.n_late:
-        parts.append(f"late in {ledger.n_late:,} of {counted(ledger.n_windows, 'window')}")
     if ledger.modality:
         parts.append(f"decodable {duration(ledger.decodable_s, 1)}")
     return f"{ledger.name}: {'; '.join(parts)}"
@@ -178,6 +176,7 @@ def ledger_line(ledger: StreamLedger) -> str:
 
 def fates(ledger: StreamLedger) -> list[str]:
     """Return a clause for each thing that befell samples, with their number and seconds."""
+    late = f"late in {ledger.n_late:,} of {counted(ledger.n_windows, 'window')}"
     return [
         text.format(
             samples=counted(n, "sample"),
@@ -186,7 +185,7 @@ def fates(ledger: StreamLedger) -> list[str]:
         )
         for fate, text in _FATES_COUNTED.items()
         if (n := ledger.n_with[fate])
-    ]
+    ] + [late] * bool(ledger.n_late)
 
 
 def why_nothing(ledgers: Collection[StreamLedger], modalities: Collection[str]) -> list[str]:

@@ -197,6 +197,12 @@ class StreamLedger:
     n_late: int = 0  # windows that closed before their newest sample had come
     refused: str = ""  # why it is not used at all
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "StreamLedger":
+        """Return what `dataclasses.asdict` made a JSON record of; KeyError or TypeError for anything else."""
+        by_fate = {name: {fate: record[name][fate] for fate in Fate} for name in ("n_with", "seconds")}
+        return cls(**{**record, **by_fate})
+
     def note(self, fate: Fate, n_samples: int, seconds: float) -> None:
         """Count samples, and the seconds they stand for."""
         self.n_with[fate] += n_samples

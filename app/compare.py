@@ -74,8 +74,10 @@ def _read(path: Path) -> dict[int, dict[str, Any]]:
         with file_errors("cannot read", path), path.open(encoding="utf-8") as file:
             for line in file:
                 number += 1
-                t_end, record = _prediction(parse_json(line))
-                records[t_end] = record
+                found = parse_json(line)
+                if not (isinstance(found, dict) and "ledger" in found):  # of the samples, at the end
+                    t_end, record = _prediction(found)
+                    records[t_end] = record
     except ValueError as error:  # no UTF-8 and no JSON are ValueErrors too
         what = f"line {number} is not a prediction: {error}"
         remedy = "give a file written by --jsonl"

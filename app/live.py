@@ -99,7 +99,7 @@ class LiveSession:
     interrupted: threading.Event | None = None  # ends the session; by default Ctrl-C or a termination does
     close_recording_s: float = 75.0  # wait for the recorded file; its supervisor then finishes alone
     stream_health: dict[str, StreamHealth] = field(default_factory=dict)  # by stream key
-    ledgers: tuple[StreamLedger, ...] = ()
+    ledgers: Mapping[str, StreamLedger] = field(default_factory=dict)  # by stream key
 
     def __post_init__(self) -> None:
         self.options, simulated = self.request.options, self.request.simulated
@@ -183,13 +183,16 @@ class LiveSession:
             lateness_s=self.options.lateness,
         )
         predictions, clock_map = PredictionOutlet(labels), ClockOutlet()
-        sinks: list[Sink] = [predictions, *self.options.sinks(labels)]
+        sinks: list[Sink] = [
+            predictions,
+            *self.options.sinks(labels, lambda: self.ledgers.values()),
+        ]
         own = [predictions.header.source_id, clock_map.header.source_id, *observer.own_source_ids()]
         recording = self._recording_control(source, own, decoder)
         publish = _Periodically(_SEGMENTS_S, lambda now: clock_map.publish(source.take_segments()))
 
         def take_health(now: float) -> None:
-            late_s = pipeline.late_s
+            late_s, self.ledgers = pipeline.late_s, pipeline.ledgers()
             self.stream_health = {
                 key: replace(health, late_s=late_s.get(key, 0.0))
                 for key, health in source.health(now).items()
@@ -227,7 +230,7 @@ class LiveSession:
                     self.telemetry.say("stopping", clock.now())
             finally:
                 runner.stop()
-                self.ledgers = tuple(pipeline.ledgers().values())
+                self.ledgers = pipeline.ledgers()
                 recording.finish(clock.now(), self.close_recording_s)
                 if text := recording.text():
                     self.telemetry.say(f"recording {text}", clock.now())
@@ -284,7 +287,7 @@ class LiveSession:
             "distance_cm": options.distance_cm,
             "line_hz": options.line,
             "streams": sorted(source.headers),
-            "ledger": [asdict(ledger) for ledger in self.ledgers],  # once it is over
+            "ledger": [asdict(ledger) for ledger in self.ledgers.values()],  # once it is over
             "stream_notes": {key: list(spec.notes) for key, spec in source.specs.items() if spec.notes},
             **self.observer.sidecar(),
         }

@@ -7,7 +7,7 @@ import csv
 import hashlib
 import math
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +20,7 @@ from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.header import PREDICTION_TYPE, make_info
 from acquisition.record.recorder import check_target
 from acquisition.text import json_text
-from acquisition.types import MODALITIES
+from acquisition.types import MODALITIES, StreamLedger
 from acquisition.xdf.format import MAGIC
 from acquisition.xdf.write import XdfWriter
 from models.prediction import Prediction
@@ -142,20 +142,33 @@ class _TextSink:
 
 
 class JsonlSink(_TextSink):
-    """One JSON object a line.
+    """One JSON object a line; the last one has no prediction but ``ledger``, what became of the samples.
 
     ``remark`` is added to every line: a line may be read without those before it.
     """
 
-    def __init__(self, path: Path, remark: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        path: Path,
+        remark: Mapping[str, Any] = MappingProxyType({}),
+        ledgers: Callable[[], Iterable[StreamLedger]] = tuple,
+    ) -> None:
         super().__init__(path, "--jsonl")
-        self._remark = dict(remark)
+        self._remark, self._ledgers, self._n = dict(remark), ledgers, 0
 
     def write(self, prediction: Prediction) -> None:
         """Append a line."""
         with _writing(self._where):
             self._file.write(json_text(prediction_record(prediction) | self._remark) + "\n")
             self._file.flush()
+        self._n += 1
+
+    def close(self) -> None:
+        """Append what became of the samples, also where no prediction was made."""
+        with _writing(self._where):
+            last = {"ledger": [asdict(one) for one in self._ledgers()], "n_predictions": self._n}
+            self._file.write(json_text(last | self._remark) + "\n")
+        super().close()
 
 
 class CsvSink(_TextSink):

@@ -1,7 +1,7 @@
 """Steps a recording through a pipeline on the hop grid."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -211,10 +211,13 @@ class ReplayFile:
             last = min(last, first + self.options.seconds)
         return first, last
 
-    def sinks(self) -> list[Sink]:
-        """Open the output files that the options name; raises `InputError` if one cannot be written."""
+    def sinks(self, ledgers: Callable[[], Iterable[StreamLedger]] = tuple) -> list[Sink]:
+        """Open the output files that the options name; raises `InputError` if one cannot be written.
+
+        ``ledgers`` is asked at their end.
+        """
         labels = self.checkpoint.config.labels
-        sinks = self.options.sinks(labels)
+        sinks = self.options.sinks(labels, ledgers)
         if self.options.record is not None:
             unused_id = max(self.index.streams, default=0) + 1
             sinks.append(AnnotatedCopySink(self.path, self.options.record, labels, unused_id))
@@ -229,7 +232,7 @@ class ReplaySession:
     telemetry: Telemetry = field(default_factory=Telemetry)
     damage: tuple[str, ...] = ()
     duration_s: float = 0.0
-    ledgers: tuple[StreamLedger, ...] = ()
+    ledgers: Mapping[str, StreamLedger] = field(default_factory=dict)  # by stream key
 
     def __post_init__(self) -> None:
         self.file = ReplayFile(self.request)
@@ -265,7 +268,7 @@ class ReplaySession:
         pipeline = Pipeline(source, decoder, live=False, on_event=self.telemetry.on_event, mask=mask)
         hop_s = checkpoint.config.windows.hop_s
         steps = ReplaySteps(pipeline, int(first // hop_s) + 1, last)
-        sinks = self.file.sinks()
+        sinks = self.file.sinks(lambda: pipeline.ledgers().values())
         try:
             with closing(sinks):
                 while not steps.is_over:
@@ -278,10 +281,10 @@ class ReplaySession:
                     progress((now - first) / max(last - first, 1e-9))
                     if steps.next_time > now + 1.5 * hop_s:
                         clock.restart(steps.next_time)  # do not wait through the gap
-            pipeline.acquire(last + 1.0)  # what lies after the last window's end counts as read
+                pipeline.acquire(last + 1.0)  # what lies after the last window's end counts as read
             if decoder.is_in_baseline:
                 self.telemetry.say(INCOMPLETE_REST, last, Change.WARNING)
         finally:
             self.damage = tuple(source.damage)
-            self.ledgers = tuple(pipeline.ledgers().values())
+            self.ledgers = pipeline.ledgers()
             source.close()

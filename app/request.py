@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import load_montage
 from acquisition.record.recorder import check_target
 from acquisition.simulator.source import SimulatorOptions
+from acquisition.types import StreamLedger
 from acquisition.xdf.scan import check_xdf
 from app.model_check import WEIGHTS_FILE, read_model_summary
 from app.outputs import CsvSink, JsonlSink, Sink
@@ -110,8 +112,10 @@ class SessionOptions:
         """
         return None if self.profile is None else read_summary(self.profile)
 
-    def sinks(self, labels: tuple[str, ...]) -> list[Sink]:
-        """Open the output files.
+    def sinks(
+        self, labels: tuple[str, ...], ledgers: Callable[[], Iterable[StreamLedger]] = tuple
+    ) -> list[Sink]:
+        """Open the output files; ``ledgers`` is asked at their end.
 
         Raises `InputError` if one cannot be written, or two options name the same file.
         """
@@ -121,7 +125,7 @@ class SessionOptions:
         sinks = list(self.extra_sinks)
         if self.jsonl is not None:
             summary = self.profile_summary()
-            sinks.append(JsonlSink(self.jsonl, {} if summary is None else summary.remark()))
+            sinks.append(JsonlSink(self.jsonl, {} if summary is None else summary.remark(), ledgers))
         if self.csv is not None:
             sinks.append(CsvSink(self.csv, labels))
         return sinks

@@ -136,13 +136,13 @@ class _Lines:
     def finish(self) -> bool:
         """Print what became of the samples, and the totals; return whether there was a prediction."""
         self()
-        for ledger in self._session.ledgers:
+        for ledger in self._session.ledgers.values():
             self.say(printable(ledger_line(ledger)))
         snapshot = self._telemetry.snapshot()
         self.say(f"predictions: {snapshot.n_predictions}, windows skipped: {snapshot.n_skipped}")
         if not snapshot.n_predictions:
             modalities = self._session.checkpoint.config.modalities
-            for reason in why_nothing(self._session.ledgers, modalities):
+            for reason in why_nothing(self._session.ledgers.values(), modalities):
                 self.say(f"no prediction: {printable(reason)}")
         else:
             n = min(snapshot.n_predictions, N_LATENCIES)

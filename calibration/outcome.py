@@ -1,12 +1,14 @@
 """From rows to profile and report: the same for a live session and for its recording."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import file_errors
-from acquisition.types import MODALITIES
+from acquisition.errors import InputError, file_errors
+from acquisition.record.files import read_sidecar
+from acquisition.types import MODALITIES, StreamLedger
 from calibration.fit import FitOptions, fit
 from calibration.profile import save_profile
 from calibration.quality import TrialQuality, rejection
@@ -74,6 +76,7 @@ class Material:
 
     tables: Sequence[RowTable]
     qualities: Sequence[TrialQuality]
+    ledgers: Sequence[StreamLedger] = ()  # as read, where no sidecar holds what the live run noted
 
     def rows(self) -> RowTable:
         """Return the rows of all runs."""
@@ -93,6 +96,15 @@ class Material:
         """Return why the signals of trials cannot be used, by number."""
         used = self.used_modalities(record)
         return {one.trial: reason for one in self.qualities if (reason := rejection(one, used))}
+
+
+def recorded_ledgers(recordings: Sequence[Path]) -> list[StreamLedger]:
+    """Return what the live runs noted of their samples in the sidecars; nothing of unreadable ones."""
+    found: list[StreamLedger] = []
+    for path in recordings:
+        with contextlib.suppress(InputError, KeyError, TypeError):
+            found += map(StreamLedger.from_record, read_sidecar(path).get("ledger", ()))
+    return found
 
 
 def fit_session(
@@ -130,7 +142,13 @@ def fit_session(
     save_profile(folder / "profile", fitted.profile)
     notes += fitted.notes
     summary = summarise(
-        record, fitted.figures, material.qualities, modalities=used, made_at=date, notes=notes
+        record,
+        fitted.figures,
+        material.qualities,
+        modalities=used,
+        made_at=date,
+        notes=notes,
+        ledgers=recorded_ledgers(recordings) or material.ledgers,
     )
     remedy = "free some space and fit again: affectscope calibrate refit FILE"
     with file_errors("the report cannot be written", folder, remedy):

@@ -25,7 +25,7 @@ from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.pump import Pump
 from acquisition.record.files import write_json
 from acquisition.text import parse_json
-from acquisition.types import Chunk, Source, StreamEvent
+from acquisition.types import Chunk, Source, StreamEvent, StreamLedger
 from calibration.quality import TrialQuality
 from calibration.types import TrialRecord
 from models.config import ModelConfig
@@ -322,6 +322,11 @@ class RowPump:
             on_event=on_event,
             on_chunk=on_chunk,
         )
+
+    def ledgers(self) -> tuple[StreamLedger, ...]:
+        """Return what became of each stream's samples; a window stands for a second here, not for a hop."""
+        hop_s = self._pump.aligner.config.hop_s
+        return tuple(replace(x, decodable_s=x.decodable_s / hop_s) for x in self._pump.ledgers().values())
 
     def run_to(self, begin: float, end: float) -> None:
         """Take in every whole second (LSL), at least to ``end``; holes are jumped over."""

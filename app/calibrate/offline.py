@@ -14,7 +14,7 @@ from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.record.files import read_sidecar
 from acquisition.select import is_calibration, without
 from acquisition.text import percent
-from acquisition.types import MODALITIES, MODALITY_OF_KIND
+from acquisition.types import MODALITIES, MODALITY_OF_KIND, StreamLedger
 from acquisition.xdf.outline import read_markers
 from acquisition.xdf.scan import check_xdf
 from app.model_loading import make_decoder
@@ -53,6 +53,7 @@ class RecordedRun:
     checkpoint: Checkpoint  # the base model that the rows are for
     options: SessionOptions  # as it was read
     is_simulated: bool
+    ledgers: tuple[StreamLedger, ...]  # what became of its samples
 
     def qualities(self, trials: Iterable[TrialRecord]) -> list[TrialQuality]:
         """Return the quality of trials."""
@@ -90,6 +91,7 @@ def read_run(
         file.checkpoint,
         file.options,
         bool(simulated_streams(file.headers).simulated),
+        pump.ledgers(),
     )
 
 
@@ -140,7 +142,11 @@ def fit_again(
     record = _completed(record, sidecars[0], consents, files, any(run.is_simulated for run in runs))
     done = [trial for trial in record.trials if trial.state == "done"]
     found = fit_session(
-        Material([run.rows for run in runs], [runs[t.run - 1].qualities([t])[0] for t in done]),
+        Material(
+            [run.rows for run in runs],
+            [runs[t.run - 1].qualities([t])[0] for t in done],
+            [ledger for run in runs for ledger in run.ledgers],
+        ),
         record,
         runs[0].checkpoint,
         fit_options(runs[0].options, request.labels),
@@ -414,7 +420,7 @@ def _fit(
         is_simulated=run.is_simulated,
     )
     return fit_session(
-        Material([run.rows], run.qualities(trials)),
+        Material([run.rows], run.qualities(trials), run.ledgers),
         record,
         run.checkpoint,
         fit_options(run.options, "intended"),

@@ -60,6 +60,7 @@ class CommandHandler:
                 rest=self._opened.mask.rest_at(now + self._hop_s),
                 n_view_dropped=self._tap.n_dropped,
                 check_due=self._questions.is_due,
+                ledgers=session.ledgers,
             )
         )
 

@@ -7,7 +7,7 @@ import psutil
 import torch
 
 from acquisition.clock import stopwatch
-from acquisition.types import StreamHealth
+from acquisition.types import StreamHealth, StreamLedger
 from app.engine.messages import HealthPart, ModelInfo, Occlusion, OcclusionRow, RecordingInfo
 from app.modality_mask import Rest
 from app.model_loading import choose_device
@@ -66,6 +66,7 @@ class HealthMeter:
         rest: Rest | None = None,
         n_predictions: int | None = None,
         check_due: bool = False,
+        ledgers: Mapping[str, StreamLedger] | None = None,
     ) -> HealthPart:
         """Return the figures at ``time`` (LSL seconds).
 
@@ -75,6 +76,7 @@ class HealthMeter:
         return HealthPart(
             time=time,
             streams=dict(streams or {}),
+            ledgers=dict(ledgers or {}),
             latency_p50_ms=p50,
             latency_p99_ms=p99,
             n_predictions=self._telemetry.n_predictions if n_predictions is None else n_predictions,

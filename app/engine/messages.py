@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode
 from acquisition.quality import ChannelQuality
-from acquisition.types import MODALITIES, StreamHealth
+from acquisition.types import MODALITIES, StreamHealth, StreamLedger
 from acquisition.windowing import WindowConfig
 from calibration.types import Consent, DisplayTiming, Report
 from models.config import AnswerConfig
@@ -217,6 +217,7 @@ class HealthPart:
     n_view_dropped: int  # chunks not displayed: engine or window was too slow
     rest_left_s: float = 0.0  # of a rest; 0: none
     check_due: bool = False  # it is time for a self-report
+    ledgers: dict[str, StreamLedger] = field(default_factory=dict)  # by key; of a replay since its last seek
 
 
 @dataclass(frozen=True)

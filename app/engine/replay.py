@@ -188,7 +188,7 @@ class Player:
 
     def __init__(self, file: ReplayFile, speed: float, commands: CommandQueue, tap: Tap, device: str) -> None:
         self.telemetry = Telemetry(listener=tap)
-        self.sink = OnceInOrder(file.sinks())
+        self.sink = OnceInOrder(file.sinks(lambda: self._steps.pipeline.ledgers().values()))
         self._file, self._commands, self._tap = file, commands, tap
         self._speed, self._phase = speed, "running"
         self._hop_s = file.checkpoint.config.windows.hop_s
@@ -387,6 +387,7 @@ class Player:
                 rest=self._modality_mask.rest_at(self._now),
                 n_view_dropped=self._tap.n_dropped,
                 n_predictions=self.sink.n_written,
+                ledgers=self._steps.pipeline.ledgers(),
             )
         )
 

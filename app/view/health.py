@@ -4,11 +4,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from types import MappingProxyType
 
 from acquisition.quality import ChannelQuality, StreamFinding, judge_silence, judge_stream
-from acquisition.stream_words import fault_words
-from acquisition.text import UNKNOWN, age, counted, number, percent, rate, signed_time
-from acquisition.types import MODALITY_OF_KIND, Kind, StreamHealth
+from acquisition.stream_words import fates, fault_words, ledger_line
+from acquisition.text import UNKNOWN, age, counted, duration, number, percent, rate, signed_time
+from acquisition.types import MODALITY_OF_KIND, Kind, StreamHealth, StreamLedger
 from app.engine.messages import PhaseName
 from app.telemetry import StreamState
 from app.view.text import message_line, one_line
@@ -33,12 +34,16 @@ class StreamRow:
     offset: str  # LSL time minus the sender's clock
     backlog: str  # samples that waited at the last read
     dropped: str  # samples excluded because their timestamps stepped back
+    used: str  # share of the samples received
+    decodable: str  # time with windows that the modality is present in
     remedy: str  # empty when all is well
+    samples: str  # what became of them, in a sentence
+    befell: str  # why samples are not used as they came; empty where all are
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The row as the table's columns, from state to dropped."""
-        _, severity, state, *figures, _ = astuple(self)
+        """The row as the table's columns, from state to decodable."""
+        _, severity, state, *figures, _, _, _ = astuple(self)
         return (f"{SHAPES[severity]} {state}", *figures)
 
 
@@ -50,13 +55,16 @@ def stream_rows(
     *,
     is_replay: bool = False,
     is_quiet: bool = False,
+    ledgers: Mapping[str, StreamLedger] = MappingProxyType({}),
 ) -> list[StreamRow]:
-    """Return a row for every stream, EEG first, of states and figures by key; a replay has no figures.
+    """Return a row for every stream, EEG first, of states and figures by key.
+
+    A replay has ledgers only.
 
     A stream is not running in phases of the session in which nothing is read; ``is_quiet``: nobody speaks.
     """
     order = sorted(streams, key=lambda key: ([*Kind].index(streams[key].spec.kind), key))
-    rows = [_stream_row(key, streams[key], health.get(key), masked) for key in order]
+    rows = [_stream_row(key, streams[key], health.get(key), ledgers.get(key), masked) for key in order]
     rows = [_quiet(row) if is_quiet and streams[row.key].spec.kind is Kind.AUDIO else row for row in rows]
     idle = {"paused": "paused", "ended": "at the end"}.get(phase, "") if is_replay else ""
     if not idle and phase not in ("ended", "failed"):
@@ -88,9 +96,14 @@ def summary(rows: Sequence[StreamRow]) -> str:
 
 
 def _stream_row(
-    key: str, stream: StreamState, health: StreamHealth | None, masked: Collection[str]
+    key: str,
+    stream: StreamState,
+    health: StreamHealth | None,
+    ledger: StreamLedger | None,
+    masked: Collection[str],
 ) -> StreamRow:
     spec = stream.spec
+    has_come = ledger is not None and ledger.n_received > 0
     severity, state, remedy = _judged(stream, health, masked)
     return StreamRow(
         key=key,
@@ -104,7 +117,11 @@ def _stream_row(
         offset=signed_time(health.offset_s) if health else UNKNOWN,
         backlog=number(health.backlog) if health else UNKNOWN,
         dropped=number(health.n_dropped) if health else UNKNOWN,
+        used=percent(ledger.n_used / ledger.n_received, 1) if ledger and has_come else UNKNOWN,
+        decodable=duration(ledger.decodable_s) if ledger and ledger.modality else UNKNOWN,
         remedy=remedy[:1].upper() + remedy[1:],
+        samples=message_line(ledger_line(ledger)) if ledger else one_line(spec.name),
+        befell=message_line("; ".join(fates(ledger))) if ledger else "",
     )
 
 

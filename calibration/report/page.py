@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 
 from acquisition.errors import printable
 from acquisition.record.files import write_text
-from acquisition.text import json_text, number, percent
+from acquisition.stream_words import fates
+from acquisition.text import duration, json_text, number, percent
+from acquisition.types import StreamLedger
 from assets import REPORT_STYLE
 from calibration.consent import INTENDED_USE, TITLES
 from calibration.quality import remarks
@@ -63,6 +65,11 @@ def to_html(summary: Summary) -> str:
         _excluded(summary),
         _settings(summary),
     ]
+    return document(title, parts)
+
+
+def document(title: str, parts: Iterable[str]) -> str:
+    """Return a page of parts that are HTML, under a title that is too."""
     body = "\n".join(part for part in parts if part)
     style = REPORT_STYLE.read_text(encoding="utf-8")
     return (
@@ -203,7 +210,24 @@ def _quality(summary: Summary) -> str:
         _drawn(figures.electrode_figure, summary, "Share of each trial in which each electrode was bad"),
         paragraph(figures.causes_in_words(summary)) if any(one.ch_names for one in summary.quality) else "",
         table((*columns, "Remarks"), rows, numeric=range(1, 9), caption=caption),
+        ledger_table(summary.ledgers),
     )
+
+
+def ledger_table(ledgers: Iterable[StreamLedger]) -> str:
+    """Return what became of each stream's samples; nothing without any stream."""
+    rows = [
+        (
+            one.name,
+            number(one.n_received),
+            number(one.n_used),
+            duration(one.decodable_s) if one.modality else "",
+            f"not used: {one.refused}" if one.refused else "; ".join(fates(one)),
+        )
+        for one in ledgers
+    ]
+    columns = ("Stream", "Samples received", "Used", "Decodable", "What befell them")
+    return table(columns, rows, numeric=(1, 2, 3), caption="What became of the samples of each stream.")
 
 
 def _self_report(summary: Summary) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.text import json_text
+from acquisition.types import StreamLedger
 from calibration.consent import INTENDED_USE
 from calibration.protocol import n_planned
 from calibration.quality import TrialQuality, remarks, usable_modalities
@@ -184,6 +185,7 @@ class Summary:
     quality: tuple[TrialQuality, ...]  # of the trials shown, in order
     modalities: tuple[str, ...]  # that the session used
     notes: tuple[str, ...] = ()  # sentences about anything else
+    ledgers: tuple[StreamLedger, ...] = ()  # what became of the samples, of each run's streams
 
     @property
     def score(self) -> Score:
@@ -222,6 +224,7 @@ def summarise(
     modalities: Sequence[str] | None = None,
     made_at: str = "",
     notes: Sequence[str] = (),
+    ledgers: Sequence[StreamLedger] = (),
 ) -> Summary:
     """Collect the content of a report.
 
@@ -254,6 +257,7 @@ def summarise(
         quality=tuple(sorted(quality, key=lambda one: one.trial)),
         modalities=tuple(record.consent.modalities if modalities is None else modalities),
         notes=tuple(notes),
+        ledgers=tuple(ledgers),
     )
 
 
@@ -340,6 +344,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "settings": dict(summary.record.settings),
             "recordings": [path.as_posix() for path in summary.record.recordings],
             "notes": summary.notes,
+            "ledger": [asdict(one) for one in summary.ledgers],
         },
         default=str,
     )

@@ -41,7 +41,7 @@ def live_run(tmp_path_factory, random_model):
 
 def test_live_predicts_on_the_grid_from_streams_of_another_process(live_run):
     folder, session = live_run
-    records = [json.loads(line) for line in (folder / "live.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in (folder / "live.jsonl").read_text().splitlines()[:-1]]
     assert len(records) > 40
     assert all(record["t_end"] % 0.25 == 0 for record in records)
     assert records[-1]["present"] == {"eeg": True, "eye": False, "face": True, "voice": True}
@@ -56,7 +56,11 @@ def test_replay_of_the_recording_repeats_the_live_run(live_run, random_model):
     result = compare_runs(folder / "live.jsonl", folder / "replay.jsonl")
     assert result.n_compared > 10
     assert result.same_label >= 0.95
-    late = {r["t_end"] for r in map(json.loads, (folder / "live.jsonl").open()) if r["waited_s"] > 0.149}
+    late = {
+        r["t_end"]
+        for r in map(json.loads, list((folder / "live.jsonl").open())[:-1])
+        if r["waited_s"] > 0.149
+    }
     if not late:  # a busy machine may lose a modality for a window, and says so in waited_s
         assert result.same_label == 1.0
         assert result.max_abs_dp <= 1e-3
@@ -75,7 +79,7 @@ def test_predictions_and_clock_map_lie_in_the_recording(live_run):
     assert abs(predictions[:, :5].sum(axis=1) - 1).max() < 1e-5
     described = by_type["AffectscopePrediction"]["info"]["desc"][0]["channels"][0]["channel"]
     state = [channel["label"][0] for channel in described].index("state")
-    records = {r["t_end"]: r for r in map(json.loads, (folder / "live.jsonl").open())}
+    records = {r["t_end"]: r for r in map(json.loads, list((folder / "live.jsonl").open())[:-1])}
     rows = zip(by_type["AffectscopePrediction"]["time_stamps"], predictions[:, state], strict=True)
     assert {STATES[int(code)] for _, code in rows} <= {r["verdict"]["state"] for r in records.values()}
     sidecar = json.loads((folder / "a.json").read_text())

@@ -59,7 +59,7 @@ def replayed(recording, options, tmp_path):
     jsonl = tmp_path / "run.jsonl"
     session = ReplaySession(ReplayRequest(recording, replace(options, jsonl=jsonl, headless=True)))
     show_replay(session)
-    return [json.loads(line) for line in jsonl.read_text().splitlines()]
+    return [json.loads(line) for line in jsonl.read_text().splitlines()[:-1]]
 
 
 def test_replay_gives_the_profiles_labels(recording, random_model, summary, tmp_path, capsys):

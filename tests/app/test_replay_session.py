@@ -6,7 +6,7 @@ import csv
 import itertools
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -104,8 +104,10 @@ def test_part_of_a_recording_is_replayed(recording, random_model):
 
 def test_jsonl_and_csv_hold_every_prediction(recording, random_model, tmp_path):
     jsonl, table = tmp_path / "run.jsonl", tmp_path / "run.csv"
-    _, line = replayed(recording, random_model, jsonl=jsonl, csv=table)
-    records = [json.loads(text) for text in jsonl.read_text().splitlines()]
+    session, line = replayed(recording, random_model, jsonl=jsonl, csv=table)
+    *records, last = [json.loads(text) for text in jsonl.read_text().splitlines()]
+    assert last["n_predictions"] == len(records)
+    assert last["ledger"] == [asdict(ledger) for ledger in session.ledgers.values()]
     rows = list(csv.DictReader(table.open()))
     assert len(records) == len(rows) == int(line.split()[-1])
     assert set(records[0]) == {
@@ -174,7 +176,7 @@ def test_clock_reset_leaves_two_runs_of_predictions(real_data, random_model, tmp
     path = real_data / "xdf" / "clock_resets.xdf"
     around_the_reset = {"start_s": 115.0, "stop_s": 435.0}
     replayed(path, random_model, montage=str(montage), jsonl=jsonl, **around_the_reset)
-    t_ends = [json.loads(line)["t_end"] for line in jsonl.read_text().splitlines()]
+    t_ends = [json.loads(line)["t_end"] for line in jsonl.read_text().splitlines()[:-1]]
     steps = [b - a for a, b in itertools.pairwise(t_ends)]
     assert sum(step > 200 for step in steps) == 1
     assert max(steps) == pytest.approx(273.9, abs=4.0)
@@ -312,12 +314,12 @@ def test_a_replay_warms_up_until_it_has_the_level_of_the_live_run(with_evidence,
     checkpoint = load_checkpoint(with_evidence)
     state = RunningLevel(checkpoint.evidence.discriminant, checkpoint.config.evidence).state()
     replayed(path, with_evidence, jsonl=jsonl)
-    ends = [json.loads(line)["t_end"] for line in jsonl.open() if not json.loads(line)["warm_up"]]
+    ends = [json.loads(line)["t_end"] for line in list(jsonl.open())[:-1] if not json.loads(line)["warm_up"]]
     second = int(ends[0]) + 2
     level = {"second": second, "state": state, "fixed_by": None}
     (tmp_path / "a.json").write_text(json.dumps({"model_sha256": checkpoint.sha256, "level": level}))
     replayed(path, with_evidence, jsonl=jsonl)
-    warm = [json.loads(line)["t_end"] for line in jsonl.open() if not json.loads(line)["warm_up"]]
+    warm = [json.loads(line)["t_end"] for line in list(jsonl.open())[:-1] if not json.loads(line)["warm_up"]]
     assert warm == [t for t in ends if t >= second + checkpoint.config.evidence.average_s]
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from acquisition.record.files import write_sidecar
+from acquisition.types import Fate, StreamLedger
+from calibration.outcome import recorded_ledgers
 from calibration.quality import TrialQuality
 from calibration.report import words
 from calibration.report.page import to_html, write_report
@@ -336,3 +339,16 @@ def test_chance_is_told_in_trials_where_emotions_are_equally_frequent_and_in_rec
     assert "Of 199 fits on shuffled labels none did as well (p = 0.005)" in words.chance_words(made())
     assert "Guessing reaches a balanced accuracy of" in words.chance_words(made(n_used=9))
     assert "not even a perfect result" in words.chance_words(made(n_used=3))
+
+
+def test_what_became_of_the_samples_is_read_from_the_sidecars_and_told(tmp_path):
+    ledger = StreamLedger("Muse", "eeg", n_received=2560, n_used=2304, decodable_s=9.0)
+    ledger.note(Fate.OVERLAP, 256, 1.0)
+    write_sidecar(tmp_path / "a.xdf", {"ledger": [asdict(ledger)]})
+    (tmp_path / "b.json").write_text('{"ledger": [{"name": "old"}]}')
+    assert recorded_ledgers([tmp_path / "a.xdf", tmp_path / "b.xdf", tmp_path / "c.xdf"]) == [ledger]
+    summary = replace(made(), ledgers=(ledger,))
+    assert to_json(summary)["ledger"][0]["n_with"]["overlap"] == 256
+    page = to_html(summary)
+    assert "2,304" in page
+    assert "256 samples dropped" in page

@@ -25,11 +25,13 @@ _COLUMNS = (
     ("Offset", "+123.4 ms", "This computer's clock minus the sender's timestamps"),
     ("Backlog", "Backlog", "Samples queued at the last read"),
     ("Dropped", "Dropped", "Samples excluded because their timestamps stepped back"),
+    ("Used", "100.0 %", "Share of the samples received that windows can use; a name's tooltip counts them"),
+    ("Decodable", "12 min 5 s", "Time with windows in which this modality was present"),
 )
 
 
 class StreamsPanel(Panel):
-    """The table of streams; under each with a problem, a line with the remedy."""
+    """The table of streams; under each with a problem, the remedy, and what befell its samples."""
 
     def __init__(self) -> None:
         super().__init__("Streams")
@@ -53,6 +55,7 @@ class StreamsPanel(Panel):
             store.phase.name,
             is_replay=store.mode == "replay",
             is_quiet=newest is not None and newest.is_quiet,
+            ledgers=health.ledgers if health else {},
         )
         self.table.setVisible(bool(rows))
         self.empty.setVisible(not rows)
@@ -83,9 +86,8 @@ class _Table(RowTable):
         """Show other rows; the layout stays while their number and their remedies do."""
         lines: list[tuple[tuple[str, ...], str, QColor]] = []  # cells, what the tooltip says, colour
         for row, colour in streams:
-            lines.append((row.cells, row.name, colour))
-            if row.remedy:
-                lines.append(((row.remedy,), row.remedy, colour))
+            lines.append((row.cells, row.samples, colour))
+            lines += [((text,), text, colour) for text in (row.remedy, row.befell) if text]
         remedies = [cells[0] for cells, _, _ in lines if len(cells) == 1]
         is_other = self.rowCount() != len(lines) or remedies != self._remedies
         self.setRowCount(len(lines))

@@ -115,6 +115,10 @@ def test_the_sidecar_holds_the_consent(session):
         assert consent_from_record(read_sidecar(path)["consent"]).modalities == ("eeg", "eye", "face")
 
 
+def test_the_report_tells_what_became_of_the_samples_of_every_run(session):
+    assert [one.n_used > 0 for one in session.found.summary.ledgers if one.modality == "eeg"] == [True, True]
+
+
 def test_what_was_kept_between_the_runs_is_gone_at_the_end(session):
     names = {path.name for path in session.place.iterdir() if not path.name.startswith("sub-")}
     assert names == {"session.json", "session.lock", "profile", "report.html", "report.json"}

@@ -62,7 +62,7 @@ def test_demo_predicts_from_its_own_streams_and_ends_them(model: Path, tmp_path:
     assert process.returncode == 0, err
     assert "simulated" in out.splitlines()[0]
     assert any(line.endswith(f": {emotion}") for line in out.splitlines() for emotion in EMOTIONS)
-    predictions = [json.loads(line) for line in jsonl.read_text(encoding="utf-8").splitlines()]
+    predictions = [json.loads(line) for line in jsonl.read_text(encoding="utf-8").splitlines()[:-1]]
     assert len(predictions) > 3
     assert any(all(prediction["present"].values()) for prediction in predictions)
     assert not answers(f"affectscope-simulator-31-demo-{process.pid}-")

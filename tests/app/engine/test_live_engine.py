@@ -228,7 +228,7 @@ def test_the_replay_repeats_what_was_masked_before_and_during_the_recording(
         lambda share: None
     )
     result = compare_runs(jsonl, replayed)
-    lines = [json.loads(line) for line in jsonl.open()]
+    lines = [json.loads(line) for line in list(jsonl.open())[:-1]]
     late = any(line["waited_s"] > 0.149 for line in lines)  # a busy machine loses a modality, and says so
     assert result.n_compared >= 20
     assert {tuple(line["present"].values()) for line in lines if line["t_end"] > begin} == {

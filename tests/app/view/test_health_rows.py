@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from acquisition.quality import ChannelQuality
-from acquisition.types import Kind, StreamHealth, StreamSpec
+from acquisition.types import Fate, Kind, StreamHealth, StreamLedger, StreamSpec
 from app.telemetry import StreamState
 from app.view.health import electrode_counts, electrode_rows, stream_rows, summary
 from calibration.signal_checks import StreamStatus, check_stream
@@ -44,6 +44,8 @@ def test_a_stream_that_is_well():
         "+12.3 ms",
         "12",
         "0",
+        "-",
+        "-",
     )
     assert one_row(state()).remedy == ""
 
@@ -128,7 +130,7 @@ def test_a_masked_modality_is_no_fault_but_is_said():
 
 def test_a_replay_has_no_figures():
     row = one_row(state(word="ended"), None)
-    assert row.cells[3:] == ("1,000 Hz", "-", "-", "-", "-", "-")
+    assert row.cells[3:] == ("1,000 Hz", *7 * "-")
     assert row.state == "ended"
 
 
@@ -206,3 +208,13 @@ def test_a_microphone_is_quiet_while_nobody_speaks() -> None:
     rows = {row.key: row for row in stream_rows(streams, {}, is_quiet=True)}
     assert (rows["m"].severity, rows["m"].state) == ("muted", "quiet")
     assert rows["e"].state == "running"
+
+
+def test_a_stream_tells_what_became_of_its_samples_and_why():
+    ledger = StreamLedger("BioSemi", "eeg", n_received=1000, n_used=750, decodable_s=72.0)
+    (row,) = stream_rows({"a": state()}, {}, ledgers={"a": ledger})
+    assert (row.used, row.decodable, row.befell) == ("75.0 %", "1 min 12 s", "")
+    ledger.note(Fate.OVERLAP, 250, 0.25)
+    (row,) = stream_rows({"a": state()}, {}, ledgers={"a": ledger})
+    assert row.befell.startswith("250 samples dropped")
+    assert row.samples.startswith("BioSemi: 1,000 samples received, 750 used; 250 samples dropped")
