@@ -214,6 +214,7 @@ def ledoit_wolf(
 
 _PENALTIES = (0.03, 0.3, 3.0)  # C, for rows of mean length 1
 _TEMPERATURES = np.geomspace(0.03, 3.0, 25)
+_NEVER = -30.0  # logit of a label that did not train
 
 
 class TunedSvm:
@@ -234,6 +235,7 @@ class TunedSvm:
     def fit(self, rows: NDArray[np.float64], label: NDArray[np.int64], trials: NDArray[np.int64]) -> Self:
         """Learn from rows (n, q) with labels (n,) and trial numbers (n,)."""
         self._scale = float(np.sqrt(np.mean((rows**2).sum(axis=1)))) or 1.0
+        self._n_features = rows.shape[1]
         self._labels = np.unique(label)
         self.accuracy = 1.0
         if len(self._labels) == 1:
@@ -249,6 +251,17 @@ class TunedSvm:
         if len(self._labels) == 1:
             return over_all_labels(np.ones((len(rows), 1)), self._labels, self._n_labels)
         return softmax(self._margins(self._svm, rows) / self._temperature, axis=1)
+
+    def planes(self) -> NDArray[np.float64]:
+        """Return (n_labels, q + 1) weights and bias of which `predict_proba` is the softmax."""
+        found = np.zeros((1, self._n_features + 1))
+        if len(self._labels) > 1:
+            found = np.column_stack([self._svm.coef_ / self._scale, self._svm.intercept_]) / self._temperature
+            found = np.concatenate([-found, found]) if len(found) == 1 else found
+        planes = np.zeros((self._n_labels, self._n_features + 1))
+        planes[:, -1] = _NEVER
+        planes[self._labels] = found
+        return planes
 
     def _tune(self, rows: NDArray[np.float64], label: NDArray[np.int64], folds: Folds) -> float:
         """Return C; sets temperature and accuracy."""

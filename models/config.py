@@ -229,8 +229,8 @@ class AnswerConfig:
                 raise _does_not_fit(f"answers.{name}", f"expected {low:g} to {high:g}, got {value}")
 
 
-#: What may give evidence, the simplest first: shrinkage LDA is a case of the discriminant with two levels.
-EVIDENCE_KINDS = ("lda", "discriminant")
+#: What may give evidence. Of equally good ones the first is kept, of too few subjects to tell the last.
+EVIDENCE_KINDS = ("lda", "svm", "discriminant")
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ class EvidenceConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in EVIDENCE_KINDS:
-            raise _does_not_fit("evidence.kind", f"expected {' or '.join(EVIDENCE_KINDS)}, got {self.kind}")
+            raise _does_not_fit("evidence.kind", f"expected {', '.join(EVIDENCE_KINDS)}, got {self.kind}")
         n = len(MODALITIES)
         for name, sizes, low, high in (
             ("network_weight", None, 0.0, 1e6),

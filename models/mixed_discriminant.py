@@ -36,7 +36,9 @@ from models.mixed_part import (
     check_numbers,
     fit_part,
     lda_part,
+    linear_part,
     own_level,
+    planes_in,
     unfit,
 )
 
@@ -92,6 +94,15 @@ class MixedDiscriminant:
 
         def part(held: Sequence[LabelledTrial], modality: str, levels: _Array) -> Part:
             return lda_part(held, modality, n_labels, levels, shrinkage)
+
+        return cls(_parts_of(trials, part), n_labels, 0)
+
+    @classmethod
+    def linear(cls, kind: str, trials: Sequence[LabelledTrial], n_labels: int) -> Self:
+        """Return a linear classifier of the trials' means about their sessions' levels: `linear_part`."""
+
+        def part(held: Sequence[LabelledTrial], modality: str, levels: _Array) -> Part:
+            return linear_part(kind, held, modality, n_labels, levels)
 
         return cls(_parts_of(trials, part), n_labels, 0)
 
@@ -246,6 +257,8 @@ class MixedDiscriminant:
             }
             for name in _STORED:
                 arrays |= {f"{name}.{key}": array for key, array in vars(getattr(part, name)).items()}
+            more = {name: array for name in _OPTIONAL if (array := getattr(part, name)) is not None}
+            arrays |= more
             for name, array in arrays.items():
                 kept = array.astype(np.float32) if array.dtype == np.float64 else array
                 tensors[f"{modality}.{name}"] = torch.from_numpy(np.ascontiguousarray(kept))
@@ -254,7 +267,7 @@ class MixedDiscriminant:
                 "shared": part.effects.shared,
                 "own": part.effects.own,
                 "mark": part.mark,
-            }
+            } | ({"with": list(more)} if more else {})
         return tensors, {
             "n_labels": self.n_labels,
             "session": self.session,
@@ -304,6 +317,7 @@ def _parts_of(
     return parts
 
 
+_OPTIONAL = ("planes",)  # arrays of a `Part` that some kinds have
 _STORED: dict[str, Any] = {
     "directions": Directions,
     "shared": SharedPart,
@@ -323,7 +337,7 @@ def _part_of(modality: str, tensors: Mapping[str, Tensor], settings: Mapping[str
                 array.astype(np.float64) if kind is not LevelPrior and array.dtype == np.float32 else array
             )
         held[name] = kind(**arrays)
-    for key in ("size", "gain"):
+    for key in ("size", "gain", *(name for name in _OPTIONAL if name in settings.get("with", ()))):
         held[key] = tensors[f"{modality}.{key}"].cpu().numpy().astype(np.float64)
     return Part(
         used=tensors[f"{modality}.used"].cpu().numpy(),
@@ -345,7 +359,7 @@ class _Scorer:
     def __init__(
         self, part: Part, known: NDArray[np.bool_], mean: _Array, variance: _Array, device: torch.device
     ) -> None:
-        directions, seen = part.directions, known[part.used]
+        directions, seen, planes = part.directions, known[part.used], part.planes
         if seen.all():
             basis, spread, self._within = directions.basis, directions.between + variance, directions.within
         else:
@@ -358,14 +372,19 @@ class _Scorer:
             turned = found.basis @ to_features  # (K, D)
             spread = np.maximum(found.between + (variance - common) @ (turned**2).T, 1e-6)
             basis, mean, self._within = found.basis, mean @ turned.T, found.within
+            planes = planes_in(planes, directions.between + common + directions.within, turned)
         self._mean, self._spread, self._course = mean, spread, part.course  # (C, K)
         self._device = device
         self._at = None if known.all() else torch.from_numpy(np.flatnonzero(known)).to(device)
         self._basis = self._tensor(basis.T / part.gain[seen][:, None])  # (K, K)
+        self._planes = None if planes is None else self._tensor(planes.T)  # (K + 1, C)
         self._of_steps: dict[float, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
 
     def _tensor(self, array: _Array) -> Tensor:
         return torch.tensor(array, dtype=torch.float32, device=self._device)
+
+    def _in_basis(self, mean: Tensor) -> Tensor:
+        return (mean if self._at is None else mean[:, self._at]) @ self._basis  # (B, K)
 
     def _squares(self, mean: Tensor, n_steps: float) -> tuple[Tensor, Tensor]:
         """Return sums over features of squared deviations in variances, and of log variances, (B, C)."""
@@ -379,11 +398,13 @@ class _Scorer:
                 self._tensor(np.log(variance).sum(axis=1)),
             )
         square, cross, constant, log_variance = self._of_steps[n_steps]
-        z = (mean if self._at is None else mean[:, self._at]) @ self._basis  # (B, K)
+        z = self._in_basis(mean)
         return (z * z) @ square + z @ cross + constant, log_variance
 
     def log_likelihood(self, mean: Tensor, n_steps: float) -> Tensor:
-        """Return (B, C)."""
+        """Return (B, C); of a linear classifier its logits."""
+        if self._planes is not None:
+            return self._in_basis(mean) @ self._planes[:-1] + self._planes[-1]
         squares, log_variance = self._squares(mean, n_steps)
         return -0.5 * (squares + log_variance)
 

@@ -155,6 +155,7 @@ class Part:
     mark: float  # 99 % quantile of the distance, of training people as strangers
     gains: Gains
     gain: _Array  # (D,) this person's
+    planes: _Array | None = None  # (C, D + 1) weights and bias of a linear classifier, which then tells
 
     def check(self, n_labels: int) -> None:
         """Raise `ValueError` unless sizes fit each other and all is a number that can be computed with."""
@@ -188,6 +189,8 @@ class Part:
             ("gain", self.gain, (d,), math.exp(-_MOST_LOG), math.exp(_MOST_LOG)),
         ):
             check_numbers(name, array, shape, low, high)
+        if self.planes is not None:
+            check_numbers("planes", self.planes, (n_labels, d + 1))
         if not self.mark > 0:
             raise ValueError(f"mark: expected more than 0, found {self.mark}")
         for name in ("person", "session", "label"):
@@ -266,6 +269,7 @@ class Part:
         """
         at, shared = list(labels), self.shared
         mean, covariance, size = shared.mean[at], shared.covariance[:, at][:, :, at], self.effects.size
+        planes = None if self.planes is None else self.planes[at]
         directions, seen = self.directions, known[self.used]
         if not seen.all():
             to_features = self.to_features[seen]  # (K, D)
@@ -275,6 +279,7 @@ class Part:
             )
             turned = directions.basis @ to_features  # (K, D)
             mean, size = mean @ turned.T, turned**2 @ size
+            planes = planes_in(planes, self.directions.between + self.directions.within, turned)
             covariance = np.tensordot(turned**2, covariance, axes=1)
         return replace(
             self,
@@ -285,13 +290,14 @@ class Part:
             own=Cells.none(int(seen.sum())),
             gains=replace(self.gains, group=self.gains.group[seen], variance=self.gains.variance[seen]),
             gain=np.ones(int(seen.sum())),
+            planes=None if planes is None else _stored(planes).astype(np.float64),
         )
 
     def alone(self) -> Part:
         """Return the part without what other people's labels say of the classes; their covariances stay."""
         effects = replace(self.effects, shared=0.0, own=self.effects.shared + self.effects.own)
         nothing = SharedPart(np.zeros_like(self.shared.mean), np.zeros_like(self.shared.covariance))
-        return replace(self, effects=effects, shared=nothing)
+        return replace(self, effects=effects, shared=nothing, planes=None)
 
     @cached_property
     def to_features(self) -> _Array:
@@ -308,6 +314,16 @@ class Part:
     def own_rows(self, rows: _Array) -> _Array:
         """Return `projected` of rows (n, F) of this person."""
         return self.projected(rows[:, self.used] / self.gain)
+
+
+def planes_in(planes: _Array | None, variance: _Array, turned: _Array) -> _Array | None:
+    """Return planes (C, D + 1) for fewer features, ``turned`` (K, D) to a basis of their own, white in it.
+
+    What is unknown is what the known lead to expect, by the ``variance`` (D,) of the directions.
+    """
+    if planes is None:
+        return None
+    return np.column_stack([planes[:, :-1] * variance @ turned.T, planes[:, -1]])
 
 
 def _means(trials: Sequence[LabelledTrial], modality: str) -> tuple[_Array, _Array]:
@@ -435,14 +451,7 @@ def lda_part(
     """
     from models.baselines import shrunk_covariance  # and scikit-learn, which no session waits for
 
-    means, _ = _means(trials, modality)
-    label = np.array([trial.label for trial in trials])
-    used = np.nanvar(np.where(np.isfinite(means).any(axis=0), means, 0.0), axis=0) > 0
-    if not used.any():
-        raise unfit(f"{modality}: no feature varies from trial to trial")
-    rows = means[:, used]
-    centre, sd = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
-    z = np.nan_to_num((rows - centre) / sd)
+    means, label, used, centre, sd, z = _standardised(trials, modality)
     of_class = np.stack([_nanmean(z[label == k]) if (label == k).any() else 0 * sd for k in range(n_labels)])
     covariance = shrunk_covariance(z - of_class[label], z.shape[1], share=shrinkage)
     covariance += _LDA_RIDGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
@@ -457,6 +466,38 @@ def lda_part(
     )  # fmt: skip
     distance = ((part.own_rows(means) - part.shared.mean[:, None]) ** 2).mean(axis=2).min(axis=0)
     return replace(part, mark=max(float(np.quantile(distance, _QUANTILE)), 1e-3))
+
+
+def _standardised(
+    trials: Sequence[LabelledTrial], modality: str
+) -> tuple[_Array, NDArray[np.int64], NDArray[np.bool_], _Array, _Array, _Array]:
+    """Return trial means (n, F), labels, the D features used, their mean and SD, and (n, D) z-scores."""
+    means, _ = _means(trials, modality)
+    used = np.nanvar(np.where(np.isfinite(means).any(axis=0), means, 0.0), axis=0) > 0
+    if not used.any():
+        raise unfit(f"{modality}: no feature varies from trial to trial")
+    rows = means[:, used]
+    centre, sd = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
+    label = np.array([trial.label for trial in trials])
+    return means, label, used, centre, sd, np.nan_to_num((rows - centre) / sd)
+
+
+def linear_part(
+    kind: str, trials: Sequence[LabelledTrial], modality: str, n_labels: int, levels: _Array
+) -> Part:
+    """Return a linear classifier of trial means, as deviations from their levels (n_groups, F), as a part.
+
+    ``svm`` is `models.baselines.TunedSvm`, whose margins' temperature is fitted to the same trials. Levels,
+    distances and what the classes add to the level are those of `lda_part`.
+    """
+    from models.baselines import TunedSvm
+
+    part = lda_part(trials, modality, n_labels, levels)
+    _, label, _, centre, sd, z = _standardised(trials, modality)
+    planes = TunedSvm(n_labels).fit(z, label, np.arange(len(z))).planes()
+    weights, bias = planes[:, :-1] / sd, planes[:, -1]
+    in_basis = np.column_stack([weights @ part.to_features, bias - weights @ centre])
+    return replace(part, planes=_stored(in_basis).astype(np.float64))
 
 
 def as_stored(arrays: Any) -> Any:

@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from acquisition.errors import ErrorCode, InputError
-from models.baselines import TunedSvm, over_all_labels
+from models.baselines import over_all_labels
 from models.config import EVIDENCE_KINDS, ModelConfig
 from models.datasets.splits import by_session, cross_validation
 from models.datasets.trials import Excluded, Trial, exclude, label_names_of, steps_that_fit
 from models.level import Evidence
 from models.process import run_here_or_there
 from models.training.evaluate_trials import joined
-from models.training.evidence import fit_evidence, follow, labelled_trial, preferred_kind
+from models.training.evidence import fit_evidence, follow, preferred_kind
 from models.training.finetune import finetune
 from models.training.finetune_config import FinetuneOptions, classifier_config
 from models.training.loop import Report
@@ -109,7 +109,7 @@ def answers_of(fold: Fold) -> tuple[dict[str, Predictions], str]:
     levels = SessionLevels.of(train, config).exact([*train, *tested])
     fitted = {kind: fit_evidence(train, config, kind, fold.subject) for kind in EVIDENCE_KINDS}
     found = {kind: _of_evidence(evidence, tested, config, levels) for kind, evidence in fitted.items()}
-    found |= dict(_references(train, tested, config, levels))
+    found |= dict(_references(train, tested, config))
     kept = preferred_kind(train, config)
     found["kept"] = found[kept]
     if test.network:
@@ -131,23 +131,14 @@ def _of_evidence(
 
 
 def _references(
-    train: Sequence[Trial], tested: Sequence[Trial], config: ModelConfig, levels: SessionLevels
+    train: Sequence[Trial], tested: Sequence[Trial], config: ModelConfig
 ) -> Iterator[tuple[str, Predictions]]:
-    """Yield what a linear SVM of trial means and, with covariances, a Riemannian classifier say."""
+    """Yield what a Riemannian classifier says, with covariances."""
     label, n_labels = np.array([trial.label for trial in train]), len(config.labels)
     told = {
         name: np.array([getattr(t, name) for t in tested])
         for name in ("label", "subject", "session", "trial")
     }
-    about = [
-        labelled_trial(t, config).minus(levels.known((t.subject, t.session)) or {}) for t in (*train, *tested)
-    ]
-    rows = np.concatenate([[t.mean(m)[0] for t in about] for m in config.modalities], axis=1)
-    rows = rows[:, np.isfinite(rows[: len(train)]).any(axis=0)]
-    centre, sd = np.nanmean(rows[: len(train)], axis=0), np.nanstd(rows[: len(train)], axis=0)
-    rows = np.nan_to_num((rows - centre) / (sd + 1e-9))
-    svm = TunedSvm(n_labels).fit(rows[: len(train)], label, np.arange(len(train)))
-    yield "svm", Predictions(svm.predict_proba(rows[len(train) :]), **told)
     if len(set(label)) > 1 and all(trial.covariance is not None for trial in (*train, *tested)):
         tangent = tangent_vectors((*train, *tested))
         fitted = LogisticRegression(max_iter=1000).fit(tangent[: len(train)], label)
@@ -254,4 +245,4 @@ def sentences(result: Mapping[str, Any]) -> Iterator[str]:
         yield "Each subject has one trial, which its own level takes away: use --normalise training."
     if result["transductive"]:
         yield "Transductive: a subject's level is taken from all trials of the session, tested ones too."
-    yield "SVM and Riemannian classifier are references: they are not kept, and do not run live."
+    yield "The Riemannian classifier is a reference: it is not kept, and does not run live."

@@ -4,7 +4,7 @@ Trials held out from both are followed second by second with a running level, as
 part says of them, and of nothing else, decides how much of the answer it gives.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
@@ -72,16 +72,32 @@ def _fitted(
     n_labels, n_bands = len(config.labels), len(config.features.bands)
     if kind == "lda":
         return MixedDiscriminant.lda(trials, n_labels)
+    if kind != "discriminant":
+        return MixedDiscriminant.linear(kind, trials, n_labels)
     return MixedDiscriminant.fit(trials, n_labels, person=person, n_bands=n_bands)
 
 
 def preferred_kind(trials: Sequence[Trial], config: ModelConfig, seed: int = 0) -> str:
     """Return which of `EVIDENCE_KINDS` has less log loss on held-out subjects, by one standard error."""
-    folds = folds_of_people(trials, _KIND_FOLDS, seed)
-    if len({trial.subject for trial in trials}) < LEAST_SUBJECTS:
+    return preferred(kind_losses(trials, config, seed))
+
+
+def preferred(losses: Mapping[str, NDArray[np.float64]]) -> str:
+    """Return the kind of `kind_losses` to keep; of few subjects, without losses, the last."""
+    if not losses:
         return EVIDENCE_KINDS[-1]
+    return list(losses)[int(preferred_share(dict(enumerate(losses.values()))))]
+
+
+def kind_losses(
+    trials: Sequence[Trial], config: ModelConfig, seed: int = 0
+) -> dict[str, NDArray[np.float64]]:
+    """Return each kind's log loss on held-out subjects (n_subjects,); of few subjects none."""
+    folds = folds_of_people(trials, _KIND_FOLDS, seed)
+    losses: dict[str, NDArray[np.float64]] = {}
+    if len({trial.subject for trial in trials}) < LEAST_SUBJECTS:
+        return losses
     labelled = [labelled_trial(trial, config) for trial in trials]
-    losses = []
     for kind in EVIDENCE_KINDS:
         scores, label, who = [], [], []
         for out in folds:
@@ -92,8 +108,8 @@ def preferred_kind(trials: Sequence[Trial], config: ModelConfig, seed: int = 0) 
                 label += [t.label for t in mine]
                 who += [person] * len(mine)
         unit = np.unique(who, return_inverse=True)[1]
-        losses.append(_at_best_temperature(torch.cat(scores), torch.tensor(label), unit)[0])
-    return EVIDENCE_KINDS[int(preferred_share(dict(enumerate(losses))))]
+        losses[kind] = _at_best_temperature(torch.cat(scores), torch.tensor(label), unit)[0]
+    return losses
 
 
 def _at_best_temperature(

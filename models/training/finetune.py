@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
-from models.config import EVIDENCE_KINDS, ModelConfig
+from models.config import ModelConfig
 from models.datasets.splits import coverage, folds_by_people, held_out
 from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.dcca import DCCA_WEIGHT, DccaLoss
@@ -31,14 +31,14 @@ from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
 from models.training.evidence import (
-    LEAST_SUBJECTS,
     Fused,
     HeldOut,
     Weighed,
     evidence_alone,
     fit_evidence,
     held_out_by,
-    preferred_kind,
+    kind_losses,
+    preferred,
 )
 from models.training.finetune_config import (
     MIN_DCCA_TRIALS,
@@ -85,7 +85,8 @@ class Finetuned(TrialClassifier):
             return {}
         network = FrozenTokens(self.apart or self.network, tokens.tensors).fused().logits
         logits = {"network": network} if self.epochs else {}
-        logits["discriminant"] = scores.sum(dim=1)
+        assert self.evidence is not None
+        logits[self.evidence.config.kind] = scores.sum(dim=1)
         probs = {name: torch.softmax(x, dim=-1).double().numpy() for name, x in logits.items()}
         return {name: Predictions.of(one, windows) for name, one in probs.items()}
 
@@ -114,8 +115,9 @@ def finetune(
         options = replace(options, evidence=False)
         notes.append("no discriminant: it learns from whole trials")
     config = classifier_config(trials, options, pretrained, trained_on, is_simulated=is_simulated)
+    losses = kind_losses(trials, config, options.seed) if options.evidence and not options.kind else {}
     if options.evidence and options.kind is None:
-        options = replace(options, kind=preferred_kind(trials, config, options.seed))
+        options = replace(options, kind=preferred(losses))
     if options.dcca is None:
         options = replace(options, dcca=len(trials) >= MIN_DCCA_TRIALS)
         if not options.dcca and len(config.modalities) > 1:
@@ -154,9 +156,9 @@ def finetune(
         evidence = chosen.applied(run.evidence, parts)
         if options.network:
             notes.append(chosen.words(evidence.config.kind))
-        if len({trial.subject for trial in trials}) >= LEAST_SUBJECTS:
-            among = f"of {' and '.join(EVIDENCE_KINDS)} {evidence.config.kind} was kept"
-            notes.append(f"{among}, by subjects left out in turn")
+        if losses:
+            among = ", ".join(f"{kind} {loss.mean():.2f}" for kind, loss in losses.items())
+            notes.append(f"{evidence.config.kind} was kept; log loss on subjects left out in turn: {among}")
         if chosen.share == 0:
             apart = deepcopy(run.network).prepare_inference()
             run.network.fusion.even_out()

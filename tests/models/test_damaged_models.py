@@ -16,7 +16,7 @@ from acquisition.errors import ErrorCode, InputError
 from models.checkpoint import load_checkpoint, read_discriminant, save_checkpoint
 from models.config import AnswerConfig, EvidenceConfig
 from models.level import Evidence, SignalRange
-from models.mixed_discriminant import LabelledTrial
+from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
 
 BAD_NUMBERS = (math.nan, math.inf, -1.0, 1e300)
 
@@ -30,6 +30,27 @@ def stored():
     tensors = {f"discriminant.{name}": tensor for name, tensor in state.items()}
     tensors["steps.eye"] = torch.from_numpy(signals.steps["eye"])
     return tensors, settings | {"signal_bounds": signals.stated_bounds()}
+
+
+@pytest.fixture(scope="module")
+def linear():
+    """Return those of a linear SVM."""
+    rng = np.random.default_rng(2)
+    trials = [LabelledTrial("", 1, n % 2, {"eye": rng.normal(n % 2, 1.0, (4, 33))}) for n in range(6)]
+    state, settings = MixedDiscriminant.linear("svm", trials, 2).state()
+    tensors = {f"discriminant.{name}": tensor for name, tensor in state.items()}
+    return tensors, settings | {"signal_bounds": {}}
+
+
+@pytest.mark.parametrize("wrong", [None, math.nan, (2, 33)])
+def test_planes_that_are_missing_cut_or_nan_are_refused(linear, wrong):
+    tensors, settings = linear
+    assert read_discriminant(*linear)[0].part("eye").planes.shape == (2, 34)
+    name = "discriminant.eye.planes"
+    changed = {k: v for k, v in tensors.items() if k != name}
+    if wrong is not None:
+        changed[name] = tensors[name][:, :-1] if wrong == (2, 33) else torch.full_like(tensors[name], wrong)
+    assert refused(lambda: read_discriminant(changed, settings)).code == ErrorCode.DATA
 
 
 def test_what_is_stored_whole_is_read(stored):

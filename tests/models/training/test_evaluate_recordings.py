@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from acquisition.errors import ErrorCode, InputError
-from models.baselines import LdaClassifier
+from models.baselines import LdaClassifier, TunedSvm
 from models.config import EVIDENCE_KINDS, EvidenceConfig
 from models.datasets.trials import Trial, WindowSet
 from models.level import RunningLevel
@@ -122,6 +122,31 @@ def test_lda_as_a_discriminant_says_what_the_classifier_says():
         said = one.evidence("eeg", x, torch.full((len(new),), 10.0), torch.ones(x.shape, dtype=torch.bool))
         np.testing.assert_allclose(torch.softmax(said, dim=1).numpy(), expected, atol=2e-3)
         one.part("eeg").check(2)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_an_svm_as_evidence_says_what_the_classifier_says(n_labels):
+    trials = [
+        replace(trial, label=trial.trial % n_labels) for trial in about_level(made(), "training", made())
+    ]
+    label = np.array([trial.label for trial in trials])
+    model = MixedDiscriminant.linear("svm", labelled(trials), n_labels)
+    level = model.level_prior("eeg").mean
+    x = np.stack([t.eeg.mean(axis=0, dtype=np.float64).ravel() - level for t in trials])
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    expected = TunedSvm(n_labels).fit(z, label, np.arange(len(z))).predict_proba(z)
+    known, n_steps = torch.ones(x.shape, dtype=torch.bool), torch.full((len(x),), 10.0)
+    for one in (model, MixedDiscriminant.from_state(*model.state())):  # as it is, and as a folder keeps it
+        said = one.evidence("eeg", torch.from_numpy(x), n_steps, known)
+        np.testing.assert_allclose(torch.softmax(said, dim=1).numpy(), expected, atol=1e-5)
+        one.part("eeg").check(n_labels)
+    known[:, :BANDS] = False  # the first channel is what the others lead to expect
+    part, seen = model.part("eeg"), np.where(known, x, np.nan)
+    margins = part.own_rows(seen) @ part.planes[:, :-1].T + part.planes[:, -1]
+    said = model.evidence("eeg", torch.from_numpy(x), n_steps, known).numpy()
+    np.testing.assert_allclose(said, margins, atol=1e-4)
+    fewer = model.restricted(range(n_labels), {"eeg": known[0].numpy()})
+    np.testing.assert_allclose(fewer.evidence("eeg", torch.from_numpy(x), n_steps, known), margins, atol=1e-4)
 
 
 def test_the_kept_kind_is_chosen_on_subjects_left_out_and_said():

@@ -56,7 +56,11 @@ def test_few_trials_leave_the_discriminant_to_answer_and_say_so(model):
     assert not np.allclose(said["network"].probs, 0.5, atol=1e-3)
 
 
-def test_a_saved_model_says_the_same_after_loading(model, tmp_path):
+@pytest.mark.parametrize("kind", ["discriminant", "svm"])
+def test_a_saved_model_says_the_same_after_loading(kind, model, tmp_path):
+    if kind == "svm":
+        model = finetune(shown(make_trials(8)), replace(OPTIONS, kind=kind, network=False))
+    assert model.config.evidence.kind == kind
     save_checkpoint(
         tmp_path, model.config, model.network, model.normaliser.to_dict(), "# Card\n", model.evidence
     )
