@@ -97,8 +97,11 @@ class Pump:
         late_s = median(age for _, age in ages)
         if len(ages) < _N_ARRIVALS:
             return
-        was_late, self.late_s[key] = self.late_s.get(key, 0.0) > 0, late_s if late_s > limit_s else 0.0
-        if late_s > limit_s and not was_late:
+        was_late = self.late_s.get(key, 0.0) > 0
+        # In time again only well below the limit, or a stream that comes at it would be named every minute.
+        is_late = late_s > (limit_s / 2 if was_late else limit_s)
+        self.late_s[key] = late_s if is_late else 0.0
+        if is_late and not was_late:
             what = f"{spec.name} ({spec.kind.value})"
             remedy = f"raise --lateness to {math.ceil(12 * late_s) / 10:g} or fix its clock"
             message = f"{what} arrives {late_s:.1f} s late, windows wait {limit_s:g} s: {remedy}"

@@ -225,3 +225,14 @@ def test_a_stream_that_keeps_coming_late_is_named_once_with_its_lateness(
         assert pump.late_s["g"] == pytest.approx(said_s, abs=0.1)
         assert "--lateness" in said[0].message
         assert f"{said_s:.1f} s late" in said[0].message
+
+
+def test_a_stream_that_comes_about_at_the_limit_is_named_once() -> None:
+    packets = seconds_of(GAZE, 0.0, 80.0)
+    late = [(time + (0.1 if int(time / 15) % 2 else 0.0), chunk) for time, chunk in packets]
+    script = Script([opened(EEG), opened(GAZE), *seconds_of(EEG, 0.0, 80.0), *late], complete=False)
+    events: list[StreamEvent] = []
+    pump = Pump(script, WindowConfig(lateness_s=0.18), live=True, on_event=events.append)
+    for now in np.arange(0.0, 80.0, 0.05):
+        pump.acquire(now)
+    assert [event.stream for event in events if event.change is Change.WARNING] == ["g"]
