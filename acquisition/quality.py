@@ -202,11 +202,15 @@ def amplitude_trouble(amplitude: float) -> str:
     return f"the EEG's amplitude (SD of a second) is {amplitude:.2g} µV, expected {limits}: its unit is wrong"
 
 
+_MOST_LOST = 0.05
+_NO_SOUND = "{:.0%} of the sound's samples are no numbers, or floats far beyond -1 to 1: it is not used"
+
+
 class AmplitudeWatch:
-    """Looks once, after some seconds of EEG, whether the amplitude fits the unit."""
+    """Looks once, after some seconds of EEG or sound, whether the amplitude fits the unit."""
 
     def __init__(self, spec: StreamSpec) -> None:
-        self.stream = spec.key
+        self.stream, self._kind = spec.key, spec.kind
         self._parts: list[NDArray[np.floating]] = []
         self._sfreq, self._begin = spec.sfreq, math.nan
 
@@ -222,7 +226,11 @@ class AmplitudeWatch:
             return ""
         x = np.concatenate(self._parts).astype(np.float64)
         self._parts, self._begin = [], math.inf
-        return amplitude_trouble(amplitude_of(x, self._sfreq or len(x) / span))
+        if self._kind is Kind.AUDIO:
+            lost = np.isnan(x).mean()
+            return _NO_SOUND.format(lost) if lost > _MOST_LOST else ""
+        trouble = amplitude_trouble(amplitude_of(x, self._sfreq or len(x) / span))
+        return f"{trouble}, state it with --eeg-unit" if trouble else ""
 
 
 @dataclass(frozen=True)

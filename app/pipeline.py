@@ -50,7 +50,7 @@ class Pipeline(Pump):
             on_chunk=self._came,
         )
         self._pass_on = on_chunk
-        self._amplitude: AmplitudeWatch | None = None
+        self._amplitudes: dict[str, AmplitudeWatch] = {}
         self.decoder, self._mask = decoder, mask
         self._meter = None if decoder.landmarks is None else FaceMeter(decoder.landmarks, is_live=live)
         self._video = ""  # the stream that is measured
@@ -64,17 +64,17 @@ class Pipeline(Pump):
         self._pass_on(chunk)
         if self._meter is not None and chunk.stream == self._video:
             self._meter.take(chunk.times, chunk.data)
-        if self._amplitude is not None and (trouble := self._amplitude.take(chunk)):
-            what = f"{trouble}, state it with --eeg-unit"
-            self._on_event(StreamEvent(chunk.stream, Change.WARNING, float(chunk.times[-1]), what))
+        watch = self._amplitudes.get(chunk.stream)
+        if watch is not None and (trouble := watch.take(chunk)):
+            self._on_event(StreamEvent(chunk.stream, Change.WARNING, float(chunk.times[-1]), trouble))
 
     def _take(self, event: StreamEvent) -> None:
         super()._take(event)
         if event.change is not Change.OPENED or event.spec is None:
             return
         kind = event.spec.kind
-        if kind is Kind.EEG:
-            self._amplitude = AmplitudeWatch(event.spec)
+        if kind in (Kind.EEG, Kind.AUDIO):
+            self._amplitudes[event.stream] = AmplitudeWatch(event.spec)
         elif kind is Kind.VIDEO:
             self._video = event.stream
         elif kind is Kind.GAZE and self._meter is not None:

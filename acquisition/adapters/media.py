@@ -24,15 +24,23 @@ _FULL_SCALE = {
 }
 
 
+_LEAST_SFREQ = 4000.0  # Hz: below twice the band of a telephone's lower half no vowel is left
+_BEYOND_FLOAT = 1.5  # integers sent as floats; a little above 1 is a loud sound
+
+
 class AudioAdapter:
     """Scales samples to -1..1 and averages the channels; the rate stays the device's.
 
-    Raises `InputError` if the stream sends text.
+    Floats far beyond 1 have no scale and become NaN. Raises `InputError` if the stream sends text, or at a
+    rate of loudness or features, not of sound.
     """
 
     def __init__(self, header: StreamHeader, key: str) -> None:
         if header.channel_format not in _FULL_SCALE:
             what = f"expected integers or floats, but the stream sends {header.channel_format}"
+            raise InputError(what, where=f"audio stream {header.name!r}", code=ErrorCode.CHANNELS)
+        if 0 < header.nominal_sfreq < _LEAST_SFREQ:
+            what = f"expected sound at {_LEAST_SFREQ:,.0f} Hz or more, found {header.nominal_sfreq:g} Hz"
             raise InputError(what, where=f"audio stream {header.name!r}", code=ErrorCode.CHANNELS)
         notes = [f"{header.n_channels} channels averaged to one"] if header.n_channels > 1 else []
         if not header.nominal_sfreq > 0:
@@ -46,6 +54,7 @@ class AudioAdapter:
         if samples.shape[1] > 1:
             samples = samples.mean(axis=1, keepdims=True, dtype=np.float32)
         samples *= self._scale
+        samples[np.abs(samples) > _BEYOND_FLOAT] = np.nan
         return samples
 
 
@@ -129,9 +138,11 @@ def _raw_converter(header: StreamHeader) -> Callable[[NDArray[Any]], NDArray[np.
     order = [0, 0, 0] if colour == "gray" else list(_BGR_ORDER[colour])
 
     def convert(row: NDArray[Any]) -> NDArray[np.uint8]:
-        whole = row.astype(np.int64) if row.dtype.kind == "f" else row
+        if row.dtype.kind == "f":  # from 0 to 1 or to 255
+            row = row * 255 if row.max() <= 1 else row
+            row = row.astype(np.int64)
         # LSL has no unsigned bytes: 200 travels as -56, and a cast modulo 256 brings it back.
-        return whole.astype(np.uint8).reshape(shape)[:, :, order]
+        return row.astype(np.uint8).reshape(shape)[:, :, order]
 
     return convert
 

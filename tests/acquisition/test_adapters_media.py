@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import make_adapter
-from acquisition.types import Kind, StreamHeader
+from acquisition.quality import AmplitudeWatch
+from acquisition.types import Chunk, Kind, StreamHeader
 
 
 def header(type_: str, fmt: str, n_channels: int = 1, **encoding: str) -> StreamHeader:
@@ -40,6 +42,22 @@ def test_text_is_no_audio() -> None:
         make_adapter(header("Audio", "string"), "k", Kind.AUDIO)
 
 
+def test_integers_sent_as_floats_have_no_scale_and_are_not_used() -> None:
+    adapter = make_adapter(header("Audio", "float32"), "k", Kind.AUDIO)
+    data = adapter.convert(np.array([[0.5], [1.2], [9000.0]], dtype=np.float32))
+    np.testing.assert_array_equal(data, np.array([[0.5], [1.2], [np.nan]], dtype=np.float32))
+    watch = AmplitudeWatch(adapter.spec)
+    times = np.arange(6 * 16000) / 16000
+    sound = adapter.convert(np.full((len(times), 1), 9000.0, np.float32))
+    assert watch.take(Chunk("k", 0, sound, times))
+
+
+def test_a_rate_at_which_no_voice_can_be_heard_is_refused() -> None:
+    with pytest.raises(InputError) as error:
+        make_adapter(replace(header("Audio", "float32"), nominal_sfreq=43.0), "k", Kind.AUDIO)
+    assert error.value.code is ErrorCode.CHANNELS
+
+
 JPEG = b"\xff\xd8\x00\x01\xff\xd9"
 
 
@@ -68,6 +86,14 @@ def test_raw_pixels_become_bgr(colour: str, pixel: list[int], bgr: list[int]) ->
     (picture,) = make_adapter(raw, "k", Kind.VIDEO).convert(values)
     assert picture.dtype == np.uint8
     np.testing.assert_array_equal(picture, np.tile(bgr, (2, 3, 1)))
+
+
+@pytest.mark.parametrize("full", [1.0, 255.0])
+def test_float_pixels_from_0_to_1_or_to_255_are_told_apart(full: float) -> None:
+    raw = header("VideoRaw", "float32", 12, width="2", height="2", color_format="RGB")
+    values = np.tile(np.array([full, full * 0.4, 0.0], np.float32), 4)[None]
+    (picture,) = make_adapter(raw, "k", Kind.VIDEO).convert(values)
+    np.testing.assert_array_equal(picture, np.tile([0, 102, 255], (2, 2, 1)))
 
 
 @pytest.mark.parametrize(

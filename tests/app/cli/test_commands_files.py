@@ -104,7 +104,7 @@ def test_a_stream_that_ends_early_is_named_and_control_characters_are_not_printe
     text = capsys.readouterr().out
     assert "ends 5.0 s before the last" in text
     assert "Marks (Markers): go|1 (2), stop|2 (1)" in text
-    assert "Eye (Gaze): a replay stops here" in text
+    assert "Eye (Gaze): not used by a replay" in text
     assert "\x1b" not in text
 
 
