@@ -16,7 +16,7 @@ from models.encoders.expression import EXPRESSION_NETS
 from models.encoders.layers import ChannelPool, ChannelWeights, TimePool
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.encoders.open_classifier import OpenFace, OpenVoice, OpenWave
-from models.encoders.transformer import AstEncoder, TransformerEncoder, VitEncoder
+from models.encoders.transformer import AstEncoder, VitEncoder
 from models.encoders.voice import VoiceActivity, VoiceStatistics
 from models.fusion import FUSIONS, weighed
 from models.window_batch import NetworkInput, NetworkOutput
@@ -177,12 +177,6 @@ class FusionNetwork(nn.Module):
             if isinstance(encoder, MvSstmaEncoder):
                 encoder.fold()
         return self
-
-    def load_open_weights(self) -> None:
-        """Load open ViT and AST weights where the config names a folder or hub model."""
-        for encoder in (self.face, self.voice):
-            if isinstance(encoder, TransformerEncoder) and encoder.config.source:
-                encoder.load_open_weights()
 
     def _token_or_zero(
         self,

@@ -107,14 +107,3 @@ def small_eav(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sets") / "small-eav"
     make_eav(MakeOptions(folder, subjects=1, seed=3, trials=20, trial_s=5, jobs=1))
     return folder
-
-
-@pytest.fixture(scope="session")
-def open_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tiny open models ``vit`` and ``ast``. Tests that change them copy the folder first."""
-    from tiny_open_models import IMAGENET, save_ast, save_vit
-
-    folder = tmp_path_factory.mktemp("weights")
-    save_vit(folder / "vit", IMAGENET)
-    save_ast(folder / "ast", time_stride=16)
-    return folder

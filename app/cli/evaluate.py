@@ -103,29 +103,23 @@ def simulated(
 
 
 def generated(
-    labels: bool = option(
-        False, "Only the second part: accuracy by own and other subjects' labels.", "--labels"
-    ),
     quick: opt.Quick = False,
     jobs: opt.Jobs = 2,
     as_json: opt.Json = False,
 ) -> None:
-    """On generated data sets: check whether the differences reported in the MMV-SSTMA paper appear.
+    """On generated data sets: accuracy by a subject's own and other subjects' labels.
 
-    Pre-training, fusion, masking and streaming, each beside LDA, SVM and the best possible classifier of such
-    data; then the accuracy by a subject's own and other subjects' labels, of the program's own classifier,
-    LDA and SVM. Takes up to two hours.
+    Of the program's own classifier, LDA and SVM. Takes up to an hour.
 
     \b
     Example:
       affectscope evaluate generated --json
     """
-    from models.papers.directions import DirectionsOptions, directions, labels_alone
+    from models.training.label_protocols import SEEDS, GeneratedTest, evaluate_generated
 
-    options = DirectionsOptions(n_jobs=jobs)
-    options = options.quick() if quick else options
+    test = GeneratedTest(SEEDS[:2], 2, jobs) if quick else GeneratedTest(n_jobs=jobs)
     with StageBars() as bars:
-        result = labels_alone(options, bars) if labels else directions(options, bars).to_dict()
+        result = evaluate_generated(test, bars)
     _print(result | {"quick": quick}, as_json, tables.generated_tables)
 
 

@@ -118,22 +118,6 @@ def _of_answers(result: dict[str, Any]) -> Iterable[tuple[str, str]]:
 
 def generated_tables(result: dict[str, Any]) -> Iterable[Table]:
     """Yield the tables of `evaluate generated`."""
-
-    def points(share: float | None) -> str:
-        return "" if share is None else f"{100 * share:.1f}"
-
-    if "rows" in result:
-        low, high = result["lda_eeg_from_to"]
-        yield figures_table(
-            f"GENERATED DATA, {len(result['seeds'])} sets of {result['n_subjects']} subjects; accuracy "
-            f"per window, chance {result['chance']:.0%}.{_quick(result)}",
-            ("", "mean", "SD over subjects", "SD over sets"),
-            [
-                (row["row"], f"{row['mean']:.1%}", points(row["sd"]), points(row["sd_seeds"]))
-                for row in result["rows"]
-            ],
-            caption=f"Difficulty is set so that EEG LDA accuracy is between {low:.0%} and {high:.0%}.",
-        )
     for protocol, n in dict.fromkeys((row["protocol"], row["labels"]) for row in result["labels"]):
         rows = [row for row in result["labels"] if (row["protocol"], row["labels"]) == (protocol, n)]
         yield from label_tables({"generated": True, "rows": rows}, _quick(result))

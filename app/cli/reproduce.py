@@ -15,7 +15,6 @@ from app.cli.groups import add, application, option, option_group
 from app.tables import StageBars, give_table
 
 if TYPE_CHECKING:
-    from models.papers.eav import EavOptions
     from models.training.tables import Table
 
 
@@ -97,23 +96,10 @@ def _seed(dataset: str, folder: Path, table: int, training: SeedTraining, run: R
     return _print(out, lambda bars: reproduce(options, bars), run)
 
 
-@option_group("Training")
-class EavTraining:
-    """What EAV's table trains."""
-
-    preset: Literal["small", "paper"] = option("small", "Size of the networks.")
-    face_weights: str | None = option(
-        None, "Initial ViT weights: a folder, or a name on the Hugging Face hub."
-    )
-    voice_weights: str | None = option(
-        None, "Initial AST weights: a folder, or a name on the Hugging Face hub."
-    )
-
-
 def eav(
     folder: _Folder,
-    training: EavTraining,
     run: RunOptions,
+    preset: Literal["small", "paper"] = option("small", "Size of the networks."),
     table: int | None = option(None, "Table I: accuracy by modality.", min=1, max=1),
     figure: int | None = option(None, "Figure 2: one group of bars per subject.", min=2, max=2),
 ) -> int:
@@ -123,45 +109,19 @@ def eav(
     Example:
       affectscope reproduce eav EAV --table 1 --figure 2 --out eav-table
     """
-    from models.papers.eav import reproduce_eav
+    from app.model_loading import choose_device
+    from models.papers.eav import EavOptions, reproduce_eav
 
     if table is None and figure is None:
         raise InputError("expected a table or figure", where="reproduce eav", remedy="give --table 1")
-    out = run.out or Path("eav-table-1")
-    opt.check_writable(out)  # before weights are downloaded
-    options = eav_options(folder, training, run)
-    return _print(out, lambda bars: reproduce_eav(options, bars), run, by_subject=figure is not None)
-
-
-def eav_options(folder: Path, training: EavTraining, run: RunOptions) -> EavOptions:
-    """Return what is run; open weights are loaded once, or downloaded, to see that they can be used.
-
-    The device auto is the CPU: its processes train subjects in parallel. Raises `InputError` if weights
-    cannot be used, or the device is missing or shared by processes.
-    """
-    from app.model_loading import choose_device
-    from models.papers.eav import EavOptions
-    from models.papers.eav_network import EavNetwork
-
     if run.device == "cuda" and (run.jobs > 1 or run.dask is not None):
         what = "on a GPU, EAV's subjects are trained one after another"
         raise InputError(what, where="--device cuda", remedy="omit --jobs and --dask")
+    # Auto is the CPU: its processes train subjects in parallel.
     device = choose_device("cpu" if run.device == "auto" else run.device)
-    face, voice = training.face_weights, training.voice_weights
-    for name, weights in (("--face-weights", face), ("--voice-weights", voice)):
-        if weights == "":
-            raise InputError("expected a folder or a hub name, got nothing", where=name)
-    network = EavNetwork(training.preset, face or "", voice or "")
-    network.check_weights()
-    return EavOptions(
-        folder,
-        quick=run.quick,
-        seed=run.seed,
-        n_jobs=run.jobs,
-        dask=run.dask,
-        network=network,
-        device=device,
-    )
+    options = EavOptions(folder, run.quick, run.seed, run.jobs, run.dask, preset, device)
+    out = run.out or Path("eav-table-1")
+    return _print(out, lambda bars: reproduce_eav(options, bars), run, by_subject=figure is not None)
 
 
 def _print(

@@ -25,12 +25,13 @@ from models.encoders.open_weights import (
     WEIGHTS,
     copy_weights,
     folder_of,
+    log_mel_scaling,
     pinned,
+    pixel_scaling,
     read_settings,
     refused,
     square,
 )
-from models.encoders.transformer import AstEncoder, VitEncoder
 from models.features.log_mel import AUDIOSET_MEAN, AUDIOSET_SD, HOP
 from models.weights import Installed, Source
 
@@ -170,10 +171,10 @@ def read_classifier(modality: str, source: str) -> Published:
         sizes: VitConfig | AstConfig = VitConfig(
             **words, image_size=square(found.image_size, "image_size", source)
         )
-        encoder, (gain, offset) = "open", VitEncoder.scaling(source)
+        encoder, (gain, offset) = "open", pixel_scaling(source)
     elif found.model_type == KINDS["voice"][0]:
         sizes = AstConfig(**words, n_mels=found.num_mel_bins, max_frames=found.max_length)
-        encoder, (gain, offset) = "open", AstEncoder.scaling(source)
+        encoder, (gain, offset) = "open", log_mel_scaling(source)
     else:
         sizes = AstConfig(**words)
         normalises = read_settings(source, PREPROCESSOR_FILE).get("do_normalize", True)

@@ -1,8 +1,7 @@
-"""Open ViT and AST weights from a folder or, where the user named one, from the hub.
+"""Published weights from a folder or, where the user named one, from the hub.
 
 Their folder settles the sizes (``config.json``) and what pixels and log-mel frames they expect
-(``preprocessor_config.json``). What is expected here is a linear map of what our features give, so it is
-folded into the projection of patches: a network with open weights reads the features that any other reads.
+(``preprocessor_config.json``): a linear map of what our features give.
 """
 
 import re
@@ -16,9 +15,12 @@ from torch import Tensor, nn
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.text import parse_json
+from models.features.log_mel import AUDIOSET_MEAN, AUDIOSET_SD
 
 CONFIG_FILE, PREPROCESSOR_FILE = "config.json", "preprocessor_config.json"
 WEIGHTS = "model*.safetensors"
+#: Gain and offset by input channel, from our features to those that open weights expect.
+Scaling = tuple[list[float], list[float]]
 _HUB_NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w.-]*))?", re.ASCII)
 _REMEDY = "give a folder with config.json and model.safetensors, or a hub name and a network"
 
@@ -110,37 +112,6 @@ def read_settings(source: str, name: str = CONFIG_FILE) -> dict[str, Any]:
     return found
 
 
-def read_config(source: str, config_class: Any) -> Any:
-    """Return a model's configuration as `transformers.ViTConfig` or `transformers.ASTConfig`.
-
-    Raises `InputError`: it is of another kind, a value has the wrong type, or it asks for what our encoders
-    do not have.
-    """
-    settings = read_settings(source)
-    expected, found = config_class.model_type, settings.get("model_type")
-    if found != expected:
-        what = f"expected {expected}, found {found or 'none'}"
-        raise refused(what, source, CONFIG_FILE, setting="model_type")
-    try:
-        config = config_class.from_dict(settings)
-    except Exception as error:  # `transformers` checks types with an error class of the hub's client
-        what = f"expected other settings: {str(error).splitlines()[-1].strip()}"
-        raise refused(what, source, CONFIG_FILE) from error
-    for name, value in (("hidden_act", "gelu"), ("layer_norm_eps", 1e-12), ("qkv_bias", True)):
-        if getattr(config, name) != value:
-            what = f"expected {value}, found {getattr(config, name)}: not supported"
-            raise refused(what, source, CONFIG_FILE, setting=name)
-    for name in ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads"):
-        if getattr(config, name) < 1:
-            what = f"expected at least 1, found {getattr(config, name)}"
-            raise refused(what, source, CONFIG_FILE, setting=name)
-    if config.hidden_size % config.num_attention_heads:
-        sizes = f"{config.num_attention_heads} heads and a width of {config.hidden_size}"
-        what = f"expected a width that the heads divide, found {sizes}"
-        raise refused(what, source, CONFIG_FILE, setting="num_attention_heads")
-    return config
-
-
 def square(value: int | Sequence[int], name: str, source: str) -> int:
     """Return one side of what must be square and not empty, as a patch, in pixels or mel frames."""
     sides = [value] if isinstance(value, int) else list(value)
@@ -158,8 +129,38 @@ def numbers(settings: Mapping[str, Any], name: str, default: float, n: int, sour
     return [float(v) for v in values]
 
 
-def copy_weights(source: str, model_class: Any, target: nn.Module, **options: Any) -> None:
-    """Copy the weights of a model of `transformers`, called with the options, into one of the same size.
+def pixel_scaling(source: str) -> Scaling:
+    """Return gain and offset by colour from our pixels, -1 to 1, to those of the model's own."""
+    settings = read_settings(source, PREPROCESSOR_FILE)
+    mean, sd = (numbers(settings, name, 0.5, 3, source) for name in ("image_mean", "image_std"))
+    (rescale,) = numbers(settings, "rescale_factor", 1 / 255, 1, source)
+    if not settings.get("do_normalize", True):
+        mean, sd = [0.0] * 3, [1.0] * 3
+    if min(sd) <= 0:
+        raise refused(f"expected more than 0, found {sd}", source, PREPROCESSOR_FILE, setting="image_std")
+    half = 255 / 2 * (rescale if settings.get("do_rescale", True) else 1.0)  # their value of our 0
+    return [half / s for s in sd], [(half - m) / s for m, s in zip(mean, sd, strict=True)]
+
+
+def log_mel_scaling(source: str) -> Scaling:
+    """Return gain and offset from our log-mel frames to those of the model's own extractor.
+
+    Ours are ``y = (x - AUDIOSET_MEAN) / (2 AUDIOSET_SD)``; with the extractor's own mean and SD, or with
+    AudioSet's where it names none, its are ``(x - mean) / (2 SD)`` (Gong et al. 2021), which is
+    ``y AUDIOSET_SD / SD + (AUDIOSET_MEAN - mean) / (2 SD)``; x itself where it does not normalise.
+    """
+    settings = read_settings(source, PREPROCESSOR_FILE)
+    (mean,) = numbers(settings, "mean", AUDIOSET_MEAN, 1, source)
+    (sd,) = numbers(settings, "std", AUDIOSET_SD, 1, source)
+    if sd <= 0:
+        raise refused(f"expected more than 0, found {sd}", source, PREPROCESSOR_FILE, setting="std")
+    if not settings.get("do_normalize", True):
+        return [2 * AUDIOSET_SD], [AUDIOSET_MEAN]
+    return [AUDIOSET_SD / sd], [(AUDIOSET_MEAN - mean) / (2 * sd)]
+
+
+def copy_weights(source: str, model_class: Any, target: nn.Module) -> None:
+    """Copy the weights of a model of `transformers` into one of the same size.
 
     ``source`` is a folder or a hub name, which downloads: this runs only where the user asked for it. Raises
     `InputError`: the name is empty, nothing loads from it, or its sizes differ from the configured ones.
@@ -174,7 +175,6 @@ def copy_weights(source: str, model_class: Any, target: nn.Module, **options: An
                 dtype=torch.float32,
                 ignore_mismatched_sizes=True,  # told below, in our words
                 output_loading_info=True,
-                **options,
             )
     except Exception as error:  # damaged weights raise errors of `safetensors`, which are plain exceptions
         what = f"the model cannot be loaded:  {_first_line(error)}"
@@ -208,15 +208,6 @@ def _copy(state: Mapping[str, Tensor], target: nn.Module, source: str) -> None:
         if not found.isfinite().all():
             raise refused(f"{name}: expected finite weights, found NaN or infinity", source)
     target.load_state_dict(state)
-
-
-@torch.no_grad()
-def fold_into(projection: nn.Conv2d, gain: Sequence[float], offset: Sequence[float]) -> None:
-    """Make a convolution of patches answer to x as it did to ``gain * x + offset``, by input channel."""
-    assert projection.bias is not None
-    by_channel = projection.weight.new_tensor(offset)[None, :, None, None]
-    projection.bias += (projection.weight * by_channel).sum(dim=(1, 2, 3))
-    projection.weight *= projection.weight.new_tensor(gain)[None, :, None, None]
 
 
 @contextmanager

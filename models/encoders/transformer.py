@@ -24,26 +24,9 @@ from torch.nn import functional as F
 from acquisition.errors import ErrorCode, InputError
 from models.config import AstConfig, VitConfig
 from models.encoders.layers import HIDDEN
-from models.encoders.open_weights import (
-    CONFIG_FILE,
-    PREPROCESSOR_FILE,
-    copy_weights,
-    fold_into,
-    numbers,
-    pinned,
-    read_config,
-    read_settings,
-    refused,
-    square,
-)
-from models.features.config import FeatureConfig
-from models.features.log_mel import AUDIOSET_MEAN, AUDIOSET_SD
 
 _STEM_CHANNELS = (16, 32, 64)  # of all convolutions but the last, which has the width
 _STEM_STRIDE = 2 ** (len(_STEM_CHANNELS) + 1)
-
-#: Gain and offset by input channel, from our features to those that open weights expect.
-Scaling = tuple[list[float], list[float]]
 
 
 class TransformerEncoder(nn.Module):
@@ -68,34 +51,6 @@ class TransformerEncoder(nn.Module):
             **sizes,
         )
         self.model = getattr(transformers, f"{self.kind}Model")(settings, **self.options)
-
-    @staticmethod
-    def scaling(source: str) -> Scaling:
-        """Return what our features are multiplied by and what is added for open weights."""
-        raise NotImplementedError
-
-    def load_open_weights(self) -> None:
-        """Load the weights that ``config.source`` names, and fold in the scale of features they expect."""
-        source = self.config.source
-        copy_weights(source, type(self.model), self.model, **self.options)
-        fold_into(self.model.embeddings.patch_embeddings.projection, *self.scaling(source))
-
-
-def _open_sizes(source: str, kind: str) -> tuple[Any, dict[str, Any]]:
-    """Return an open model's settings, and the sizes that face and voice encoders share."""
-    import transformers
-
-    source = pinned(source)
-    found = read_config(source, getattr(transformers, f"{kind}Config"))
-    return found, {
-        "width": found.hidden_size,
-        "n_layers": found.num_hidden_layers,
-        "n_heads": found.num_attention_heads,
-        "ffn_dim": found.intermediate_size,
-        "patch_size": square(found.patch_size, "patch_size", source),
-        "dropout": float(found.hidden_dropout_prob),
-        "source": source,
-    }
 
 
 class ConvStem(nn.Sequential):
@@ -135,34 +90,6 @@ class VitEncoder(TransformerEncoder):
         token = tokens[:, 0] if self.config.pooling == "cls" else tokens[:, 1:].mean(dim=1)
         return token if self.norm is None else self.norm(token)
 
-    @staticmethod
-    def scaling(source: str) -> Scaling:
-        """Return gain and offset by colour from our pixels, -1 to 1, to those of the model's own."""
-        settings = read_settings(source, PREPROCESSOR_FILE)
-        mean, sd = (numbers(settings, name, 0.5, 3, source) for name in ("image_mean", "image_std"))
-        (rescale,) = numbers(settings, "rescale_factor", 1 / 255, 1, source)
-        if not settings.get("do_normalize", True):
-            mean, sd = [0.0] * 3, [1.0] * 3
-        if min(sd) <= 0:
-            raise refused(f"expected more than 0, found {sd}", source, PREPROCESSOR_FILE, setting="image_std")
-        half = 255 / 2 * (rescale if settings.get("do_rescale", True) else 1.0)  # their value of our 0
-        return [half / s for s in sd], [(half - m) / s for m, s in zip(mean, sd, strict=True)]
-
-
-def open_vit(source: str) -> VitConfig:
-    """Return the sizes of an open ViT, read by its class token; ``source`` is pinned. Else `InputError`."""
-    found, sizes = _open_sizes(source, "ViT")
-    source, patch_size = sizes["source"], sizes["patch_size"]
-    if found.num_channels != 3:
-        raise refused(f"expected 3, found {found.num_channels}", source, CONFIG_FILE, setting="num_channels")
-    image_size = square(found.image_size, "image_size", source)
-    if patch_size > image_size:
-        raise refused(
-            f"expected at most {image_size}, found {patch_size}", source, CONFIG_FILE, setting="patch_size"
-        )
-    VitEncoder.scaling(source)  # refuses what makes no sense now, not after a folder of subjects is read
-    return VitConfig(**sizes, image_size=image_size, pooling="cls")
-
 
 def _check(config: VitConfig) -> None:
     for name, allowed, found in (
@@ -171,9 +98,8 @@ def _check(config: VitConfig) -> None:
         ("patch_size", (_STEM_STRIDE,) if config.stem == "conv" else (config.patch_size,), config.patch_size),
     ):
         if found not in allowed:
-            raise refused(
-                f"expected {' or '.join(map(str, allowed))}, got {found}", "face encoder", setting=name
-            )
+            what = f"{name}: expected {' or '.join(map(str, allowed))}, got {found}"
+            raise InputError(what, where="face encoder", code=ErrorCode.MODEL, setting=name)
 
 
 class AstEncoder(TransformerEncoder):
@@ -242,49 +168,3 @@ class AstEncoder(TransformerEncoder):
         summary = torch.cat([embeddings.cls_token, embeddings.distillation_token], dim=1) + table[:, :2]
         hidden = torch.cat([summary.expand(len(patches), -1, -1), patches + grid], dim=1)
         return embeddings.dropout(hidden), n_rows
-
-    @staticmethod
-    def scaling(source: str) -> Scaling:
-        """Return gain and offset from our log-mel frames to those of the model's own extractor.
-
-        Ours are ``y = (x - AUDIOSET_MEAN) / (2 AUDIOSET_SD)``; with the extractor's own mean and SD, or with
-        AudioSet's where it names none, its are ``(x - mean) / (2 SD)`` (Gong et al. 2021), which is
-        ``y AUDIOSET_SD / SD + (AUDIOSET_MEAN - mean) / (2 SD)``; x itself where it does not normalise.
-        """
-        settings = read_settings(source, PREPROCESSOR_FILE)
-        (mean,) = numbers(settings, "mean", AUDIOSET_MEAN, 1, source)
-        (sd,) = numbers(settings, "std", AUDIOSET_SD, 1, source)
-        if sd <= 0:
-            raise refused(f"expected more than 0, found {sd}", source, PREPROCESSOR_FILE, setting="std")
-        if not settings.get("do_normalize", True):
-            return [2 * AUDIOSET_SD], [AUDIOSET_MEAN]
-        return [AUDIOSET_SD / sd], [(AUDIOSET_MEAN - mean) / (2 * sd)]
-
-
-def open_ast(source: str) -> AstConfig:
-    """Return the sizes of an open AST, as `open_vit` does; its sound and frames must be those made here."""
-    found, sizes = _open_sizes(source, "AST")
-    source = sizes["source"]
-    config = AstConfig(
-        **sizes,
-        time_stride=found.time_stride,
-        frequency_stride=found.frequency_stride,
-        n_mels=found.num_mel_bins,
-        max_frames=found.max_length,
-    )
-    for name, size, least in (
-        ("num_mel_bins", config.n_mels, config.patch_size),
-        ("max_length", config.max_frames, config.patch_size),
-        ("time_stride", config.time_stride, 1),
-        ("frequency_stride", config.frequency_stride, 1),
-    ):
-        if size < least:
-            raise refused(f"expected at least {least}, found {size}", source, CONFIG_FILE, setting=name)
-    settings = read_settings(source, PREPROCESSOR_FILE)
-    for name, wanted in (("sampling_rate", FeatureConfig().voice_sfreq), ("num_mel_bins", config.n_mels)):
-        if settings.get(name, wanted) != wanted:
-            raise refused(
-                f"expected {wanted}, found {settings[name]}", source, PREPROCESSOR_FILE, setting=name
-            )
-    AstEncoder.scaling(source)  # refuses what makes no sense now, not after a folder of subjects is read
-    return config

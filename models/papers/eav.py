@@ -6,7 +6,7 @@ trials. Nothing is chosen by test clips: the number of epochs is fixed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acquisition.errors import ErrorCode, InputError
-from models.config import ModelConfig
 from models.datasets import eav
 from models.datasets.eav import EavClip, load_eav_clips
 from models.datasets.make.options import is_generated
@@ -24,13 +23,7 @@ from models.datasets.trials import Excluded
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg
 from models.papers.eav_discriminant import DIFFERS, ROWS, SubjectClips, features_of, our_entries
-from models.papers.eav_network import (
-    HEAD,
-    PROTOCOL,
-    ClipBatches,
-    EavNetwork,
-    read_clips,
-)
+from models.papers.eav_network import PROTOCOL, ClipBatches, network_config, read_clips
 from models.papers.reproduce import FIT_ERRORS, in_words, usable
 from models.papers.settings import EAV, EAV_ROWS, EavRow
 from models.process import keep_freed_memory, run_here_or_there
@@ -51,7 +44,7 @@ class EavOptions:
     seed: int = 0
     n_jobs: int = 1
     dask: str | None = None
-    network: EavNetwork = field(default_factory=EavNetwork)
+    preset: str = "small"  # or paper: sizes of the networks
     device: str = "cpu"  # of all training
 
     def stages(self) -> dict[str, StageOptions]:
@@ -61,7 +54,6 @@ class EavOptions:
             "face": StageOptions(epochs=4, batch_size=64, learning_rate=5e-4),
             "voice": StageOptions(epochs=20, batch_size=32, learning_rate=5e-4),
             "fusion": StageOptions(epochs=10, batch_size=128, learning_rate=3e-4),
-            **self.network.open_stages(),
         }
         share = 0.4 if self.quick else 1.0
         return {name: replace(s, epochs=max(1.0, s.epochs * share)) for name, s in stages.items()}
@@ -87,18 +79,17 @@ class EavJob:
     subject: str
     clips: tuple[EavClip, ...]
     options: EavOptions
-    config: ModelConfig  # of the options' network: what it is of is looked up once
 
 
 def reproduce_eav(options: EavOptions, report: Report) -> Table:
     """Return the EAV paper's Table I with our figures."""
-    config = options.network.config()
-    differs = (*options.network.differs(config, options.stages()), *EAV["differs"])
+    size = "of that size" if options.preset == "paper" else "small, unless --preset paper is given,"
+    differs = (EAV["encoders_differ"].format(size=size), *EAV["differs"])
     excluded: list[Excluded] = []
     entries: dict[str, list[Entry]] = {}
     clips: list[SubjectClips] = []
     subjects = eav.eav_subjects(options.folder)[: QUICK_SUBJECTS if options.quick else None]
-    jobs = _jobs(options, config, subjects, excluded)
+    jobs = _jobs(options, subjects, excluded)
     results = run_here_or_there(run_subject, jobs, options.n_jobs, options.dask)
     for result in usable(results, len(subjects), "subjects", excluded, report):
         for model, entry in result.entries.items():
@@ -132,14 +123,12 @@ def _row(model: str, entries: Sequence[Entry]) -> Row:
     return Row(model, False, "all", 0.0, tuple(entries), average, row.unit, by_subject)
 
 
-def _jobs(
-    options: EavOptions, config: ModelConfig, subjects: Sequence[str], excluded: list[Excluded]
-) -> Iterator[EavJob]:
+def _jobs(options: EavOptions, subjects: Sequence[str], excluded: list[Excluded]) -> Iterator[EavJob]:
     """Yield subjects one by one: the EEG is read when its turn comes."""
     for subject in subjects:
         clips = tuple(load_eav_clips(options.folder, [subject], excluded=excluded))
         if clips:
-            yield EavJob(subject, clips, options, config)
+            yield EavJob(subject, clips, options)
 
 
 def run_subject(job: EavJob) -> SubjectResult | Excluded:
@@ -161,7 +150,7 @@ class SubjectTraining:
         self._options, self._subject = job.options, job.subject
         train, test = eav_split(job.clips)
         self._classes_seen = sum(count > 0 for count in coverage(train).counts)
-        config = job.config
+        config = network_config(job.options.preset)
         arrays = [read_clips(part, config.features, job.options.n_frames) for part in (train, test)]
         self.features = SubjectClips(
             *(tuple(features_of(*one)) for one in zip((train, test), arrays, strict=True))
@@ -171,7 +160,6 @@ class SubjectTraining:
         self._rng = np.random.default_rng(job.options.seed)
         torch.manual_seed(job.options.seed)
         self._network = FusionNetwork(replace(config, modalities=modalities))
-        self._network.load_open_weights()
         self._network.to(job.options.device)
         samples = torch.from_numpy(arrays[0].raw).transpose(1, 2)[..., None]  # (n, 500, 30, 1)
         self._normaliser = Normaliser(fit_eeg(samples))
@@ -206,14 +194,7 @@ class SubjectTraining:
         return modality in self._network.config.modalities and len(self._test.clips.rows(modality)) > 0
 
     def _train_alone(self, modality: str) -> None:
-        """Train one encoder by its own head; with open weights the head has a stage before."""
-        stages = self._options.stages()
-        if modality + HEAD in stages:
-            self._train_stage(modality, stages[modality + HEAD], head_alone=True)
-        self._train_stage(modality, stages[modality])
-
-    def _train_stage(self, modality: str, stage: StageOptions, *, head_alone: bool = False) -> None:
-        """Train a modality, of faces on single frames; ``head_alone`` on the frozen encoder."""
+        """Train one encoder by its own head, of faces on single frames."""
         network, source = self._network, self._train
 
         def loss(at: NDArray[np.intp]) -> Tensor:
@@ -222,10 +203,8 @@ class SubjectTraining:
             return nn.functional.cross_entropy(logits, source.label[clips])
 
         network.train()
-        encoder = getattr(network, modality).requires_grad_(not head_alone)
-        trained = [p for p in network.unimodal_parameters(modality) if p.requires_grad]
-        train_stage(trained, loss, source.clips.examples(modality), stage, self._rng)
-        encoder.requires_grad_(True)
+        stage, examples = self._options.stages()[modality], source.clips.examples(modality)
+        train_stage(network.unimodal_parameters(modality), loss, examples, stage, self._rng)
 
     def _train_fusion(self) -> None:
         """Train the shared attention and its MLP on tokens of the frozen encoders."""

@@ -1,6 +1,6 @@
-"""The network of EAV's table: a preset or open weights, and its input from 5 s clips."""
+"""The network of EAV's table, of a preset's size, and its input from 5 s clips."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,107 +8,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acquisition.errors import ErrorCode, InputError
-from models.config import AstConfig, ModelConfig, VitConfig, preset
+from acquisition.errors import InputError
+from models.config import ModelConfig, preset
 from models.datasets import eav
 from models.datasets.eav import EavClip
-from models.encoders.transformer import AstEncoder, VitEncoder, open_ast, open_vit
 from models.features.config import FeatureConfig
 from models.features.face import Box, FaceFinder, crop_face
-from models.features.log_mel import log_mel, n_log_mel_frames, resample
+from models.features.log_mel import log_mel, resample
 from models.network import FusionNetwork
 from models.normalise import Normaliser
-from models.papers.settings import EAV
-from models.training.loop import StageOptions
 from models.training.simulated_data import as_bytes, as_crop
 from models.window_batch import NetworkInput, Part, batch_of, eeg_part, face_part, voice_part, windows_at
 
 PROTOCOL = "speaking trials; of each class the first 70 % of the trials train, the last 30 % test"
-_ENCODERS = {"face": "ViT", "voice": "AST"}
-HEAD = ", head"  # a stage of a modality, before its own
-#: Of an encoder with open weights: its head while it is frozen, then both. Epochs and rates are those of the
-#: paper's code: at the head's rate the encoder would lose what its open weights hold.
-_OPEN_STAGES = {
-    "face" + HEAD: StageOptions(epochs=10, batch_size=64, learning_rate=5e-4),
-    "face": StageOptions(epochs=5, batch_size=64, learning_rate=5e-6),
-    "voice" + HEAD: StageOptions(epochs=10, batch_size=8, learning_rate=5e-4),
-    "voice": StageOptions(epochs=15, batch_size=8, learning_rate=5e-6),
-}
-_PAPER_BATCH = {"face": 128, "voice": 8}
 _CLIP_S = 5.0
 _N_FRAMES = 498  # log-mel frames of a clip
 _FRAMES_AT_ONCE = 100  # of video
 
 
-@dataclass(frozen=True)
-class EavNetwork:
-    """A preset's sizes, and folders or hub names of initial weights of face and voice; empty: random."""
-
-    preset: str = "small"
-    face_weights: str = ""
-    voice_weights: str = ""
-
-    def config(self) -> ModelConfig:
-        """Return the network's config; sizes and features of encoders with open weights are theirs."""
-        base = preset(self.preset, labels=eav.LABELS, ch_names=eav.CH_NAMES, eeg_encoder="eegformer")
-        sizes, features = base.network, base.features
-        if self.face_weights:
-            sizes = replace(sizes, face=open_vit(self.face_weights))
-        if self.voice_weights:
-            sizes = replace(sizes, voice=open_ast(self.voice_weights))
-            n_frames = n_log_mel_frames(round(base.windows.voice_s * features.voice_sfreq))
-            if sizes.voice.max_frames < n_frames:
-                raise InputError(
-                    f"max_length: expected at least {n_frames} frames, {base.windows.voice_s:g} s of voice, "
-                    f"found {sizes.voice.max_frames}",
-                    where=self.voice_weights,
-                    remedy="choose an AST for clips at least as long",
-                    code=ErrorCode.MODEL,
-                )
-        if self.face_weights or self.voice_weights:  # no longer of the preset's size
-            sizes = replace(sizes, preset=f"{self.preset}, open weights")
-        features = replace(features, face_size=sizes.face.image_size, n_mels=sizes.voice.n_mels)
-        return replace(base, network=sizes, features=features)
-
-    def check_weights(self) -> None:
-        """Load, or download, the open weights once, so that their errors come before any subject is read."""
-        sizes = self.config().network
-        if self.face_weights:
-            VitEncoder(sizes.face).load_open_weights()
-        if self.voice_weights:
-            AstEncoder(sizes.voice).load_open_weights()
-
-    def open_stages(self) -> dict[str, StageOptions]:
-        """Return the stages of the encoders with open initial weights: the head's, then the modality's."""
-        given = {"face": self.face_weights, "voice": self.voice_weights}
-        names = [name for modality, source in given.items() if source for name in (modality + HEAD, modality)]
-        return {name: _OPEN_STAGES[name] for name in names}
-
-    def differs(self, config: ModelConfig, stages: Mapping[str, StageOptions]) -> tuple[str, ...]:
-        """Return what of each encoder the paper's are not like; ``stages`` are what is run."""
-        encoders: dict[str, VitConfig | AstConfig]
-        encoders = {"face": config.network.face, "voice": config.network.voice}
-        size = "of that size" if self.preset == "paper" else "small, unless --preset paper is given,"
-        random, opened = (
-            [m for m, of in encoders.items() if bool(of.source) == is_open] for is_open in (False, True)
-        )
-        words, said = list[str](), EAV["encoders"]
-        if len(random) == 2:
-            words.append(said["random_both"].format(size=size))
-        elif random:
-            modality = random[0]
-            words.append(said["random"].format(size=size, encoder=_ENCODERS[modality], modality=modality))
-        for modality in opened:
-            names = modality + HEAD, modality
-            (head, both), paper = ([of[name] for name in names] for of in (stages, _OPEN_STAGES))
-            rates = [f"{stage.learning_rate:.0e}".replace("e-0", "e-") for stage in (head, both, *paper)]
-            words.append(
-                said["open"].format(
-                    encoder=_ENCODERS[modality], of=encoders[modality], head=head, both=both, paper=paper,
-                    rates=rates, batch=_PAPER_BATCH[modality],
-                )
-            )  # fmt: skip
-        return (*words, *(said[modality] for modality in opened))
+def network_config(size: str) -> ModelConfig:
+    """Return the network of a preset's sizes for EAV's labels and channels."""
+    config = preset(size, labels=eav.LABELS, ch_names=eav.CH_NAMES, eeg_encoder="eegformer")
+    sizes = config.network
+    features = replace(config.features, face_size=sizes.face.image_size, n_mels=sizes.voice.n_mels)
+    return replace(config, features=features)
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ from models.process import run_here_or_there
 from models.training.evaluate_trials import only
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
-from models.training.label_protocols import Parts, discriminant_answers, discriminants, hidden, kept_answers
+from models.training.label_protocols import Parts, discriminant_answers, discriminants, hidden
 from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, joined_world
@@ -210,13 +210,7 @@ def _our_answers(
     parts = Parts.made(job.others, chosen, test, steps_that_fit(job.trials, options.n_steps))
     models = discriminants(parts)
 
-    def split(session: Sequence[Trial]) -> tuple[list[Trial], list[Trial]]:  # another subject's, the same way
-        training, tested = published_split(session)
-        return setting.labels.choose(training, parts.n_steps), tested
-
     found = [(setting.model, "", 0.0, discriminant_answers(parts, models))]
-    if setting.kept:
-        found.append(("kept", "", 0.0, kept_answers(parts, split, found[0][3])[0]))
     for share in setting.test_masks:
         answers = discriminant_answers(parts, models, share)
         found.append((setting.model, MASKED_TEST, share, answers))

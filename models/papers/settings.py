@@ -63,7 +63,6 @@ class Setting:
     alone: bool = False  # a row more for each modality alone, the others removed
     given: tuple[str, ...] = ()  # of ours: eeg, eye, both; a row for each
     others: bool = False  # of ours: other subjects' labels train too
-    kept: bool = False  # of ours: rows more for what is kept of discriminant and network
     paper: Figure | None = None  # None where the paper has no such row
 
     @property
@@ -105,7 +104,7 @@ def _table_1(column: int, quick: bool) -> list[Setting]:
         for pretrained, words in ((False, ""), (True, ", pre-trained"))
     ]
     for labels in wanted:
-        rows += [_lda(signal, labels) for signal in ("eeg", "eye")] + _ours(labels, ("eeg", "eye"), quick)
+        rows += [_lda(signal, labels) for signal in ("eeg", "eye")] + _ours(labels, ("eeg", "eye"))
     return rows
 
 
@@ -119,7 +118,7 @@ def _table_2(column: int, quick: bool) -> list[Setting]:
         else:
             rows.append(_network(model, alone=model == "MMV-SSTMA-Att", paper=paper))
     rows.sort(key=lambda row: row.kind != "network")  # stable: networks first
-    return rows + _references(ALL_LABELS) + _ours(ALL_LABELS, ("both", "eeg"), quick)
+    return rows + _references(ALL_LABELS) + _ours(ALL_LABELS, ("both", "eeg"))
 
 
 def _network(model: str, **rest: Any) -> Setting:
@@ -134,10 +133,10 @@ def _lda(signal: str, labels: Labels, **rest: Any) -> Setting:
     return Setting(name, kind="lda", modalities=(signal,), labels=labels, **rest)
 
 
-def _ours(labels: Labels, given: tuple[str, ...], quick: bool, **rest: Any) -> list[Setting]:
-    """Return our model by own labels, and by other subjects' too; ``quick`` leaves the network out."""
+def _ours(labels: Labels, given: tuple[str, ...], **rest: Any) -> list[Setting]:
+    """Return our model by own labels, and by other subjects' too."""
     own = Setting("mixed discriminant", kind=OURS, labels=labels, given=given, **rest)
-    return [own, replace(own, others=True, kept=not (quick or own.test_masks))]
+    return [own, replace(own, others=True)]
 
 
 def _references(labels: Labels) -> list[Setting]:
@@ -157,7 +156,7 @@ def _table_3(column: int, quick: bool) -> list[Setting]:
         for labels in ([TEN_TRIALS, TEN_WINDOWS] if quick else [TEN_TRIALS, TEN_WINDOWS, TWO_A_CLASS])
         for model in _NETWORKS
     ]
-    return rows + _references(TEN_TRIALS) + _ours(TEN_TRIALS, ("both", "eeg"), quick)
+    return rows + _references(TEN_TRIALS) + _ours(TEN_TRIALS, ("both", "eeg"))
 
 
 def _table_4(column: int, quick: bool) -> list[Setting]:
@@ -170,4 +169,4 @@ def _table_4(column: int, quick: bool) -> list[Setting]:
     ]
     lda = Setting("shrinkage LDA", kind="lda", labels=TEN_TRIALS, test_masks=MASKS)
     references = [lda, _lda("eeg", TEN_TRIALS, test_masks=MASKS)]
-    return unmasked + masked + references + _ours(TEN_TRIALS, ("both", "eeg"), quick, test_masks=MASKS)
+    return unmasked + masked + references + _ours(TEN_TRIALS, ("both", "eeg"), test_masks=MASKS)

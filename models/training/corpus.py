@@ -4,9 +4,8 @@ The first pass over a data set or recording computes or reads its feature steps 
 files with an index; later passes, and other runs with the same features, map these files. Neither pass
 holds more than a trial in memory.
 
-The order of windows is a function of (seed, epoch) that is computed, not stored (a Feistel network with cycle
-walking; Black and Rogaway 2002, "Ciphers with arbitrary finite domains"): any batch of any epoch can be named
-by its number, which is what resuming and data-parallel training need.
+The order of windows is a function of (seed, epoch): any batch of any epoch can be named by its number, which
+is what resuming and data-parallel training need.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,6 @@ from models.normalise import MIN_SD_NATS, EegScale, EyeScale, eye_scale
 INDEX_FILE = "index.json"
 _VERSION = 2  # of the layout of a cache
 _MIN_SD_SHARE = 1e-3  # of the scaled eye features' span of 90: nothing real varies less
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_N_ROUNDS = 6
 
 
 @dataclass(frozen=True)
@@ -233,11 +231,11 @@ class CorpusWindows:
 
     def names(self, epoch: int, number: int) -> tuple[int, NDArray[np.int64]]:
         """Return group and windows (B,) of a batch; the last of a group is filled up from its beginning."""
-        at = int(shuffled(np.array([number]), int(self._ends[-1]), (self.seed, epoch, 0))[0])
+        at = int(_order(int(self._ends[-1]), self.seed, epoch, 0)[number])
         group = int(np.searchsorted(self._ends, at, side="right"))
         first = (at - int(self._ends[group] - self._n_batches[group])) * self.batch
         n = self._groups[group].n_windows
-        return group, shuffled(np.arange(first, first + self.batch) % n, n, (self.seed, epoch, 1 + group))
+        return group, _order(n, self.seed, epoch, 1 + group)[np.arange(first, first + self.batch) % n]
 
     def read(self, epoch: int, number: int, share: slice = slice(None)) -> StepBatch:
         """Return a batch, or a process's share of it."""
@@ -298,38 +296,13 @@ def _groups(entries: Sequence[Entry], modality: str, ch_names: tuple[str, ...], 
     return groups
 
 
-def shuffled(index: NDArray[np.int64], n: int, key: Sequence[int]) -> NDArray[np.int64]:
-    """Return where a permutation of 0 .. n - 1 that depends on ``key`` takes each index."""
-    half = max(1, -(-int(n - 1).bit_length() // 2))
-    low = np.uint64((1 << half) - 1)
-    rounds = _mixed(_keyed(key) + np.arange(1, _N_ROUNDS + 1, dtype=np.uint64) * _GOLDEN)
-    x = index.astype(np.uint64)
-    outside = np.ones(len(x), dtype=bool)
-    while outside.any():  # the network permutes a power of four; whoever leaves 0 .. n - 1 walks on
-        left, right = x[outside] >> np.uint64(half), x[outside] & low
-        for key_of_round in rounds:
-            left, right = right, left ^ (_mixed(right + key_of_round) & low)
-        x[outside] = (left << np.uint64(half)) | right
-        outside = x >= n
-    return x.astype(np.int64)
+@lru_cache(maxsize=8)  # one order of batches, and one of each group that they come from
+def _order(n: int, *key: int) -> NDArray[np.int64]:
+    """Return a permutation of 0 .. n - 1 that depends on ``key``."""
+    return np.random.default_rng(key).permutation(n)
 
 
 def uniform(index: NDArray[np.int64], n_columns: int, key: Sequence[int]) -> NDArray[np.float32]:
     """Return numbers in 0 to 1, (len(index), n_columns), each row a function of its index and ``key``."""
-    rows = _mixed(_keyed(key) + index.astype(np.uint64) * _GOLDEN)
-    cells = _mixed(rows[:, None] + np.arange(1, n_columns + 1, dtype=np.uint64) * _GOLDEN)
-    return (cells >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24)
-
-
-def _keyed(key: Sequence[int]) -> NDArray[np.uint64]:
-    state = np.zeros(1, dtype=np.uint64)
-    for part in key:
-        state = _mixed(state + np.uint64(part) + _GOLDEN)
-    return state
-
-
-def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the splitmix64 hash of each number (Steele et al. 2014)."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    rows = [np.random.default_rng((*key, at)).random(n_columns, np.float32) for at in index.tolist()]
+    return np.stack(rows)

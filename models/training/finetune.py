@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from copy import copy, deepcopy
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,7 +50,6 @@ from models.training.finetune_tokens import (
     FrozenTokens,
     Tokens,
     TrialClassifier,
-    Whitener,
     fit_center,
     fit_norms,
     move_center,
@@ -165,10 +164,10 @@ def finetune(
         run.network.weigh_by(evidence.config)
         config = run.network.config
     notes.append("features scaled by mean and SD of the training trials, each session about its own level")
-    if options.network and (new := run.whitened_modalities()):
+    if options.network:
         notes.append(
-            f"the channel projection of {' and '.join(new)} was initialised as a shrinkage discriminant "
-            "of training windows"
+            f"the channel projection of {' and '.join(config.modalities)} was initialised as a shrinkage "
+            "discriminant of training windows"
         )
     if run.correlates is False:
         notes.append("the DCCA loss had no effect: every batch is smaller than it needs")
@@ -233,7 +232,7 @@ class Curve:
 
 
 class Training:
-    """One training of one network, and what a further one on other trials goes on from."""
+    """One training of one network."""
 
     def __init__(
         self,
@@ -249,7 +248,6 @@ class Training:
         rows = trials if self.levels is None else centred(trials, self.levels)
         self.normaliser = fit_normaliser(rows, config, known, eye_tails=options.eye_tails, fill=options.fill)
         self._is_new = pretrained is None
-        self._read: tuple[str, ...] = ()  # modalities whose channel projections have trained before
         self._rng = np.random.default_rng(options.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
@@ -259,10 +257,6 @@ class Training:
                 self._dcca = DccaLoss(config.network.fusion.d_model, config.modalities)
         if pretrained is not None:
             self.network.load_state_dict(dict(pretrained.weights), strict=False)
-        self._whiteners: dict[str, Whitener] = {}
-        self._towards: list[tuple[nn.Parameter, Tensor]] = []
-        self._pull = 0.0  # of L2-SP
-        self._weights: Tensor | None = None  # of the classes, where few trials hold them in unlike shares
         drawn = np.random.default_rng([options.seed, 1])  # levels as uncertain as they will be
         self._tensors = self._tensors_of(trials, options.seed, drawn)
         if self._is_new and options.freeze:
@@ -272,35 +266,12 @@ class Training:
             self.network.prepare_inference()  # its tokens are computed once
         self._tokens = self._token_source(self._tensors)
 
-    def going_on(self, trials: Sequence[Trial], options: FinetuneOptions, pull: float) -> Training:
-        """Return a training of a copy of this one's network on other trials, held to this one's weights.
-
-        Its loss has ``pull`` times the squared distance to the weights it begins with (L2-SP; Li, Grandvalet
-        and Davoine 2018), for a channel projection in the coordinates that this one trained it in. Scales
-        stay; the trials' sessions have their own level.
-        """
-        other = copy(self)
-        other.network = deepcopy(self.network)
-        other.levels = None if self.levels is None else self.levels.knowing(trials)
-        other._options, other._rng = options, np.random.default_rng(options.seed)
-        other._read, other._pull = self._config.modalities, pull
-        other._tensors = other._tensors_of(trials, options.seed, None)
-        other._tokens = other._token_source(other._tensors)
-        n_of = torch.bincount(other._tensors.label, minlength=len(self._config.labels))
-        other._weights = len(other._tensors) / (n_of.clamp(min=1) * (n_of > 0).sum())
-        return other
-
     @property
     def correlates(self) -> bool | None:
         """Whether any batch is large enough for the DCCA loss; None without it."""
         if self._dcca is None:
             return None
         return self._dcca.min_pairs <= max(map(len, self._batches(np.arange(len(self._tensors)))))
-
-    def classifier(self) -> TrialClassifier:
-        """Return a copy of the network as it is now, with its scales and levels."""
-        network = deepcopy(self.network).prepare_inference()
-        return TrialClassifier(self._config, network, self.normaliser, levels=self.levels)
 
     def _tensors_of(
         self,
@@ -328,10 +299,6 @@ class Training:
             modules.append(self._dcca)
         return [parameter for module in modules for parameter in module.parameters()]
 
-    def whitened_modalities(self) -> list[str]:
-        """Return the modalities whose channel projections are new."""
-        return [m for m in self._config.modalities if m not in self._read]
-
     @contextmanager
     def _training(self) -> Iterator[None]:
         """Seed what is random, whiten new projections and make an optimiser of what then trains."""
@@ -339,22 +306,14 @@ class Training:
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng(devices=[]))
             torch.manual_seed(options.seed)
-            for modality, white in self._whiteners.items():
-                stack.enter_context(whitened(projection_of(self.network, modality), white))
-            new = self.whitened_modalities()
-            if new and self._is_new and not options.freeze:
+            if self._is_new and not options.freeze:
                 fit_norms(self.network, self._tensors)
-            encoded = self._tokens.encoded() if new else {}
-            for modality in new:
-                inputs, label, places = fit_center(self.network, modality, encoded[modality], self._tensors)
-                white = Whitener.of(inputs, label, places, options.least_shrinkage)
-                self._whiteners[modality] = white
-                stack.enter_context(whitened(projection_of(self.network, modality), white, (inputs, label)))
-            trained = self._trainable()
+            for modality, encoded in self._tokens.encoded().items():
+                samples = fit_center(self.network, modality, encoded, self._tensors)
+                stack.enter_context(whitened(projection_of(self.network, modality), *samples))
             self._optimiser = torch.optim.AdamW(
-                trained, options.learning_rate, weight_decay=0.0 if self._pull else options.weight_decay
+                self._trainable(), options.learning_rate, weight_decay=options.weight_decay
             )
-            self._towards = [(p, p.detach().clone()) for p in trained] if self._pull else []
             yield
 
     def train(self, epochs: int, progress: Progress) -> None:
@@ -408,15 +367,12 @@ class Training:
             )
             kept = torch.where(kept.any(dim=1, keepdim=True), kept, present)  # never a window's last
         logits, _ = self.network.fusion(tokens, kept)
-        loss = nn.functional.cross_entropy(logits, label, self._weights)
+        loss = nn.functional.cross_entropy(logits, label)
         for modality in self._config.modalities if len(self._config.modalities) > 1 else ():
             token = tokens[:, MODALITIES.index(modality)]
-            own = self.network.heads[modality](token.detach() if self._options.detach_heads else token)
-            loss = loss + nn.functional.cross_entropy(own, label, self._weights)
+            loss = loss + nn.functional.cross_entropy(self.network.heads[modality](token.detach()), label)
         if self._dcca is not None:
             loss = loss + DCCA_WEIGHT * self._dcca(tokens, present)
-        for parameter, start in self._towards:
-            loss = loss + self._pull * (parameter - start).square().sum()
         return loss
 
 

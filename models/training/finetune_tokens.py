@@ -10,11 +10,10 @@ outputs.
 `TrialClassifier` is what comes out: network, normalisation, and its predictions on trials.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -37,6 +36,7 @@ from models.training.trial_tensors import TrialTensors, cut_for
 from models.window_batch import NetworkInput
 
 _LEAST_SD = 0.02  # of the largest: what varies less is rounding, or a channel that was never there
+_LEAST_SHRINKAGE = 0.1
 _NOISE = 0.1  # share of the random weights that stays beside the means
 #: Windows that are encoded at a time where nothing is learned from them.
 ENCODE_BATCH = 64
@@ -48,9 +48,8 @@ class _Whitened(nn.Module):
     matrix: Tensor  # (C * D, C * D)
     positions: Tensor  # (C,)
 
-    def __init__(self, matrix: Tensor, positions: Tensor, *, new: bool) -> None:
+    def __init__(self, matrix: Tensor, positions: Tensor) -> None:
         super().__init__()
-        self._new = new
         self.register_buffer("matrix", matrix)
         self.register_buffer("positions", positions)
 
@@ -59,35 +58,17 @@ class _Whitened(nn.Module):
         return trained.index_copy(0, self.positions, (self.matrix @ part.flatten(0, 1)).view_as(part))
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """Return what is trained to begin with the current weights; new ones are random, here as there."""
-        if self._new:
-            return weight
-        part = weight[self.positions]
-        begin = torch.linalg.solve(self.matrix, part.flatten(0, 1)).view_as(part)
-        return weight.index_copy(0, self.positions, begin)
-
-
-class Whitener(NamedTuple):
-    """The coordinates in which a channel projection trains."""
-
-    matrix: Tensor  # (C * D, C * D)
-    positions: Tensor  # (C,)
-
-    @classmethod
-    def of(cls, inputs: Tensor, label: Tensor, positions: Tensor, least_shrinkage: float = 0.1) -> Self:
-        """Take what `fit_center` returns: samples (n, C * D), labels (n,) and positions (C,)."""
-        matrix = within_class_whitener(inputs.double().numpy(), label.numpy(), least_shrinkage)
-        return cls(torch.from_numpy(matrix).float(), positions)
+        """Return what is trained to begin with: new weights are random, here as there."""
+        return weight
 
 
 @contextmanager
-def whitened(projection: ChannelWeights, white: Whitener, begin: Sequence[Tensor] = ()) -> Iterator[None]:
-    """Train a projection in whitened coordinates, from its weights or samples' class means (``begin``)."""
-    parametrize.register_parametrization(projection, "weight", _Whitened(*white, new=bool(begin)))
+def whitened(projection: ChannelWeights, inputs: Tensor, label: Tensor, positions: Tensor) -> Iterator[None]:
+    """Train a new projection in coordinates that whiten what `fit_center` returns, from class means."""
+    matrix = torch.from_numpy(within_class_whitener(inputs.double().numpy(), label.numpy())).float()
+    parametrize.register_parametrization(projection, "weight", _Whitened(matrix, positions))
     try:
-        if begin:
-            inputs, label = begin
-            _begin_at_means(projection, inputs @ white.matrix, label, white.positions)
+        _begin_at_means(projection, inputs @ matrix, label, positions)
         yield
     finally:
         parametrize.remove_parametrizations(projection, "weight")
@@ -104,14 +85,12 @@ def _begin_at_means(projection: nn.Module, white: Tensor, label: Tensor, positio
     trained.index_add_(0, positions, mixed.view(len(positions), -1, trained.shape[-1]))
 
 
-def within_class_whitener(
-    x: NDArray[np.float64], label: NDArray[np.int64], least_shrinkage: float = 0.1
-) -> NDArray[np.float64]:
+def within_class_whitener(x: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return (d, d), which turns samples (n, d) into ones of unit covariance within their classes.
 
-    The covariance is shrunk by Ledoit and Wolf's share, which overlapping windows make too small, and by no
-    less than ``least_shrinkage``.
-    Where classes have a sample each the total covariance serves, and identity where there is none.
+    The covariance is shrunk by Ledoit and Wolf's share, which overlapping windows make too small, and by a
+    tenth or more. Where classes have a sample each the total covariance serves, and identity where there is
+    none.
     """
     total = x - x.mean(axis=0)
     scatter = x.copy()
@@ -124,7 +103,7 @@ def within_class_whitener(
         return np.eye(x.shape[1])
     sd = np.maximum(sd, _LEAST_SD * sd.max())
     scaled = scatter / sd
-    shrinkage = max(ledoit_wolf_shrinkage(scaled, assume_centered=True), least_shrinkage)
+    shrinkage = max(ledoit_wolf_shrinkage(scaled, assume_centered=True), _LEAST_SHRINKAGE)
     covariance = shrunk_covariance(scaled.T @ scaled / len(x), shrinkage)
     # By torch, which keeps to the threads it was given; numpy's would crowd other processes' out.
     values, vectors = torch.linalg.eigh(torch.from_numpy(covariance))
@@ -282,16 +261,11 @@ class TrialClassifier:
         that of its training trials; where it has none it runs as it does live, or without evidence is that of
         the trials up to each one.
         """
-        heard = self._heard(trials, max_per_trial, mask, seed, same_channels)
-        return self._scored(heard, modalities)
-
-    def predict_each(
-        self, trials: Sequence[Trial], given: Mapping[str, Sequence[str]]
-    ) -> dict[str, Predictions]:
-        """Return what `predict` does for sets of modalities by name; sets that are not read are left out."""
-        heard = self._heard(trials)
-        known = {name: wanted for name, wanted in given.items() if set(wanted) <= set(self.config.modalities)}
-        return {name: self._scored(heard, wanted) for name, wanted in known.items()}
+        windows, tokens, scores = self._heard(trials, max_per_trial, mask, seed, same_channels)
+        wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
+        fused, about = tokens.fused(wanted), self.config.evidence
+        logits = fused.logits if scores is None or about is None else fused.with_evidence(scores, about)
+        return Predictions.of(torch.softmax(logits, dim=-1).double().numpy(), windows)
 
     def _heard(
         self,
@@ -319,14 +293,3 @@ class TrialClassifier:
             hidden = tensors.hidden.repeat_interleave(len(self.config.features.bands), dim=1).numpy()
             scores = course.without(hidden, self.evidence)
         return windows, FrozenTokens(self.network, tensors), scores
-
-    def _scored(
-        self,
-        heard: tuple[WindowSet, Tokens, Tensor | None],
-        modalities: Sequence[str] | None,
-    ) -> Predictions:
-        windows, tokens, scores = heard
-        wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
-        fused, about = tokens.fused(wanted), self.config.evidence
-        logits = fused.logits if scores is None or about is None else fused.with_evidence(scores, about)
-        return Predictions.of(torch.softmax(logits, dim=-1).double().numpy(), windows)

@@ -133,7 +133,7 @@ def test_options_that_mean_nothing_are_named_together() -> None:
         "evaluate recording f.xdf --model m --quick",
         "evaluate seed-iv .",
         "reproduce eav . --table 1 --freeze",
-        "reproduce seed-v . --table 1 --face-weights w",
+        "reproduce seed-v . --table 1 --preset paper",
         "reproduce seed-v . --figure 2",
         "reproduce eav . --table 2",
     ],

@@ -59,27 +59,6 @@ def test_face_gives_one_token_a_frame_independent_of_its_neighbours(pooling):
     assert (encoder(frames[1:2]) - tokens[1]).abs().max() < 1e-5
 
 
-def test_open_weights_come_from_a_folder(tmp_path):
-    origin = VitEncoder(VitConfig(**TINY_VIT))
-    origin.model.save_pretrained(tmp_path)
-    encoder = VitEncoder(VitConfig(**TINY_VIT, source=str(tmp_path)))
-    encoder.load_open_weights()
-    frames = torch.rand(1, 3, 32, 32)
-    assert torch.equal(encoder.eval()(frames), origin.eval()(frames))
-
-
-def test_open_weights_of_another_size_or_place_are_refused(tmp_path):
-    VitEncoder(VitConfig(**TINY_VIT)).model.save_pretrained(tmp_path)
-    wider = VitEncoder(VitConfig(**{**TINY_VIT, "width": 32}, source=str(tmp_path)))
-    with pytest.raises(InputError) as caught:
-        wider.load_open_weights()
-    assert caught.value.code == ErrorCode.MODEL
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError) as caught:
-        VitEncoder(VitConfig(**TINY_VIT, source=str(tmp_path / "empty"))).load_open_weights()
-    assert caught.value.code == ErrorCode.MODEL
-
-
 def test_token_norm_takes_off_what_all_faces_share():
     torch.manual_seed(0)
     tiny = {**TINY_VIT, "stem": "conv", "token_norm": "batch"}

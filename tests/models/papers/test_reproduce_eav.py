@@ -11,11 +11,12 @@ import torch
 from models.datasets.eav import LABELS, load_eav_clips
 from models.datasets.splits import eav_split
 from models.features.config import FeatureConfig
+from models.network import FusionNetwork
 from models.papers import settings as paper
 from models.papers.eav import EavJob, EavOptions, SubjectTraining, reproduce_eav, run_subject
 from models.papers.eav_discriminant import ROWS as OUR_ROWS
 from models.papers.eav_discriminant import SubjectClips, features_of, our_entries, trials_of
-from models.papers.eav_network import read_clips
+from models.papers.eav_network import network_config, read_clips
 from models.training.loop import StageOptions
 from models.training.scores import Scores
 from models.training.tables import Entry, Row, Table, write_table
@@ -50,7 +51,7 @@ def table(folder):
 
 def job(folder, **options):
     chosen = Brief(folder, quick=True, **options)
-    return EavJob("1", tuple(load_eav_clips(folder, excluded=[])), chosen, chosen.network.config())
+    return EavJob("1", tuple(load_eav_clips(folder, excluded=[])), chosen)
 
 
 def test_rows_count_clips_and_frames(table):
@@ -249,3 +250,13 @@ def test_json_has_the_keys_of_every_table(table, tmp_path):
     assert {row["model"] for row in found["subjects"]} == {*ROWS, *OUR_ROWS[: len(OUR_ROWS) // 2]}
     paths = write_table(table, tmp_path, by_subject=True)
     assert paths[3].read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_papers_preset_has_the_papers_sizes():
+    config = network_config("paper")
+    with torch.device("meta"):  # sizes without the memory
+        network = FusionNetwork(config)
+    assert sum(p.numel() for p in network.face.parameters()) > 85e6
+    assert sum(p.numel() for p in network.voice.parameters()) > 85e6
+    assert (config.network.preset, config.features.face_size) == ("paper", 224)
+    assert config.network.eegformer.n_maps == 120

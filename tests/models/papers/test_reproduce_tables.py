@@ -134,7 +134,7 @@ def test_our_rows_say_what_evaluate_says_and_other_subjects_labels_are_a_row_of_
     assert names == alone | {f"{name}, other subjects' labels too" for name in alone}
     for others, outcomes in found.items():
         protocol = "transfer" if others else "own"
-        test = LabelTest(Source("seed-iv", folder, "published"), protocol, 10, subjects=("2",), network=False)
+        test = LabelTest(Source("seed-iv", folder, "published"), protocol, 10, subjects=("2",))
         entries = evaluate_labels(test, quiet).entries["discriminant", "both"]
         whole = [outcome.entry for outcome in outcomes if ", EEG" not in outcome.model]
         assert [e.session for e in whole] == [1, 2, 3]
@@ -142,12 +142,11 @@ def test_our_rows_say_what_evaluate_says_and_other_subjects_labels_are_a_row_of_
         assert [e.classes_seen for e in whole] == [4, 4, 3]  # session 3's first ten hold no neutral
 
 
-def test_what_is_kept_has_a_row_except_where_channels_are_hidden():
+def test_every_table_has_our_rows_by_own_labels_and_by_those_of_others_too():
     for table in (1, 2, 3, 4):
         own, theirs = [s for s in settings_of("seed-v", table) if s.kind == OURS][:2]
-        assert (own.others, own.kept, own.paper) == (False, False, None)
-        assert (theirs.others, theirs.kept, theirs.paper) == (True, table != 4, None)
-        assert not any(s.kept for s in settings_of("seed-v", table, quick=True))
+        assert (own.others, own.paper) == (False, None)
+        assert (theirs.others, theirs.paper) == (True, None)
 
 
 def test_hidden_channels_are_those_the_network_lacks(folder):

@@ -13,7 +13,7 @@ from models.training.session_levels import SessionLevels, centred, key_of, means
 from models.training.trial_tensors import TrialTensors, fit_normaliser
 from tests.models.training.test_finetune_run import CH_NAMES, make_trials
 
-CONFIG = classifier_config(make_trials(), FinetuneOptions(n_steps=3, own_level=True), None, "made here")
+CONFIG = classifier_config(make_trials(), FinetuneOptions(n_steps=3, evidence=True), None, "made here")
 
 
 def moved(trials, session, by):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.encoders.layers import ChannelWeights
-from models.training.finetune_tokens import Whitener, whitened, within_class_whitener
+from models.training.finetune_tokens import whitened, within_class_whitener
 
 
 def samples(n=400, seed=0):
@@ -37,7 +37,7 @@ def test_projection_begins_with_what_tells_the_classes_apart():
     projection = ChannelWeights(dim=2, n_positions=2, width=6)
     inputs = torch.from_numpy(x).float()
     labels = torch.from_numpy(label)
-    with whitened(projection, Whitener.of(inputs, labels, torch.arange(2)), (inputs, labels)):
+    with whitened(projection, inputs, labels, torch.arange(2)):
         read = (inputs @ projection.weight.flatten(0, 1)).detach().numpy()
     gap = np.abs(read[label == 0].mean(axis=0) - read[label == 1].mean(axis=0)) / read[label == 0].std(axis=0)
     assert np.median(gap) > 2.0  # of 3, which column 0 alone has
@@ -48,7 +48,7 @@ def test_weights_are_plain_afterwards_and_those_of_the_end():
     projection = ChannelWeights(dim=2, n_positions=3, width=6)
     before = projection.weight.detach().clone()
     inputs, labels = torch.from_numpy(x).float(), torch.from_numpy(label)
-    with whitened(projection, Whitener.of(inputs, labels, torch.tensor([0, 2])), (inputs, labels)):
+    with whitened(projection, inputs, labels, torch.tensor([0, 2])):
         inside = projection.weight.detach().clone()
     assert torch.equal(projection.weight, inside)
     assert set(projection.state_dict()) == {"weight", "bias", "center", "known"}
