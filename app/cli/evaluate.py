@@ -75,7 +75,6 @@ def simulated(
     trials: int = option(10, "Trials per subject.", min=5),
     trial_s: float = option(24.0, "Trial length in seconds.", min=10),
     difficulty: opt.Difficulty = "default",
-    lasting: int = option(0, "Also so many subjects who stay in one emotion for ten minutes.", min=0),
     brief: bool = option(
         False, "Only with all modalities and all channels: faster, or more subjects.", "--brief"
     ),
@@ -89,7 +88,7 @@ def simulated(
     \b
     Examples:
       affectscope evaluate simulated
-      affectscope evaluate simulated --brief --subjects 60 --lasting 12
+      affectscope evaluate simulated --brief --subjects 60
     """
     from models.checkpoint import load_checkpoint
     from models.training.evaluate_simulated import evaluate_simulated
@@ -98,7 +97,7 @@ def simulated(
     checkpoint = load_checkpoint(model)
     options = SimulatedSubjects(subjects, trials, trial_s, opt.difficulty_value(difficulty), jobs)
     with StageBars() as bars:
-        result = evaluate_simulated(checkpoint, options, bars, n_lasting=lasting, brief=brief)
+        result = evaluate_simulated(checkpoint, options, bars, brief=brief)
     _print(result, as_json, tables.simulated_tables)
 
 

@@ -19,17 +19,10 @@ def simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
         return name, f"{trial:.1%}", _range(interval), f"{window:.1%}"
 
     rows = [row("all four", result["all"], result["interval"]["all"], result["all_window"])]
-    for key, title in (("windows", "single windows"), ("trusting", "the same, reliability ignored")):
-        if key in result:
-            rows.append(row(title, result[key], result["interval"][key], result[f"{key}_window"]))
-    titles = {
-        "only": "{} alone",
-        "without": "without {}",
-        "channels": "EEG alone, {} ch",
-        "channels_with_all": "all four, {} ch EEG",
-        "noise": "all four, {} is noise",
-        "level": "all four, level: {}",
-    }
+    if "windows" in result:
+        values = result["windows"], result["interval"]["windows"], result["windows_window"]
+        rows.append(row("single windows", *values))
+    titles = {"only": "{} alone", "without": "without {}", "channels": "EEG alone, {} ch"}
     rows += [
         row(title.format(key), accuracy, result["interval"][group][key], result[f"{group}_window"][key])
         for group, title in titles.items()
@@ -41,23 +34,6 @@ def simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
     )
     yield figures_table(title, ("modalities", "per trial", "95 % CI", "per window"), rows)
     yield figures_table("the answers by all four", ("figure", "value"), list(_of_answers(result)))
-    if "lasting" in result:
-        levels = {level: part for level, part in result["lasting"].items() if level != "n_subjects"}
-        yield figures_table(
-            f"one emotion for ten minutes, {result['lasting']['n_subjects']} subjects: windows right",
-            ("level", "first two minutes", "last two minutes"),
-            [(level, f"{part['first']:.1%}", f"{part['last']:.1%}") for level, part in levels.items()],
-        )
-    if "attention" not in result:
-        return
-    yield figures_table(
-        "attention by modality: what weighs the answer, not a cause",
-        ("modality", "mean", "SD over windows", "when it is noise"),
-        [
-            (modality, f"{moved['mean']:.2f}", f"{moved['sd']:.2f}", f"{moved['as_noise']:.2f}")
-            for modality, moved in result["attention"].items()
-        ],
-    )
 
 
 def label_tables(result: dict[str, Any], quick: str = "") -> Iterable[Table]:

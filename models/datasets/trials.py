@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,11 @@ class WindowSet:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def only(self, modalities: Collection[str]) -> WindowSet:
+        """Return the windows with these modalities alone."""
+        absent: dict[str, Any] = {m: None for m in TRIAL_MODALITIES if m not in modalities}
+        return replace(self, **absent)
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,11 @@ from models.datasets.make.options import is_generated
 from models.datasets.splits import by_session, coverage, published_split
 from models.datasets.trials import Excluded, Trial, cut_windows, steps_that_fit
 from models.papers.baselines import BASELINES
-from models.papers.settings import MMV, OURS, Setting, settings_of
+from models.papers.settings import MMV, Setting, settings_of
 from models.process import run_here_or_there
-from models.training.evaluate_trials import only
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
-from models.training.label_protocols import Parts, discriminant_answers, discriminants, hidden
+from models.training.label_protocols import hidden
 from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, joined_world
@@ -48,7 +47,6 @@ _LOOP = LoopOptions(epochs=30)
 _QUICK_LOOP = LoopOptions(epochs=2, learning_rate=1e-3)
 _QUICK_WINDOWS = 320  # a pass of the quick pre-training
 MASKED_TEST = ", masked in the test only"
-_OF_GIVEN = {"eeg": ", EEG", "eye": ", EYE", "both": ""}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +54,11 @@ class Job:
     """One setting on one subject's session, with all it needs: it may run on another machine."""
 
     setting: Setting
-    trials: tuple[Trial, ...]  # of one subject and session, training and test; of ours all sessions
+    trials: tuple[Trial, ...]  # of one subject and session, training and test
     options: FinetuneOptions
     pretrained: PretrainedEncoders | None
     oracle: Oracle | None
     shortened: bool = False  # of a generated folder, whose sessions may be shorter than the published ones
-    others: tuple[Trial, ...] = ()  # of other subjects, where their labels train too
 
     def fitted_options(self) -> FinetuneOptions:
         """Return the options as setting and trials want them."""
@@ -100,33 +97,16 @@ def jobs_of(
     *,
     shortened: bool = False,
 ) -> list[Job]:
-    """Return a job for each setting, subject and session; of our own settings one for each subject."""
-    jobs = [
+    """Return a job for each setting, subject and session."""
+    return [
         Job(
             setting, tuple(group), options, pretrained if setting.pretrained else None,
             oracle if setting.kind == "oracle" else None, shortened,
         )
         for group in by_session(trials).values()
         for setting in settings
-        if setting.kind != OURS and (setting.kind != "oracle" or oracle is not None)
+        if setting.kind != "oracle" or oracle is not None
     ]  # fmt: skip
-    whole = [t for group in by_session(trials).values() if _has_split(group, shortened) for t in group]
-    for subject in dict.fromkeys(trial.subject for trial in whole):
-        mine = tuple(trial for trial in whole if trial.subject == subject)
-        others = tuple(trial for trial in trials if trial.subject != subject)
-        for setting in settings:
-            if setting.kind == OURS and (others or not setting.others):
-                theirs = others if setting.others else ()
-                jobs.append(Job(setting, mine, options, None, None, shortened, theirs))
-    return jobs
-
-
-def _has_split(session: Sequence[Trial], shortened: bool) -> bool:
-    try:
-        published_split(session, shortened=shortened)
-    except InputError:  # other settings' jobs exclude it in words
-        return False
-    return True
 
 
 def run_job(job: Job) -> list[Outcome] | Excluded:
@@ -138,30 +118,19 @@ def run_job(job: Job) -> list[Outcome] | Excluded:
     except InputError as error:  # no setting's fault: the same words from all of them
         return Excluded(first.subject, str(error))
     try:
-        n_steps = steps_that_fit(job.trials, job.options.n_steps)
-        chosen = setting.labels.choose(training, n_steps)
-        if setting.kind == "network":
-            answers = _network_answers(job, chosen, test)
-        elif setting.kind == OURS:
-            answers = _our_answers(job, chosen, test)
-        else:
-            answers = _reference_answers(job, chosen, test)
+        chosen = setting.labels.choose(training, steps_that_fit(job.trials, job.options.n_steps))
+        answers_of = _network_answers if setting.kind == "network" else _reference_answers
+        answers = answers_of(job, chosen, test)
     except (InputError, *FIT_ERRORS) as error:
         return Excluded(first.subject, f"session {first.session}, {setting.name}: {in_words(error)}")
-    labels, sessions = setting.labels, by_session(chosen)
-    notes = [
-        note for own in sessions.values() for note in (labels.too_few(own), missing_classes(own, labels))
+    labels, n_classes = setting.labels, sum(count > 0 for count in coverage(chosen).counts)
+    notes = tuple(filter(None, (labels.too_few(chosen), missing_classes(chosen, labels))))
+    return [
+        Outcome(
+            model, setting, mask, number == 0, Entry.of(predictions, n_classes), labels.words(chosen), notes
+        )
+        for number, (model, mask, predictions) in enumerate(answers)
     ]
-    outcomes = []
-    for number, (model, mask, predictions) in enumerate(answers):
-        for of_session in predictions.by_session():
-            own = sessions[str(of_session.subject[0]), int(of_session.session[0])]
-            entry = Entry.of(of_session, sum(count > 0 for count in coverage(own).counts))
-            words = labels.words(own)
-            outcomes.append(
-                Outcome(model, setting, mask, number == 0, entry, words, tuple(filter(None, notes)))
-            )
-    return outcomes
 
 
 def usable(
@@ -202,40 +171,18 @@ def _network_answers(
     ]
 
 
-def _our_answers(
-    job: Job, chosen: Sequence[Trial], test: Sequence[Trial]
-) -> list[tuple[str, float, Predictions]]:
-    """Return (row's model, mask, predictions) of our model, by what is given and what the test hides."""
-    setting, options = job.setting, job.options
-    parts = Parts.made(job.others, chosen, test, steps_that_fit(job.trials, options.n_steps))
-    models = discriminants(parts)
-
-    found = [(setting.model, "", 0.0, discriminant_answers(parts, models))]
-    for share in setting.test_masks:
-        answers = discriminant_answers(parts, models, share)
-        found.append((setting.model, MASKED_TEST, share, answers))
-    theirs = ", other subjects' labels too" if setting.others else ""
-    return [
-        (f"{model}{_OF_GIVEN[given]}{theirs}{masked}", mask, answers[given])
-        for model, masked, mask, answers in found
-        for given in setting.given
-        if given in answers
-    ]
-
-
 def _reference_answers(
     job: Job, chosen: Sequence[Trial], test: Sequence[Trial]
 ) -> list[tuple[str, float, Predictions]]:
     """Return (row's model, mask, predictions) of a reference, the whole test first."""
     setting, options = job.setting, job.fitted_options()
-    train_windows = training_windows(chosen, options)
-    windows = only(cut_windows(test, options.n_steps), options)
+    windows = cut_windows(test, options.n_steps).only(options.modalities)
     if job.oracle is not None:
         first = job.trials[0]
         scores = job.oracle.scores(first.subject, first.session, windows.eeg, windows.eye)
         return [(setting.model, setting.mask, Predictions.of(softmax(scores, axis=1), windows))]
     classifier = BASELINES[setting.kind](len(chosen[0].label_names), options.seed)
-    classifier.fit(only(train_windows, options))
+    classifier.fit(training_windows(chosen, options).only(options.modalities))
     answers = [(setting.model, setting.mask, Predictions.of(classifier.predict_proba(windows), windows))]
     for share in setting.test_masks:
         probs = classifier.predict_proba(hidden(windows, share))
@@ -352,7 +299,7 @@ def _table(
         "one classifier a session, a subject's score is the mean over sessions",
         rows=tuple(rows),
         excluded=tuple(dict.fromkeys(excluded)),
-        differs=(*differs, MMV["ours_differ"], MMV["differs_in_table"][str(options.table)]),
+        differs=(*differs, MMV["differs_in_table"][str(options.table)]),
         quick=options.quick,
         generated=is_generated(options.folder),
         notes=tuple(dict.fromkeys(note for outcome in outcomes for note in outcome.notes)),

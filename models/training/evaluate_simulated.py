@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,12 +29,10 @@ from models.training.simulated import (
 )
 from models.training.simulated_data import Rows, load_subject
 from models.training.simulated_sessions import Course, answers, run_session
-from models.training.stages import RowInputs, encode_rows, replaced_by_noise
+from models.training.stages import RowInputs, encode_rows
 from models.trust import LEAST_AGREEMENT
 
 FIRST_EVALUATION_SEED = 900_000  # of simulated subjects: no training uses them
-FIRST_LASTING_SEED = 950_000
-_LASTING_S, _PART_S, _WARM_S = 600, 120, 12  # of a session in one emotion: whole, compared parts, no answers
 _TEST_BATCH = 32
 _STRIDE = 3  # of the windows decoded where every second is not needed
 _SETTLED_TRIALS = 5  # from this trial on the running level has settled
@@ -54,18 +52,16 @@ def evaluate_simulated(
     subjects: SimulatedSubjects,
     progress: Progress,
     *,
-    n_lasting: int = 0,
     brief: bool = False,
 ) -> dict[str, Any]:
     """Return accuracies per trial and per window (keys ending in ``_window``), with chance beside them.
 
     A trial's prediction is the mean of its windows' probabilities, from the fifth second on. Keys: ``all``,
-    ``only`` and ``without`` by modality, ``channels`` by cap, ``noise`` by modality that is noise,
-    ``trusting`` (every signal reliable), ``windows`` (single ones, every third second), ``level`` by what
-    features are centred on, ``settled`` (from the sixth trial on), ``interval`` (Wilson over trials),
+    ``only`` and ``without`` by modality, ``channels`` of EEG alone by cap, ``windows`` (single ones, every
+    third second, as those rows), ``settled`` (from the sixth trial on), ``interval`` (Wilson over trials),
     ``by_subject`` with ``interval_over_subjects`` (t); of all modalities also changes and delay of the label,
     calibration, coverage and size of sets, and what is answered or safe to act upon. ``brief`` leaves out
-    parts of the input; ``n_lasting`` other subjects stay in one emotion for ten minutes (``lasting``).
+    parts of the input.
 
     Raises `InputError`; see `check_simulated`.
     """
@@ -73,12 +69,7 @@ def evaluate_simulated(
     features = checkpoint.config.features
     with TemporaryDirectory(prefix="affectscope-evaluate-", ignore_cleanup_errors=True) as scratch:
         folders = subjects.simulate(FIRST_EVALUATION_SEED, features, Path(scratch), progress)
-        report = _Evaluation(checkpoint, folders, progress).report(brief)
-        if n_lasting:
-            alike = replace(subjects, n_subjects=n_lasting, n_trials=1, trial_s=float(_LASTING_S))
-            folders = alike.simulate(FIRST_LASTING_SEED, features, Path(scratch), progress)
-            report["lasting"] = _Evaluation(checkpoint, folders, progress).lasting()
-    return report
+        return _Evaluation(checkpoint, folders, progress).report(brief)
 
 
 def check_simulated(config: ModelConfig) -> None:
@@ -105,9 +96,6 @@ class _Condition:
 
     modalities: Collection[str] = MODALITIES
     cap: tuple[str, ...] = ()  # EEG channels; empty: all
-    noise: str = ""  # the modality that is noise
-    level: str = "running"  # running | training | whole session
-    trusting: bool = False  # every signal counts as reliable
     is_whole: bool = False  # every second is decoded, and answers are filtered as they are live
 
 
@@ -116,18 +104,14 @@ def _conditions(brief: bool) -> dict[str, _Condition]:
     found = {"all": _Condition(is_whole=True)}
     if brief:
         return found
-    found |= {"windows": _Condition(), "trusting": _Condition(trusting=True)}
+    found["windows"] = _Condition()
     for modality in MODALITIES:
         found[f"only/{modality}"] = _Condition((modality,))
         found[f"without/{modality}"] = _Condition([m for m in MODALITIES if m != modality])
-        found[f"noise/{modality}"] = _Condition(noise=modality)
     cap: tuple[str, ...] = ()
     for size, added in CAPS.items():
         cap += added
         found[f"channels/{size}"] = _Condition(("eeg",), cap)
-        found[f"channels_with_all/{size}"] = _Condition(cap=cap)
-    for level in ("training", "whole session"):
-        found[f"level/{level}"] = _Condition(level=level, is_whole=True)
     return found
 
 
@@ -135,7 +119,6 @@ class _Evaluation:
     """All conditions over the same sessions."""
 
     def __init__(self, checkpoint: Checkpoint, folders: Sequence[Path], progress: Progress) -> None:
-        self._rng = np.random.default_rng(0)
         self._config, self._evidence = checkpoint.config, checkpoint.evidence
         self._network, self._progress = checkpoint.network, progress
         self._normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors)
@@ -150,83 +133,52 @@ class _Evaluation:
         self._of_tested = label, rows.trial[self._tested], rows.subject[self._tested]
 
     def report(self, brief: bool) -> dict[str, Any]:
-        conditions = _conditions(brief)
-        found = {}
+        conditions, found = _conditions(brief), {}
         for number, (name, condition) in enumerate(conditions.items()):
             found[name] = self._probs(condition)
             self._progress("evaluating", (number + 1) / len(conditions), math.nan)
-        table = self._table({name: probs for name, (probs, _) in found.items()})
-        attention = {name: attention for name, (_, attention) in found.items()}
-        return table if brief else table | {"attention": self._attention(attention)}
-
-    def lasting(self) -> dict[str, Any]:
-        """Return how many windows are right at the beginning and at the end of one emotion."""
-        found: dict[str, Any] = {"n_subjects": len(self._subjects)}
-        t, label = self._rows.since_onset_s, self._rows.label.numpy()
-        parts = {"first": (_WARM_S, _PART_S), "last": (_LASTING_S - _PART_S, _LASTING_S)}
-        for level in ("running", "training"):
-            probs, _ = self._probs(_Condition(level=level, is_whole=True))
-            right = probs.argmax(axis=1) == label
-            found[level] = {name: float(right[(t > a) & (t <= b)].mean()) for name, (a, b) in parts.items()}
-        return found
+        return self._table(found)
 
     # --- one condition ---
 
-    def _probs(self, condition: _Condition) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return probabilities (n, n_labels) and attention (n, 4) of all seconds, or every third tested."""
+    def _probs(self, condition: _Condition) -> NDArray[np.float64]:
+        """Return probabilities (n, n_labels) of all seconds, or every third tested."""
         course = None if self._evidence is None else self._course(condition)
         rows = Rows(self._subjects, self._normaliser, course.levels if course is not None else None)
-        inputs = RowInputs(self._network, rows, self._rng, self._encoded)
+        inputs = RowInputs(self._network, rows, np.random.default_rng(0), self._encoded)
         names = self._config.ch_names
         channels = sorted(names.index(name) for name in condition.cap if name in names) or None
         allowed = torch.tensor([m in condition.modalities for m in MODALITIES])
         every = np.arange(len(rows)) if condition.is_whole else self._tested[::_STRIDE]
         logits = torch.full((len(rows), len(self._config.labels)), torch.nan)
-        attention = torch.full((len(rows), len(MODALITIES)), torch.nan)
         for start in range(0, len(every), _TEST_BATCH):
             at = every[start : start + _TEST_BATCH]
             batch = inputs.window(at, channels=channels)
-            if condition.noise:
-                batch = replaced_by_noise(batch, condition.noise, self._rng)
             batch.present = batch.present & allowed
             if course is not None and self._evidence is not None:
                 batch.evidence = course.evidence[at]
-                if not condition.trusting:
-                    batch.reliability = self._evidence.range.reliability(course.measures[at])
+                batch.reliability = self._evidence.range.reliability(course.measures[at])
             with torch.no_grad():
                 tokens = self._network.modality_tokens(batch, condition.modalities)
                 present = self._network.presence(batch)
-                given = tokens, present, batch.evidence, batch.reliability
-                logits[at], attention[at] = self._network.fuse(*given)
+                logits[at], _ = self._network.fuse(tokens, present, batch.evidence, batch.reliability)
         if course is not None and condition == _Condition(is_whole=True):
             self._agreement = course.agreement.numpy()
         if condition.is_whole and self._config.evidence is not None:
             logits = answers(logits, rows.first, self._config.evidence)
-        return torch.softmax(logits, dim=1).double().numpy(), attention.double().numpy()
+        return torch.softmax(logits, dim=1).double().numpy()
 
     def _course(self, condition: _Condition) -> Course:
         """Return level, evidence and reliability of all sessions under a condition."""
         assert self._evidence is not None
         courses = []
-        prior = {
-            m: self._evidence.discriminant.level_prior(m).mean for m in self._evidence.discriminant.modalities
-        }
         for features in self._features:
             given = {m: x for m, x in features.items() if m in condition.modalities}
             if condition.cap and "eeg" in given:
                 kept = np.isin(self._config.ch_names, condition.cap)
                 eeg = given["eeg"].reshape(len(given["eeg"]), len(kept), -1)
                 given["eeg"] = np.where(kept[:, None], eeg, np.nan).reshape(len(eeg), -1)
-            if condition.noise:
-                x = given[condition.noise]
-                drawn = self._rng.standard_normal(x.shape)
-                given[condition.noise] = np.nanmean(x, axis=0) + 2 * np.nanstd(x, axis=0) * drawn
-            fixed = {
-                "running": None,
-                "training": prior,
-                "whole session": {m: np.nanmean(x, axis=0) for m, x in given.items()},
-            }[condition.level]
-            courses.append(run_session(given, self._evidence, self._config.windows, fixed))
+            courses.append(run_session(given, self._evidence, self._config.windows))
         return Course.joined(courses)
 
     # --- figures ---
@@ -302,15 +254,3 @@ class _Evaluation:
                 reached = at[shown[at] == probs[late].mean(axis=0).argmax()] if len(late) else late
                 delays.append(rows.since_onset_s[reached[0]] if len(reached) else math.inf)
         return float(np.median(delays)) if delays else math.nan
-
-    def _attention(self, attention: dict[str, NDArray[np.float64]]) -> dict[str, dict[str, float]]:
-        """Return, by modality, the attention's mean, SD over windows, and mean as noise."""
-        whole = attention["all"][self._tested]
-        return {
-            modality: {
-                "mean": float(whole[:, index].mean()),
-                "sd": float(whole[:, index].std()),
-                "as_noise": float(np.nanmean(attention[f"noise/{modality}"][:, index])),
-            }
-            for index, modality in enumerate(MODALITIES)
-        }

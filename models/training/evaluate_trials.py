@@ -15,7 +15,7 @@ from models.baselines import LdaClassifier
 from models.checkpoint import load_checkpoint
 from models.config import ModelConfig
 from models.datasets.splits import by_session, coverage, folds_by_people, published_split
-from models.datasets.trials import PUBLISHED, TRIAL_MODALITIES, Excluded, Trial, WindowSet, cut_windows
+from models.datasets.trials import PUBLISHED, TRIAL_MODALITIES, Excluded, Trial, cut_windows
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
 from models.training.finetune import Finetuned, Progress, finetune, training_windows
@@ -342,18 +342,9 @@ def report_by_cross_validation(
 
 def _lda(train: Sequence[Trial], test: Sequence[Trial], options: FinetuneOptions) -> Predictions:
     classifier = LdaClassifier(len(train[0].label_names), options.seed)
-    classifier.fit(only(training_windows(train, options), options))
-    windows = only(cut_windows(test, options.n_steps), options)
+    classifier.fit(training_windows(train, options).only(options.modalities))
+    windows = cut_windows(test, options.n_steps).only(options.modalities)
     return Predictions.of(classifier.predict_proba(windows), windows)
-
-
-def only(windows: WindowSet, options: FinetuneOptions) -> WindowSet:
-    """Return the windows with the chosen modalities alone."""
-    return replace(
-        windows,
-        eeg=windows.eeg if "eeg" in options.modalities else None,
-        eye=windows.eye if "eye" in options.modalities else None,
-    )
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:

@@ -147,17 +147,10 @@ class Parts:
                 train, judged = job.test.split(session)
                 own, test = own + train, test + judged
         others = [t for t in job.trials if t.subject != job.subject and job.test.protocol == "transfer"]
-        return cls.made(others, own, test, job.test.n_steps)
-
-    @classmethod
-    def made(
-        cls, others: Sequence[Trial], own: Sequence[Trial], test: Sequence[Trial], most_steps: int
-    ) -> Parts:
-        """Take windows of ``most_steps`` or what all trials can fill, and levels from what trains."""
-        n_steps = steps_that_fit([*own, *test, *others], most_steps)
+        n_steps = steps_that_fit([*own, *test, *others], job.test.n_steps)
         sessions = by_session([*own, *others]).items()
         levels = {key: own_level([LabelledTrial.of(t) for t in session]) for key, session in sessions}
-        return cls(list(others), list(own), list(test), n_steps, levels)
+        return cls(others, own, test, n_steps, levels)
 
     def of_session(self, key: tuple[str, int]) -> tuple[list[Trial], list[Trial]]:
         """Return what trains and what is tested of one session of the judged subject."""
@@ -185,37 +178,21 @@ class Parts:
         return replace(windows, **arrays)
 
 
-def discriminants(parts: Parts) -> dict[tuple[str, int], MixedDiscriminant]:
-    """Return the discriminant with two levels for each tested session, which its own trials update."""
-    n_labels, base, models = len(parts.own[0].label_names), None, {}
+def discriminant_answers(parts: Parts) -> Answers:
+    """Return what the discriminant with two levels says of each session, updated by its own trials."""
+    n_labels, base = len(parts.own[0].label_names), None
     if parts.others:
         base = MixedDiscriminant.fit([LabelledTrial.of(trial) for trial in parts.others], n_labels)
-    for key in by_session(parts.test):
-        labelled = [LabelledTrial.of(trial) for trial in parts.of_session(key)[0]]
-        models[key] = adapted(base, labelled, parts.levels[key], n_labels)
-    return models
-
-
-def adapted(
-    base: MixedDiscriminant | None,
-    own: Sequence[LabelledTrial],
-    level: Mapping[str, NDArray[np.float64]],
-    n_labels: int,
-) -> MixedDiscriminant:
-    """Return the discriminant for one session, by other subjects' ``base`` or by the ``own`` trials alone."""
-    if base is None:
-        return MixedDiscriminant.fit(own, n_labels, person=own[0].person)
-    centred = [trial.minus(level) for trial in own]
-    return base.in_session(own[0].session).aligned(centred).update(centred)
-
-
-def discriminant_answers(
-    parts: Parts, models: Mapping[tuple[str, int], MixedDiscriminant] | None = None, mask: float = 0.0
-) -> Answers:
-    """Return what `discriminants` say, with a share of each test window's EEG channels hidden."""
     found: list[tuple[dict[str, NDArray[Any]], WindowSet]] = []
-    for key, model in (models or discriminants(parts)).items():
-        windows = hidden(parts.centred_means(parts.of_session(key)[1]), mask)
+    for key in by_session(parts.test):
+        train, test = parts.of_session(key)
+        own = [LabelledTrial.of(trial) for trial in train]
+        if base is None:
+            model = MixedDiscriminant.fit(own, n_labels, person=own[0].person)
+        else:
+            centred = [trial.minus(parts.levels[key]) for trial in own]
+            model = base.in_session(own[0].session).aligned(centred).update(centred)
+        windows = parts.centred_means(test)
         n_steps = torch.full((len(windows),), parts.n_steps)
         evidence = {}
         for modality in TRIAL_MODALITIES:
@@ -247,8 +224,8 @@ def reference_answers(kind: type[LdaClassifier] | type[SvmClassifier], parts: Pa
                 n_labels = len(parts.own[0].label_names)
                 counts = kind is LdaClassifier and others is not None
                 fitted = LdaClassifier(n_labels, count_trials=True) if counts else kind(n_labels)
-                fitted.fit(_with(train, names))
-                probs[given] = fitted.predict_proba(_with(test, names))
+                fitted.fit(train.only(names))
+                probs[given] = fitted.predict_proba(test.only(names))
         found.append((probs, test))
     return _joined(found)
 
@@ -260,11 +237,6 @@ def hidden(windows: WindowSet, share: float, seed: int = 1) -> WindowSet:
     there = torch.from_numpy(np.isfinite(windows.eeg).all(axis=-1).any(axis=2))  # (n, C)
     visible = random_channel_mask(there, share, torch.Generator().manual_seed(seed)).numpy()
     return replace(windows, eeg=np.where(visible[..., None, None], windows.eeg, np.nan))
-
-
-def _with(windows: WindowSet, modalities: Sequence[str]) -> WindowSet:
-    absent: dict[str, Any] = {m: None for m in TRIAL_MODALITIES if m not in modalities}
-    return replace(windows, **absent)
 
 
 def _stacked(one: WindowSet, other: WindowSet) -> WindowSet:

@@ -56,8 +56,7 @@ def test_evaluation_reports_every_condition_with_chance_and_intervals(trained):
     assert result["chance"] == 0.2
     assert (result["n_subjects"], result["n_trials"]) == (1, 5)
     assert (result["by_subject"], result["interval_over_subjects"]) == ([result["all"]], None)
-    conditions = {m: MODALITIES for m in ("only", "without", "noise")}
-    for group, keys in (*conditions.items(), ("channels", CAPS)):
+    for group, keys in (("only", MODALITIES), ("without", MODALITIES), ("channels", CAPS)):
         assert set(result[group]) == set(result[f"{group}_window"]) == set(keys)
         for key, accuracy in result[group].items():
             low, high = result["interval"][group][key]
@@ -65,15 +64,11 @@ def test_evaluation_reports_every_condition_with_chance_and_intervals(trained):
 
 
 @pytest.mark.slow
-def test_a_brief_evaluation_has_the_answers_alone_and_lasting_emotions_by_level(trained, monkeypatch):
-    monkeypatch.setattr("models.training.evaluate_simulated._LASTING_S", 30)
-    monkeypatch.setattr("models.training.evaluate_simulated._PART_S", 15)
+def test_a_brief_evaluation_has_the_answers_alone(trained):
     options = SimulatedSubjects(n_subjects=1, n_trials=5, trial_s=10.0, n_jobs=1)
-    result = evaluate_simulated(load_checkpoint(trained[0]), options, nothing, n_lasting=1, brief=True)
+    result = evaluate_simulated(load_checkpoint(trained[0]), options, nothing, brief=True)
     assert "only" not in result
-    assert result["lasting"]["n_subjects"] == 1
-    for level in ("running", "training"):
-        assert all(0 <= result["lasting"][level][part] <= 1 for part in ("first", "last"))
+    assert 0 <= result["ece"] <= 1
 
 
 def test_a_part_that_says_nothing_of_the_label_gets_no_weight():

@@ -21,10 +21,10 @@ from models.datasets.trials import Excluded, Trial, cut_windows
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
 from models.papers import settings as paper
-from models.papers.reproduce import Job, ReproduceOptions, jobs_of, reproduce, run_job
-from models.papers.settings import OURS, TEN_TRIALS, TWO_A_CLASS, settings_of
+from models.papers.reproduce import Job, ReproduceOptions, reproduce, run_job
+from models.papers.settings import TEN_TRIALS, TWO_A_CLASS, settings_of
 from models.training.finetune_config import FinetuneOptions
-from models.training.label_protocols import LabelTest, evaluate_labels, hidden
+from models.training.label_protocols import hidden
 from models.training.scores import Scores, wilson_interval
 from models.training.sources import Source
 from models.training.tables import Entry, Row, write_table
@@ -119,34 +119,6 @@ def test_table_4_masks_training_and_test_and_adds_masks_of_the_test_alone(folder
     rows = {(row.model, row.mask): row for row in run(folder, pretrained, 4).rows}
     assert rows["MV-SSTMA-EEG", 0.5].paper == (86.84, None)
     assert rows["MV-SSTMA-EEG, masked in the test only", 0.5].paper is None
-
-
-def test_our_rows_say_what_evaluate_says_and_other_subjects_labels_are_a_row_of_their_own(folder):
-    trials = Source("seed-iv", folder, "published").trials()
-    ours = [setting for setting in settings_of("seed-iv", 3, quick=True) if setting.kind == OURS]
-    jobs = jobs_of(ours, trials, FinetuneOptions(), None, None, shortened=True)
-    assert [(len({t.subject for t in job.trials}), bool(job.others)) for job in jobs] == [
-        (1, False), (1, True), (1, False), (1, True)
-    ]  # fmt: skip
-    found = {job.setting.others: run_job(job) for job in jobs if job.trials[0].subject == "2"}
-    names = {outcome.model for outcomes in found.values() for outcome in outcomes}
-    alone = {"mixed discriminant", "mixed discriminant, EEG"}
-    assert names == alone | {f"{name}, other subjects' labels too" for name in alone}
-    for others, outcomes in found.items():
-        protocol = "transfer" if others else "own"
-        test = LabelTest(Source("seed-iv", folder, "published"), protocol, 10, subjects=("2",))
-        entries = evaluate_labels(test, quiet).entries["discriminant", "both"]
-        whole = [outcome.entry for outcome in outcomes if ", EEG" not in outcome.model]
-        assert [e.session for e in whole] == [1, 2, 3]
-        assert [e.window.nll for e in whole] == pytest.approx([e.window.nll for e in entries], rel=1e-4)
-        assert [e.classes_seen for e in whole] == [4, 4, 3]  # session 3's first ten hold no neutral
-
-
-def test_every_table_has_our_rows_by_own_labels_and_by_those_of_others_too():
-    for table in (1, 2, 3, 4):
-        own, theirs = [s for s in settings_of("seed-v", table) if s.kind == OURS][:2]
-        assert (own.others, own.paper) == (False, None)
-        assert (theirs.others, theirs.paper) == (True, None)
 
 
 def test_hidden_channels_are_those_the_network_lacks(folder):
