@@ -1,10 +1,16 @@
-"""Baselines on flattened features: majority class, shrinkage LDA and linear SVM, and what they share."""
+"""Baselines on flattened features: majority class, shrinkage LDA and linear SVM, and what they share.
 
-from typing import Any, Protocol, Self
+Each is made with the number of labels and a seed, fitted once to windows, NaN anywhere, then asked for
+probabilities (n, n_labels). `InputError`: no window or modality, or windows that are not like training's.
+"""
+
+import warnings
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from acquisition.errors import ErrorCode, InputError
@@ -13,16 +19,6 @@ from models.training.scores import best_temperature, trial_ids
 
 #: (train, test) indices, a pair a fold.
 Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
-
-
-class Classifier(Protocol):
-    """A baseline: made with the number of labels, fitted once, then asked."""
-
-    def fit(self, train: WindowSet) -> Self:
-        """Learn from windows, NaN anywhere; raises `InputError` without a window or a modality."""
-
-    def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
-        """Return probabilities (n, n_labels); raises `InputError` where windows are not like training's."""
 
 
 def modality_arrays(windows: WindowSet) -> dict[str, NDArray[Any]]:
@@ -65,31 +61,23 @@ def over_all_labels(
     return full
 
 
-_MIN_SD = 1e-6
-
-
 class FlatRows:
     """Flattened features, each with mean 0 and SD 1 over the training windows; what is NaN becomes 0.
 
-    There are more features (3100 of EEG) than windows. All that a linear model, or the first layer of a
-    network, can learn lies in the span of the training rows, so they are rotated into it: lengths and angles
-    stay, and directions perpendicular to every training row, which such a model ignores, are dropped.
+    There are more features (3100 of EEG) than windows. All that a linear model can learn lies in the span of
+    the training rows, so they are rotated into it: lengths and angles stay, and directions perpendicular to
+    every training row, which such a model ignores, are dropped.
     """
 
     n_features: int  # before the rotation
 
     def fit(self, array: NDArray[Any]) -> Self:
         """Take scales and span from training windows (n, ...)."""
-        self._shape = array.shape[1:]
-        rows = _flat(array)
-        known = np.isfinite(rows)
-        n_known = np.maximum(known.sum(axis=0), 1)
-        filled = np.where(known, rows, 0.0)
-        self._mean = filled.sum(axis=0) / n_known
-        variance = (np.where(known, rows - self._mean, 0.0) ** 2).sum(axis=0) / n_known
-        sd = np.sqrt(variance)
-        self._sd = np.where(sd > _MIN_SD, sd, np.inf)  # a constant feature becomes 0
+        self._shape, rows = array.shape[1:], _flat(array)
         self.n_features = rows.shape[1]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a feature that is never there stays NaN
+            self._scaler = StandardScaler().fit(rows)
         self._basis = None
         if len(rows) < self.n_features:
             self._basis = np.linalg.qr(self._standardised(array).T)[0]  # (n_features, n)
@@ -106,8 +94,7 @@ class FlatRows:
         return rows if self._basis is None else rows @ self._basis
 
     def _standardised(self, array: NDArray[Any]) -> NDArray[np.float64]:
-        rows = _flat(array)
-        return np.where(np.isfinite(rows), (rows - self._mean) / self._sd, 0.0)
+        return np.nan_to_num(self._scaler.transform(_flat(array)))
 
 
 def _flat(array: NDArray[Any]) -> NDArray[np.float64]:
@@ -123,10 +110,6 @@ class FlatWindows:
 
     def rows(self, windows: WindowSet) -> NDArray[np.float64]:
         """Return (n, q) of windows that hold what the training's held."""
-        return np.concatenate(list(self.rows_by_modality(windows).values()), axis=1)
-
-    def rows_by_modality(self, windows: WindowSet) -> dict[str, NDArray[np.float64]]:
-        """Return (n, q) of each modality; see `rows`."""
         arrays = modality_arrays(windows)
         if missing := [name for name in self._flat if name not in arrays]:
             raise _unfit(
@@ -134,7 +117,7 @@ class FlatWindows:
                 f"found none of {' and '.join(missing)}",
                 "train and test on the same modalities",
             )
-        return {name: flat.transform(arrays[name]) for name, flat in self._flat.items()}
+        return np.concatenate([flat.transform(arrays[name]) for name, flat in self._flat.items()], axis=1)
 
 
 class MajorityClassifier:
@@ -162,7 +145,6 @@ class LdaClassifier:
         self._n_labels, self._count_trials = n_labels, count_trials
 
     def fit(self, train: WindowSet) -> Self:
-        """Learn means and covariance; see `models.baselines.Classifier`."""
         self._flat = FlatWindows(train)
         self._labels, at, counts = np.unique(train.label, return_inverse=True, return_counts=True)
         rows = self._flat.rows(train)
@@ -225,9 +207,6 @@ class TunedSvm:
     no folds can be made, C is 0.3 and the temperature 1.
     """
 
-    #: Of the chosen C on held-out training trials; of training itself where no folds can be made.
-    accuracy: float
-
     def __init__(self, n_labels: int, seed: int = 0) -> None:
         self._n_labels, self._seed = n_labels, seed
         self._temperature = 1.0
@@ -237,14 +216,11 @@ class TunedSvm:
         self._scale = float(np.sqrt(np.mean((rows**2).sum(axis=1)))) or 1.0
         self._n_features = rows.shape[1]
         self._labels = np.unique(label)
-        self.accuracy = 1.0
         if len(self._labels) == 1:
             return self
         folds = trial_folds(label, trials)
         penalty = self._tune(rows, label, folds) if folds else 0.3
         self._svm = self._fitted(rows, label, penalty)
-        if not folds:
-            self.accuracy = float(np.mean(self._margins(self._svm, rows).argmax(axis=1) == label))
         return self
 
     def predict_proba(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -264,16 +240,16 @@ class TunedSvm:
         return planes
 
     def _tune(self, rows: NDArray[np.float64], label: NDArray[np.int64], folds: Folds) -> float:
-        """Return C; sets temperature and accuracy."""
-        best, self.accuracy = _PENALTIES[0], -1.0
+        """Return C, and set the temperature."""
+        best, most = _PENALTIES[0], -1.0
         tested = np.concatenate([test for _, test in folds])
         for penalty in _PENALTIES:
             margins = np.concatenate(
                 [self._margins(self._fitted(rows[a], label[a], penalty), rows[b]) for a, b in folds]
             )
             accuracy = float(np.mean(margins.argmax(axis=1) == label[tested]))
-            if accuracy > self.accuracy:
-                best, self.accuracy = penalty, accuracy
+            if accuracy > most:
+                best, most = penalty, accuracy
                 self._temperature = _svm_temperature(margins, label[tested])
         return best
 
@@ -308,16 +284,17 @@ class SvmClassifier:
     def __init__(self, n_labels: int, seed: int = 0) -> None:
         self._svm = TunedSvm(n_labels, seed)
 
-    @property
-    def accuracy(self) -> float:
-        """Accuracy on held-out training trials; see `TunedSvm`."""
-        return self._svm.accuracy
-
     def fit(self, train: WindowSet) -> Self:
-        """Learn the separating planes; see `models.baselines.Classifier`."""
         self._flat = FlatWindows(train)
         self._svm.fit(self._flat.rows(train), train.label, trial_ids(train))
         return self
 
     def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
         return self._svm.predict_proba(self._flat.rows(test))
+
+
+BASELINES: dict[str, type[MajorityClassifier] | type[LdaClassifier] | type[SvmClassifier]] = {
+    "majority": MajorityClassifier,
+    "lda": LdaClassifier,
+    "svm": SvmClassifier,
+}

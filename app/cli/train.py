@@ -64,9 +64,6 @@ def make_dataset(
     trial_s: float | None = option(
         None, "Trial length in seconds.", show_default="100, 44 with --raw, EAV 20"
     ),
-    variant: Literal[
-        "default", "no-shared-pattern", "heavy-tails", "session-shifts", "person-gains"
-    ] = option("default", "What subjects do otherwise than by default."),
     raw: bool = option(False, "SEED-IV: also raw EEG, about 60 MB more per subject.", "--raw"),
     jobs: opt.Jobs = 2,
 ) -> None:
@@ -84,7 +81,7 @@ def make_dataset(
 
     make = {"seed-iv": make_seed_iv, "seed-v": make_seed_v, "eav": make_eav}[layout]
     options = MakeOptions(
-        folder, subjects, seed, opt.difficulty_value(difficulty), trials, trial_s, raw, jobs, variant
+        folder, subjects, seed, opt.difficulty_value(difficulty), trials, trial_s, raw, jobs
     )
     began = time.monotonic()
     try:

@@ -12,15 +12,13 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from scipy.special import softmax
 
 from acquisition.errors import ErrorCode, InputError
+from models.baselines import BASELINES
 from models.checkpoint import load_checkpoint
-from models.datasets.make.generator import Oracle, load_oracle
 from models.datasets.make.options import is_generated
 from models.datasets.splits import by_session, coverage, published_split
 from models.datasets.trials import Excluded, Trial, cut_windows, steps_that_fit
-from models.papers.baselines import BASELINES
 from models.papers.settings import MMV, Setting, settings_of
 from models.process import run_here_or_there
 from models.training.finetune import finetune, training_windows
@@ -57,7 +55,6 @@ class Job:
     trials: tuple[Trial, ...]  # of one subject and session, training and test
     options: FinetuneOptions
     pretrained: PretrainedEncoders | None
-    oracle: Oracle | None
     shortened: bool = False  # of a generated folder, whose sessions may be shorter than the published ones
 
     def fitted_options(self) -> FinetuneOptions:
@@ -93,19 +90,16 @@ def jobs_of(
     trials: Sequence[Trial],
     options: FinetuneOptions,
     pretrained: PretrainedEncoders | None,
-    oracle: Oracle | None,
     *,
     shortened: bool = False,
 ) -> list[Job]:
     """Return a job for each setting, subject and session."""
     return [
         Job(
-            setting, tuple(group), options, pretrained if setting.pretrained else None,
-            oracle if setting.kind == "oracle" else None, shortened,
+            setting, tuple(group), options, pretrained if setting.pretrained else None, shortened
         )
         for group in by_session(trials).values()
         for setting in settings
-        if setting.kind != "oracle" or oracle is not None
     ]  # fmt: skip
 
 
@@ -177,10 +171,6 @@ def _reference_answers(
     """Return (row's model, mask, predictions) of a reference, the whole test first."""
     setting, options = job.setting, job.fitted_options()
     windows = cut_windows(test, options.n_steps).only(options.modalities)
-    if job.oracle is not None:
-        first = job.trials[0]
-        scores = job.oracle.scores(first.subject, first.session, windows.eeg, windows.eye)
-        return [(setting.model, setting.mask, Predictions.of(softmax(scores, axis=1), windows))]
     classifier = BASELINES[setting.kind](len(chosen[0].label_names), options.seed)
     classifier.fit(training_windows(chosen, options).only(options.modalities))
     answers = [(setting.model, setting.mask, Predictions.of(classifier.predict_proba(windows), windows))]
@@ -228,8 +218,8 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
     if options.quick:
         trials = _few(trials)
     pretrained = _encoders(options, report) if any(setting.pretrained for setting in settings) else None
-    oracle, shortened = load_oracle(options.folder), is_generated(options.folder)
-    jobs = jobs_of(settings, trials, options.finetuning(), pretrained, oracle, shortened=shortened)
+    shortened = is_generated(options.folder)
+    jobs = jobs_of(settings, trials, options.finetuning(), pretrained, shortened=shortened)
     outcomes: list[Outcome] = []
     results = run_here_or_there(run_job, jobs, options.n_jobs, options.dask)
     for result in usable(results, len(jobs), "fine-tuning", excluded, report):

@@ -44,7 +44,6 @@ _NETWORKS: dict[str, tuple[tuple[str, ...], str]] = {
     "MMV-SSTMA-Concat": (_BOTH, "concat"),
     "MMV-SSTMA-Att": (_BOTH, "attention"),
 }
-_BASELINES = {"MAX": "max", "Fuzzy Integral": "fuzzy", "BDAE": "bdae"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Setting:
     """One row of a table, before it has figures."""
 
     model: str  # as the paper calls it, or our own words
-    kind: str = "network"  # or a name of `models.papers.baselines.BASELINES`, or oracle
+    kind: str = "network"  # or a name of `models.baselines.BASELINES`
     modalities: tuple[str, ...] = _BOTH
     fusion: str = "attention"
     pretrained: bool = False
@@ -105,15 +104,9 @@ def _table_1(column: int, quick: bool) -> list[Setting]:
 
 
 def _table_2(column: int, quick: bool) -> list[Setting]:
-    """All labels: fusion and baselines."""
-    rows = []
-    for model in MMV["table_2"]:
-        paper = _figure(2, model, column)
-        if model in _BASELINES:
-            rows.append(Setting(model, kind=_BASELINES[model], paper=paper))
-        else:
-            rows.append(_network(model, alone=model == "MMV-SSTMA-Att", paper=paper))
-    rows.sort(key=lambda row: row.kind != "network")  # stable: networks first
+    """All labels: fusion, beside references of our own."""
+    figures = {model: _figure(2, model, column) for model in _NETWORKS}
+    rows = [_network(m, alone=m == "MMV-SSTMA-Att", paper=figure) for m, figure in figures.items()]
     return rows + _references(ALL_LABELS)
 
 
@@ -135,7 +128,6 @@ def _references(labels: Labels) -> list[Setting]:
         _lda("eeg", labels),
         Setting("linear SVM", kind="svm", labels=labels),
         Setting("most frequent class of training", kind="majority", labels=labels),
-        Setting("discriminant with the generator's true statistics", kind="oracle", labels=labels),
     ]
 
 

@@ -13,9 +13,8 @@ from acquisition.simulator.subject import SimulatedSubject, effect_size, substre
 from acquisition.simulator.voice import SFREQ as VOICE_SFREQ
 from acquisition.simulator.voice import voice_blocks
 from models.datasets.eav import CH_NAMES, LABELS, SFREQ, TASKS, VIDEO_FPS
-from models.datasets.make.generator import signal, structure
+from models.datasets.make.generator import GeneratedSubject, signal, structure
 from models.datasets.make.options import MakeOptions, OnDone, each_subject, make_empty_folder, write_notice
-from models.datasets.make.variants import generated_subject
 
 #: The simulator knows five emotions, two of them others than EAV's: they stand in.
 EMOTION_OF = {
@@ -78,7 +77,7 @@ def _write_subject(options: MakeOptions, subject: int) -> None:
 
 
 def _write_eeg(options: MakeOptions, subject: int, classes: list[int], n_seconds: int, folder: Path) -> None:
-    model = generated_subject(options.variant, options.seed, subject, structure(CH_NAMES), options.difficulty)
+    model = GeneratedSubject(options.seed, subject, structure(CH_NAMES), options.difficulty)
     rng = substream(options.seed, "eav files", subject)
     seg = np.empty((round(n_seconds * SFREQ), len(CH_NAMES), len(classes)))
     label = np.zeros((len(LABELS) * len(TASKS), len(classes)))

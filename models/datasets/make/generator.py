@@ -1,4 +1,4 @@
-"""The generative model of EEG and eye features, the steps and raw EEG made of it, and its best discriminant.
+"""The generative model of EEG and eye features, and the steps and raw EEG made of it.
 
     log amplitude (nats of DE) of channel c, band b, second t of a trial =
         place (population, subject, session)
@@ -6,21 +6,18 @@
         + nuisance[c, b] · (this trial's + drift(t))                                  forty smooth patterns
         + white noise
 
-Everything is Gaussian and linear, so the best discriminant is known (`Oracle`). A trial's own effect is as
-large as the emotions', which is why windows of one trial resemble each other: split by window, and a
-classifier only has to recognise the trial. Effects and maps are the simulator's.
+Everything is Gaussian and linear. A trial's own effect is as large as the emotions', so windows of one
+trial resemble each other: split by window, and a classifier only has to recognise the trial. Effects and maps
+are the simulator's.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.eeg import BANDS, GAIN, electrode_positions, emotion_maps, spread
 from acquisition.simulator.subject import POPULATION_EFFECTS, SimulatedSubject, substream
@@ -177,7 +174,6 @@ def drift(rng: np.random.Generator, n_seconds: int, n: int) -> NDArray[np.float6
 STEP_S = 4
 _LDS_WEIGHT = 0.5  # of a neighbour one step away: stands in for the sets' linear dynamic system
 _N_AVERAGED = 5
-_N_REACH = 48  # steps: what is further away weighs nothing, and no window is longer
 
 
 def averaged(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -202,22 +198,6 @@ def _apart(n: int) -> NDArray[np.int64]:
 
 def _to_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     return weights / weights.sum(axis=1, keepdims=True)
-
-
-def autocovariance(white: bool, n_lags: int = _N_REACH) -> NDArray[np.float64]:
-    """Return how unit noise (white, or drift) of one second each covaries after averaging and ``de_LDS``.
-
-    (n_lags,) by lag; exact in the middle of a long trial. Within three steps of its ends smoothing averages
-    less.
-    """
-    n_steps = 2 * n_lags + 1
-    n_seconds = n_steps * STEP_S
-    unit = np.eye(n_seconds) if white else np.exp(-_apart(n_seconds) / DRIFT_S)
-    mean = np.kron(np.eye(n_steps), np.full((1, STEP_S), 1 / STEP_S))  # (W, n_seconds)
-    weights = lds_weights(n_steps) @ mean
-    covariance = weights @ unit @ weights.T
-    middle = n_steps // 2
-    return covariance[middle, middle : middle + n_lags]
 
 
 # -- Raw EEG whose entropy follows given features second by second -----------------------------------------
@@ -266,148 +246,3 @@ def _band_noise(
     noise = np.fft.irfft(spectrum, n).astype(np.float32)
     # Each of the m bins adds 4 / n² to the variance: two parts of unit variance, doubled by symmetry.
     return noise * np.float32(n / (2 * np.sqrt(last - first)))
-
-
-# -- The true means and covariances, as the published features have them -----------------------------------
-
-FILE_NAME = "GENERATED_oracle.npz"
-_ORACLE_REMEDY = "generate the data set again, or delete this file"
-
-
-@dataclass(frozen=True, eq=False)
-class Oracle:
-    """True statistics of the published features of a generated data set.
-
-    No classifier of the same features can be expected to do better on generated data than the discriminant of
-    these, and nothing of this exists for a real data set.
-
-    D is 310 (62 channels x 5 bands, channel-major) or the number of eye features. Covariances are split by
-    how they live in time: ``trial`` parts hold for a whole trial, ``drift`` and ``white`` parts change
-    within it, with the autocovariances given by lag in steps.
-    """
-
-    subjects: NDArray[np.int64]  # (S,)
-    eeg_mean: NDArray[np.float64]  # (S, n_sessions, n_labels, D)
-    eeg_trial: NDArray[np.float64]  # (D, D)
-    eeg_drift: NDArray[np.float64]  # (D, D)
-    eeg_white: NDArray[np.float64]  # (D, D)
-    eye_mean: NDArray[np.float64]  # (S, n_sessions, n_labels, E)
-    eye_trial: NDArray[np.float64]  # (E, E)
-    eye_drift: NDArray[np.float64]  # (E, E)
-    eye_white: NDArray[np.float64]  # (E, E)
-    drift_autocovariance: NDArray[np.float64]  # (n_lags,)
-    white_autocovariance: NDArray[np.float64]  # (n_lags,)
-
-    def save(self, folder: Path) -> None:
-        """Write ``GENERATED_oracle.npz`` beside the data."""
-        np.savez_compressed(folder / FILE_NAME, **{f.name: getattr(self, f.name) for f in fields(self)})
-
-    def scores(
-        self,
-        subject: str,
-        session: int,
-        eeg: NDArray[np.floating] | None,
-        eye: NDArray[np.floating] | None = None,
-    ) -> NDArray[np.float64]:
-        """Return each class's log likelihood (n, n_labels), up to a constant, of one session's windows.
-
-        EEG and eye features are as in `WindowSet`; a window counts by the mean of its steps. Given the class,
-        the two are independent as generated: their scores add up. Raises `InputError` if the statistics are
-        of other subjects or fewer sessions.
-        """
-        at = self._row_of(subject, session)
-        total: NDArray[np.float64] | float = 0.0
-        if eeg is not None:
-            n, n_channels, n_steps, n_bands = eeg.shape
-            means = eeg.mean(axis=2).reshape(n, n_channels * n_bands)
-            covariance = self._covariance("eeg", n_steps)
-            total = total + _log_likelihoods(means, self.eeg_mean[at, session - 1], covariance)
-        if eye is not None:
-            covariance = self._covariance("eye", eye.shape[2])
-            total = total + _log_likelihoods(eye.mean(axis=2), self.eye_mean[at, session - 1], covariance)
-        return np.asarray(total)
-
-    def _row_of(self, subject: str, session: int) -> int:
-        """Return where a subject's statistics stand."""
-        at = np.flatnonzero(self.subjects == int(subject))
-        n_sessions = self.eeg_mean.shape[1]
-        if len(at) == 0 or not 1 <= session <= n_sessions:
-            raise InputError(
-                f"expected statistics of subject {subject}, session {session}, found {n_sessions} sessions "
-                f"of subjects {', '.join(map(str, self.subjects.tolist()))}",
-                where=FILE_NAME,
-                remedy=_ORACLE_REMEDY,
-                code=ErrorCode.SUBJECT,
-                subject=subject,
-                session=session,
-            )
-        return int(at[0])
-
-    def _covariance(self, modality: str, n_steps: int) -> NDArray[np.float64]:
-        """Return the covariance of the mean of ``n_steps`` consecutive steps."""
-        trial, drift, white = (getattr(self, f"{modality}_{part}") for part in ("trial", "drift", "white"))
-        return (
-            trial
-            + _variance_of_mean(self.drift_autocovariance, n_steps) * drift
-            + _variance_of_mean(self.white_autocovariance, n_steps) * white
-        )
-
-
-def load_oracle(folder: Path) -> Oracle | None:
-    """Return a generated data set's true statistics; None for real data."""
-    path = folder / FILE_NAME
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return Oracle(**{field.name: archive[field.name] for field in fields(Oracle)})
-    except Exception as error:  # a damaged archive makes zipfile and NumPy raise all sorts of things
-        what = "expected the generator's statistics, found a broken file"
-        raise InputError(what, where=str(path), remedy=_ORACLE_REMEDY, code=ErrorCode.FILE) from error
-
-
-def _variance_of_mean(autocovariance: NDArray[np.float64], n: int) -> float:
-    """Return the variance of the mean of ``n`` consecutive values."""
-    lags = np.arange(1, min(n, len(autocovariance)))
-    return float((n * autocovariance[0] + 2 * ((n - lags) * autocovariance[lags]).sum()) / n**2)
-
-
-def _log_likelihoods(
-    x: NDArray[np.floating], means: NDArray[np.float64], covariance: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return (n, n_labels): Gaussians of one covariance, without their common constant."""
-    factor = np.linalg.cholesky(covariance)
-    white_x = np.linalg.solve(factor, np.asarray(x, dtype=np.float64).T).T  # (n, D)
-    white_means = np.linalg.solve(factor, means.T).T  # (n_labels, D)
-    return -0.5 * ((white_x[:, None] - white_means[None]) ** 2).sum(axis=2)
-
-
-def truth(
-    subjects: Mapping[int, GeneratedSubject],
-    shared: Structure,
-    emotions: Sequence[str],
-    sessions: Sequence[int],
-    n_eye: int,
-) -> Oracle:
-    """Return the statistics of a generated data set with these subjects."""
-    numbers = sorted(subjects)
-    eeg_mean = [[[subjects[n].eeg_mean(s, e) for e in emotions] for s in sessions] for n in numbers]
-    eye_mean = [[[subjects[n].eye_mean(s, e)[:n_eye] for e in emotions] for s in sessions] for n in numbers]
-    patterns, nuisance = shared.latent @ shared.latent.T, shared.nuisance @ shared.nuisance.T
-    eye_spread = np.diag(shared.eye_spread[:n_eye] ** 2)
-    moves = np.ones(n_eye)
-    moves[clip_rows()] = 0.0
-    eye_latent = (shared.eye_spread[:, None] * shared.eye_latent)[:n_eye]
-    return Oracle(
-        subjects=np.array(numbers),
-        eeg_mean=np.array(eeg_mean),
-        eeg_trial=LATENT_TRIAL_SD**2 * patterns + NUISANCE_TRIAL_SD**2 * nuisance,
-        eeg_drift=LATENT_DRIFT_SD**2 * patterns + NUISANCE_DRIFT_SD**2 * nuisance,
-        eeg_white=WHITE_SD**2 * np.eye(len(shared.base)),
-        eye_mean=np.array(eye_mean),
-        eye_trial=eye_latent @ eye_latent.T + EYE_TRIAL_SD**2 * eye_spread,
-        eye_drift=EYE_DRIFT_SD**2 * eye_spread * moves,
-        eye_white=EYE_WHITE_SD**2 * eye_spread * moves,
-        drift_autocovariance=autocovariance(white=False),
-        white_autocovariance=autocovariance(white=True),
-    )

@@ -64,7 +64,6 @@ class MakeOptions:
     trial_s: float | None = None
     raw: bool = False
     jobs: int = 2
-    variant: str = "default"  # of `models.datasets.make.variants`
 
     def n_trials(self, default: int, least: int, most: int) -> int:
         """Return the trials of a session, or refuse a number the layout cannot hold."""
@@ -85,8 +84,6 @@ class MakeOptions:
         """Return the command line that makes the same data."""
         words = [data_set, "DIR", f"--subjects {self.subjects}", f"--seed {self.seed}"]
         words.append(f"--difficulty {self.difficulty}")
-        if self.variant != "default":
-            words.append(f"--variant {self.variant}")
         if self.trials is not None:
             words.append(f"--trials {self.trials}")
         if self.trial_s is not None:

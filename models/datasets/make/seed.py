@@ -12,7 +12,6 @@ from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.subject import substream
 from models.datasets.make import generator
 from models.datasets.make.options import MakeOptions, OnDone, each_subject, make_empty_folder, write_notice
-from models.datasets.make.variants import generated_subject
 from models.datasets.seed import SEED_IV, SEED_IV_SFREQ, SEED_V, SESSIONS, SeedSet
 from models.features.config import EEG_BANDS
 
@@ -46,28 +45,17 @@ def _make(
     data_set: SeedSet, write: Callable[[MakeOptions, int], None], options: MakeOptions, on_done: OnDone
 ) -> None:
     n_trials, n_seconds = _sizes(data_set, options)
-    subjects = {number: _subject(options, number) for number in range(1, options.subjects + 1)}
     make_empty_folder(options.folder)
     for part in (*data_set.folders("published"), *(data_set.folders("raw") if options.raw else ())):
         for session in SESSIONS if data_set.has_session_folders else ("",):
             (options.folder / part / str(session)).mkdir(parents=True)
     each_subject(write, options, on_done)
-    details = f"variant: {options.variant}.\n"
-    if options.variant == "default":
-        generator.truth(subjects, generator.structure(), data_set.labels, SESSIONS, data_set.n_eye).save(
-            options.folder
-        )
-        details = (
-            "GENERATED_oracle.npz: the model's true means and covariances, for the best possible "
-            "discriminant.\n"
-        )
     write_notice(
         options.folder,
         data_set.title,
         options.command(data_set.name),
         f"{options.subjects} subjects, 3 sessions of {n_trials} clips of {n_seconds} s "
-        f"(published: {_AS_PUBLISHED[data_set.name]}).\n"
-        f"{details}",
+        f"(published: {_AS_PUBLISHED[data_set.name]}).\n",
     )
 
 
@@ -77,17 +65,11 @@ def _sizes(data_set: SeedSet, options: MakeOptions) -> tuple[int, int]:
     return n_trials, options.seconds(default_s, 4, _LEAST_S)
 
 
-def _subject(options: MakeOptions, subject: int) -> generator.GeneratedSubject:
-    return generated_subject(
-        options.variant, options.seed, subject, generator.structure(), options.difficulty
-    )
-
-
 def _trials(
     data_set: SeedSet, options: MakeOptions, subject: int, session: int
 ) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
     """Yield number, entropy (n_seconds, 310) and published eye features (W, n_eye) of a session's trials."""
-    model = _subject(options, subject)
+    model = generator.GeneratedSubject(options.seed, subject, generator.structure(), options.difficulty)
     n_trials, n_seconds = _sizes(data_set, options)
     for trial, label in enumerate(data_set.trial_labels[session][:n_trials], start=1):
         emotion = data_set.labels[label]

@@ -6,7 +6,6 @@ import numpy as np
 from refused import refused
 
 from acquisition.errors import ErrorCode
-from models.datasets.make.generator import Oracle
 from models.datasets.splits import (
     coverage,
     cross_validation,
@@ -89,16 +88,6 @@ def test_at_most_takes_what_there_is():
     assert len(first_trials(trials_of(SESSION_1), 30, at_most=True)) == 24
     assert coverage(trials_per_class(trials_of(SESSION_1), 6, at_most=True)).counts == (6, 6, 6, 6)
     assert coverage(trials_per_class(trials_of([0, 1, 1, 1]), 2, at_most=True)).counts == (1, 2, 0, 0)
-
-
-def test_the_oracle_names_the_subjects_it_knows():
-    one = np.ones((1, 1))
-    oracle = Oracle(np.array([1, 2]), np.zeros((2, 3, 4, 1)), *[one] * 3, np.zeros((2, 3, 4, 1)), *[one] * 3,
-                    np.ones(1), np.ones(1))  # fmt: skip
-    assert oracle.scores("2", 3, np.zeros((5, 1, 1, 1))).shape == (5, 4)
-    for subject, session in (("3", 1), ("1", 4)):
-        error = refused(lambda who=(subject, session): oracle.scores(*who, np.zeros((5, 1, 1, 1))))
-        assert (error.code, error.facts) == (ErrorCode.SUBJECT, {"subject": subject, "session": session})
 
 
 def test_trials_per_class_are_the_first():
