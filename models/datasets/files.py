@@ -1,9 +1,7 @@
 """Reads the files of data sets, MATLAB and pickled, and says in one line what is wrong with a damaged one."""
 
 import io
-import math
 import pickle
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,90 +69,24 @@ def _read_mat(path: Path, read: Callable[[], Any]) -> Any:
 
 # -- Pickles -----------------------------------------------------------------------------------------------
 # A pickle is a program: loading one can start any other. SEED-V keeps its features in pickles, so this
-# reader knows the few names that a pickled NumPy array mentions, answers them with inert stand-ins, and
-# refuses every other name. Not even NumPy's own unpickling runs; the arrays are built afterwards
-# from checked bytes.
+# reader knows the few names that a pickled array of numbers mentions and refuses every other one.
 
-_PLAIN_TYPE = re.compile(r"[<>|=]?(f[248]|[iu][1248]|b1)")
-
-
-class _Type:
-    """Stands in for a NumPy dtype: its text and byte order."""
-
-    def __init__(self, text: Any, *_: Any) -> None:
-        self.text = text.decode("ascii") if isinstance(text, bytes) else str(text)
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        order = state[1].decode("ascii") if isinstance(state[1], bytes) else str(state[1])
-        if self.text[:1] not in "<>|=":
-            self.text = order + self.text
-
-    def dtype(self) -> np.dtype[Any]:
-        if _PLAIN_TYPE.fullmatch(self.text) is None:
-            raise ValueError(f"an array of type {self.text[:20]!r}")
-        return np.dtype(self.text)
-
-
-class _Array:
-    """Stands in for an array until its bytes have been checked."""
-
-    shape: Any = ()
-    kind: Any = None
-    fortran: Any = False
-    content: Any = b""
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, self.shape, self.kind, self.fortran, self.content = state
-
-    def array(self) -> NDArray[Any]:
-        content = self.content.encode("latin-1") if isinstance(self.content, str) else self.content
-        if not isinstance(self.kind, _Type) or not isinstance(
-            content, bytes | bytearray | pickle.PickleBuffer
-        ):
-            raise ValueError("an array that is not made of numbers")
-        dtype, shape = self.kind.dtype(), tuple(int(n) for n in self.shape)
-        content = bytes(content)
-        if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != len(content):
-            raise ValueError(f"an array of shape {shape} with {len(content)} bytes")
-        return np.frombuffer(content, dtype).reshape(shape, order="F" if self.fortran else "C").copy()
-
-
-def _reconstruct(*_: Any) -> _Array:
-    return _Array()
-
-
-def _from_buffer(content: Any, kind: Any, shape: Any, order: str) -> _Array:
-    made = _Array()
-    made.__setstate__((1, shape, kind, order == "F", content))
-    return made
-
-
-def _scalar(kind: Any, content: Any) -> _Array:
-    return _from_buffer(content, kind, (), "C")
-
-
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    if encoding.lower().replace("-", "") not in ("latin1", "iso88591"):
-        raise ValueError(f"bytes in encoding {encoding[:20]!r}")
-    return text.encode("latin-1")
-
-
-_KNOWN: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _Type,
-    ("_codecs", "encode"): _encode,
+_KNOWN = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy._core.numeric", "_frombuffer"),
+    ("_codecs", "encode"),
 }
-for _package in ("numpy.core", "numpy._core"):  # before and after NumPy 2
-    _KNOWN[f"{_package}.multiarray", "_reconstruct"] = _reconstruct
-    _KNOWN[f"{_package}.multiarray", "scalar"] = _scalar
-    _KNOWN[f"{_package}.numeric", "_frombuffer"] = _from_buffer
 
 
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
+        module = module.replace("numpy.core", "numpy._core")  # before and after NumPy 2
         if (module, name) not in _KNOWN:
             raise ValueError(f"{module}.{name}")
-        return _KNOWN[module, name]
+        return super().find_class(module, name)
 
 
 def read_arrays(content: bytes, where: str) -> dict[int, NDArray[Any]]:
@@ -173,23 +105,13 @@ def read_arrays(content: bytes, where: str) -> dict[int, NDArray[Any]]:
 
 
 def _whole_number(key: Any) -> int:
-    number = key.array().item() if isinstance(key, _Array) else key
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise ValueError(f"the key {number!r}")
-    return number
+    if isinstance(key, bool) or not isinstance(key, int | np.integer):
+        raise ValueError(f"the key {key!r}")
+    return int(key)
 
 
 def _as_array(value: Any) -> NDArray[Any]:
-    if isinstance(value, _Array):
-        return value.array()
-    if isinstance(value, list):
-        return np.array([_plain_number(item) for item in value])
-    raise ValueError(f"a {type(value).__name__} in the dictionary")
-
-
-def _plain_number(item: Any) -> Any:
-    if isinstance(item, _Array):
-        return item.array().item()
-    if isinstance(item, int | float):
-        return item
-    raise ValueError(f"a {type(item).__name__} in a list")
+    array = np.array(value)
+    if not isinstance(value, np.ndarray | list) or array.dtype.kind not in "fiub":
+        raise ValueError(f"a {type(value).__name__} of {array.dtype}")
+    return array

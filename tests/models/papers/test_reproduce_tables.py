@@ -158,7 +158,7 @@ def test_ten_trials_of_seed_v_are_its_nine(seed_v_folder, pretrained, table):
     labels = {row.labels for row in found.rows} - {"first 10 windows"}
     assert labels == {"all 9 training trials (fewer than 10)"}
     assert "seed-v, session 1: only 9 training trials, fewer than 10" in found.notes
-    assert len(found.rows) == {1: 4 + 4, 3: 11 + 2, 4: 12 + 9 + 16}[table]
+    assert len(found.rows) == {1: 4 + 2, 3: 6 + 4, 4: 12 + 9 + 8}[table]
 
 
 def test_labels_of_a_table_take_what_there_is_and_say_so():
