@@ -12,7 +12,7 @@ from app.replay import ReplaySession
 from app.tables import progress_bar, say
 from app.telemetry import N_LATENCIES
 from models.config import ModelConfig
-from models.prediction import Prediction
+from models.prediction import SHOWN, Prediction, names_expression
 from models.trust import Code, State, Verdict
 
 #: Shown for as long as emotions are inferred.
@@ -86,6 +86,8 @@ def introduction(config: ModelConfig, title: str, warning: str = "") -> list[str
     lines = [f"{NOTICE}. Model: {title}.", *([f"WARNING: {warning}."] if warning else [])]
     if config.is_simulated:
         lines.append("It was trained on simulated data: its output is not valid for real people.")
+    if names_expression(config.modalities):
+        lines.append(SHOWN)
     unused = [modality for modality in MODALITIES if modality not in config.modalities]
     if unused:
         trained, others = " and ".join(config.modalities), " and ".join(unused)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.trust import Verdict
+
+#: Of a model that reads face or voice alone.
+SHOWN = "It names the expression shown, never what a person feels."
+_EXPRESSIVE = {"face", "voice"}
+
+
+def names_expression(modalities: Collection[str]) -> bool:
+    """Tell whether a model that reads these modalities names nothing but the expression shown."""
+    return _EXPRESSIVE.issuperset(modalities)
 
 if TYPE_CHECKING:
     from models.level import Given

@@ -31,11 +31,11 @@ from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import Part
 from models.network import FusionNetwork
+from models.prediction import SHOWN
 from models.training.cards import LICENCE, NOT_FOR, ModelCard, bullets
 from models.weights import SOURCES, Installed, is_installed, load_installed
 
 VOICE_ACTIVITY = "voice-activity"
-SHOWN = "It names the expression shown, never what a person feels."
 _FACE_S, _FACE_GRID_S = 2.0, 0.25  # chosen: a mean over eight frames steadies the label
 _WORDS = dict(happiness="happy", sadness="sad", anger="angry", fearful="fear", calmness="calm")
 _WORDS |= dict(disgusted="disgust", surprised="surprise", neu="neutral", hap="happy", ang="angry")

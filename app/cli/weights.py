@@ -125,7 +125,8 @@ def _build(
       affectscope model build --voice RAVDESS --voice NEMO --out my-voice
       affectscope model build --face face:OWNER/NAME@COMMIT --out my-model
     """
-    from models.starter import SHOWN, build
+    from models.prediction import SHOWN
+    from models.starter import build
 
     opt.check_model_folder(out)
     notes = build(default_weights_folder(), out, face, voice or (), eeg)

@@ -15,6 +15,7 @@ from app.telemetry import STATE_WORDS, StreamState
 from app.view.machine import ROOM_ALARM_S
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
+from models.prediction import SHOWN, names_expression
 
 SEVERITIES = ("error", "warning", "info")  # the gravest first
 #: Characters of a message; a shorter limit would cut the remedy.
@@ -266,6 +267,8 @@ def _of_model(store: ViewStore) -> list[Condition]:
         words.append("Model trained on simulated data: the output is not valid for real people.")
     if words:
         found.append(Condition("simulated", "info", " ".join(words), can_be_closed=False))
+    if model is not None and names_expression(model.modalities):
+        found.append(Condition("expression", "info", SHOWN, can_be_closed=False))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from app.terminal import because, introduction, said
 from models.config import preset
+from models.prediction import SHOWN
 from models.trust import Code, Reason, Severity, State, Verdict
 
 
@@ -22,6 +23,12 @@ def test_modalities_the_model_does_not_know_are_named():
     assert lines(modalities=("eeg", "eye"))[1:] == [
         "It was trained with eeg and eye only: face and voice are treated as missing, even if connected."
     ]
+
+
+def test_a_model_of_face_and_voice_names_what_is_shown():
+    assert SHOWN in lines(modalities=("face",))
+    assert SHOWN in lines(modalities=("face", "voice"))
+    assert SHOWN not in lines(modalities=("eeg", "face"))
 
 
 def test_a_profile_that_only_guesses_is_warned_of_first():

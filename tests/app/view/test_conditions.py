@@ -46,6 +46,14 @@ def test_a_replay_that_runs_says_only_what_the_model_was_trained_on():
     assert [condition.key for condition in conditions(filled_store(20.0))] == ["simulated"]
 
 
+@pytest.mark.parametrize(("modalities", "is_said"), [(("face",), True), (("eeg", "face"), False)])
+def test_a_model_of_expressions_alone_is_named_as_such(modalities: tuple[str, ...], is_said: bool) -> None:
+    store = filled_store(20.0)
+    assert store.model is not None
+    store.model = replace(store.model, modalities=modalities)
+    assert ("expression" in [condition.key for condition in conditions(store)]) is is_said
+
+
 def test_a_missing_camera_is_named_with_its_remedy_once_the_streams_have_settled():
     store = live_store(Kind.EEG, Kind.GAZE, Kind.AUDIO)
     store.take(health(102.0))
