@@ -21,6 +21,7 @@ def names_expression(modalities: Collection[str]) -> bool:
     """Tell whether a model that reads these modalities names nothing but the expression shown."""
     return _EXPRESSIVE.issuperset(modalities)
 
+
 if TYPE_CHECKING:
     from models.level import Given
     from models.window_batch import NetworkInput

@@ -92,7 +92,11 @@ def _opened(path: Path) -> tuple[str, tuple[str, ...], list[str], str]:
 
 def _rows(lines: list[str], delimiter: str, path: Path) -> Iterator[list[str]]:
     try:
-        yield from csv.reader(lines, delimiter=delimiter)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        for at, row in enumerate(reader, start=1):
+            if reader.line_num != at:
+                raise csv.Error(f"a quote in row {at} is not closed in its line")
+            yield row
     except csv.Error as error:  # a quote that nothing closes, for one
         raise _unreadable(f"expected a table: {error}", path, "export the recording again") from error
 

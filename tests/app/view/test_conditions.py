@@ -47,7 +47,7 @@ def test_a_replay_that_runs_says_only_what_the_model_was_trained_on():
 
 
 @pytest.mark.parametrize(("modalities", "is_said"), [(("face",), True), (("eeg", "face"), False)])
-def test_a_model_of_expressions_alone_is_named_as_such(modalities: tuple[str, ...], is_said: bool) -> None:
+def test_a_model_of_expressions_alone_says_so(modalities: tuple[str, ...], is_said: bool) -> None:
     store = filled_store(20.0)
     assert store.model is not None
     store.model = replace(store.model, modalities=modalities)

@@ -130,3 +130,11 @@ def test_a_table_of_pupils_gives_the_eye_features_that_need_no_gaze(tmp_path):
     assert np.nanmean(trial.eye[:, 0]) == pytest.approx(4.0, abs=0.1)
     assert np.nanmean(trial.eye[:, 1]) == pytest.approx(4.5, abs=0.1)
     assert np.nanmean(trial.eye[12:, 22]) == pytest.approx(0.1, abs=0.02)  # blinks a second
+
+
+def test_a_quote_that_its_line_does_not_close_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('time,C3,C4\n0,1,2\n0.01,"3,4\n0.02,5,6\n0.03,"7",8"\n0.04,9,1\n', encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        read_table(path)
+    assert error.value.code is ErrorCode.RECORDING
