@@ -17,6 +17,7 @@ PAUSE = "pause"
 RESUME = "resume"
 ABORTED = "session_aborted"
 ENDED = "session_end"
+NOT_RATED = "-"  # in a report, of valence or arousal
 ASKED, UNDO = "asked", "undo"  # of a self-check, see `calibration.check`
 
 
@@ -67,10 +68,11 @@ class _Reader:
                 self._begin = time
             case ["trial_end", _, number] if self._is_shown(number):
                 self._span = (self._begin or time, time)
-            case ["report", number, label, valence, arousal] if (
-                self._is_shown(number) and valence.isdigit() and arousal.isdigit()
+            case ["report", number, label, valence, arousal] if self._is_shown(number) and all(
+                one.isdigit() or one == NOT_RATED for one in (valence, arousal)
             ):
-                self._add("done", Report(label, int(valence), int(arousal)))
+                rated = (int(one) if one.isdigit() else None for one in (valence, arousal))
+                self._add("done", Report(label, *rated))
             case ["rest_start", number] if self._is_shown(number):
                 self._add("done")
             case ["trial_skipped", number] if number == str(self._trial.trial):

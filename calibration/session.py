@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from acquisition.errors import ErrorCode, InputError
-from calibration.markers import ABORTED, PAUSE, RESUME, SessionLog
+from calibration.markers import ABORTED, NOT_RATED, PAUSE, RESUME, SessionLog
 from calibration.plan import Plan
 from calibration.protocol import DONE, RESTARTED, SKIPPED, agenda_of, finished_trials, order_of, steps
 from calibration.types import Check, DisplayTiming, Progress, Report, Result, SessionRecord, SessionView, Step
@@ -182,10 +182,10 @@ class Session:
         if self._is_paused or self.is_over:
             return False
         if not (report.label and _on_scale(report.valence) and _on_scale(report.arousal)):
-            self.show(message="An answer needs a label, and valence and arousal from 1 to 9.")
+            self.show(message="An answer needs a label, and valence and arousal from 1 to 9, if rated.")
             return False
         if self._step.trial:
-            answer = f"{report.label}/{report.valence}/{report.arousal}"
+            answer = f"{report.label}/{report.valence or NOT_RATED}/{report.arousal or NOT_RATED}"
             self._log.mark(f"report/{self._step.trial}/{answer}", now)
         self._answered_id = step_id
         self._end(now, report)
@@ -341,4 +341,4 @@ class _Closing:
 
 
 def _on_scale(value: object) -> bool:
-    return isinstance(value, int) and 1 <= value <= 9
+    return value is None or (isinstance(value, int) and 1 <= value <= 9)

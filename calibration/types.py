@@ -73,8 +73,8 @@ class Report:
     """The participant's answer to a trial."""
 
     label: str
-    valence: int  # 1 unpleasant to 9 pleasant
-    arousal: int  # 1 calm to 9 excited
+    valence: int | None = None  # 1 unpleasant to 9 pleasant; None: not rated in time
+    arousal: int | None = None  # 1 calm to 9 excited
 
 
 @dataclass(frozen=True)

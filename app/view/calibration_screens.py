@@ -6,7 +6,8 @@ import numpy as np
 
 from acquisition.text import percent
 from app.engine.messages import Phase
-from calibration.types import Check, DisplayTiming, Progress, Result, SessionView, TrialRecord
+from app.view.text import message_line, one_line
+from calibration.types import Check, DisplayTiming, Progress, Result, SessionView
 
 #: Screens that fill the window and on which nothing else happens.
 CALM_SCREENS = ("fixation", "practice", "hint", "stimulus")
@@ -20,6 +21,12 @@ _OF_STEP = {
     "report": "report",
     "rest": "rest",
     "finish": "finish",
+}
+_STEP_WORDS = {
+    "preflight": "Signal check",
+    "baseline_open": "Baseline, eyes open",
+    "baseline_closed": "Baseline, eyes closed",
+    "finish": "End of the session",
 }
 LIGHT_WORDS = {"green": "Good", "yellow": "Check", "red": "Stop"}
 
@@ -81,9 +88,33 @@ def named_files(result: Result) -> list[str]:
     return [f"{what}: {path}" for what, path in named if path is not None]
 
 
-def newest_trial(trials: Sequence[TrialRecord], number: int) -> TrialRecord | None:
-    """Return the newest record of a trial, None if there is none."""
-    return next((trial for trial in reversed(trials) if trial.number == number), None)
+def step_in_words(view: SessionView | None, phase: Phase) -> str:
+    """Return where a session stands, for the operator: "Trial 3 of 10 (happy): stimulus"."""
+    if view is None:
+        return message_line(phase.message or phase.name).capitalize()
+    step = view.step
+    words = _STEP_WORDS.get(step.kind, step.kind if step.trial else "Practice")
+    if step.trial:
+        words = f"Trial {step.trial} of {view.n_trials} ({one_line(step.emotion)}): {words}"
+    return f"{words} (paused)" if view.is_paused else words
+
+
+def trial_rows(view: SessionView | None, order: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    """Return number, emotion, state and answer of each trial; ``order`` is the planned emotions."""
+    trials = () if view is None else view.trials
+    newest = {trial.number: trial for trial in trials}
+    rows = []
+    for number, emotion in enumerate(order, start=1):
+        trial = newest.get(number)
+        state = trial.state if trial is not None else "to come"
+        if view is not None and view.step.trial == number and view.step.kind not in ("rest", "finish"):
+            trial, state = None, view.step.kind
+        answer = trial.report if trial is not None else None
+        said = (
+            f"{one_line(answer.label)} ({answer.valence or '-'}, {answer.arousal or '-'})" if answer else ""
+        )
+        rows.append((str(number), one_line(emotion), state, said or ("none" if state == "done" else "")))
+    return rows
 
 
 #: An interval longer than so many medians holds a frame that was not drawn.

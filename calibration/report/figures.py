@@ -265,6 +265,8 @@ def self_report_figure(summary: Summary) -> Figure:
     taken: Counter[tuple[int, int]] = Counter()
     for trial in summary.reported:
         assert trial.report is not None
+        if trial.report.valence is None or trial.report.arousal is None:
+            continue
         place = trial.report.valence, trial.report.arousal
         x, y = place[0] + 0.55 * taken[place], place[1]  # equal answers side by side
         taken[place] += 1

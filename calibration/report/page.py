@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from acquisition.errors import printable
 from acquisition.record.files import write_text
 from acquisition.stream_words import fates
-from acquisition.text import duration, json_text, number, percent
+from acquisition.text import UNKNOWN, duration, json_text, number, percent
 from acquisition.types import StreamLedger
 from assets import REPORT_STYLE
 from calibration.consent import INTENDED_USE, TITLES
@@ -237,7 +237,7 @@ def _self_report(summary: Summary) -> str:
     for trial in summary.trials:
         given, same = ("no answer", "", ""), ""
         if (answer := trial.report) is not None:
-            given = answer.label, str(answer.valence), str(answer.arousal)
+            given = answer.label, str(answer.valence or UNKNOWN), str(answer.arousal or UNKNOWN)
             same = "yes" if answer.label == trial.emotion else "no"
         rows.append((trial.number, trial.emotion, *given, same))
     columns = ("Trial", "Intended", "Reported", "Valence", "Arousal", "Same")

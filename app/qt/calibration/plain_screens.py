@@ -31,19 +31,17 @@ class ResumeScreen(Screen):
 
 
 class WaitingScreen(Screen):
-    """Says what the session is waiting for."""
+    """Says what the participant is waiting for; without a moving bar where that may take long."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, words: str, title: str = "One moment", *, is_busy: bool = True) -> None:
         super().__init__("Waiting", send, width=70)
-        self.said = self.words("", 1.2, muted=True, align=_CENTRE)
+        self.said = self.words(words, 1.2, muted=True, align=_CENTRE)
         bar = QProgressBar()
         bar.setRange(0, 0)
         bar.setTextVisible(False)
         bar.setAccessibleName("Waiting")
-        self.stack(1, self.words("One moment", 1.6, bold=True, align=_CENTRE), self.said, bar, 1)
-
-    def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
-        self.said.setText(message_line(store.phase.message or store.phase.name).capitalize())
+        busy = (bar,) if is_busy else ()
+        self.stack(1, self.words(title, 1.6, bold=True, align=_CENTRE), self.said, *busy, 1)
 
 
 class FailedScreen(Screen):
@@ -91,27 +89,19 @@ class HintScreen(Screen):
         self.time.show_time(view, now)
 
 
-_SKIPPED = {
-    "baseline_open": "this baseline",
-    "baseline_closed": "this baseline",
-    "practice": "the practice",
-    "rest": "the rest break",
-}
-_RESTARTS = "The trial will restart; the interrupted attempt is not used."
+_RESTARTS = "The trial will restart."
 
 
 class PauseScreen(Screen):
-    """Resume, skip or end a paused session."""
+    """Says that the session is paused; the participant can resume it."""
 
-    def __init__(self, send: Send, on_end: Callable[[], object]) -> None:
+    def __init__(self, send: Send) -> None:
         super().__init__("Pause", send, width=70)
         self.said = self.words("", 1.25)
-        self.skip = self.button("&Skip this trial", lambda: send(SessionCommand.SKIP_TRIAL))
-        self.end = self.button("&End the session …", on_end)
-        note = self.words("Recorded data are kept. An ended session can be resumed later.", muted=True)
+        note = self.words("To skip a trial or to end the session, tell the experimenter (F2).", muted=True)
         title = self.words("Pause", 1.9, bold=True)
-        resume = self.button("&Resume", self.resume, primary=True)
-        self.stack(1, title, self.said, None, resume, self.skip, self.end, None, note, 2)
+        resume = self.button("&Resume (P)", self.resume, primary=True)
+        self.stack(1, title, self.said, None, resume, None, note, 2)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
         if view is None:
@@ -119,9 +109,7 @@ class PauseScreen(Screen):
         kind, trial = view.step.kind, view.step.trial
         is_in_trial = trial > 0 and kind != "rest"
         where = f"Trial {trial} of {view.n_trials} is paused." if is_in_trial else "The session is paused."
-        parts = (message_line(view.message), where, _RESTARTS if kind == "stimulus" else "")
-        self.said.setText(" ".join(part for part in parts if part))
-        self.skip.setText("&Skip " + _SKIPPED.get(kind, "this trial"))
+        self.said.setText(f"{where} {_RESTARTS}" if kind == "stimulus" else where)
 
     def resume(self) -> None:
         self.send(SessionCommand.RESUME_SESSION)

@@ -146,12 +146,11 @@ class PreflightScreen(Screen):
         self.stack(head, (self.row((checks, 6), (self.quality, 5)), 1), foot)
         self._update()
 
-    def begin(self, view: SessionView) -> None:
-        self._step_id = view.step_id
-        self.override.setChecked(False)
-
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
         self.quality.refresh(store, now)
+        if view is not None and view.step_id != self._step_id:
+            self._step_id = view.step_id
+            self.override.setChecked(False)
         checks = (*view.checks, *self._own) if view is not None and view.checks else ()
         if checks == self._shown:
             return

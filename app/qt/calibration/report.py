@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from PyQt6.QtCore import Qt
-from PyQt6.QtGui import QKeyEvent
+from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtGui import QKeyEvent, QMouseEvent, QWheelEvent
 from PyQt6.QtWidgets import (
     QButtonGroup,
     QGridLayout,
@@ -11,11 +11,12 @@ from PyQt6.QtWidgets import (
     QLabel,
     QPushButton,
     QSlider,
+    QStyle,
     QWidget,
 )
 
 from app.engine.messages import Answer
-from app.qt.calibration.screen import Screen, Send, TimeBar, is_enter
+from app.qt.calibration.screen import Screen, Send, TimeBar, is_enter, restyle
 from app.qt.widgets import put
 from app.view.store import ViewStore
 from app.view.text import one_line
@@ -28,6 +29,60 @@ _SCALES = {
     "arousal": ("How exciting was it?", "calm", "excited"),
 }
 LOWEST, MIDDLE, HIGHEST = 1, 5, 9  # as of the SAM scale
+_ARROWS = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down)
+
+
+class Scale(QSlider):
+    """A rating that has no value until a key or a click gives one."""
+
+    rated = pyqtSignal()
+
+    def __init__(self) -> None:
+        super().__init__(Qt.Orientation.Horizontal)
+        self.setObjectName("scale")
+        self.setRange(LOWEST, HIGHEST)
+        self.setPageStep(2)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.valueChanged.connect(lambda: self._rate(True))
+        self.clear()
+
+    @property
+    def rating(self) -> int | None:
+        """The value given."""
+        return None if self.property("unset") else self.value()
+
+    def clear(self) -> None:
+        """Take the value back."""
+        self.setValue(MIDDLE)
+        self._rate(False)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Give the middle with the first arrow key, and move from there."""
+        if event is not None and self.rating is None and event.key() in _ARROWS:
+            self._rate(True)
+        else:
+            super().keyPressEvent(event)
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
+        """Go to where a click is, and follow the mouse from there."""
+        if event is not None and event.button() == Qt.MouseButton.LeftButton:
+            end = self.fontMetrics().height() // 2  # half a handle
+            at = round(event.position().x()) - end
+            self.setValue(QStyle.sliderValueFromPosition(LOWEST, HIGHEST, at, self.width() - 2 * end))
+            self._rate(True)
+        super().mousePressEvent(event)
+
+    def wheelEvent(self, event: QWheelEvent | None) -> None:
+        """Ignore it: a page that is scrolled rates nothing."""
+        if event is not None:
+            event.ignore()
+
+    def _rate(self, is_rated: bool) -> None:
+        if self.property("unset") is not (not is_rated):
+            self.setProperty("unset", not is_rated)
+            self.setAccessibleDescription("" if is_rated else "no value yet")
+            restyle(self)
+        self.rated.emit()
 
 
 class ReportScreen(Screen):
@@ -42,7 +97,7 @@ class ReportScreen(Screen):
         self._choices = put(QHBoxLayout(), spacing=8)
         self.buttons = QButtonGroup(self)
         self.buttons.idClicked.connect(self._choose)
-        self.sliders: dict[str, QSlider] = {}
+        self.sliders: dict[str, Scale] = {}
         self._values: dict[str, QLabel] = {}
         scales = [part for kind in _SCALES for part in (None, self._scale(kind))]
         self.hint = self.words("", muted=True)
@@ -79,7 +134,7 @@ class ReportScreen(Screen):
             button.setChecked(False)
         self.buttons.setExclusive(True)
         for slider in self.sliders.values():
-            slider.setValue(MIDDLE)
+            slider.clear()
         self._inner.setEnabled(True)
         self._update()
 
@@ -88,15 +143,24 @@ class ReportScreen(Screen):
         self.time.show_time(view, now)
         is_late = view is not None and view.ends is not None and now > view.ends - _SENT_BEFORE_END_S
         if is_late and view is not None and view.step_id == self._step_id:
-            self.answer()
+            self._send_answer()
 
     def answer(self) -> None:
-        """Send the answer, if an emotion was chosen."""
+        """Send the answer, if it is complete."""
+        if self.is_complete:
+            self._send_answer()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether an emotion was chosen and both ratings were given."""
+        return self.label is not None and all(slider.rating is not None for slider in self.sliders.values())
+
+    def _send_answer(self) -> None:
         if self._is_sent or self.label is None:
             return
         self._is_sent = True
         self._inner.setEnabled(False)
-        valence, arousal = (self.sliders[kind].value() for kind in _SCALES)
+        valence, arousal = (self.sliders[kind].rating for kind in _SCALES)
         self.send(Answer(self._step_id, Report(self.label, valence, arousal)))
 
     def choose(self, label: str) -> None:
@@ -110,7 +174,7 @@ class ReportScreen(Screen):
         return self._labels[at] if at >= 0 else None
 
     def first_focus(self) -> QWidget:
-        return self.buttons.buttons()[0]
+        return self  # an answer that has the focus is more easily given
 
     def take_key(self, event: QKeyEvent) -> bool:
         """Choose an emotion by its digit; continue with Enter."""
@@ -132,27 +196,24 @@ class ReportScreen(Screen):
 
     def _continue(self) -> None:
         """Move the focus to the next question, or send."""
-        chain: list[QWidget] = [self.first_focus(), *self.sliders.values(), self.done]
         focus = self.focusWidget()
-        if self.label is None:
-            self.first_focus().setFocus()
-        elif focus is not None and focus in self.sliders.values():
-            chain[chain.index(focus) + 1].setFocus()
+        unrated = [slider for slider in self.sliders.values() if slider.rating is None]
+        if self.label is None or (isinstance(focus, Scale) and focus.rating is None):
+            return
+        if unrated:
+            unrated[0].setFocus()
+        elif focus is self.sliders["valence"]:
+            self.sliders["arousal"].setFocus()
         elif focus is self.done:
             self.answer()
         else:
-            self.sliders["valence"].setFocus()
+            self.done.setFocus()
 
     def _scale(self, kind: str) -> QGridLayout:
         question, low, high = _SCALES[kind]
-        slider = self.sliders[kind] = QSlider(Qt.Orientation.Horizontal)
-        slider.setObjectName("scale")
-        slider.setRange(LOWEST, HIGHEST)
-        slider.setPageStep(2)
-        slider.setValue(MIDDLE)
-        slider.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        slider = self.sliders[kind] = Scale()
         slider.setAccessibleName(f"{question} 1 {low}, 9 {high}")
-        slider.valueChanged.connect(self._update)
+        slider.rated.connect(self._update)
         value = self._values[kind] = self.words("", 1.25, bold=True, align=Qt.AlignmentFlag.AlignRight)
         right = self.words(high, muted=True, align=Qt.AlignmentFlag.AlignRight)
         grid = QGridLayout()
@@ -166,10 +227,12 @@ class ReportScreen(Screen):
 
     def _update(self) -> None:
         for kind, slider in self.sliders.items():
-            self._values[kind].setText(str(slider.value()))
-        self.done.setEnabled(self.label is not None)
+            self._values[kind].setText("-" if slider.rating is None else str(slider.rating))
+        self.done.setEnabled(self.is_complete)
         digits = f"1 to {min(len(self._labels), 9)}"
         if self.label is None:
-            self.hint.setText(f"Choose an emotion with the keys {digits}.")
+            self.hint.setText(f"Choose an emotion: click, or press {digits}.")
+        elif not self.is_complete:
+            self.hint.setText("Rate both: click a line, or press Left and Right; Enter continues.")
         else:
-            self.hint.setText("Left and Right move a slider, Enter continues.")
+            self.hint.setText("Enter continues.")

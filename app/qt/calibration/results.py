@@ -1,52 +1,28 @@
-"""The model's accuracy: in the rest after a trial, and as the verdict at the end."""
+"""The rest after a trial, the verdict at the end, and accuracy as a bar."""
 
 from collections.abc import Callable
 
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
-from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen
+from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QProgressBar, QSizePolicy, QWidget
 
 from acquisition.text import percent
-from app.engine.messages import RepeatTrial
 from app.qt.calibration.screen import Screen, Send, TimeBar, mark_primary
 from app.qt.theme import ThemedWidget
-from app.view.calibration_screens import done_so_far, named_files, newest_trial, progress_in_words
+from app.view.calibration_screens import done_so_far, named_files
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
-from calibration.types import Progress, Result, SessionView
-
-_FROM = "Accuracy is shown from the fourth trial on."
+from calibration.types import Result, SessionView
 
 
 class RestScreen(Screen):
-    """Trials done, accuracy so far with its interval, and a trial worth repeating."""
+    """How many trials are done, and the time left."""
 
     def __init__(self, send: Send) -> None:
         super().__init__("Rest", send, width=100)
-        self._worth = 0
-        self._asked: set[tuple[int, int]] = set()  # step and trial
-        self._step_id = 0
         self.said = self.words("", 1.25)
-        self.dots = self.words("", 1.4)
-        self.dots.setAccessibleName("Trials")
-        self.figures = self.words(_FROM)
-        self.bar = IntervalBar("Accuracy so far")
-        self.weakest = self.words("", muted=True)
-        self.worth = self.words("")
-        self.again = self.button("&Repeat it (R)", self.repeat)
         self.time = TimeBar()
-        so_far = self.panel(
-            self.words("The model so far", 1.15, bold=True),
-            self.figures,
-            self.bar,
-            self.weakest,
-            self.row((self.worth, 1), self.again),
-        )
-        title = self.words("Rest", 1.9, bold=True)
-        self.stack(1, title, self.said, self.dots, None, so_far, 2, self.time)
-
-    def begin(self, view: SessionView) -> None:
-        self._step_id = view.step_id
+        self.stack(1, self.words("Rest", 1.9, bold=True), self.said, 2, self.time)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
         self.time.show_time(view, now)
@@ -56,52 +32,6 @@ class RestScreen(Screen):
         left = view.n_trials - done
         what = f", {left} to go. Relax, breathe, look around." if left > 0 else ". That was the last one."
         self.said.setText(f"{done} of {view.n_trials} trials done{what}")
-        newest = {trial.number: trial.state for trial in view.trials}
-        states = [newest.get(number, "to come") for number in range(1, view.n_trials + 1)]
-        self.dots.setText(" ".join(_DOTS.get(state, "○") for state in states))
-        spoken = (f"{number} {state}" for number, state in enumerate(states, start=1))
-        self.dots.setAccessibleDescription(", ".join(spoken))
-        self._show_progress(view.progress)
-        self._show_repeat(view)
-
-    def repeat(self) -> None:
-        """Ask to repeat the trial."""
-        if self._worth:
-            self._asked.add((self._step_id, self._worth))
-            self.send(RepeatTrial(self._worth))
-            self.again.setEnabled(False)
-
-    def take_key(self, event: QKeyEvent) -> bool:
-        if event.key() == Qt.Key.Key_R and self.again.isVisible() and self.again.isEnabled():
-            self.repeat()
-            return True
-        return False
-
-    def _show_progress(self, progress: Progress | None) -> None:
-        self.bar.setVisible(progress is not None)
-        self.weakest.setVisible(progress is not None and bool(progress.weakest))
-        if progress is None:
-            self.figures.setText(_FROM)
-            return
-        self.figures.setText(progress_in_words(progress))
-        self.bar.show_values(progress.n_correct / progress.n_trials, progress.interval, progress.chance)
-        self.weakest.setText(f"Lowest accuracy: {one_line(progress.weakest)}.")
-
-    def _show_repeat(self, view: SessionView) -> None:
-        number = view.progress.worth_repeating if view.progress is not None else 0
-        trial = newest_trial(view.trials, number)
-        self._worth = number if trial is not None else 0
-        for part in (self.worth, self.again):
-            part.setVisible(self._worth > 0)
-        if trial is not None:
-            self.worth.setText(f"Trial {number} ({one_line(trial.emotion)}) is worth repeating.")
-        has_asked = (self._step_id, self._worth) in self._asked
-        self.again.setEnabled(not has_asked)
-        self.again.setText("Will be repeated" if has_asked else "&Repeat it (R)")
-
-
-#: The look of a trial that is done, skipped, repeated or to come.
-_DOTS = {"done": "●", "skipped": "⊗", "repeated": "◉", "to come": "○"}
 
 
 _LONGEST = 600

@@ -32,6 +32,8 @@ class Screen(GrowingPage):
     ``send`` takes commands for the engine.
     """
 
+    larger = _LARGER
+
     def __init__(self, title: str, send: Send, width: int = 96) -> None:
         super().__init__()
         self.send = send
@@ -123,7 +125,7 @@ class Screen(GrowingPage):
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)
-        self.setFont(scaled(QApplication.font(), _LARGER * self.text_growth))
+        self.setFont(scaled(QApplication.font(), self.larger * self.text_growth))
         for label, size, bold in self._sized:
             label.setFont(scaled_font(self, size, bold=bold))
         self._inner.setMaximumWidth(self.fontMetrics().averageCharWidth() * self._width)
@@ -138,10 +140,14 @@ class Screen(GrowingPage):
 def mark_primary(button: QPushButton, *, is_primary: bool) -> None:
     """Highlight a button, or not."""
     button.setProperty("primary", is_primary)
-    style = button.style()
-    if style is not None:  # which reads properties only when told to
-        style.unpolish(button)
-        style.polish(button)
+    restyle(button)
+
+
+def restyle(widget: QWidget) -> None:
+    """Have the style sheet read a widget's properties again."""
+    if (style := widget.style()) is not None:
+        style.unpolish(widget)
+        style.polish(widget)
 
 
 def is_enter(event: QKeyEvent) -> bool:

@@ -1,18 +1,40 @@
-"""The window of a guided calibration: shows each step's screen, reports its onset, passes commands on."""
+"""The participant's window of a guided calibration: each step's screen, and its onset.
+
+The operator's window (`app.qt.calibration.operator_window`) stands on another screen; with one screen it
+comes on a key, which pauses, and by itself where there is something to decide.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from PyQt6.QtCore import Qt, QUrl, pyqtSignal
-from PyQt6.QtGui import QCloseEvent, QDesktopServices, QFontMetricsF, QKeyEvent, QKeySequence, QResizeEvent
+from PyQt6.QtCore import QSize, Qt, QUrl, pyqtSignal
+from PyQt6.QtGui import (
+    QCloseEvent,
+    QDesktopServices,
+    QFontMetricsF,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+    QResizeEvent,
+)
 from PyQt6.QtWidgets import QApplication, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from app.calibrate.prepare import Prepared, prepare
+from app.display import DEFAULT_SIZE
 from app.engine.messages import SessionCommand
-from app.qt.calibration import plain_screens
 from app.qt.calibration.media import has_sound, kinds_of, sound_check
 from app.qt.calibration.onset import StepWatch
+from app.qt.calibration.operator_window import KEYS as OPERATOR_KEYS
+from app.qt.calibration.operator_window import MonitorScreen, OperatorWindow, distinct_screens
+from app.qt.calibration.plain_screens import (
+    FailedScreen,
+    FixationScreen,
+    HintScreen,
+    PauseScreen,
+    ResumeScreen,
+    WaitingScreen,
+)
 from app.qt.calibration.preparation import NoticeScreen, PreflightScreen
 from app.qt.calibration.report import ReportScreen
 from app.qt.calibration.results import FinishScreen, RestScreen
@@ -21,7 +43,7 @@ from app.qt.calibration.stimulus import StimulusScreen
 from app.qt.dialogs.base import KeysDialog, ask, key_names
 from app.qt.shell.appearance import Settings
 from app.qt.shell.commands import Command, pressed_keys
-from app.qt.shell.engine_window import EngineWindow
+from app.qt.shell.engine_window import EngineWindow, is_recording
 from app.qt.shell.session import EngineSession
 from app.qt.theme import Theme, growth, scaled
 from app.qt.widgets import plain_label, put
@@ -30,18 +52,22 @@ from app.view.calibration_screens import CALM_SCREENS, is_armed_to_pause, screen
 from app.view.conditions import Condition, calibration_conditions
 from app.view.text import message_line
 from calibration.consent import notice
+from calibration.protocol import order_of
 from calibration.types import Result
 
-#: A command without a name is the key of a screen.
+#: Of the participant's window; a command without a name is the key of a screen.
 KEYS = (
-    Command("pause", "", ("P", "Esc"), "pause; then resume the session, skip the trial or end the session"),
+    Command("pause", "", ("P", "Esc"), "pause; P resumes"),
     Command("", "", ("1", "2", "3", "4", "5"), "choose the emotion in the self-report"),
     Command("", "", ("Left", "Right"), "move a slider"),
     Command("", "", ("Return",), "press the highlighted button; in the self-report, continue"),
     Command("", "", ("Tab",), "go to the next control"),
-    Command("", "", ("R",), "during rest: repeat the suggested trial"),
-    Command("switch_theme", "", ("Ctrl+L",), "switch between light and dark"),
     Command("toggle_full_screen", "", ("F11",), "full screen on or off"),
+)
+#: Of both windows.
+SHARED = (
+    Command("switch_window", "", ("F2",), "the other window; on one screen the operator's pauses"),
+    Command("switch_theme", "", ("Ctrl+L",), "switch between light and dark"),
     Command("larger", "", ("Ctrl+Shift+Up",), "larger, takes effect at next start"),
     Command("smaller", "", ("Ctrl+Shift+Down",), "smaller, takes effect at next start"),
     Command("show_keys", "", ("F1",), "show this list"),
@@ -52,7 +78,12 @@ KEYS = (
 def key_command(event: QKeyEvent) -> str | None:
     """Return the name of a key's command in the window, None without one."""
     pressed = pressed_keys(event)
-    named = {QKeySequence(text)[0].toCombined(): key.name for key in KEYS for text in key.keys if key.name}
+    named = {
+        QKeySequence(text)[0].toCombined(): key.name
+        for key in (*KEYS, *SHARED)
+        for text in key.keys
+        if key.name
+    }
     return named.get(pressed)
 
 
@@ -97,14 +128,14 @@ class StatusBar(QWidget):
 
 
 _REFRESH_MS = 15
-_SAY_IT_THEMSELVES = ("pause", "finish", "failed")  # screens with the session's message in them
+_SAY_IT_THEMSELVES = ("finish", "failed")  # screens with the session's message in them
 
 
 class CalibrationWindow(EngineWindow):
     """Leads a participant through a session that will be kept in ``folder``.
 
-    The window offers to resume an interrupted session. It fills the screen from the first trial on unless
-    its size was given (``is_placed``).
+    With a second screen it fills that one, with one screen it fills it from the first trial on, unless its
+    size was given (``is_placed``).
     """
 
     slow_every = 16
@@ -127,6 +158,10 @@ class CalibrationWindow(EngineWindow):
         self.live_profile: Path | None = None  # the profile to use live, if chosen
         self._commands: dict[str, Callable[[], object]] = {
             "pause": self.pause,
+            "toggle_pause": self.toggle_pause,
+            "skip": self.skip,
+            "end": self.end,
+            "switch_window": self.switch_window,
             "switch_theme": self.appearance.switch_theme,
             "toggle_full_screen": self.toggle_full_screen,
             "larger": lambda: self.appearance.change_scale(1),
@@ -135,6 +170,7 @@ class CalibrationWindow(EngineWindow):
             "close": self.close,
         }
         self._has_agreed = False
+        self.is_split = False  # whether both windows have a screen of their own
         self._chooses = prepared.record is not None
         self.screen_name = ""  # of the screen shown, see `Screens`
         self.screens = Screens(self, prepared, folder)
@@ -154,13 +190,29 @@ class CalibrationWindow(EngineWindow):
             self.stack.addWidget(screen)
         page = QWidget()
         page.setObjectName("page")
-        put(QVBoxLayout(page), self.banners, (self.stack, 1), self.status, margins=(0, 0, 0, 0), spacing=0)
+        put(QVBoxLayout(page), (self.stack, 1), self.status, margins=(0, 0, 0, 0), spacing=0)
         self.setCentralWidget(page)
+        self.operator = OperatorWindow(
+            self,
+            self.send,
+            self.screens.of_operator,
+            self.screens.monitor,
+            self.banners,
+            self._commands,
+            SHARED,
+            self.choose_screen,
+        )
+        self.closing.asks_on = self.operator
 
     def open(self) -> None:
         """Show the first screen; the engine starts meanwhile, but opens no device yet."""
         if not self._chooses:
             self.start()
+        self.place()
+        application = QGuiApplication.instance()
+        if isinstance(application, QGuiApplication):
+            application.screenAdded.connect(self.place)
+            application.screenRemoved.connect(self.place)
         self._show_screen("resume" if self._chooses else "notice")
 
     def choose(self, resume: bool) -> None:
@@ -169,6 +221,7 @@ class CalibrationWindow(EngineWindow):
         if not resume:  # its protocol may be another one
             self.plan = prepare(self.request).plan
             self.screens.report.set_labels(self.plan.classes)
+            self.screens.monitor.set_order(order_of(self.plan, self.request.seed))
         self._chooses = False
         self.start()
 
@@ -196,8 +249,23 @@ class CalibrationWindow(EngineWindow):
         if is_armed_to_pause(view) and view is not None and not view.is_paused:
             self.send(SessionCommand.PAUSE_SESSION)
 
+    def toggle_pause(self) -> None:
+        """Pause the session, or resume it."""
+        view = self.session.store.calibration
+        if view is not None and view.is_paused:
+            self.send(SessionCommand.RESUME_SESSION)
+        else:
+            self.pause()
+
+    def skip(self) -> None:
+        """Skip what runs, if it is something that can be skipped."""
+        if is_armed_to_pause(self.session.store.calibration):
+            self.send(SessionCommand.SKIP_TRIAL)
+
     def end(self) -> None:
         """End the session for good, after a question."""
+        if not is_armed_to_pause(self.session.store.calibration):
+            return
 
         def answer(is_wanted: bool) -> None:
             if is_wanted:
@@ -205,7 +273,7 @@ class CalibrationWindow(EngineWindow):
                 self.send(SessionCommand.ABORT_SESSION)
 
         text = "End the session now? The recording so far is kept, and the session can be resumed later."
-        ask(self, "End the session?", text, "&End the session", "&Stay", answer, no_is_default=True)
+        ask(self.operator, "End the session?", text, "&End the session", "&Stay", answer, no_is_default=True)
 
     @property
     def result(self) -> Result | None:
@@ -236,6 +304,7 @@ class CalibrationWindow(EngineWindow):
             self.steps.take_up(view, self.current)
         self.current.refresh(view, store, now)
         self.steps.onset.poll()
+        self.operator.refresh(view, store, now)
 
     @property
     def current(self) -> Screen:
@@ -257,31 +326,87 @@ class CalibrationWindow(EngineWindow):
         self.setCursor(Qt.CursorShape.BlankCursor if is_calm else Qt.CursorShape.ArrowCursor)
         if is_calm and not self._is_placed and not self.isFullScreen():
             self.showFullScreen()
-        elif name == "finish" and not self._is_placed and self.isFullScreen():
-            self.showNormal()
         screen.first_focus().setFocus()
+        self.operator.show_page(name)
+        self._choose_window(name)
         if name == "hint" and (view := self.session.store.calibration) is not None:
             self.screens.stimulus.prepare(view.step.stimulus)
 
+    def _choose_window(self, name: str) -> None:
+        """Bring the window to the front in which something is to be done."""
+        view = self.session.store.calibration
+        if self.is_split:
+            if name in ("notice", "report") and not self.operator.note.hasFocus():
+                self.activateWindow()  # or the participant's keys would reach the operator's window
+        elif name != "pause" or (view is not None and view.message):  # which says why it has paused
+            self._raise(operator=name == "pause" or name in self.screens.of_operator)
+
+    def _raise(self, *, operator: bool) -> None:
+        """Bring a window to the front; on one screen hide the other."""
+        self.operator.setVisible(operator or self.is_split)
+        front = self.operator if operator else self
+        front.raise_()
+        front.activateWindow()
+
+    def switch_window(self) -> None:
+        """Go to the other window; a session is paused while the operator's covers the participant's."""
+        to_operator = not (self.operator.isActiveWindow() if self.is_split else self.operator.isVisible())
+        if to_operator:
+            self.call_operator()
+        else:
+            self._raise(operator=False)
+
+    def call_operator(self, *, pauses: bool = False) -> None:
+        """Show the operator's window; on one screen the session is paused."""
+        if pauses or not self.is_split:
+            self.pause()
+        self._raise(operator=True)
+
+    def choose_screen(self, name: str) -> None:
+        """Put the participant's window on a screen, from now on."""
+        self.settings.keep("participant screen", name)
+        self.place()
+
+    def place(self) -> None:
+        """Put both windows on their screens: the participant's on the chosen one, else on the second."""
+        screens, chosen = distinct_screens(), self.settings.text("participant screen")
+        own = next((one for one in screens if one.name() == chosen), screens[min(1, len(screens) - 1)])
+        others = [one for one in screens if one is not own]
+        if self.is_split and not others:
+            self.pause()  # a screen has gone
+        self.is_split = bool(others)
+        self.operator.show_screens(screens, own)
+        if others and not self._is_placed:
+            self.showNormal()  # or it stays on its screen
+            self.setGeometry(own.geometry())
+            self.showFullScreen()
+        room = (others or [own])[0].availableGeometry()
+        size = self.size() if self._is_placed else QSize(*DEFAULT_SIZE)
+        self.operator.resize(size.boundedTo(room.size()))
+        self.operator.move(room.topLeft())
+        if self.is_split:
+            self.operator.show()
+
     def refresh_slowly(self) -> None:
-        """Refresh the messages; on a calm screen only errors are shown."""
+        """Refresh the operator's messages."""
         store = self.session.store
-        is_calm = self.screen_name in CALM_SCREENS
         found = calibration_conditions(store)
         message = store.calibration.message if store.calibration is not None else ""
         if message and self.screen_name not in _SAY_IT_THEMSELVES:
             found.append(Condition("session", "info", message_line(message)))
         self.banners.show_conditions(found)
-        if is_calm and not any(c.severity == "error" for c in self.banners.conditions.values()):
-            self.banners.hide()  # it would move the stimulus; it shows with the next screen
 
     def tell(self, message: str) -> None:
-        """Show a message of the window itself until it is closed or there is a newer one."""
+        """Show the operator a message of the window itself until it is closed or there is a newer one."""
+        if not self.is_split:
+            self.call_operator()
         self.banners.tell(Condition("message", "warning", message_line(message)))
 
     def show_keys(self) -> None:
-        rows = [(key_names(key.keys), key.explanation) for key in KEYS]
-        KeysDialog(self, ("Keys", "What they do"), rows).open()
+        """List the keys of the window in front."""
+        front, own = (self.operator, OPERATOR_KEYS) if self.operator.isActiveWindow() else (self, KEYS)
+        rows = [(key_names(key.keys), key.explanation) for key in (*own, *SHARED)]
+        KeysDialog(front, ("Keys", "What they do"), rows).open()
 
     def after_painting(self) -> None:
         """Take the time when Qt has handed over what it painted."""
@@ -310,42 +435,64 @@ class CalibrationWindow(EngineWindow):
         self.appearance.toggle_full_screen()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
+        """Ask the operator, and pause meanwhile: whoever closes the participant's window ends no session."""
+        if is_recording(self.session.store) and not self.closing.is_under_way:
+            self.call_operator(pauses=True)
         super().closeEvent(event)
         if event is not None and event.isAccepted():
             self.steps.end_measurement()
             self.current.leave()
+            self.operator.hide()
             self.closed.emit()
 
     def pass_theme_on(self, theme: Theme) -> None:
-        for screen in self.screens.by_name.values():
+        for screen in (
+            *self.screens.by_name.values(),
+            *self.screens.of_operator.values(),
+            self.screens.monitor,
+        ):
             screen.set_theme(theme)
 
 
 class Screens:
-    """All screens of a window, by the names that `app.view.calibration_screens` gives them."""
+    """All screens, by the names that `app.view.calibration_screens` gives them.
+
+    ``by_name`` are the participant's, ``of_operator`` those pages of the operator's that are not the
+    ``monitor``.
+    """
 
     def __init__(self, window: CalibrationWindow, prepared: Prepared, folder: Path) -> None:
-        send, plan = window.send, prepared.plan
+        send, plan, request = window.send, prepared.plan, prepared.request
         self.stimulus = StimulusScreen(send, window.clock, window.tell)
-        self.notice = NoticeScreen(send, notice(prepared.request.subject, folder), window.agree, window.close)
+        self.notice = NoticeScreen(send, notice(request.subject, folder), window.agree, window.close)
         is_heard = bool(kinds_of(plan) & {"sound", "video"})
         self.preflight = PreflightScreen(send, (sound_check(is_heard),))
         self.report = ReportScreen(send, plan.classes)
-        self.rest = RestScreen(send)
-        self.pause = plain_screens.PauseScreen(send, window.end)
+        order = prepared.record.order if prepared.record is not None else ()
+        self.monitor = MonitorScreen(send, order or order_of(plan, request.seed))
         self.finish = FinishScreen(send, window.open_report, window.use_live, window.close)
-        self.by_name: dict[str, Screen] = {
-            "resume": plain_screens.ResumeScreen(send, prepared.words, window.choose),
-            "notice": self.notice,
-            "waiting": plain_screens.WaitingScreen(send),
+        self.failed = FailedScreen(send, window.start_again, window.close)
+        self.resume = ResumeScreen(send, prepared.words, window.choose)
+        self.of_operator: dict[str, Screen] = {
+            "resume": self.resume,
             "preflight": self.preflight,
-            "fixation": plain_screens.FixationScreen(send, has_sound=has_sound()),
+            "finish": self.finish,
+            "failed": self.failed,
+        }
+        begins = WaitingScreen(send, "The session is being prepared.")
+        wait = "Please wait for the experimenter."
+        self.by_name: dict[str, Screen] = {
+            "resume": begins,
+            "notice": self.notice,
+            "waiting": begins,
+            "preflight": WaitingScreen(send, "The signals are being checked. Please sit still and relax."),
+            "fixation": FixationScreen(send, has_sound=has_sound()),
             "practice": self.stimulus,
-            "hint": plain_screens.HintScreen(send),
+            "hint": HintScreen(send),
             "stimulus": self.stimulus,
             "report": self.report,
-            "rest": self.rest,
-            "pause": self.pause,
-            "finish": self.finish,
-            "failed": plain_screens.FailedScreen(send, window.start_again, window.close),
+            "rest": RestScreen(send),
+            "pause": PauseScreen(send),
+            "finish": WaitingScreen(send, f"That was everything. {wait}", "Thank you", is_busy=False),
+            "failed": WaitingScreen(send, wait, "The session has stopped", is_busy=False),
         }

@@ -34,6 +34,7 @@ class Closing:
 
     def __init__(self, window: QWidget, session: EngineSession[Any], before: Callable[[], None]) -> None:
         self._window, self._session, self._before = window, session, before
+        self.asks_on = window  # the window that asks and waits
         self.is_under_way = False  # true once it is decided
         self._deadline = 0.0
         self._words: QLabel | None = None
@@ -62,13 +63,13 @@ class Closing:
         self._before()
         records = is_recording(self._session.store)
         self._session.stop()
-        self._words = QLabel("Finishing the recording …" if records else "Closing …", self._window)
+        self._words = QLabel("Finishing the recording …" if records else "Closing …", self.asks_on)
         self._words.setObjectName("panel")
         self._words.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._words.setAutoFillBackground(True)
         self._words.setMargin(24)
         self._words.adjustSize()
-        self._words.move(self._window.rect().center() - self._words.rect().center())
+        self._words.move(self.asks_on.rect().center() - self._words.rect().center())
         self._words.show()
 
     def poll(self) -> None:
@@ -87,7 +88,7 @@ class Closing:
         recording = self._session.store.health
         name = recording.recording.path.name if recording and recording.recording else "the recording"
         self.question = ask(
-            self._window,
+            self.asks_on,
             "A recording is running",
             f"{name} is being recorded. Stop the recording and close?",
             "&Stop recording and close",

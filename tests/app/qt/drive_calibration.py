@@ -85,7 +85,7 @@ class _Person:
         self._press(Qt.Key.Key_Return)
         preflight = self._window.screens.preflight
         self._wait(lambda: self._name == "preflight" and preflight.go.isEnabled(), 90.0)
-        self._press(Qt.Key.Key_Return)
+        self._press(Qt.Key.Key_Return, of=self._window.operator)
         for trial in range(5):  # the first is the practice
             self._wait(lambda: self._name == "report", 60.0)
             self._answer(trial)
@@ -96,8 +96,8 @@ class _Person:
     def _answer(self, trial: int) -> None:
         from PyQt6.QtCore import Qt
 
-        keys = [Qt.Key.Key_1 if trial % 2 else Qt.Key.Key_2, Qt.Key.Key_Right, Qt.Key.Key_Right]
-        self._press(*keys, Qt.Key.Key_Return, Qt.Key.Key_Left, Qt.Key.Key_Return, Qt.Key.Key_Return)
+        keys = [Qt.Key.Key_1 if trial % 2 else Qt.Key.Key_2, *[Qt.Key.Key_Right] * 3, Qt.Key.Key_Return]
+        self._press(*keys, *[Qt.Key.Key_Left] * 2, Qt.Key.Key_Return, Qt.Key.Key_Return)
 
     def _what_was_seen(self) -> dict[str, object]:
         result, view = self._window.screens.finish.result, self._window.session.store.calibration
@@ -116,11 +116,12 @@ class _Person:
     def _name(self) -> str:
         return self._window.screen_name
 
-    def _press(self, *keys) -> None:
+    def _press(self, *keys, of=None) -> None:
         from PyQt6.QtTest import QTest
 
         for key in keys:
-            QTest.keyClick(self._window.focusWidget() or self._window, key)
+            window = of or self._window
+            QTest.keyClick(window.focusWidget() or window, key)
             self._turn()
 
     def _wait(self, condition: Callable[[], bool], within_s: float) -> None:

@@ -6,20 +6,35 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PyQt6.QtCore import Qt
+from PyQt6.QtCore import QPoint, Qt
+from PyQt6.QtGui import QShortcut
 from PyQt6.QtTest import QTest
-from PyQt6.QtWidgets import QAbstractButton, QApplication, QMessageBox
+from PyQt6.QtWidgets import QAbstractButton, QApplication, QLabel, QMessageBox, QWidget
 from session_engine import ManualClock, SessionEngine, prepared_with
 
 from acquisition.errors import ErrorCode
 from acquisition.simulator.source import SimulatorOptions
 from app.calibrate.prepare import Prepared
-from app.engine.messages import Answer, Drawn, GiveConsent, Phase, Proceed, RepeatTrial, Shown
+from app.engine.messages import (
+    Answer,
+    Drawn,
+    GiveConsent,
+    HealthPart,
+    Note,
+    Phase,
+    Proceed,
+    RecordingInfo,
+    RepeatTrial,
+    SessionCommand,
+    Shown,
+)
+from app.qt.calibration.screen import Screen
 from app.qt.calibration.window import CalibrationWindow
 from app.qt.shell.appearance import Settings
 from app.qt.shell.session import EngineSession
 from app.qt.theme import LIGHT
 from app.request import CalibrationRequest, SessionOptions
+from calibration.markers import record_from_markers
 from calibration.plan import load_plan
 from calibration.protocol import order_of
 from calibration.storage import session_place
@@ -36,7 +51,7 @@ class Stage:
         self.clock = ManualClock()
         plan = load_plan()
         self.engine = SessionEngine(plan, self.clock, checks)
-        request = CalibrationRequest(SessionOptions(), "S01", simulated=SimulatorOptions(seed=1))
+        request = CalibrationRequest(SessionOptions(), "S01", seed=1, simulated=SimulatorOptions(seed=1))
         self.window = CalibrationWindow(
             EngineSession(self.engine),
             Settings(None),
@@ -63,6 +78,11 @@ class Stage:
         QTest.keyClick(self.window.focusWidget() or self.window, key, modifiers)
         self.turn()
 
+    def command(self, name: str) -> None:
+        """Give a command of the operator's window, by its button."""
+        self.window.operator.buttons[name].click()
+        self.turn()
+
     def agree(self) -> None:
         """Tick everything and agree, by keyboard."""
         for _ in range(4):
@@ -76,7 +96,8 @@ class Stage:
     def begin(self) -> None:
         """Go past the pre-flight."""
         self.agree()
-        self.press(Qt.Key.Key_Return)
+        QTest.keyClick(self.window.screens.preflight.go, Qt.Key.Key_Return)
+        self.turn()
 
     def until(self, kind: str) -> None:
         """Let time pass until a step of a kind is shown."""
@@ -131,12 +152,10 @@ def test_a_red_light_stops_the_session_until_it_is_overridden_in_so_many_words(q
     stage = Stage(qtbot, tmp_path, (GREEN, RED))
     stage.agree()
     preflight = stage.window.screens.preflight
-    stage.press(Qt.Key.Key_Return)
+    QTest.keyClick(preflight.go, Qt.Key.Key_Return)
     assert not stage.engine.commands_of(Proceed)
-    preflight.override.setFocus()
-    stage.press(Qt.Key.Key_Space)
-    preflight.go.setFocus()
-    stage.press(Qt.Key.Key_Return)
+    QTest.keyClick(preflight.override, Qt.Key.Key_Space)
+    QTest.keyClick(preflight.go, Qt.Key.Key_Return)
     assert stage.engine.commands_of(Proceed)[0].overridden == ("Disk",)
     assert stage.engine.session.record.overridden == ("Disk",)
 
@@ -190,21 +209,42 @@ def test_how_steadily_a_stimulus_was_drawn_is_told(stage, qtbot):
     assert timing.n_frames > 5
 
 
-def test_an_answer_by_keys_alone(stage):
+def test_an_answer_by_keys_alone_has_no_value_that_was_not_given(stage):
     stage.begin()
     stage.until("stimulus")
     stage.until("report")
+    report = stage.window.screens.report
+    assert stage.window.focusWidget() is report  # and no answer
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_Space):
+        stage.press(key)
+    assert report.label is None
     stage.press(Qt.Key.Key_2)
-    for _ in range(3):
+    stage.press(Qt.Key.Key_Return)  # there is no value yet: it goes nowhere
+    assert [slider.rating for slider in report.sliders.values()] == [None, None]
+    assert not report.done.isEnabled()
+    for _ in range(4):  # the first gives the middle
         stage.press(Qt.Key.Key_Left)
     stage.press(Qt.Key.Key_Return)
-    stage.press(Qt.Key.Key_Right)
+    for _ in range(2):
+        stage.press(Qt.Key.Key_Right)
     stage.press(Qt.Key.Key_Return)
     assert not stage.engine.commands_of(Answer)
     stage.press(Qt.Key.Key_Return)
     (answer,) = stage.engine.commands_of(Answer)
     assert answer.report == Report(stage.engine.plan.classes[1], 2, 6)
     assert stage.engine.session.record.trials[-1].report == answer.report
+
+
+def test_a_click_on_a_line_rates_what_is_there(stage):
+    stage.begin()
+    stage.until("report")
+    slider = stage.window.screens.report.sliders["valence"]
+    for share, rating in ((0.5, 5), (0.02, 1), (0.98, 9)):
+        at = QPoint(round(share * slider.width()), slider.height() // 2)
+        QTest.mouseClick(slider, Qt.MouseButton.LeftButton, pos=at)
+        assert slider.rating == rating
+    slider.clear()
+    assert slider.rating is None
 
 
 def test_what_was_chosen_is_sent_when_the_time_is_nearly_over_and_nothing_where_nothing_was(stage):
@@ -214,7 +254,12 @@ def test_what_was_chosen_is_sent_when_the_time_is_nearly_over_and_nothing_where_
     stage.press(Qt.Key.Key_1)
     stage.clock.now = stage.engine.view.ends - 0.2
     stage.turn()
-    assert len(stage.engine.commands_of(Answer)) == 1
+    (answer,) = stage.engine.commands_of(Answer)
+    assert answer.report == Report(stage.engine.plan.classes[0], None, None)  # what was not rated stays open
+    text = next(text for text, _ in stage.engine.markers if text.startswith("report/"))
+    read = record_from_markers([(time, text) for text, time in stage.engine.markers])
+    assert text.endswith("/-/-")
+    assert read.trials[0].report == answer.report
     stage.until("stimulus")
     stage.until("report")
     stage.until("rest")
@@ -244,40 +289,142 @@ def test_pausing_in_a_stimulus_by_key_and_going_on_begins_the_trial_anew(stage):
     assert stage.engine.session.record.trials[-1].state == "repeated"
 
 
-def test_skipping_a_trial_from_the_pause(stage):
+def test_the_operator_skips_a_trial_also_while_it_is_paused(stage):
     stage.begin()
     stage.until("stimulus")
     stage.press(Qt.Key.Key_Escape)
-    stage.window.screens.pause.skip.setFocus()
-    stage.press(Qt.Key.Key_Space)
+    stage.command("skip")
     assert stage.engine.session.record.trials[-1].state == "skipped"
     assert not stage.engine.view.is_paused
 
 
-def test_a_trial_worth_repeating_is_offered_and_asked_for_once(stage):
+def test_the_operator_repeats_the_trial_worth_it_or_the_one_selected(stage):
     stage.begin()
     stage.until("stimulus")
     stage.until("rest")
+    monitor = stage.window.screens.monitor
     stage.engine.session.show(progress=Progress(4, 2, (0.15, 0.85), 0.2, "sad", 1))
     stage.turn()
-    rest = stage.window.screens.rest
-    assert "2 of 4" in rest.figures.text()
-    assert "20 %" in rest.figures.text()
-    stage.press(Qt.Key.Key_R)
-    stage.press(Qt.Key.Key_R)
-    assert stage.engine.commands_of(RepeatTrial) == [RepeatTrial(1)]
+    assert "2 of 4" in monitor.figures.text()
+    assert "20 %" in monitor.figures.text()
+    stage.command("repeat")
+    monitor.trials.selectRow(2)
+    stage.turn()
+    stage.command("repeat")
+    assert stage.engine.commands_of(RepeatTrial) == [RepeatTrial(1), RepeatTrial(3)]
 
 
-def test_ending_the_session_asks_first(stage):
+def texts(window: QWidget) -> str:
+    """Return what can be read in a window, those of its own windows left out."""
+    labels = (QLabel, QAbstractButton)
+    return "\n".join(
+        part.text() for kind in labels for part in window.findChildren(kind) if part.window() is window
+    )
+
+
+def test_the_participant_sees_no_accuracy_and_nothing_to_repeat_skip_or_end(stage):
     stage.begin()
     stage.until("stimulus")
+    stage.until("rest")
+    stage.engine.session.show(progress=Progress(4, 2, (0.15, 0.85), 0.2, "sad", 1), message="Trial 1 …")
+    stage.turn(20)
     stage.press(Qt.Key.Key_P)
-    stage.window.screens.pause.end.click()
-    question = stage.window.findChild(QMessageBox)
+    stage.command("end")
+    stage.window.findChild(QMessageBox).buttons()[0].click()
+    stage.engine.finish(Path("folder"))
+    stage.turn(20)
+    read = texts(stage.window).lower()
+    for word in (
+        "accuracy",
+        "chance",
+        "weak",
+        "verdict",
+        "worth",
+        "skip this",
+        "repeat",
+        "folder",
+        "trial 1 …",
+    ):
+        assert word not in read
+    assert "weak" in texts(stage.window.operator).lower()
+
+
+def test_ending_the_session_asks_the_operator_first(stage):
+    stage.begin()
+    stage.until("stimulus")
+    stage.command("end")
+    question = stage.window.operator.findChild(QMessageBox)
     assert not stage.engine.session.is_over
     next(b for b in question.buttons() if "End" in b.text()).click()
     stage.turn()
     assert stage.engine.session.is_aborted
+
+
+def test_with_one_screen_the_operator_s_window_comes_on_a_key_and_pauses(stage):
+    operator = stage.window.operator
+    assert not operator.isVisible()
+    stage.agree()
+    assert operator.isVisible()  # the signal check is the operator's
+    QTest.keyClick(stage.window.screens.preflight.go, Qt.Key.Key_Return)
+    stage.turn()
+    assert not operator.isVisible()
+    stage.until("stimulus")
+    stage.press(Qt.Key.Key_F2)
+    assert operator.isVisible()
+    assert stage.engine.view.is_paused
+    stage.command("toggle_pause")
+    assert not operator.isVisible()
+    assert stage.name == "hint"
+
+
+def test_with_two_screens_both_windows_stay_and_nothing_is_paused(stage):
+    stage.window.is_split = True
+    stage.window.operator.show()
+    stage.begin()
+    stage.until("stimulus")
+    stage.press(Qt.Key.Key_F2)
+    assert stage.window.operator.isVisible()
+    assert not stage.engine.view.is_paused
+    row = [stage.window.screens.monitor.trials.item(0, column).text() for column in range(4)]
+    assert row == ["1", stage.engine.session.record.order[0], "stimulus", ""]
+    assert f"({row[1]}): stimulus" in stage.window.operator.state.text()
+
+
+def test_keys_of_the_operator_do_what_the_list_of_keys_says(stage):
+    stage.begin()
+    stage.until("stimulus")
+    operator = stage.window.operator
+    called: list[str] = []
+    keys = {s.key().toString(): s for s in operator.findChildren(QShortcut)}
+    for name in ("skip", "repeat"):
+        operator.buttons[name].clicked.connect(lambda _=False, name=name: called.append(name))
+    assert {"P", "S", "R", "N", "E", "F1", "F2"} <= set(keys)
+    keys["R"].activated.emit()
+    assert stage.engine.commands_of(RepeatTrial) == [RepeatTrial(1)]
+    keys["S"].activated.emit()
+    assert stage.engine.commands[-1] is SessionCommand.SKIP_TRIAL
+    keys["N"].activated.emit()
+    operator.note.setText("moved a lot")
+    QTest.keyClick(operator.note, Qt.Key.Key_Return)
+    assert stage.engine.commands[-1] == Note("moved a lot")
+
+
+def test_closing_the_participant_s_window_asks_the_operator_and_the_session_survives(stage):
+    stage.begin()
+    stage.until("stimulus")
+    recording = RecordingInfo(Path("run-01.xdf"), "recording", "", 9.0, 10**6, 10**9, 10**4)
+    figures = HealthPart(0.0, {}, {}, {}, 0, 0, 0.0, 0.0, "", recording, (), 0)
+    stage.engine.unread.append(figures)
+    stage.turn()
+    assert not stage.window.close()
+    stage.turn()
+    question = stage.window.operator.findChild(QMessageBox)
+    assert stage.engine.view.is_paused
+    assert question.defaultButton() is question.buttons()[1]
+    question.buttons()[1].click()
+    assert stage.window.isVisible()
+    stage.command("toggle_pause")
+    stage.until("report")
 
 
 def test_a_whole_session_ends_with_the_verdict_and_the_ways_on(stage, tmp_path):
@@ -303,25 +450,31 @@ def test_a_failed_engine_is_told_and_the_next_try_resumes_with_what_was_recorded
     stage.engine.session = None
     stage.turn()
     assert stage.name == "failed"
-    assert "the disk is full" in stage.window.screens.by_name["failed"].said.text()
-    stage.press(Qt.Key.Key_Return)
+    assert "the disk is full" in stage.window.screens.failed.said.text()
+    QTest.keyClick(stage.window.screens.failed.again, Qt.Key.Key_Return)
+    stage.turn()
     assert stage.name == "notice"
     assert stage.engine.request.resume
 
 
-def test_every_control_of_every_screen_has_a_name(stage):
-    from PyQt6.QtWidgets import QAbstractSlider, QProgressBar, QScrollBar
+def every_screen(window: CalibrationWindow) -> list[Screen]:
+    screens = window.screens
+    return [*screens.by_name.values(), *screens.of_operator.values(), screens.monitor]
 
-    for screen in stage.window.screens.by_name.values():
+
+def test_every_control_of_every_screen_has_a_name(stage):
+    from PyQt6.QtWidgets import QAbstractSlider, QProgressBar, QScrollBar, QTableWidget
+
+    for screen in every_screen(stage.window):
         assert screen.accessibleName()
         for kind in (QAbstractButton, QAbstractSlider, QProgressBar):
             for control in screen.findChildren(kind):
-                if not isinstance(control, QScrollBar):
+                if not isinstance(control, QScrollBar) and not isinstance(control.parent(), QTableWidget):
                     assert control.accessibleName() or control.text(), (screen.accessibleName(), control)
 
 
 def test_no_two_buttons_of_a_screen_have_the_same_key(stage):
-    for screen in stage.window.screens.by_name.values():
+    for screen in every_screen(stage.window):
         keys = [b.shortcut().toString() for b in screen.findChildren(QAbstractButton)]
         keys = [key for key in keys if key]
         assert len(keys) == len(set(keys)), (screen.accessibleName(), keys)
@@ -362,7 +515,7 @@ def test_a_session_that_was_broken_off_is_offered_before_anything_starts(qtbot, 
     window.poll()
     assert window.screen_name == "resume"
     assert not window.engine.is_alive
-    screen = window.current
+    screen = window.screens.resume
     QTest.keyClick(screen.resume if resumes else screen.new, Qt.Key.Key_Return)
     window.poll()
     assert window.screen_name == "notice"

@@ -1,0 +1,251 @@
+"""The operator's window: signals, trials, time and verdicts of a calibration, and the commands."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QScreen, QShortcut
+from PyQt6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLineEdit,
+    QMainWindow,
+    QPushButton,
+    QStackedWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.engine.messages import Note, RepeatTrial
+from app.qt.calibration.results import IntervalBar
+from app.qt.calibration.screen import Screen, Send
+from app.qt.dialogs.base import plain_table
+from app.qt.panels.electrodes import ElectrodesPanel
+from app.qt.panels.streams import StreamsPanel
+from app.qt.shell.commands import Command
+from app.qt.widgets import Part, plain_label, put
+from app.view.calibration_screens import (
+    is_armed_to_pause,
+    progress_in_words,
+    step_in_words,
+    trial_rows,
+)
+from app.view.store import ViewStore
+from app.view.text import clock_text, one_line
+from calibration.types import Progress, SessionView
+
+#: A command with a short text has a button here.
+KEYS = (
+    Command("toggle_pause", "", ("P",), "pause the session, or resume it", "Pause"),
+    Command("skip", "", ("S",), "skip the trial; end a baseline, the practice or a rest early", "Skip"),
+    Command("repeat", "", ("R",), "repeat the trial selected in the list, or else the one named", "Repeat"),
+    Command("write_note", "", ("N",), "write a note; Enter sends it as an LSL marker"),
+    Command("end", "", ("E",), "end the session; asks first", "End …"),
+)
+_BEFORE = "The participant reads the notice. No device is opened before the consent."
+_FROM = "Accuracy is shown from the fourth trial on."
+_MAX_NOTE = 500
+_NOTE = "Note (N); Enter sends it as a marker"
+
+
+def distinct_screens() -> list[QScreen]:
+    """Return the screens, the primary one first; mirrored ones count as one."""
+    screens = QGuiApplication.screens()
+    places = [screen.geometry() for screen in screens]
+    return [screen for at, screen in enumerate(screens) if places[at] not in places[:at]]
+
+
+class MonitorScreen(Screen):
+    """The list of trials, the model so far, electrodes and streams."""
+
+    larger = 1.0
+
+    def __init__(self, send: Send, order: Sequence[str]) -> None:
+        super().__init__("Trials and signals", send, width=1000)
+        self._order = tuple(order)
+        self._rows: list[tuple[str, str, str, str]] = []
+        self.trials = plain_table("Trials", ("Trial", "Emotion", "State", "Answer (valence, arousal)"))
+        self.figures = self.words(_FROM)
+        self.bar = IntervalBar("Accuracy so far")
+        self.weakest, self.worth = self.words("", muted=True), self.words()
+        so_far = self.panel(
+            self.words("The model so far", bold=True), self.figures, self.bar, self.weakest, self.worth
+        )
+        self.panels = ElectrodesPanel(), StreamsPanel()
+        left = put(QVBoxLayout(), (self.trials, 1), so_far)
+        right = put(QVBoxLayout(), (self.panels[0], 3), (self.panels[1], 2))
+        self.stack((self.row((left, 4), (right, 5)), 1))
+
+    def set_order(self, order: Sequence[str]) -> None:
+        """Take the planned emotion of each trial."""
+        self._order = tuple(order)
+
+    def first_focus(self) -> QWidget:
+        return self.trials
+
+    def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
+        for panel in self.panels:
+            panel.refresh(store, now)
+        rows = trial_rows(view, self._order)
+        if rows != self._rows:
+            self._rows = rows
+            self.trials.setRowCount(len(rows))
+            for at, cells in enumerate(rows):
+                for column, text in enumerate(cells):
+                    self.trials.setItem(at, column, QTableWidgetItem(text))
+        self._show_progress(view.progress if view is not None else None)
+
+    def trial_to_repeat(self, view: SessionView | None) -> int:
+        """Return the trial that is selected, else the one worth repeating, else the newest; 0 for none."""
+        if chosen := {index.row() for index in self.trials.selectedIndexes()}:
+            return 1 + min(chosen)
+        if view is None:
+            return 0
+        suggested = view.progress.worth_repeating if view.progress is not None else 0
+        return suggested or view.step.trial or (view.trials[-1].number if view.trials else 0)
+
+    def _show_progress(self, progress: Progress | None) -> None:
+        for part in (self.bar, self.weakest, self.worth):
+            part.setVisible(progress is not None)
+        self.figures.setText(progress_in_words(progress) if progress is not None else _FROM)
+        if progress is None:
+            return
+        self.bar.show_values(progress.n_correct / progress.n_trials, progress.interval, progress.chance)
+        self.weakest.setText(f"Lowest accuracy: {one_line(progress.weakest)}." if progress.weakest else "")
+        number = progress.worth_repeating
+        self.worth.setText(f"Trial {number} is worth repeating." if number else "")
+
+
+_SKIPPED = {
+    "baseline_open": "baseline",
+    "baseline_closed": "baseline",
+    "practice": "practice",
+    "rest": "rest",
+}
+
+
+class OperatorWindow(QMainWindow):
+    """Shows the page that belongs to the participant's screen, and what can be done about it.
+
+    ``pages`` are by the names of `app.view.calibration_screens`; beside all others stands the ``monitor``.
+    ``commands`` are by the names of `KEYS` and ``shared``; ``choose_screen`` gets the participant's.
+    """
+
+    def __init__(
+        self,
+        parent: QWidget,
+        send: Send,
+        pages: Mapping[str, Screen],
+        monitor: MonitorScreen,
+        banners: QWidget,
+        commands: Mapping[str, Callable[[], object]],
+        shared: Sequence[Command],
+        choose_screen: Callable[[str], object],
+    ) -> None:
+        super().__init__(parent, Qt.WindowType.Window)
+        self.setWindowTitle(f"{parent.windowTitle()}: operator")
+        self.monitor, self._pages, self._send, self._close = monitor, pages, send, commands["close"]
+        self._name = ""
+        self._view: SessionView | None = None
+        self._began: float | None = None
+        self.state, self.times = plain_label(), plain_label(muted=True)
+        self.state.setObjectName("title")
+        self.stack = QStackedWidget()
+        for page in dict.fromkeys((*pages.values(), monitor)):
+            self.stack.addWidget(page)
+        self.note = QLineEdit()
+        self.note.setMaxLength(_MAX_NOTE)
+        self.note.setPlaceholderText(_NOTE)
+        self.note.setAccessibleName(_NOTE)
+        self.note.returnPressed.connect(self._send_note)
+        self.screens = QComboBox()
+        self.screens.setAccessibleName("Participant's screen")
+        self.screens.activated.connect(lambda at: choose_screen(self.screens.itemData(at)))
+        self.buttons: dict[str, QPushButton] = {}
+        self.commands = {**commands, "repeat": self._repeat, "write_note": self.note.setFocus}
+        for command in (*KEYS, *shared):
+            self._add_command(command)
+        head = put(QHBoxLayout(), (self.state, 1), self.times, margins=(16, 8, 16, 4))
+        parts: tuple[Part, ...] = (*self.buttons.values(), (self.note, 1), self.screens)
+        foot = put(QHBoxLayout(), *parts, margins=(16, 4, 16, 8))
+        whole = QWidget()
+        whole.setObjectName("page")
+        put(QVBoxLayout(whole), banners, head, (self.stack, 1), foot, margins=(0, 0, 0, 0), spacing=0)
+        self.setCentralWidget(whole)
+
+    def _add_command(self, command: Command) -> None:
+        call = self.commands[command.name]
+        for key in command.keys:
+            shortcut = QShortcut(QKeySequence(key), self)
+            shortcut.activated.connect(lambda: call())
+        if command.short:
+            button = self.buttons[command.name] = QPushButton(f"{command.short} ({command.keys[0]})")
+            button.setToolTip(command.explanation)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            button.clicked.connect(lambda: call())
+
+    @property
+    def current(self) -> Screen:
+        """The page that is shown."""
+        page = self.stack.currentWidget()
+        assert isinstance(page, Screen)
+        return page
+
+    def show_page(self, name: str) -> None:
+        """Show the page beside a participant's screen."""
+        self._name, page = name, self._pages.get(name, self.monitor)
+        if page is not self.current:
+            self.stack.setCurrentWidget(page)
+            page.first_focus().setFocus()
+
+    def show_screens(self, screens: Sequence[QScreen], chosen: QScreen) -> None:
+        """Offer screens for the participant's window, where there are several."""
+        self.screens.clear()
+        for screen in screens:
+            size = screen.geometry()
+            self.screens.addItem(
+                f"Participant: {screen.name()} ({size.width()}×{size.height()})", screen.name()
+            )
+        self.screens.setCurrentIndex(screens.index(chosen))
+        self.screens.setVisible(len(screens) > 1)
+
+    def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
+        """Show the session as of ``now`` (LSL seconds)."""
+        self._view, is_armed = view, is_armed_to_pause(view)
+        if self._began is None and is_armed:
+            self._began = now
+        self.state.setText(_BEFORE if self._name == "notice" else step_in_words(view, store.phase))
+        elapsed = f"Elapsed {clock_text(now - self._began)}" if self._began is not None else ""
+        left = view.ends - now if view is not None and view.ends is not None else 0.0
+        self.times.setText(f"{clock_text(left)} left in this step  ·  {elapsed}" if left > 0 else elapsed)
+        for button in (*self.buttons.values(), self.note):
+            button.setEnabled(is_armed)
+        self._name_buttons(view)
+        self.current.refresh(view, store, now)
+
+    def _name_buttons(self, view: SessionView | None) -> None:
+        kind = view.step.kind if view is not None else ""
+        trial = self.monitor.trial_to_repeat(view)
+        self.buttons["toggle_pause"].setText(
+            "Resume (P)" if view is not None and view.is_paused else "Pause (P)"
+        )
+        self.buttons["skip"].setText(f"Skip the {_SKIPPED.get(kind, 'trial')} (S)")
+        self.buttons["repeat"].setText(f"Repeat trial {trial} (R)" if trial else "Repeat (R)")
+        self.buttons["repeat"].setEnabled(trial > 0 and self.buttons["skip"].isEnabled())
+
+    def _repeat(self) -> None:
+        if self.buttons["repeat"].isEnabled():
+            self._send(RepeatTrial(self.monitor.trial_to_repeat(self._view)))
+            self.monitor.trials.clearSelection()
+
+    def _send_note(self) -> None:
+        if text := self.note.text().strip():
+            self._send(Note(text))
+        self.note.clear()
+        self.current.first_focus().setFocus()
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """Close the whole calibration, which asks first."""
+        if event is not None:
+            event.ignore()
+            self._close()
