@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.adapters import AdapterOptions
-from acquisition.adapters.eeg import EegAdapter
+from acquisition.adapters.eeg import EegAdapter, ShownAdapter
 from acquisition.adapters.gaze import GazeAdapter
 from acquisition.adapters.media import AudioAdapter, MarkerAdapter, VideoAdapter
 from acquisition.errors import ErrorCode, InputError
@@ -36,9 +36,19 @@ def make_adapter(
     """Return the adapter for a stream that carries ``kind``; ``key`` becomes `StreamSpec.key`.
 
     Raises `InputError` if the stream cannot be used as it is; the message says what was expected and what was
-    found.
+    found. With ``options.shows_unmapped``, numbers that cannot be decoded are shown instead.
     """
     options = options or AdapterOptions()
+    try:
+        return _decoding(header, key, kind, options)
+    except InputError as error:
+        is_eeg = kind is Kind.EEG and error.code is ErrorCode.CHANNELS
+        if options.shows_unmapped and header.channel_format != "string" and (is_eeg or kind is Kind.OTHER):
+            return ShownAdapter(header, key, kind, str(error))
+        raise
+
+
+def _decoding(header: StreamHeader, key: str, kind: Kind, options: AdapterOptions) -> Adapter:
     if kind is Kind.EEG:
         return EegAdapter(header, key, options)
     if kind is Kind.GAZE:

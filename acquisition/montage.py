@@ -137,16 +137,18 @@ class Montage:
     #: of an amplifier's channels, so a stream without labels cannot use it.
     indices: Mapping[int, str] = field(default_factory=dict)
     complete: bool = True  # a file: what it does not name is excluded, and what it names must exist
-    is_headset: bool = False  # ships with the program: labels of the stream and near electrodes may serve
+    is_headset: bool = False  # ships with the program: labels of the stream may serve
+    near: bool = False  # a near electrode may stand for one that the model knows
+    unit: str = ""  # of all channels, as ``--eeg-unit``; "": as the stream says
 
 
 def load_montage(text: str) -> Montage:
     """Return the montage that ``--montage`` names.
 
     Either a headset of `assets.HEADSETS`; or a TOML file with a table ``[labels]`` (``TP9 = "TP7"``), a table
-    ``[indices]`` (``1 = "C3"``, counted from 0) or both; or the name of an MNE montage, whose electrodes take
-    the name of the 10-20 position nearest to them. Raises `InputError` if there is no such file or montage,
-    the TOML is broken, or a name is not a 10-20 name.
+    ``[indices]`` (``1 = "C3"``, counted from 0) or both, before them ``unit`` and ``near`` (of `Montage`); or
+    the name of an MNE montage, whose electrodes take the name of the 10-20 position nearest to them. Raises
+    `InputError` if there is no such file or montage, the TOML is broken, or a name is not a 10-20 name.
     """
     if text.lower() in headsets():
         return headsets()[text.lower()]
@@ -166,6 +168,7 @@ def headsets() -> Mapping[str, Montage]:
             indices={int(index): electrode for index, electrode in entry.get("indices", {}).items()},
             complete=False,
             is_headset=True,
+            near=True,
         )
         for name, entry in entries.items()
     }
@@ -226,7 +229,7 @@ def _from_toml(path: Path) -> Montage:
         raise refused(f"is not valid TOML: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise refused(f"cannot be read: {error}") from error
-    unknown = [key for key in document if key not in ("name", "labels", "indices")]
+    unknown = [key for key in document if key not in ("name", "labels", "indices", "unit", "near")]
     labels, indices = document.get("labels", {}), document.get("indices", {})
     if unknown or not isinstance(labels, dict) or not isinstance(indices, dict) or not (labels or indices):
         raise refused(
@@ -239,6 +242,8 @@ def _from_toml(path: Path) -> Montage:
         name=str(document.get("name", path.name)),
         labels={key.strip().upper(): _checked(value, key, where) for key, value in labels.items()},
         indices={int(key): _checked(value, key, where) for key, value in indices.items()},
+        near=document.get("near") is True,
+        unit=str(document.get("unit", "")),
     )
 
 

@@ -67,7 +67,8 @@ class Pump:
                 if self.live and item.stream not in arrived:
                     arrived.add(item.stream)
                     self._judge_lateness(item.stream, now, now - float(item.times[0]))
-                self._ledger(item.stream).n_used += len(item.times)
+                if (spec := self._specs.get(item.stream)) is None or not spec.is_shown_only:
+                    self._ledger(item.stream).n_used += len(item.times)
                 self.aligner.push(item)
                 self._on_chunk(item)
             else:
@@ -112,10 +113,11 @@ class Pump:
             self._ledger(event.stream).refused = event.message
         if event.change is Change.OPENED and event.spec is not None:
             ledger, self._specs[event.stream] = self._ledger(event.stream), event.spec
-            ledger.refused = ""
+            ledger.refused = "; ".join(event.spec.notes) if event.spec.is_shown_only else ""
             ledger.name, ledger.modality = event.spec.name, MODALITY_OF_KIND.get(event.spec.kind, "")
-            self._on_open(event.spec)
-            self.aligner.open(event.spec)
+            if not event.spec.is_shown_only:
+                self._on_open(event.spec)
+                self.aligner.open(event.spec)
         elif event.change is Change.ENDED:
             self.aligner.end(event.stream)
         elif event.change in (Change.STALE, Change.REFUSED):

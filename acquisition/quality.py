@@ -129,6 +129,7 @@ def decibel(amplitude: float) -> float:
 LEAST_SFREQ = 20.0
 #: Standard deviation below which a channel is flat, in the unit of the data.
 FLAT_UV = 1e-3
+COUNTS_FROM = 0.9  # share of equal steps: the channel counts packets
 #: A channel whose samples sit at an extreme value for longer than this share of a second is at the rails.
 MAX_SHARE_AT_RAIL = 0.1
 #: No amplifier shows more, not even in raw 24-bit counts; the power of far larger numbers is infinite.
@@ -170,11 +171,12 @@ class _Fault:
 
 
 #: The first of `_FAULTS` explain the others: an electrode off the skin picks up mains, hence amplitude.
-_N_CAUSES = 4
+_N_CAUSES = 5
 _FAULTS = (
     _Fault("NaN", " {:.0%}", 1e-9, 0.1),
     _Fault("flat", "", np.inf, 1.0),
     _Fault("rails", "", 0.3, 1.0),  # in units of MAX_SHARE_AT_RAIL
+    _Fault("counter", "", np.inf, COUNTS_FROM),
     _Fault(MAINS, " {:.0%}", 0.25, 0.5),
     _Fault("pop", " {:.0f} µV", 150.0, 1000.0),
     _Fault("noise", " {:.0f} µV", 10.0, 30.0),  # rms; clean EEG has 1-3 µV above 35 Hz
@@ -184,6 +186,18 @@ _FAULTS = (
 )
 _SUSPECT_FROM = np.array([fault.suspect for fault in _FAULTS])[:, None]
 _BAD_FROM = np.array([fault.bad for fault in _FAULTS])[:, None]
+
+
+def share_of_equal_steps(x: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the share of the steps of x (n, C) that are the channel's typical one, 0 where that is 0.
+
+    A counter of packets has one step, but where it begins again; EEG has none twice.
+    """
+    steps = np.diff(x, axis=0)
+    if len(steps) < 2:
+        return np.zeros(x.shape[1])
+    typical = np.median(steps[:: -(-len(steps) // 9)], axis=0)
+    return np.where(typical != 0, (np.abs(steps - typical) <= 1e-3 * np.abs(typical)).mean(axis=0), 0.0)
 
 
 def amplitude_of(x: NDArray[np.float64], sfreq: float) -> float:
@@ -310,6 +324,7 @@ class QualityMeter:
                 missing,
                 is_flat.astype(float),
                 np.where(is_flat, 0.0, at_rail / MAX_SHARE_AT_RAIL),
+                share_of_equal_steps(newest),
                 mains,
                 self._largest_step(rest),
                 noise,

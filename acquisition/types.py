@@ -79,6 +79,7 @@ class StreamSpec:
     source_id: str = ""
     notes: tuple[str, ...] = ()  # warnings the user should see once, e.g. "unscaled"
     is_simulated: bool = False  # the stream says so: `acquisition.header.is_simulated`
+    is_shown_only: bool = False  # not decoded: EEG whose channels are not mapped, or no modality's
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,7 +73,7 @@ class Pipeline(Pump):
         if event.change is not Change.OPENED or event.spec is None:
             return
         kind = event.spec.kind
-        if kind in (Kind.EEG, Kind.AUDIO):
+        if kind in (Kind.EEG, Kind.AUDIO) and not event.spec.is_shown_only:
             self._amplitudes[event.stream] = AmplitudeWatch(event.spec)
         elif kind is Kind.VIDEO:
             self._video = event.stream

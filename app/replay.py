@@ -10,7 +10,7 @@ from acquisition.clock import ReplayClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import MakeIntake, intake_maker
 from acquisition.record.files import read_sidecar, sidecar_path
-from acquisition.select import is_notes, select_streams
+from acquisition.select import is_notes, is_own, kind_of, select_streams
 from acquisition.types import Change, Kind, StreamHeader, StreamLedger
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.outline import Outline, outline_xdf, read_markers
@@ -108,7 +108,13 @@ class ReplayFile:
     def kinds(self) -> dict[int, Kind]:
         """The streams in use; one that cannot be used is excluded, unless it is EEG that the model reads."""
         headers = {stream_id: stream.header for stream_id, stream in self.index.streams.items()}
-        chosen = select_streams(headers, self.options.streams)
+        chosen: dict[int, Kind] = {}
+        try:
+            chosen = select_streams(headers, self.options.streams)
+        except InputError as error:
+            if not self.options.shows_unmapped or error.code is not ErrorCode.NO_STREAM:
+                raise
+        chosen |= self._others(chosen)
         needed = {Kind.EEG} - self.checkpoint.config.unread_kinds
         for stream_id, kind in list(chosen.items()):
             try:
@@ -118,6 +124,18 @@ class ReplayFile:
                 del chosen[stream_id]
                 self._notices.append(f"{kind.value}: not used: {error}")
         return chosen
+
+    def _others(self, chosen: Mapping[int, Kind]) -> dict[int, Kind]:
+        """Return another stream of numbers to show where the file has no EEG: that with most samples."""
+        if not self.options.shows_unmapped or Kind.EEG in chosen.values():
+            return {}
+        n_samples = {
+            stream_id: stream.n_samples
+            for stream_id, stream in self.index.streams.items()
+            if kind_of(stream.header) in (Kind.OTHER, Kind.EEG) and stream.dtype is not None
+            if stream.n_samples and not is_own(stream.header)
+        }
+        return {max(n_samples, key=lambda i: n_samples[i]): Kind.OTHER} if n_samples else {}
 
     @property
     def notice(self) -> str:

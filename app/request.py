@@ -20,6 +20,7 @@ from acquisition.record.recorder import check_target
 from acquisition.simulator.source import SimulatorOptions
 from acquisition.types import StreamLedger
 from acquisition.xdf.scan import check_xdf
+from app.devices import kept_montage
 from app.model_check import WEIGHTS_FILE, read_model_summary
 from app.outputs import CsvSink, JsonlSink, Sink
 from assets import DEMO_MODEL
@@ -52,6 +53,7 @@ class SessionOptions:
     device: str = "auto"  # | cpu | cuda
     threads: int = 0
     extra_sinks: tuple[Sink, ...] = field(default_factory=tuple)
+    shows_unmapped: bool = False  # signals that cannot be decoded, as a window does
 
     def adapter_options(self, ch_names: tuple[str, ...]) -> AdapterOptions:
         return AdapterOptions(
@@ -60,6 +62,8 @@ class SessionOptions:
             screen_cm=parse_screen_cm(self.screen_cm) if self.screen_cm else None,
             distance_cm=self.distance_cm,
             ch_names=ch_names,
+            kept=kept_montage,
+            shows_unmapped=self.shows_unmapped,
         )
 
     def screen(self) -> ScreenGeometry | None:

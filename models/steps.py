@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acquisition.quality import FLAT_UV, MAX_SHARE_AT_RAIL, MOST_UV
+from acquisition.quality import COUNTS_FROM, FLAT_UV, MAX_SHARE_AT_RAIL, MOST_UV, share_of_equal_steps
 from acquisition.types import Step, Window
 from models.encoders.voice import LEAST_SPEECH_S
 from models.features.config import FeatureConfig
@@ -184,4 +184,5 @@ def usable_channels(data: NDArray[np.floating]) -> NDArray[np.bool_]:
         data = np.where(finite[:, None], data, 0.0)
     low, high = data.min(axis=1, keepdims=True), data.max(axis=1, keepdims=True)
     at_rail = np.maximum((data == low).mean(axis=1), (data == high).mean(axis=1))
-    return finite & (data.std(axis=1) > FLAT_UV) & (at_rail <= MAX_SHARE_AT_RAIL)
+    counts = share_of_equal_steps(data.T) >= COUNTS_FROM
+    return finite & (data.std(axis=1) > FLAT_UV) & (at_rail <= MAX_SHARE_AT_RAIL) & ~counts

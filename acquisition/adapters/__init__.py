@@ -4,7 +4,7 @@ A file for each kind; `acquisition.intake` chooses by the stream's kind.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from acquisition.errors import InputError
@@ -22,6 +22,8 @@ class AdapterOptions:
     screen_cm: tuple[float, float] | None = None  # width and height, for gaze in degrees
     distance_cm: float | None = None  # eye to screen, for gaze in degrees
     ch_names: tuple[str, ...] = SEED_CH_NAMES  # wanted EEG channels, upper-case; others are excluded
+    kept: Callable[[StreamHeader], Montage | None] | None = None  # of a device, where ``montage`` is None
+    shows_unmapped: bool = False  # a stream that cannot be decoded is shown all the same
 
 
 def parse_screen_cm(text: str) -> tuple[float, float]:

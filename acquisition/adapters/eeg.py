@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -70,6 +71,27 @@ _OTHER_TYPES = (
 )
 
 
+class ShownAdapter:
+    """All channels as they come, in µV where their unit is one of a voltage: to be shown, not decoded."""
+
+    def __init__(self, header: StreamHeader, key: str, kind: Kind, why: str) -> None:
+        channels = header.channels or (ChannelInfo(),) * header.n_channels
+        scales = [uv_per_unit(channel.unit) for channel in channels]
+        self._header = header
+        labels = [_label(header, i) for i in range(header.n_channels)]
+        names = [f"{name} #{i}" if labels.count(name) > 1 else name for i, name in enumerate(labels)]
+        units = [
+            channel.unit or "unscaled" if scale is None else "µV"
+            for channel, scale in zip(channels, scales, strict=True)
+        ]
+        spec = converted_spec(header, key, kind, names, units, [f"shown, not decoded: {why}"])
+        self.spec = replace(spec, is_shown_only=True)
+
+    def convert(self, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.float64]:
+        """Return (n_samples, n_channels) float64."""
+        return by_its_units(self._header, np.asarray(values))
+
+
 class EegAdapter:
     """Picks the wanted EEG channels of a stream and scales them to µV.
 
@@ -82,15 +104,16 @@ class EegAdapter:
             what = "expected numbers, but the stream sends text"
             raise InputError(what, where=where, code=ErrorCode.CHANNELS)
         notes = [text] if (text := described_wrongly(header)) else []
-        if options.montage is not None:
-            names = _by_montage(header, options.montage, options.ch_names, where, notes)
-        else:
-            names = _by_label(header, options.ch_names, notes)
+        montage = options.montage
+        if montage is None and options.kept is not None and (montage := options.kept(header)):
+            notes.append(f"channels as mapped for this device: {montage.name}")
+        names = electrodes_of(header, montage, options.ch_names, notes)
         if not names:
             raise _no_channels(header, options, where)
         self._indices = np.array(sorted(names), dtype=np.intp)
         channels = [header.channels[i] if header.channels else ChannelInfo() for i in self._indices]
-        scales = [uv_per_unit(options.eeg_unit or channel.unit) for channel in channels]
+        unit = options.eeg_unit or (montage.unit if montage is not None else "")
+        scales = [uv_per_unit(unit or channel.unit) for channel in channels]
         if unscaled := [ch for ch, scale in zip(channels, scales, strict=True) if scale is None]:
             units = ", ".join(sorted({repr(channel.unit) for channel in unscaled}))
             notes.append(
@@ -164,11 +187,16 @@ def _by_label(header: StreamHeader, wanted: Sequence[str], notes: list[str]) -> 
     return names
 
 
-def _by_montage(
-    header: StreamHeader, montage: Montage, wanted: Sequence[str], where: str, notes: list[str]
+def electrodes_of(
+    header: StreamHeader, montage: Montage | None, wanted: Sequence[str], notes: list[str]
 ) -> dict[int, str]:
-    """Return 10-20 names by channel index as the montage gives them; of a headset, near ones where needed."""
-    refused = partial(InputError, where=where, code=ErrorCode.CHANNELS)
+    """Return 10-20 names by channel index: those wanted, by the montage or, without one, by the labels.
+
+    ``notes`` takes sentences about it. Raises `InputError` if the montage does not fit the stream.
+    """
+    if montage is None:
+        return _by_label(header, wanted, notes)
+    refused = partial(InputError, where=f"EEG stream {header.name!r}", code=ErrorCode.CHANNELS)
     labels = [channel.label.strip().upper() for channel in header.channels]
     if montage.labels and not montage.indices and not any(labels):
         raise refused(
@@ -188,7 +216,7 @@ def _by_montage(
         raise refused(f"montage {montage.name} names channel {beyond[0]}, but the stream has 0 to {last}")
     names = {i: montage.labels[label] for i, label in enumerate(labels) if label in montage.labels}
     names.update(montage.indices)
-    if montage.is_headset:
+    if montage.near:
         stand_ins = nearest_wanted(names, wanted)
         for index, (name, degrees) in stand_ins.items():
             notes.append(f"{names[index]} stands for {name}, {degrees:.0f} degrees away")

@@ -45,7 +45,8 @@ class BinSplitter:
         return piece.part(0, end), bins[starts], starts
 
 
-_RATE_OVER_S = 1.0  # of samples without a gap, to measure a rate
+_RATE_OVER_S = 1.0  # of samples without a gap, to measure a rate ...
+_RATE_OVER_N = 3.0  # ... or so many where the stated rate is below 20 Hz
 _PATIENCE_S = 10.0  # after which any estimate is used
 
 
@@ -105,7 +106,8 @@ class RateGate:
     def _measure(self, piece: Piece) -> float:
         for _, run in piece.runs():
             # The first sample that is far enough, not the newest: the result must not depend on chunk sizes.
-            n = int(np.searchsorted(run.times, run.times[0] + _RATE_OVER_S))
+            over_s = _RATE_OVER_N / self._nominal if 0 < self._nominal < 20 else _RATE_OVER_S
+            n = int(np.searchsorted(run.times, run.times[0] + over_s))
             if n < len(run.times) and n > 1:
                 measured = n / float(run.times[n] - run.times[0])
                 return self._nominal if agrees(measured, self._nominal) else measured

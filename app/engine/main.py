@@ -12,6 +12,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TextIO
@@ -71,6 +72,8 @@ def _run(request: EngineRequest, tell: Callable[[object], None], commands: Comma
     from app.engine.tap import Tap
     from models.checkpoint import load_config
 
+    if not isinstance(request, CalibrationRequest):
+        request = replace(request, options=replace(request.options, shows_unmapped=True))
     tap = Tap(tell, load_config(request.options.model))
     tap.start()
     link = WindowLink(tell, commands, tap)

@@ -63,7 +63,7 @@ class EegLine:
             return []
         if self._display is None or self.spectrogram is None or self._meter is None:
             names, sfreq = self._spec.ch_names, self._gate.sfreq
-            unit = "µV" if all(unit == "µV" for unit in self._spec.units) else "unscaled"
+            unit = self._spec.units[0] if len(set(self._spec.units)) == 1 else "unscaled"
             self._display = EegDisplay(names, unit, sfreq)
             self.spectrogram = SpectrogramDisplay(names, sfreq, self._config, self._ch_name)
             self._meter = QualityMeter(names, sfreq, self._config.line_hz)
@@ -83,7 +83,7 @@ class EegLine:
             meter.push(part.data, part.breaks)
             if stop == len(piece.times):
                 break
-            channels = meter.assess(t)
+            channels = () if self._spec.is_shown_only else meter.assess(t)
             parts += [QualityPart(t, channels)] if channels else []
             self._next_quality = math.floor(piece.times[stop] / _QUALITY_S) + 1  # passes over a gap
             start = stop
@@ -144,7 +144,7 @@ def _samples(chunks: list[Chunk]) -> Iterator[tuple[float, Any]]:
 
 def make_line(spec: StreamSpec, config: FeatureConfig, ch_name: str) -> Line | None:
     """Return the line for a stream, None for kinds that are not displayed."""
-    if spec.kind is Kind.EEG:
+    if spec.kind is Kind.EEG or spec.is_shown_only:
         return EegLine(spec, config, ch_name)
     if spec.kind is Kind.AUDIO:
         return VoiceLine(spec, config)

@@ -46,7 +46,8 @@ class Condition:
 def conditions(store: ViewStore) -> list[Condition]:
     """Return everything that holds now, the gravest first."""
     found = [*_of_session(store), *_of_streams(store), *_of_failures(store), *_of_recording(store)]
-    found += [*_of_rest(store), *_of_check(store), *_of_devices(store), *_of_damage(store), *_of_model(store)]
+    found += [*_of_unmapped(store), *_of_rest(store), *_of_check(store), *_of_devices(store)]
+    found += [*_of_damage(store), *_of_model(store)]
     return sorted(found, key=lambda condition: SEVERITIES.index(condition.severity))
 
 
@@ -235,6 +236,25 @@ def _of_check(store: ViewStore) -> list[Condition]:
     return [Condition("self-check", "info", text, "", ("self_report",), close="Later")]
 
 
+def why_shown_only(shown: StreamState) -> str:
+    """Return why a stream is shown and not decoded."""
+    name = one_line(shown.spec.name, 40)
+    if shown.spec.kind is Kind.EEG:
+        return f"the channels of {name} are not mapped to electrodes"
+    return f"no EEG, eye, face or voice stream is used; the signals of {name} are shown"
+
+
+def _of_unmapped(store: ViewStore) -> list[Condition]:
+    """Say which stream is shown and not decoded, and offer to map its channels."""
+    shown = store.shown_only
+    if shown is None or store.phase.name == "failed":
+        return []
+    is_eeg = shown.spec.kind is Kind.EEG
+    text = f"Not decoded, shown only: {why_shown_only(shown)}"
+    ways = ("map_channels",) if is_eeg else ("choose_streams",)
+    return [Condition("unmapped", "warning" if is_eeg else "info", text, "", ways)]
+
+
 def _of_damage(store: ViewStore) -> list[Condition]:
     damage = store.timeline.damage if store.timeline is not None else ()
     if not damage:
@@ -278,7 +298,7 @@ def stream_note(store: ViewStore, kind: Kind, t: float) -> str:
     Nothing is said of a time before the stream fell silent: its data are shown.
     """
     device = DEVICES[kind]
-    stream = store.stream_of(kind)
+    stream = store.stream_of(kind) or (store.shown_only if kind is Kind.EEG else None)
     if stream is None:
         return _why_missing(store, device)
     if stream.state == "open" or t < stream.since:

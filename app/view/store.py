@@ -87,6 +87,11 @@ class ViewStore:
         return min(states, key=lambda state: _BEST_FIRST.index(state.state), default=None)
 
     @property
+    def shown_only(self) -> StreamState | None:
+        """Return a stream of numbers that is shown and not decoded, None without one."""
+        return next((state for state in self.streams.values() if state.spec.is_shown_only), None)
+
+    @property
     def _signals(self) -> tuple[BinnedHistory, BinnedHistory, SampleHistory, FrameHistory]:
         return self.eeg, self.voice, self.gaze, self.frames
 

@@ -16,7 +16,7 @@ from acquisition.text import age, counted, either, percent
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind
 from app.engine.messages import QualityPart
 from app.telemetry import STATE_WORDS
-from app.view.conditions import simulated_names
+from app.view.conditions import simulated_names, why_shown_only
 from app.view.machine import TARGET_MS
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
@@ -27,6 +27,7 @@ ELECTRODES_HOLD_S = 5.0  # their states come once a second, and are not known af
 FOLLOWING_S = 1.0  # a moment no older than this counts as now: current figures apply to it
 UNCERTAIN = "uncertain"
 NO_PREDICTION = "no prediction yet"
+NOT_DECODED = "not decoded"  # the signals are shown, but their channels are not mapped
 NONE_HERE = "no prediction here"  # a moment of a recording that was skipped
 
 GAZE_OVER_S = 4.0  # one eye step
@@ -99,7 +100,8 @@ def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Shown:
     ``t`` is the moment looked at, in LSL seconds; NaN before the first sample.
     """
     if prediction is None or not prediction.probs:
-        return Shown(findings=tuple(_waits(store, t)))
+        is_shown = store.shown_only is not None and store.phase.name != "failed"
+        return Shown(label=NOT_DECODED if is_shown else NO_PREDICTION, findings=tuple(_waits(store, t)))
     age_s = reference_time(store, t) - prediction.t_end
     if age_s > STALE_AFTER_S and _stands_still(store, t):
         return Shown(label=NONE_HERE, findings=tuple(_passed_over(store, age_s)))
@@ -341,6 +343,8 @@ def _why_missing(modality: str, prediction: Prediction, store: ViewStore, t: flo
     stream = store.stream_of(KIND_OF_MODALITY[modality]) if modality in KIND_OF_MODALITY else None
     if stream is None:
         return "no stream"
+    if stream.spec.is_shown_only:
+        return "channels not mapped"
     if stream.state != "open" and is_following(store, t):
         return f"stream {STATE_WORDS[stream.state]}"
     figures = store.health.streams.get(stream.spec.key) if store.health is not None else None
@@ -392,6 +396,8 @@ def _of_speed(store: ViewStore) -> Iterator[Finding]:
 
 def why_no_prediction(store: ViewStore) -> str:
     """Return in a sentence why a panel has no prediction to show."""
+    if (shown := store.shown_only) is not None:
+        return f"No prediction: {why_shown_only(shown)}."
     if store.phase.name in ("failed", "ended"):
         return "No prediction: the session is over."
     return "No prediction yet: it needs a stream and a few seconds of data."
@@ -400,6 +406,9 @@ def why_no_prediction(store: ViewStore) -> str:
 def _waits(store: ViewStore, t: float) -> Iterator[Finding]:
     """Yield what is being waited for while there is no prediction."""
     name, message = store.phase.name, store.phase.message.strip()
+    if (shown := store.shown_only) is not None and name != "failed":
+        code = "unmapped" if shown.spec.kind is Kind.EEG else "no modality"
+        yield Finding("stop", f"not decoded: {why_shown_only(shown)}", code)
     if name == "failed":
         first, *more = (message_line(line) for line in (message or "no reason given").splitlines())
         what = "the engine failed" if store.phase.code is None else "the session stopped"
@@ -435,6 +444,8 @@ def _readiness(store: ViewStore, t: float) -> dict[str, tuple[str, str]]:
             states[modality] = "no stream", "no stream yet"
         elif stream.state != "open":
             states[modality] = "stream", f"stream {STATE_WORDS[stream.state]}"
+        elif stream.spec.is_shown_only:
+            states[modality] = "unmapped", "channels not mapped"
         elif modality in missing:
             states[modality] = "context", f"{missing[modality]:.0f} s more data needed"
     return states

@@ -5,7 +5,7 @@ import math
 import pyqtgraph as pg
 from PyQt6.QtCore import QRectF, QSize, Qt
 from PyQt6.QtGui import QFontMetricsF, QPainter, QPixmap
-from PyQt6.QtWidgets import QHBoxLayout, QSizePolicy
+from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy
 
 from acquisition.text import percent
 from acquisition.types import MODALITY_NAMES
@@ -47,11 +47,12 @@ class AnswerPanel(Panel):
         self.line = plain_label(wraps=True)  # below them
         self.scale = ScalePlot()
         self._swatch = plain_label()
+        self.map_channels = QPushButton("Map c&hannels…")
         self.word.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         self.line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.line.setAlignment(Qt.AlignmentFlag.AlignTop)
         row = put(QHBoxLayout(), self._swatch, (self.word, 1), self.percent)
-        put(self.body, (row, 1), self.hits, self.line, self.scale)
+        put(self.body, (row, 1), self.hits, self.line, self.map_channels, self.scale)
         self.setAccessibleDescription(NO_PREDICTION)
 
     def refresh(self, store: ViewStore, t: float) -> None:
@@ -71,6 +72,7 @@ class AnswerPanel(Panel):
 
     def _show(self) -> None:
         verdict, theme = self.verdict, self.theme
+        self.map_channels.setVisible("unmapped" in verdict.codes)
         is_early = verdict.state is State.WARMING_UP  # not to be taken for an answer at a glance
         has_answer = verdict.state is not State.NOTHING and verdict.label != UNCERTAIN
         self.state.setText(_state(verdict))

@@ -13,6 +13,7 @@ from app.qt.plots.traces import TracePlot
 from app.view.conditions import stream_note
 from app.view.scales import Gain
 from app.view.store import ViewStore
+from app.view.text import one_line
 from app.view.trust import electrodes_at
 
 SPANS_S = (5, 10, 20, 30)
@@ -41,7 +42,10 @@ class TracesPanel(Panel):
         self._spans.currentIndexChanged.connect(lambda _: self.plot.set_span(self._spans.currentData()))
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        eeg = store.eeg
+        eeg, shown = store.eeg, store.shown_only
+        self.title.setText(
+            "EEG" if shown is None or shown.spec.kind is Kind.EEG else one_line(shown.spec.name, 40)
+        )
         self.plot.set_notice(stream_note(store, Kind.EEG, t))
         if not eeg.ch_names or not math.isfinite(t):
             return

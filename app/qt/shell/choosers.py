@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from PyQt6.QtGui import QAction
 from PyQt6.QtWidgets import QDialog, QFileDialog, QWidget
 
 from acquisition.types import MODALITIES, Kind
+from app.devices import look_at_network, look_in_file
 from app.engine.messages import Mask, SessionCommand, StartRecording
 from app.environment import new_recording, recordings_folder
+from app.qt.dialogs.channels import ChannelsDialog
 from app.qt.dialogs.folders import ModelDialog, ProfileDialog, StarterDialog, profiles_below
 from app.qt.dialogs.forms import RecordDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
@@ -55,6 +58,20 @@ class Choosers:
             microphone=live.microphone if live else None,
         )
         return opened(StreamsDialog(self._parent, before, self._use_streams))
+
+    def channels(self) -> QDialog | None:
+        """Open the mapping of the EEG's channels: of the recording in a replay, else of the network."""
+        request = self._session.request
+        if request is None:
+            return None
+        streams = request.options.streams
+        if isinstance(request, ReplayRequest):
+            look = partial(look_in_file, request.path, streams)
+        else:
+            look = partial(look_at_network, streams)
+        return opened(
+            ChannelsDialog(self._parent, look, lambda: self._change_options(montage=None, eeg_unit=None))
+        )
 
     def model(self) -> QDialog | None:
         """Open the model chooser."""

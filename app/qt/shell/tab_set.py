@@ -188,7 +188,9 @@ class Header(QWidget):
             self.model.setToolTip(tooltip(model_words(store.model)))
 
     def _show_sign(self, store: ViewStore) -> None:
-        text = INFERENCE_SIGN if store.phase.name in ("running", "paused") else NO_INFERENCE_SIGN
+        is_decoding = store.shown_only is None or len(store.predictions) > 0
+        is_on = is_decoding and store.phase.name in ("running", "paused")
+        text = INFERENCE_SIGN if is_on else NO_INFERENCE_SIGN
         if self.sign.text() != text:
             self.sign.setText(text)
             self._colour_sign()

@@ -66,6 +66,7 @@ class MainWindow(EngineWindow):
         self.addToolBar(self.toolbar)
         self.header = Header()
         self.tabs = TabSet(self.session, self.playback, self.faults, self.header)
+        self.tabs.now.answer.map_channels.clicked.connect(lambda: self.choosers.channels())
         self.replay_bar = ReplayBar(self.playback, self.actions_by_name)
         self._page = page = QWidget()
         page.setObjectName("page")
@@ -79,6 +80,7 @@ class MainWindow(EngineWindow):
         playback = self.playback
         handlers: dict[str, Callable[[], object]] = {
             "choose_streams": self.choosers.streams,
+            "map_channels": self.choosers.channels,
             "choose_model": self.choosers.model,
             "choose_profile": self.choosers.profile,
             "calibrate": self.calibrating.start,
