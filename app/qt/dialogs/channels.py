@@ -78,6 +78,7 @@ class ChannelsDialog(Dialog):
         form.addRow("&Preset", self.preset)
         form.addRow("&Unit", self.unit)
         body = QSplitter()
+        self.head.setMinimumWidth(self.fontMetrics().averageCharWidth() * 50)
         for part, share in ((self.table, 3), (self.head, 2)):
             body.addWidget(part)
             body.setStretchFactor(body.indexOf(part), share)
