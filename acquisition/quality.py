@@ -221,10 +221,10 @@ _NO_SOUND = "{:.0%} of the sound's samples are no numbers, or floats far beyond 
 
 
 class AmplitudeWatch:
-    """Looks once, after some seconds of EEG or sound, whether the amplitude fits the unit."""
+    """Looks once, after some seconds of EEG or sound, whether the amplitude fits, and no channel counts."""
 
     def __init__(self, spec: StreamSpec) -> None:
-        self.stream, self._kind = spec.key, spec.kind
+        self.stream, self._kind, self._ch_names = spec.key, spec.kind, spec.ch_names
         self._parts: list[NDArray[np.floating]] = []
         self._sfreq, self._begin = spec.sfreq, math.nan
 
@@ -243,8 +243,12 @@ class AmplitudeWatch:
         if self._kind is Kind.AUDIO:
             lost = np.isnan(x).mean()
             return _NO_SOUND.format(lost) if lost > _MOST_LOST else ""
+        counts = share_of_equal_steps(x) >= COUNTS_FROM
+        if counts.any():
+            names = ", ".join(name for name, is_so in zip(self._ch_names, counts, strict=True) if is_so)
+            return f"{names} counts packets, no electrode: those after it may be one place off, see --montage"
         trouble = amplitude_trouble(amplitude_of(x, self._sfreq or len(x) / span))
-        return f"{trouble}, state it with --eeg-unit" if trouble else ""
+        return trouble and f"{trouble}, state it with --eeg-unit"
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.adapters import AdapterOptions
 from acquisition.errors import ErrorCode, InputError, printable
+from acquisition.lsl.discovery import FoundStream
 from acquisition.montage import Montage, load_montage
 from acquisition.quality import COUNTS_FROM, amplitude_of, share_of_equal_steps
-from acquisition.select import select_streams
+from acquisition.select import kind_of, select_streams
 from acquisition.types import Kind, StreamHeader
+from acquisition.xdf.inspect import StreamReport, inspect_xdf
 from acquisition.xdf.reader import StreamReader
 from acquisition.xdf.scan import scan_xdf
 from app.environment import settings_path
@@ -55,6 +58,37 @@ def keep_montage(header: StreamHeader, electrodes: Mapping[int, str], unit: str 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedStream(FoundStream):
+    """A stream of a file; its ``problems`` say what a replay makes of it."""
+
+    seconds: float = 0.0
+    measured: float = 0.0  # Hz
+
+
+def streams_of_file(path: Path, options: AdapterOptions) -> list[RecordedStream]:
+    """Return the streams of an XDF file, with what a replay with ``options`` makes of each."""
+    return [
+        RecordedStream(
+            str(stream.stream_id),
+            stream.header,
+            _made_of(stream),
+            None,
+            stream.duration_s,
+            stream.measured_sfreq,
+        )
+        for stream in inspect_xdf(path, options=replace(options, shows_unmapped=False)).streams
+    ]
+
+
+def _made_of(stream: StreamReport) -> tuple[str, ...]:
+    if stream.is_empty:
+        return ("empty: not used",)
+    if kind_of(stream.header) is Kind.OTHER:
+        return ("no EEG, eye, face or voice by its type: not used unless it is chosen",)
+    return (f"not decoded: {stream.refused}",) if stream.refused else stream.notes or ("used",)
 
 
 @dataclass(frozen=True, eq=False)

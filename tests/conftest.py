@@ -24,6 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
         file.write(f"[lab]\nSessionID = tests-{uuid.uuid4().hex}\n[log]\nlevel = -2\n")
     config.add_cleanup(Path(file.name).unlink)
     os.environ["LSLAPICFG"] = file.name
+    # No channel mapping that this user keeps for a device may change a test.
+    os.environ["AFFECTSCOPE_SETTINGS"] = str(Path(file.name).with_suffix("") / "window.ini")
 
 
 @pytest.fixture(scope="session")

@@ -198,3 +198,40 @@ def test_a_users_montage_is_no_headset_whatever_it_is_called(tmp_path: Path) -> 
     options = AdapterOptions(load_montage(str(path)), ch_names=("TP7", "CZ"))
     adapter = make_adapter(eeg_header(("TP9", "EEG", "uV"), ("X", "EEG", "uV")), "k", Kind.EEG, options)
     assert adapter.spec.ch_names == ("CZ",)
+
+
+BAND = eeg_header(("TP9", "EEG", "microvolts"), ("AF7", "EEG", "microvolts"), ("X", "", "g"), ("X", "", ""))
+
+
+def test_eeg_without_a_known_label_is_shown_with_its_own_labels_and_units_where_asked():
+    with pytest.raises(InputError) as refused:
+        make_adapter(BAND, "k", Kind.EEG)
+    assert refused.value.code is ErrorCode.CHANNELS
+    adapter = make_adapter(BAND, "k", Kind.EEG, AdapterOptions(shows_unmapped=True))
+    assert adapter.spec.is_shown_only
+    assert adapter.spec.ch_names == ("TP9", "AF7", "X #2", "X #3")
+    assert adapter.spec.units == ("µV", "µV", "g", "unscaled")
+    assert np.array_equal(adapter.convert(np.array([[1, 2, 3, 4]], np.int16)), [[1.0, 2.0, 3.0, 4.0]])
+
+
+def test_numbers_of_no_modality_are_shown_where_asked_and_text_is_not():
+    numbers, text = eeg_header(n_channels=2), eeg_header(n_channels=2, fmt="string")
+    options = AdapterOptions(shows_unmapped=True)
+    assert make_adapter(numbers, "k", Kind.OTHER, options).spec.is_shown_only
+    for kind in (Kind.OTHER, Kind.EEG):
+        with pytest.raises(InputError):
+            make_adapter(text, "k", kind, options)
+
+
+def test_a_mapping_kept_for_the_device_gives_names_and_unit_and_is_said(tmp_path):
+    path = tmp_path / "kept.toml"
+    path.write_text('near = true\nunit = "mV"\n[indices]\n0 = "TP9"\n1 = "AF7"\n')
+    options = AdapterOptions(kept=lambda header: load_montage(str(path)))
+    adapter = make_adapter(BAND, "k", Kind.EEG, options)
+    assert adapter.spec.ch_names == ("TP7", "FP1")  # near ones that the model knows
+    assert np.array_equal(adapter.convert(np.array([[1.0, 2.0, 3.0, 4.0]])), [[1000.0, 2000.0]])
+    assert any("kept.toml" in note for note in adapter.spec.notes)
+    given = AdapterOptions(
+        montage=Montage("given", indices={3: "CZ"}), kept=lambda header: pytest.fail("asked")
+    )
+    assert make_adapter(BAND, "k", Kind.EEG, given).spec.ch_names == ("CZ",)

@@ -194,3 +194,16 @@ def test_a_few_seconds_of_eeg_tell_a_wrong_unit_once(scale: float, is_wrong: boo
         for at in range(0, 3000, 100)
     ]
     assert [bool(sentence) for sentence in said] == [is_wrong and at == 5 for at in range(30)]
+
+
+def test_a_packet_counter_is_a_bad_electrode_and_named():
+    n, rng = 1250, np.random.default_rng(0)
+    x = np.stack([2.0 * (np.arange(n) % 127), 5 * rng.standard_normal(n)], axis=1)
+    meter = QualityMeter(("FP1", "CZ"), 250.0)
+    for second in range(5):
+        meter.push(x[second * 250 : (second + 1) * 250])
+        states = meter.assess(second + 1.0)
+    assert [(channel.state, channel.cause) for channel in states] == [(BAD, "counter"), ("good", "")]
+    spec = StreamSpec("e", "EEG", Kind.EEG, ("FP1", "CZ"), ("µV", "µV"), 250.0)
+    said = AmplitudeWatch(spec).take(Chunk("e", 0, np.vstack([x, x]), np.arange(2 * n) / 250))
+    assert said.startswith("FP1 counts packets")

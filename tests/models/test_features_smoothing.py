@@ -9,7 +9,7 @@ import torch
 from acquisition.types import Step
 from models.features.config import FeatureConfig
 from models.features.smoothing import EntropySmoother, smoothed
-from models.steps import StepFeatures
+from models.steps import StepFeatures, usable_channels
 
 Q = 0.1
 STEADY = (-Q + np.sqrt(Q * Q + 4 * Q)) / 2  # the gain of a local-level filter after a while
@@ -80,3 +80,8 @@ def test_the_setting_is_in_the_digest_and_off_is_as_before():
     settings = FeatureConfig().to_dict()
     del settings["smoothing"]
     assert FeatureConfig.from_dict(settings) == FeatureConfig()
+
+
+def test_a_channel_that_counts_packets_is_not_usable():
+    counter, noise = 2.0 * (np.arange(250) % 127), np.random.default_rng(0).standard_normal(250)
+    assert usable_channels(np.stack([counter, noise])).tolist() == [False, True]

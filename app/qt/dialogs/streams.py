@@ -1,6 +1,6 @@
 """Chooses which streams feed which modality, and how EEG is to be read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PyQt6.QtCore import Qt
@@ -20,6 +20,7 @@ from acquisition.lsl.discovery import FoundStream, discover
 from acquisition.montage import load_montage
 from acquisition.text import counted, rate
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind, StreamHeader
+from app.devices import RecordedStream
 from app.qt.dialogs.base import Dialog, Role, Work, plain_table
 from app.qt.widgets import put
 from app.view.text import one_line, tooltip
@@ -29,6 +30,7 @@ _ALT_KEYS = dict(zip(MODALITIES, "EyFV", strict=True))
 _MONTAGES = ("", "biosemi64", "biosemi32", "biosemi128", "standard_1020", "easycap-M1", "GSN-HydroCel-64_1.0")
 _LINES = ((None, "not removed"), (50, "50 Hz"), (60, "60 Hz"))
 _COLUMNS = ("Used as", "Name", "Type", "Rate", "Channels", "Host", "source_id", "Remarks")
+_OF_FILE = (*_COLUMNS[:5], "Seconds", "What a replay makes of it")
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,10 @@ class StreamChoice:
 
 
 class StreamsDialog(Dialog):
-    """All streams on the network as plain text, and a choice for each modality.
+    """All streams on the network or of a ``file`` as plain text, and a choice for each modality.
 
-    ``look`` returns the streams there are; it takes seconds, so it runs in a thread.
+    ``look`` returns the streams there are; it takes seconds, so it runs in a thread. ``map_channels`` opens
+    the mapping of the EEG's channels.
     """
 
     def __init__(
@@ -53,14 +56,20 @@ class StreamsDialog(Dialog):
         parent: QWidget | None,
         before: StreamChoice,
         on_chosen: Callable[[StreamChoice], None],
-        look: Callable[[], list[FoundStream]] = lambda: discover(_LOOK_S),
+        look: Callable[[], Sequence[FoundStream]] = lambda: discover(_LOOK_S),
+        *,
+        file: str = "",
+        map_channels: Callable[[], object] = lambda: None,
     ) -> None:
-        super().__init__(parent, "Streams")
-        self._on_chosen, self._look = on_chosen, look
-        self._found: list[FoundStream] = []
+        super().__init__(parent, f"Streams of {file}" if file else "Streams")
+        self._on_chosen, self._look, self._file = on_chosen, look, file
+        self._found: Sequence[FoundStream] = []
         self._before = select.parse_choices(before.streams or "")
-        self.table = plain_table("Streams on the network", _COLUMNS)
+        where = "in the file" if file else "on the network"
+        self.table = plain_table(f"Streams {where}", _OF_FILE if file else _COLUMNS)
         self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        if file and (header := self.table.horizontalHeader()) is not None:
+            header.setSectionResizeMode(len(_OF_FILE) - 1, header.ResizeMode.Stretch)
         self.choices = {modality: _combo(_label(modality)) for modality in MODALITIES}
         for combo in self.choices.values():
             combo.activated.connect(lambda _at, combo=combo: _show_whole(combo))
@@ -76,6 +85,8 @@ class StreamsDialog(Dialog):
         self.hidden.setProperty("muted", "true")
         self.apply = self.button("&Apply", Role.ActionRole, self.use)
         self.button("Cancel", Role.RejectRole, self.reject)
+        mapping = self.button("Channel &mapping…", Role.ActionRole, map_channels)
+        mapping.clicked.connect(self.reject)
         self.again = self.button("&Refresh", Role.ResetRole, self.look_again)
         self.lay_out(self.table, self.hidden, *self._forms(), self.words, stretched=self.table)
         self.fit_screen(165, 38)
@@ -90,8 +101,9 @@ class StreamsDialog(Dialog):
         label.setBuddy(self.montage)
         left.addRow(label, self.path_row(self.montage, self._browse))
         left.addRow("Mains &frequency", self.line)
-        right.addRow("Publish &camera", self.webcam)
-        right.addRow("Publish micro&phone", self.microphone)
+        if not self._file:
+            right.addRow("Publish &camera", self.webcam)
+            right.addRow("Publish micro&phone", self.microphone)
         for each in (form, left, right):
             each.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         return form, put(QHBoxLayout(), (left, 1), (right, 1), spacing=2 * self.fontMetrics().height())
@@ -99,10 +111,10 @@ class StreamsDialog(Dialog):
     def look_again(self) -> None:
         """Look for streams in a thread."""
         self.again.setEnabled(False)
-        self.say("Looking for streams …")
+        self.say(f"Looking through {self._file} …" if self._file else "Looking for streams …")
         Work(self._look, self.show_found, self._refuse, self)
 
-    def show_found(self, found: list[FoundStream]) -> None:
+    def show_found(self, found: Sequence[FoundStream]) -> None:
         """Fill table and choices, without the program's own streams."""
         is_ours = [
             select.is_own(s.header) or select.is_notes(s.header) or select.is_calibration(s.header)
@@ -131,7 +143,11 @@ class StreamsDialog(Dialog):
                     combo.addItem(_title(stream.header), self._reference(stream))
             combo.setCurrentIndex(max(0, combo.findData(before)))
             _show_whole(combo)
-        nothing = "No stream found: is the device's LSL app running, and on the same network?"
+        nothing = (
+            "This file holds no stream."
+            if self._file
+            else "No stream found: is the device's LSL app running, and on the same network?"
+        )
         self.say("" if found else nothing)
 
     def use(self) -> None:
@@ -201,15 +217,14 @@ def _show_whole(combo: QComboBox) -> None:
 
 
 def _row(stream: FoundStream) -> tuple[str, ...]:
-    header = stream.header
+    header, recorded = stream.header, stream if isinstance(stream, RecordedStream) else None
     return (
         select.kind_of(header).value,
         header.name,
         header.type,
-        rate(header.nominal_sfreq),
+        rate(header.nominal_sfreq, recorded.measured) if recorded else rate(header.nominal_sfreq),
         str(header.n_channels),
-        header.hostname,
-        header.source_id,
+        *((f"{recorded.seconds:.1f}",) if recorded else (header.hostname, header.source_id)),
         "; ".join(stream.problems),
     )
 

@@ -11,9 +11,10 @@ from PyQt6.QtGui import QAction
 from PyQt6.QtWidgets import QDialog, QFileDialog, QWidget
 
 from acquisition.types import MODALITIES, Kind
-from app.devices import look_at_network, look_in_file
+from app.devices import RecordedStream, look_at_network, look_in_file, streams_of_file
 from app.engine.messages import Mask, SessionCommand, StartRecording
 from app.environment import new_recording, recordings_folder
+from app.model_check import read_model_summary
 from app.qt.dialogs.channels import ChannelsDialog
 from app.qt.dialogs.folders import ModelDialog, ProfileDialog, StarterDialog, profiles_below
 from app.qt.dialogs.forms import RecordDialog
@@ -44,12 +45,13 @@ class Choosers:
     ) -> None:
         self._parent, self._session, self._settings, self._change_to = parent, session, settings, change_to
 
-    def streams(self) -> QDialog:
-        """Open the streams chooser."""
-        request = self._session.request
+    def streams(self, request: Request | None = None) -> QDialog:
+        """Open the chooser of streams, those of the file in a replay."""
+        request = request or self._session.request
         options = request.options if request is not None else None
         live = request if isinstance(request, LiveRequest) else None
-        kept = self._settings
+        file = request.path if isinstance(request, ReplayRequest) else None
+        kept = Settings(None) if file else self._settings
         before = StreamChoice(
             streams=(options.streams if options else None) or kept.text("streams"),
             montage=(options.montage if options else None) or kept.text("montage"),
@@ -57,7 +59,15 @@ class Choosers:
             webcam=live.webcam if live else None,
             microphone=live.microphone if live else None,
         )
-        return opened(StreamsDialog(self._parent, before, self._use_streams))
+        given = self._parent, before, partial(self._use_streams, request)
+        if file is None or options is None:
+            return opened(StreamsDialog(*given, map_channels=self.channels))
+
+        def look() -> list[RecordedStream]:
+            wanted = options.adapter_options(read_model_summary(options.model).ch_names)
+            return streams_of_file(file, wanted)
+
+        return opened(StreamsDialog(*given, look, file=file.name, map_channels=self.channels))
 
     def channels(self) -> QDialog | None:
         """Open the mapping of the EEG's channels: of the recording in a replay, else of the network."""
@@ -135,9 +145,14 @@ class Choosers:
         )
         self._change_to(ReplayRequest(path, options, speed=1.0))
 
-    def _use_streams(self, choice: StreamChoice) -> None:
-        request = self._session.request
+    def _use_streams(self, request: Request | None, choice: StreamChoice) -> None:
         if request is None:
+            return
+        if isinstance(request, ReplayRequest):
+            options = replace(
+                request.options, streams=choice.streams, montage=choice.montage, line=choice.line
+            )
+            self._change_to(continued(replace(request, options=options)))
             return
         for name in ("streams", "montage", "line"):
             self._settings.keep(name, str(getattr(choice, name) or ""))

@@ -7,6 +7,7 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QKeyEvent
 from PyQt6.QtWidgets import QVBoxLayout, QWidget
 
+from acquisition.errors import ErrorCode
 from acquisition.types import MODALITIES
 from app.display import TAB_NAMES
 from app.engine.messages import REST_S, Note, SelfCheckMark, SetRest
@@ -164,9 +165,12 @@ class MainWindow(EngineWindow):
         if store.mode:
             self._trial = None
         elif store.phase.name == "failed":
+            tried, code = self._trial[0], store.phase.code
             self.open(continued(self._trial[1]))
             refused = f"The change failed: {message_line(store.phase.message)}"
             self.banners.tell(Condition("refused", "error", refused, "the previous session was restarted"))
+            if isinstance(tried, ReplayRequest) and code is ErrorCode.AMBIGUOUS_STREAM:
+                self.choosers.streams(tried)  # which of the file's are to be used
 
     def refresh(self) -> None:
         self._judge_trial()

@@ -11,9 +11,9 @@ from acquisition.quality import ChannelQuality
 from acquisition.types import Change, Kind, StreamEvent, StreamHealth, StreamSpec
 from acquisition.windowing import WindowConfig
 from app.engine.messages import GazePart, HealthPart, ModelInfo, Opened, Phase, QualityPart
-from app.view.conditions import conditions
+from app.view.conditions import conditions, stream_note
 from app.view.store import ViewStore
-from app.view.trust import NO_PREDICTION, NONE_HERE, electrodes_at, judge, said_sets
+from app.view.trust import NO_PREDICTION, NONE_HERE, NOT_DECODED, electrodes_at, judge, judge_at, said_sets
 from models import trust
 from models.config import AnswerConfig
 from models.prediction import Prediction
@@ -403,3 +403,14 @@ def test_own_level_is_said_by_what_it_rests_on():
     rests = store()
     rests.take(health(rest_left_s=33.6))
     assert "own level: being set by the rest, 34 s left" in verdict(rests, prediction()).texts
+
+
+def test_signals_that_are_shown_only_are_said_not_to_be_decoded_and_offer_the_mapping():
+    store, spec = ViewStore(), StreamSpec("k", "Muse", Kind.EEG, ("TP9",), ("µV",), 256.0, is_shown_only=True)
+    store.take(Phase("running"))
+    store.take(StreamEvent("k", Change.OPENED, 0.0, "", spec))
+    _, shown = judge_at(store, 1.0)
+    assert (shown.label, shown.codes[0]) == (NOT_DECODED, "unmapped")
+    (found,) = (c for c in conditions(store) if c.key == "unmapped")
+    assert found.actions == ("map_channels",)
+    assert stream_note(store, Kind.EEG, 1.0) == ""
