@@ -98,6 +98,10 @@ class LiveSession:
     observer: Observer = field(default_factory=Observer)
     interrupted: threading.Event | None = None  # ends the session; by default Ctrl-C or a termination does
     close_recording_s: float = 75.0  # wait for the recorded file; its supervisor then finishes alone
+    on_chunk: Callable[[Chunk], None] | None = None  # sees every chunk, in place of the observer
+    headers: list[StreamHeader] = field(default_factory=list)  # of the streams in use
+    first: float = math.nan  # LSL seconds at which decoding began
+    duration_s: float = 0.0
     stream_health: dict[str, StreamHealth] = field(default_factory=dict)  # by stream key
     ledgers: Mapping[str, StreamLedger] = field(default_factory=dict)  # by stream key
 
@@ -167,7 +171,8 @@ class LiveSession:
             raise
 
     def _run_with(self, source: LslSource, show: Callable[[], None]) -> None:
-        if notice := simulated_streams(source.headers.values()).notice:
+        self.headers = list(source.headers.values())
+        if notice := simulated_streams(self.headers).notice:
             self.telemetry.say(notice, self._clock.now())
         clock, observer, mask = self._clock, self.observer, ModalityMask()
         labels = self.checkpoint.config.labels
@@ -178,7 +183,7 @@ class LiveSession:
             decoder,
             live=True,
             on_event=self.telemetry.on_event,
-            on_chunk=observer.on_chunk,
+            on_chunk=self.on_chunk or observer.on_chunk,
             mask=mask,
             lateness_s=self.options.lateness,
         )
@@ -221,7 +226,8 @@ class LiveSession:
                 if self.options.record is not None:
                     recording.start(self.options.record, clock.now())
                     self._wait_for_recording(recording, attend, interrupted)
-                runner.begin_decoding(clock.now())
+                self.first = clock.now()
+                runner.begin_decoding(self.first)
                 end = clock.now() + (self.options.seconds or math.inf)
                 while runner.running and clock.now() < end and not interrupted.is_set():
                     attend()
@@ -230,6 +236,7 @@ class LiveSession:
                     self.telemetry.say("stopping", clock.now())
             finally:
                 runner.stop()
+                self.duration_s = clock.now() - self.first
                 self.ledgers = pipeline.ledgers()
                 recording.finish(clock.now(), self.close_recording_s)
                 if text := recording.text():

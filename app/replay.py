@@ -11,7 +11,7 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import MakeIntake, intake_maker
 from acquisition.record.files import read_sidecar, sidecar_path
 from acquisition.select import is_notes, is_own, kind_of, select_streams
-from acquisition.types import Change, Kind, StreamHeader, StreamLedger
+from acquisition.types import Change, Chunk, Kind, StreamHeader, StreamLedger
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.outline import Outline, outline_xdf, read_markers
 from acquisition.xdf.scan import check_xdf, scan_xdf
@@ -248,7 +248,9 @@ class ReplaySession:
 
     request: ReplayRequest
     telemetry: Telemetry = field(default_factory=Telemetry)
+    on_chunk: Callable[[Chunk], None] = lambda chunk: None  # sees every chunk
     damage: tuple[str, ...] = ()
+    first: float = math.nan  # LSL seconds
     duration_s: float = 0.0
     ledgers: Mapping[str, StreamLedger] = field(default_factory=dict)  # by stream key
 
@@ -263,6 +265,11 @@ class ReplaySession:
         """The model, loaded once."""
         return self.file.checkpoint
 
+    @property
+    def headers(self) -> list[StreamHeader]:
+        """Of the streams in use."""
+        return self.file.headers
+
     def run(self, progress: Callable[[float], None]) -> None:
         """Replay to the end; ``progress`` is called with the share done, 0..1.
 
@@ -271,7 +278,7 @@ class ReplaySession:
         checkpoint = self.checkpoint  # before the file: a wrong model is refused at once
         source = self.file.open()
         first, last = self.file.span(source)
-        self.duration_s = max(0.0, last - first)
+        self.first, self.duration_s = first, max(0.0, last - first)
         clock = ReplayClock(first, self.request.speed)
         if notice := simulated_streams(self.file.headers).notice:
             self.telemetry.say(notice, first)
@@ -283,7 +290,14 @@ class ReplaySession:
 
         decoder = self.file.make_decoder(on_failure)
         mask = ModalityMask(self.file.recorded_changes)
-        pipeline = Pipeline(source, decoder, live=False, on_event=self.telemetry.on_event, mask=mask)
+        pipeline = Pipeline(
+            source,
+            decoder,
+            live=False,
+            on_event=self.telemetry.on_event,
+            on_chunk=self.on_chunk,
+            mask=mask,
+        )
         hop_s = checkpoint.config.windows.hop_s
         steps = ReplaySteps(pipeline, int(first // hop_s) + 1, last)
         sinks = self.file.sinks(lambda: pipeline.ledgers().values())

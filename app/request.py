@@ -50,6 +50,7 @@ class SessionOptions:
     seconds: float | None = None
     jsonl: Path | None = None
     csv: Path | None = None
+    summary: Path | None = None  # of the session at its end
     device: str = "auto"  # | cpu | cuda
     threads: int = 0
     extra_sinks: tuple[Sink, ...] = field(default_factory=tuple)
@@ -104,6 +105,8 @@ class SessionOptions:
             from models.weights import FACE_LANDMARKS, check_installed
 
             check_installed(FACE_LANDMARKS, default_weights_folder())
+        if self.summary is not None:
+            check_summary(self.summary)
         self.adapter_options(())
         if self.eeg_unit is not None:
             stated_unit(self.eeg_unit, "--eeg-unit")
@@ -220,6 +223,14 @@ def demo_streams(
     """Return the simulated devices of a demo."""
     suffix = f"-demo-{os.getpid()}"
     return SimulatorOptions(seed=seed, difficulty=difficulty, schedule=schedule, source_id_suffix=suffix)
+
+
+def check_summary(path: Path) -> None:
+    """Refuse a file for a session's summary whose name does not say what it shall be."""
+    if path.suffix.lower() not in (".html", ".png", ".csv"):
+        what = f"expected a name that ends with .html, .png or .csv, got {path.name!r}"
+        remedy = "a page, a picture of the time course, or tables"
+        raise InputError(what, where=f"--summary {path}", remedy=remedy, code=ErrorCode.FILE)
 
 
 Request = LiveRequest | ReplayRequest  # what the dashboard shows

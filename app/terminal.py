@@ -1,22 +1,26 @@
 """A session in a terminal: its model, then predictions, messages and failures as lines."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 
 from acquisition.errors import printable
 from acquisition.stream_words import ledger_line, why_nothing
 from acquisition.text import either
 from acquisition.types import MODALITIES
+from app.engine.messages import Opened, Timeline
 from app.environment import ExitCode
 from app.live import LiveSession
 from app.replay import ReplaySession
+from app.summary import SessionLog, introduction
 from app.tables import progress_bar, say
-from app.telemetry import N_LATENCIES
-from models.config import ModelConfig
-from models.prediction import SHOWN, Prediction, names_expression
+from app.telemetry import N_LATENCIES, simulated_streams
+from models.prediction import Prediction
 from models.trust import Code, State, Verdict
 
-#: Shown for as long as emotions are inferred.
-NOTICE = "Emotion inference active"
 _LINE_EVERY = 4  # predictions a printed line
 
 Session = LiveSession | ReplaySession
@@ -59,7 +63,8 @@ def show_live(session: LiveSession, *, quiet: bool = False) -> int:
     """
     lines = _Lines(Console(stderr=quiet), session)
     lines.introduce()
-    session.run(lines)
+    with _summarised(session, lines):
+        session.run(lines)
     return ExitCode.GOOD if lines.finish() else ExitCode.DAMAGED_INPUT
 
 
@@ -68,10 +73,11 @@ def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
     console = Console(stderr=quiet)
     lines = _Lines(console, session, quiet=quiet)
     lines.introduce()
-    with progress_bar("replaying", console) as show:
+    with _summarised(session, lines) as look, progress_bar("replaying", console) as show:
 
         def progress(share: float) -> None:
             show(share)
+            look()
             lines()
 
         session.run(progress)
@@ -79,22 +85,6 @@ def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
     for entry in session.damage:
         lines.say(f"damaged: {printable(entry)}")
     return ExitCode.after(session.damage) if has_predicted else ExitCode.DAMAGED_INPUT
-
-
-def introduction(config: ModelConfig, title: str, warning: str = "") -> list[str]:
-    """Return what is printed about the model before a run: its name, warnings and limits."""
-    lines = [f"{NOTICE}. Model: {title}.", *([f"WARNING: {warning}."] if warning else [])]
-    if config.is_simulated:
-        lines.append("It was trained on simulated data: its output is not valid for real people.")
-    if names_expression(config.modalities):
-        lines.append(SHOWN)
-    unused = [modality for modality in MODALITIES if modality not in config.modalities]
-    if unused:
-        trained, others = " and ".join(config.modalities), " and ".join(unused)
-        lines.append(
-            f"It was trained with {trained} only: {others} are treated as missing, even if connected."
-        )
-    return lines
 
 
 def _warning(session: Session) -> str:
@@ -106,6 +96,43 @@ def _warning(session: Session) -> str:
 def _model_title(session: Session) -> str:
     name, trained_on = session.options.model.name, session.checkpoint.config.trained_on
     return f"{name} ({trained_on})" if trained_on else name
+
+
+@contextmanager
+def _summarised(session: Session, lines: _Lines) -> Iterator[Callable[[], None]]:
+    """Keep what the session's summary needs, where it is asked for, and write it at the end.
+
+    What a window would be sent is looked at here: as it comes in a live session, in a replay by the function
+    that this gives.
+    """
+    path, options = session.options.summary, session.options
+    if path is None:
+        yield lambda: None
+        return
+    from app.engine.health import model_info
+    from app.engine.tap import Tap
+    from app.summary_page import write_summary
+
+    log = SessionLog()
+    tap = Tap(log.take, session.checkpoint.config)
+    session.telemetry.listener, session.on_chunk = tap, tap.on_chunk
+    if isinstance(session, LiveSession):
+        tap.start()
+    yield tap.step
+    tap.stop()
+    tap.step()
+    timeline, last = None, session.first + session.duration_s
+    if isinstance(session, ReplaySession):
+        timeline = Timeline(session.request.path, session.first, last, (), ())
+    for time in (session.first, last):
+        log.see(time)
+    streams, model = simulated_streams(session.headers), model_info(session.checkpoint, options)
+    mode = "live" if timeline is None else "replay"
+    log.take(Opened(mode, model, timeline, bool(streams.simulated), streams.real))
+    log.ledgers, log.n_skipped = tuple(session.ledgers.values()), session.telemetry.n_skipped
+    if (summary := log.summary()) is not None:
+        for written in write_summary(summary, path):
+            lines.say(f"summary: {written}")
 
 
 class _Lines:

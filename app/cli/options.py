@@ -133,6 +133,9 @@ class OutputOptions:
     record: Path | None = option(None, "Record the streams in use to this XDF file.")
     jsonl: Path | None = option(None, "Write predictions to this file, one JSON object per line.")
     csv: Path | None = option(None, "Write predictions to this file as a table.")
+    summary: Path | None = option(
+        None, "Write a summary at the end: a page (.html), a picture (.png) or tables (.csv)."
+    )
 
 
 @option_group()

@@ -103,10 +103,12 @@ def _of_session(store: ViewStore) -> list[Condition]:
         return [Condition("engine", "error", text, "", _ways_out(phase), can_be_closed=False, title=title)]
     if phase.name == "ended" and store.mode == "replay":
         remedy = "press Space to play it again, or choose a time in the bar below"
-        return [Condition("engine", "info", "End of the recording.", remedy, ("open_recording",))]
+        return [
+            Condition("engine", "info", "End of the recording.", remedy, ("show_summary", "open_recording"))
+        ]
     if phase.name == "ended":
         words = message_line(phase.message)
-        return [Condition("engine", "info", "The session has ended.", words, ("start_again",))]
+        return [Condition("engine", "info", "The session has ended.", words, ("show_summary", "start_again"))]
     return _of_silence(store)
 
 

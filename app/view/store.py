@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from acquisition.types import Change, Kind, StreamEvent
 from app.engine import messages
+from app.summary import SessionLog
 from app.telemetry import Failure, StreamState, state_after
 from app.view.history import BinnedHistory, FrameHistory, SampleHistory, TimedHistory
 from calibration.types import SessionView
@@ -57,6 +58,7 @@ class ViewStore:
         self.health: messages.HealthPart | None = None
         self.occlusion: messages.Occlusion | None = None
         self.calibration: SessionView | None = None  # where a guided calibration stands
+        self.log = SessionLog()  # for the summary, from the session's start on
         #: Time, text, severity (info, warning or bad) in order of arrival; failures are among them.
         self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
         self.failures: deque[Failure] = deque(maxlen=_N_EVENTS)
@@ -97,6 +99,7 @@ class ViewStore:
 
     def take(self, message: object) -> None:
         """Take one message; unknown ones are ignored."""
+        self.log.take(message)
         match message:
             case messages.Opened():
                 self.mode, self.model, self.timeline = message.mode, message.model, message.timeline

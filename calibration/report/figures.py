@@ -11,19 +11,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from acquisition.errors import printable
 from acquisition.text import percent
 from acquisition.types import MODALITY_NAMES
 from calibration.quality import TrialQuality
-from calibration.report.summary import HeldOutTrial, Score, Summary
+from calibration.report.summary import Excluded, HeldOutTrial, Score, Summary
 
 TEXT, MUTED, GRID, PAPER, ABSENT = "#15191f", "#566070", "#d5dae2", "#ffffff", "#c4c9d1"
 BLUE, VERMILLION, AMBER = "#0072b2", "#d55e00", "#b37400"
@@ -58,6 +59,7 @@ _SETTINGS: dict[Any, Any] = {
 _COLUMNS = 5  # of the small multiples
 _COURSE_ROW_IN = 1.45
 _COURSE_EDGES_IN = (0.28, 0.5)  # above: the legend; below: the axis' name
+_MOST_NAMED = 30  # markers that fit beside each other over a session's course
 _LEAST = 1e-6  # smaller shares are treated as zero
 #: Letters in the cells of electrodes, by cause; a cell without a letter was never bad.
 LETTERS = {
@@ -239,6 +241,37 @@ def course_figure(summary: Summary) -> Figure:
     return figure
 
 
+def session_figure(
+    seconds: Sequence[float],
+    probs: NDArray[np.float32],
+    classes: Sequence[str],
+    markers: Sequence[tuple[float, str]],
+    longest: float,
+) -> Figure:
+    """Draw a session's probabilities over its seconds, NaN where there is none, and its markers.
+
+    ``probs`` is (n, n_classes); ``longest`` is the session's length in seconds.
+    """
+    figure = Figure(figsize=(WIDTH_IN, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for at, name in enumerate(classes):
+        style: dict[str, Any] = {"color": _category(at), "linestyle": DASHES[at % len(DASHES)]}
+        axes.plot(seconds, probs[:, at], linewidth=1.4, label=_short(name), **style)
+    axes.vlines([time for time, _ in markers], 0, 1, color=MUTED, linewidth=0.6, zorder=0)
+    free_from = math.inf
+    for time, name in reversed(markers):  # of those too close to be read, the last
+        if time <= free_from:
+            axes.text(time, 1.03, _short(name, 24), rotation=40, fontsize=7, va="bottom", color=MUTED)
+            free_from = time - longest / _MOST_NAMED
+    axes.set_xlim(0, longest or 1.0)
+    axes.set_ylim(0, 1.0)
+    axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    axes.set_xlabel("seconds since the start" + ("; vertical lines: markers" if markers else ""))
+    axes.set_ylabel("probability")
+    figure.legend(loc="outside lower center", ncols=min(7, len(classes)), frameon=False, handlelength=3)
+    return figure
+
+
 def _draw_course(axes: Axes, trial: HeldOutTrial, classes: Sequence[str]) -> None:
     for at in range(len(classes)):
         axes.plot(
@@ -289,8 +322,22 @@ def self_report_figure(summary: Summary) -> Figure:
     return figure
 
 
-def electrode_figure(summary: Summary) -> Figure | None:
-    """Draw a heat map of trials by electrodes; None if no electrode was ever bad, or assessed."""
+class HasQuality(Protocol):
+    """The electrodes of the trials of a calibration, or of a session's stretches."""
+
+    @property
+    def quality(self) -> Sequence[TrialQuality]: ...
+    @property
+    def excluded(self) -> Sequence[Excluded]: ...
+
+
+def electrode_figure(
+    summary: HasQuality, what: str = "trial", names: Sequence[str] | None = None
+) -> Figure | None:
+    """Draw a heat map of trials by electrodes; None if no electrode was ever bad, or assessed.
+
+    ``what`` rows are, and their ``names``, by default the trials' numbers.
+    """
     trials = [one for one in summary.quality if one.ch_names]
     if not any(share >= _LEAST for one in trials for share in one.bad_share):
         return None
@@ -308,7 +355,7 @@ def electrode_figure(summary: Summary) -> Figure | None:
     for row, trial in enumerate(trials):
         _write_letters(axes, row, trial, ch_names, 5.5 if is_wide else 8)
     excluded = {one.number for one in summary.excluded}
-    names = [f"{one.trial}{' (excluded)' if one.trial in excluded else ''}" for one in trials]
+    names = names or [f"{one.trial}{' (excluded)' if one.trial in excluded else ''}" for one in trials]
     axes.set_yticks(np.arange(len(trials)) + 0.5, names)
     axes.set_xticks(
         np.arange(len(ch_names)) + 0.5,
@@ -316,7 +363,7 @@ def electrode_figure(summary: Summary) -> Figure | None:
         rotation=90 if len(ch_names) > 16 else 0,
         fontsize=6 if is_wide else 8,
     )
-    axes.set_ylabel("trial")
+    axes.set_ylabel(what)
     axes.invert_yaxis()
     axes.tick_params(length=0)
     for side in axes.spines.values():
@@ -338,14 +385,14 @@ def _write_letters(axes: Axes, row: int, trial: TrialQuality, ch_names: tuple[st
             axes.text(x, row + 0.52, LETTERS.get(reason, "?"), color=colour, **centred)
 
 
-def causes_in_words(summary: Summary) -> str:
+def causes_in_words(summary: HasQuality, what: str = "trial") -> str:
     """Return what the letters mean, for those that occur, with the number of cells."""
     found = Counter(reason for trial in summary.quality for reason in trial.reasons if reason)
     if not found:
         return "No electrode was bad at any time."
     ranked = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
     parts = [f"{LETTERS.get(name, '?')} {name} ({n})" for name, n in ranked]
-    return f"Letters give the most frequent cause: {', '.join(parts)} (trials times electrodes)."
+    return f"Letters give the most frequent cause: {', '.join(parts)} ({what}s times electrodes)."
 
 
 def _percent_axis(axes: Axes, label: str) -> None:
@@ -359,6 +406,6 @@ def _category(index: int) -> str:
     return CATEGORIES[index % len(CATEGORIES)]
 
 
-def _short(text: str) -> str:
+def _short(text: str, longest: int = 14) -> str:
     text = printable(text)
-    return text if len(text) <= 14 else text[:13] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -10,6 +10,7 @@ from typing import Any
 from PyQt6.QtGui import QAction
 from PyQt6.QtWidgets import QDialog, QFileDialog, QWidget
 
+from acquisition.errors import InputError
 from acquisition.types import MODALITIES, Kind
 from app.devices import RecordedStream, look_at_network, look_in_file, streams_of_file
 from app.engine.messages import Mask, SessionCommand, StartRecording
@@ -18,12 +19,16 @@ from app.model_check import read_model_summary
 from app.qt.dialogs.channels import ChannelsDialog
 from app.qt.dialogs.folders import ModelDialog, ProfileDialog, StarterDialog, profiles_below
 from app.qt.dialogs.forms import RecordDialog
+from app.qt.dialogs.session import SummaryDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
 from app.qt.shell.appearance import Settings
 from app.qt.shell.commands import BY_NAME
 from app.qt.shell.engine_window import is_recording
 from app.qt.shell.session import Session, continued
 from app.request import LiveRequest, ReplayRequest, Request, SessionOptions
+from app.view.conditions import Condition
+from app.view.store import ViewStore
+from app.view.text import message_line
 from assets import DEMO_MODEL
 from calibration.storage import default_data_folder
 
@@ -214,6 +219,49 @@ class RecordCommand:
     def _start(self, path: Path) -> None:
         self._settings.keep("record to", str(path.parent))
         self._session.send(StartRecording(path))
+
+
+class SummaryCommand:
+    """Shows what the session came to so far; at the end of a live one by itself."""
+
+    def __init__(self, parent: QWidget, session: Session, tell: Callable[[Condition], None]) -> None:
+        self._parent, self._session, self._tell = parent, session, tell
+        self._ended: ViewStore | None = None  # whose end was seen
+
+    def show(self) -> SummaryDialog | None:
+        """Open the summary beside the window, which stays usable."""
+        summary, request = self._session.store.log.summary(), self._session.request
+        if summary is None:
+            return None
+        folder = request.path.parent if isinstance(request, ReplayRequest) else recordings_folder()
+        dialog = SummaryDialog(self._parent, summary, folder if folder.is_dir() else Path.home())
+        dialog.show()
+        return dialog
+
+    def poll(self, *, is_closing: bool = False) -> None:
+        """Show and write the summary of a session that has ended."""
+        store, request = self._session.store, self._session.request
+        if store is self._ended or not store.mode or store.phase.name not in ("ended", "failed"):
+            return
+        self._ended = store
+        self.write()
+        is_stopped = store.mode == "live" and store.phase.name == "ended"
+        if is_stopped and not is_closing and request is not None and request.options.seconds is None:
+            self.show()
+
+    def write(self) -> None:
+        """Write the file that was asked for on the command line, if one was."""
+        summary, request = self._session.store.log.summary(), self._session.request
+        path = None if request is None else request.options.summary
+        if summary is None or path is None:
+            return
+        from app.summary_page import write_summary  # which loads what draws
+
+        try:
+            written = ", ".join(map(str, write_summary(summary, path)))
+            self._tell(Condition("summary", "info", f"Summary written: {written}"))
+        except InputError as error:
+            self._tell(Condition("summary", "error", message_line(str(error))))
 
 
 class MaskCommands:

@@ -46,7 +46,9 @@ MENUS: dict[str, tuple[Command, ...]] = {
         Command("record", "&Record…", ("Ctrl+R",), "start or stop the recording"),
         Command("write_note", "Write a &note", ("Ctrl+N",), "write a note, sent as an LSL marker"),
         Command("open_recording", "&Open recording…", ("Ctrl+O",), "replay an XDF file", "Open"),
-        Command("start_again", "R&estart", ("F5",), "restart the session with a new engine"),
+        Command("show_summary", "Summar&y…", ("Ctrl+Y",), "what the session came to so far", "Summary"),
+        Command("stop", "En&d the session", ("Ctrl+D",), "end the live session; the window stays open"),
+        Command("start_again", "R&estart", ("Ctrl+F5",), "restart the session with a new engine"),
         Command("quit", "&Quit", ("Ctrl+Q",), "close the window"),
     ),
     "Mask": (

@@ -138,6 +138,7 @@ def continued(request: Request) -> Request:
         record=None,  # recording is started manually from now on
         jsonl=_next(options.jsonl),
         csv=_next(options.csv),
+        summary=_next(options.summary),
     )
     return replace(request, options=options)
 

@@ -15,7 +15,7 @@ from app.qt.dialogs.base import KeysDialog, NoticeDialog, ask, key_names
 from app.qt.dialogs.forms import SelfReportDialog
 from app.qt.shell.appearance import Settings
 from app.qt.shell.calibrating import CalibrateCommand
-from app.qt.shell.choosers import Choosers, MaskCommands, RecordCommand
+from app.qt.shell.choosers import Choosers, MaskCommands, RecordCommand, SummaryCommand
 from app.qt.shell.commands import (
     BY_NAME,
     MENUS,
@@ -51,6 +51,7 @@ class MainWindow(EngineWindow):
         self.calibrating = CalibrateCommand(
             self, session, settings, self.appearance, self.open, self.banners.tell
         )
+        self.summary = SummaryCommand(self, session, self.banners.tell)
         self.actions_by_name = make_actions(self, self._handlers())
         self.masks = MaskCommands(session, self.actions_by_name)
         self._plain_keys = PlainKeys(self.actions_by_name)
@@ -91,6 +92,8 @@ class MainWindow(EngineWindow):
             "stop_rest": lambda: self.session.send(SetRest(0.0)),
             "self_report": self._report,
             "undo_update": lambda: self.session.send(SelfCheckMark(UNDO)),
+            "show_summary": self.summary.show,
+            "stop": self.stop,
             "start_again": self.start_again,
             "quit": self.close,
             "write_note": lambda: self.toolbar.note.setFocus(),
@@ -125,6 +128,8 @@ class MainWindow(EngineWindow):
 
     def open(self, request: Request) -> None:
         """Run a request, the first one or after an engine's end."""
+        if self.session.store.phase.name in ("running", "paused"):
+            self.summary.write()  # of the session that ends
         speed = request.speed if isinstance(request, ReplayRequest) else 1.0
         self.playback.restart(speed)
         self._trial = None
@@ -133,16 +138,23 @@ class MainWindow(EngineWindow):
 
     def change_to(self, request: Request) -> None:
         """Run another request; a recording under way is asked about first."""
+        self._unless_recording("This change restarts the session", lambda: self._change_to(request))
+
+    def stop(self) -> None:
+        """End the session and leave the window open; a recording under way is asked about first."""
+        self._unless_recording("This ends the session", self.session.stop)
+
+    def _unless_recording(self, what: str, act: Callable[[], object]) -> None:
         if not is_recording(self.session.store):
-            self._change_to(request)
+            act()
             return
         ask(
             self,
             "A recording is running",
-            "This change restarts the session, which ends the recording. Stop the recording?",
+            f"{what}, which ends the recording. Stop the recording?",
             "&Stop recording",
             "&Keep recording",
-            lambda is_wanted: self._change_to(request) if is_wanted else None,
+            lambda is_wanted: act() if is_wanted else None,
             no_is_default=True,
         )
 
@@ -174,6 +186,7 @@ class MainWindow(EngineWindow):
 
     def refresh(self) -> None:
         self._judge_trial()
+        self.summary.poll(is_closing=self.closing.is_under_way)
         store, t = self.session.store, self.playback.time
         if not self.isMinimized() and self.calibrating.window is None:  # its screens must not wait
             self.tabs.refresh(store, t)
@@ -195,6 +208,8 @@ class MainWindow(EngineWindow):
             self.actions_by_name[name].setEnabled(can_report(store))
         rests = store.health is not None and store.health.rest_left_s > 0
         self.actions_by_name["stop_rest"].setEnabled(rests and can_rest(store))
+        self.actions_by_name["show_summary"].setEnabled(bool(store.mode))
+        self.actions_by_name["stop"].setEnabled(can_note)
         for name in ("slower", "faster"):
             self.actions_by_name[name].setEnabled(self.playback.is_replay)
 

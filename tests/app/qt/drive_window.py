@@ -130,7 +130,7 @@ class _Driver:
             action = self._window.actions_by_name[command.name]
             if command.name == "stop_rest":
                 self.wait(action.isEnabled, 10.0)  # the rest begun by the key before has been told of
-            if command.name in ("quit", "start_again") or not action.isEnabled():
+            if command.name in ("quit", "stop", "start_again") or not action.isEnabled():
                 continue
             with _Count(action) as count:
                 for keys in command.keys:

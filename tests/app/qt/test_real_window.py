@@ -12,7 +12,7 @@ from PyQt6.QtGui import QImage
 from app.qt.shell.commands import COMMANDS
 
 #: Those that end the run.
-_NOT_PRESSED = {"quit", "start_again"}
+_NOT_PRESSED = {"quit", "stop", "start_again"}
 #: What only a replay can do.
 _OF_A_REPLAY = {"slower", "faster"}
 

@@ -27,6 +27,7 @@ from app.engine.messages import (
     StartRecording,
 )
 from app.qt.application import place
+from app.qt.dialogs.session import SummaryDialog
 from app.qt.shell.appearance import Settings
 from app.qt.shell.banners import Banner
 from app.qt.shell.commands import COMMANDS
@@ -407,7 +408,7 @@ def test_every_command_of_the_table_can_be_done(opened, qtbot):
     window, _ = opened(live_news())
     settle(window)
     for command in COMMANDS:
-        if command.name in ("quit", "start_again", "choose_streams"):
+        if command.name in ("quit", "stop", "start_again", "choose_streams"):
             continue  # end the session, or look for streams on the network: tested with real ones
         window.actions_by_name[command.name].trigger()
         settle(window)
@@ -475,3 +476,46 @@ def test_a_screen_smaller_than_the_page_scrolls_over_the_tab_and_nothing_else(op
             assert 0 <= corner.x() < size[0]
             assert 0 <= corner.y() < size[1]
     assert window.tabs.now.height() > window.tabs.now.visibleRegion().boundingRect().height()
+
+
+def summaries(window: MainWindow) -> list[SummaryDialog]:
+    return [dialog for dialog in window.findChildren(SummaryDialog) if dialog.isVisible()]
+
+
+def test_a_live_session_that_is_stopped_shows_its_summary_and_the_window_stays_usable(
+    opened, qtbot, tmp_path
+):
+    window, engines = opened(live_news())
+    window.poll()
+    assert not summaries(window)
+    window.actions_by_name["stop"].trigger()
+    settle(window)
+    (dialog,) = summaries(window)
+    assert not dialog.isModal()
+    qtbot.waitUntil(lambda: "Answers by marker" in dialog.page.toPlainText(), timeout=20_000)
+    dialog.write(tmp_path / "a.csv")
+    qtbot.waitUntil(lambda: "a-streams.csv" in dialog.words.text(), timeout=20_000)
+    dialog.close()
+    settle(window)
+    assert not summaries(window)  # it does not come back by itself
+    press(window, "Summary")
+    assert summaries(window)
+    assert len(engines.made) == 1
+
+
+def test_a_replay_offers_its_summary_at_the_end_and_does_not_open_it(opened):
+    window, engines = opened(news(10.0))
+    engines.newest.unread.append(Phase("ended"))
+    settle(window)
+    assert window.banners.conditions["engine"].actions[0] == "show_summary"
+    assert not summaries(window)
+
+
+def test_the_summary_asked_for_is_written_when_the_session_ends(opened, tmp_path):
+    window, engines = opened(live_news())
+    window.open(replace(REQUEST, options=SessionOptions(summary=tmp_path / "a.html")))
+    settle(window)
+    engines.newest.end(Phase("ended"))
+    settle(window)
+    assert "Live session" in (tmp_path / "a.html").read_text()
+    assert "summary" in window.banners.conditions

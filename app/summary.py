@@ -1,0 +1,218 @@
+"""What a session came to: kept from its messages while it runs, put together at its end; no Qt, no torch."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.stream_words import why_nothing
+from acquisition.types import MODALITIES, StreamLedger
+from app.engine.messages import HealthPart, MarkerPart, ModelInfo, Opened, QualityPart
+from app.modality_mask import read_change
+from calibration.quality import TrialQuality
+from calibration.report.summary import Excluded
+from models.config import ModelConfig
+from models.prediction import SHOWN, Prediction, names_expression
+from models.trust import ABSTENTIONS, Code, State, Verdict
+
+#: Shown for as long as emotions are inferred.
+NOTICE = "Emotion inference active"
+ANSWERED, NOTHING = "answered", "no prediction"
+_WHY = {
+    Code.NAN: "probabilities are not valid numbers",
+    Code.PROBABILITY: "top emotion not probable enough",
+    Code.MARGIN: "lead of the top emotion too small",
+    Code.BAD_EEG: "mostly bad electrodes",
+    Code.PROFILE: "profile no better than chance",
+    Code.WITHDRAWN: "self-reports no better than chance",
+}
+_MOST_STRETCHES, _STRETCH_S = 12, 5.0  # of the electrodes' table: how many, and the shortest
+
+
+def introduction(model: ModelConfig | ModelInfo, title: str, warning: str = "") -> list[str]:
+    """Return what is said about the model of a run: its name, warnings and limits."""
+    lines = [f"{NOTICE}. Model: {title}.", *([f"WARNING: {warning}."] if warning else [])]
+    if model.is_simulated:
+        lines.append("It was trained on simulated data: its output is not valid for real people.")
+    if names_expression(model.modalities):
+        lines.append(SHOWN)
+    unused = [modality for modality in MODALITIES if modality not in model.modalities]
+    if unused:
+        trained, others = " and ".join(model.modalities), " and ".join(unused)
+        lines.append(
+            f"It was trained with {trained} only: {others} are treated as missing, even if connected."
+        )
+    return lines
+
+
+@dataclass(frozen=True)
+class MarkerAnswers:
+    """The windows that end between a marker and the next one, or the end; of equal markers all together."""
+
+    time_s: float  # of the first, since the start
+    marker: str
+    n_markers: int
+    seconds: float
+    n_windows: int
+    n_answered: int
+    decoded_s: float
+    means: tuple[float, ...]  # mean probability of each emotion; NaN without a window
+
+
+@dataclass(frozen=True, eq=False)
+class SessionSummary:
+    """A session at its end."""
+
+    title: str
+    words: tuple[str, ...]  # what ran, in sentences
+    simulated: str  # what is simulated; empty where nothing is
+    labels: tuple[str, ...]
+    seconds: float
+    hop_s: float
+    context_s: float  # a window looks back so far, also across a marker
+    n_skipped: int
+    shares: tuple[tuple[str, float], ...]  # what there was, and for how many seconds
+    why_nothing: tuple[str, ...]  # where there was no prediction at all
+    times: NDArray[np.float64]  # (n,) ends of the windows, seconds since the start
+    probs: NDArray[np.float32]  # (n, n_labels)
+    is_answer: NDArray[np.bool_]  # (n,)
+    markers: tuple[tuple[float, str], ...]  # seconds since the start, and text; in order
+    ledgers: tuple[StreamLedger, ...]
+    quality: tuple[TrialQuality, ...]  # the electrodes in stretches of equal length, numbered from 1
+    stretches: tuple[float, ...]  # their ends, seconds since the start
+    excluded: tuple[Excluded, ...] = ()  # none: the report's figures ask
+
+    def answers(self, *, together: bool) -> list[MarkerAnswers]:
+        """Return the answers after each marker, or after all markers of one text ``together``."""
+        begins = np.array([time for time, _ in self.markers])
+        lengths = np.diff(np.append(begins, max(self.seconds, *begins, 0.0)))
+        after = np.searchsorted(begins, self.times, side="right") - 1  # which marker a window comes after
+        groups: dict[object, list[int]] = {}
+        for at, (_, text) in enumerate(self.markers):
+            groups.setdefault(text if together else at, []).append(at)
+        found = []
+        for ats in groups.values():
+            here, seconds = np.isin(after, ats), float(lengths[ats].sum())
+            n, (time, text) = int(here.sum()), self.markers[ats[0]]
+            means = self.probs[here].mean(axis=0) if n else np.full(len(self.labels), math.nan)
+            figures = n, int(self.is_answer[here].sum()), min(seconds, n * self.hop_s)
+            found.append(MarkerAnswers(time, text, len(ats), seconds, *figures, tuple(means.tolist())))
+        return found
+
+
+class SessionLog:
+    """Keeps of a session's messages what its summary needs, some 100 bytes a prediction."""
+
+    def __init__(self) -> None:
+        self.opened: Opened | None = None
+        self.ledgers: tuple[StreamLedger, ...] = ()
+        self.n_skipped = 0
+        self._predictions: dict[float, tuple[bytes, str]] = {}
+        self._markers: dict[tuple[float, str], None] = {}
+        self._quality: dict[float, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self._newest: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        self._seen = (math.inf, -math.inf)
+
+    def see(self, time: float) -> None:
+        """Extend what was seen of the session to ``time`` (LSL seconds)."""
+        self._seen = min(self._seen[0], time), max(self._seen[1], time)
+
+    def take(self, message: object) -> None:
+        """Take one of the engine's messages; most do not matter."""
+        match message:
+            case Opened():
+                self.opened = message
+            case HealthPart():
+                self.ledgers, self.n_skipped = tuple(message.ledgers.values()), message.n_skipped
+                self.see(message.time)
+            case Prediction():
+                probs = np.array(list(message.probs.values()), np.float32).tobytes()
+                self._predictions[message.t_end] = probs, _what(message.verdict)
+                self.see(message.t_end)
+            case QualityPart():
+                names = tuple(channel.ch_name for channel in message.channels)
+                bad = tuple((c.cause or c.reason) if c.state == "bad" else "" for c in message.channels)
+                if (names, bad) != self._newest:
+                    self._newest = names, bad
+                self._quality[message.time] = self._newest  # mostly the same object
+            case MarkerPart():
+                if read_change(message.text, message.time) is None:  # not of the program itself
+                    self._markers[message.time, message.text] = None
+
+    def summary(self) -> SessionSummary | None:
+        """Return the session up to now; None before it has opened."""
+        if self.opened is None:
+            return None
+        model, timeline = self.opened.model, self.opened.timeline
+        first, last = self._seen
+        if timeline is not None:
+            first, last = timeline.first, min(max(last, timeline.first), timeline.last)
+        seconds = max(0.0, last - first) if math.isfinite(last - first) else 0.0
+        times = np.array(sorted(self._predictions))
+        kept = [self._predictions[t] for t in times.tolist()]
+        probs = np.frombuffer(b"".join(p for p, _ in kept), np.float32).reshape(-1, len(model.labels))
+        hop_s, counts = model.windows.hop_s, Counter(what for _, what in kept)
+        shares = [(what, n * hop_s) for what, n in counts.most_common()]
+        shares.append((NOTHING, max(0.0, seconds - hop_s * len(kept))))
+        quality, ends = self._stretches(first, seconds)
+        ran = introduction(model, f"{model.name} ({model.trained_on})" if model.trained_on else model.name)
+        if model.profile:
+            ran.append(f"Profile: {model.profile}, {model.verdict}.")
+        ran += [f"WARNING: {model.warning}."] if model.warning else []
+        simulated = ""
+        if self.opened.is_simulated:
+            real = ", ".join(self.opened.real_streams)
+            simulated = f"Simulated data, but for {real}." if real else "Simulated data: no real participant."
+        return SessionSummary(
+            title=f"Replay of {timeline.path.name}" if timeline is not None else "Live session",
+            words=tuple(ran),
+            simulated=simulated,
+            labels=model.labels,
+            seconds=seconds,
+            hop_s=hop_s,
+            context_s=max(map(model.windows.context_of, model.modalities), default=0.0),
+            n_skipped=self.n_skipped,
+            shares=tuple(shares),
+            why_nothing=tuple(why_nothing(self.ledgers, model.modalities)) if not kept else (),
+            times=times - first if len(times) else times,
+            probs=probs,
+            is_answer=np.array([what == ANSWERED for _, what in kept], bool),
+            markers=tuple((time - first, text) for time, text in sorted(self._markers)),
+            ledgers=self.ledgers,
+            quality=quality,
+            stretches=ends,
+        )
+
+    def _stretches(self, first: float, seconds: float) -> tuple[tuple[TrialQuality, ...], tuple[float, ...]]:
+        """Return how long and why each electrode was bad in each stretch, and the stretches' ends."""
+        n = min(_MOST_STRETCHES, max(1, int(seconds // _STRETCH_S)))
+        times, ends = sorted(self._quality), []
+        found: list[TrialQuality] = []
+        for at in range(n):
+            end = seconds * (at + 1) / n
+            span = [bisect_left(times, first + t) for t in (seconds * at / n, end)]
+            parts = [self._quality[t] for t in times[slice(*span)]]
+            if not parts:
+                continue
+            names = parts[-1][0]
+            bad = list(zip(*(causes for of, causes in parts if of == names), strict=True))
+            shares = tuple(sum(map(bool, of)) / len(of) for of in bad)
+            reasons = tuple(max((x for x in of if x), key=of.count, default="") for of in bad)
+            found.append(TrialQuality(len(found) + 1, len(parts), {}, names, shares, reasons))
+            ends.append(end)
+        return tuple(found), tuple(ends)
+
+
+def _what(verdict: Verdict) -> str:
+    """Return what there was: an answer, or why not."""
+    if verdict.answer is not None:
+        return ANSWERED
+    if verdict.state is State.WARMING_UP:
+        return "warming up"
+    code = next((reason.code for reason in verdict.reasons if reason.code in ABSTENTIONS), None)
+    return f"uncertain: {_WHY[code]}" if code is not None else "uncertain"
