@@ -293,6 +293,8 @@ class LiveSession:
             "screen_cm": options.screen_cm,
             "distance_cm": options.distance_cm,
             "line_hz": options.line,
+            "answer_from": options.answer_from,
+            "min_coverage": options.min_coverage,
             "streams": sorted(source.headers),
             "ledger": [asdict(ledger) for ledger in self.ledgers.values()],  # once it is over
             "stream_notes": {key: list(spec.notes) for key, spec in source.specs.items() if spec.notes},

@@ -25,6 +25,7 @@ def load_model(options: SessionOptions) -> Checkpoint:
     """
     checkpoint = _personal(load_checkpoint(options.model), options)
     check_runs_live(checkpoint.config, str(options.model))
+    checkpoint = replace(checkpoint, config=_with_thresholds(checkpoint.config, options))
     small = checkpoint.config.network.preset == "small"
     n_cores = os.cpu_count() or 1
     if options.threads > n_cores:  # far more threads than cores bring everything to a standstill
@@ -32,6 +33,19 @@ def load_model(options: SessionOptions) -> Checkpoint:
         raise InputError(what, where="--threads")
     torch.set_num_threads(options.threads or (1 if small else torch.get_num_threads()))
     return checkpoint
+
+
+def _with_thresholds(config: ModelConfig, options: SessionOptions) -> ModelConfig:
+    """Return the model's rules of presence and of answering with what the options say of them."""
+    if options.min_coverage is not None:
+        config = replace(config, windows=replace(config.windows, min_coverage=options.min_coverage))
+    if options.answer_from is None:
+        return config
+    if config.answers is None:
+        what, remedy = "this model states no error of its answers: its rule is fixed", "omit --answer-from"
+        raise InputError(what, where="--answer-from", remedy=remedy, code=ErrorCode.MODEL)
+    least = max(config.answers.abstain_below, options.answer_from)  # a lower one would break the error stated
+    return replace(config, answers=replace(config.answers, abstain_below=least))
 
 
 def _personal(checkpoint: Checkpoint, options: SessionOptions) -> Checkpoint:

@@ -63,6 +63,8 @@ _SIDECAR_OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
     "screen_cm": ("screen_cm", (str,)),
     "distance_cm": ("distance_cm", (int, float)),
     "line": ("line_hz", (int,)),
+    "answer_from": ("answer_from", (int, float)),
+    "min_coverage": ("min_coverage", (int, float)),
 }
 
 

@@ -42,6 +42,8 @@ class SessionOptions:
     distance_cm: float | None = None
     line: int | None = None
     lateness: float | None = None  # seconds that windows wait for a late stream; None: the model's
+    answer_from: float | None = None  # least probability of an answer, if above the model's own
+    min_coverage: float | None = None  # share of a step's samples; None: the model's
     baseline_s: float | None = None
     normalise: str = "subject"  # training: the level does not run
     face_landmarks: bool = False  # measure blinks and head pose where no eye tracker is in use

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -149,6 +150,13 @@ def read_summary(folder: Path | str) -> ProfileSummary:
     if not (folder / WEIGHTS_FILE).is_file():
         raise profile_error(WEIGHTS_FILE, f"{WEIGHTS_FILE} is missing", folder)
     return summary
+
+
+def is_profile(folder: Path) -> bool:
+    """Tell whether a folder says that it is a profile, usable or not."""
+    with contextlib.suppress(InputError):
+        return bool(read_config(folder)[0].get("kind") == KIND)
+    return False
 
 
 def model_sha256(folder: Path | str) -> str:

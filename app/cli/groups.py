@@ -78,6 +78,11 @@ def _options_of(group: Any) -> Iterable[inspect.Parameter]:
         yield _parameter(field.name, hints[field.name], field, group.PANEL)
 
 
+def described(*groups: Any) -> dict[str, Any]:
+    """Return help, least and largest value of every option of some groups, as typer keeps them, by field."""
+    return {p.name: typing.get_args(p.annotation)[1] for group in groups for p in _options_of(group)}
+
+
 def _parameter(name: str, kind: Any, field: Any, heading: str | None = None) -> inspect.Parameter:
     """Return an option of the command line, under the heading of its group unless it has one of its own."""
     if "option" in field.metadata:

@@ -86,10 +86,17 @@ class PersonalModelOptions(ModelOptions):
 
     profile: Path | None = option(None, "Profile folder from a calibration with this model.")
     baseline_s: float | None = option(
-        None, "Normalise with statistics of the subject's first N seconds.", "--baseline", min=1.0
+        None, "Normalise with statistics of the subject's first N seconds.", "--baseline", min=1.0, max=3600.0
     )
     normalise: Literal["training", "subject", "baseline"] = option(
         "subject", "The level: that of training, the subject's as it runs, or of --baseline."
+    )
+    answer_from: float | None = option(
+        None, "Answer only from this probability of the top emotion on.", min=0.5, max=1.0,
+        show_default="as fitted; a lower one has no effect",
+    )  # fmt: skip
+    min_coverage: float | None = option(
+        None, "Share of a step's samples that must be there.", min=0.5, max=1.0, show_default="the model's"
     )
 
     def __post_init__(self) -> None:
@@ -110,7 +117,7 @@ class StreamOptions:
     eeg_unit: EegUnit = None
     line: Line = None
     screen_cm: str | None = option(None, "Screen size in cm, e.g. 53x30, for gaze in degrees.")
-    distance_cm: float | None = option(None, "Viewing distance in cm, for gaze in degrees.")
+    distance_cm: float | None = option(None, "Viewing distance in cm, for gaze in degrees.", min=10, max=500)
 
 
 @option_group()
@@ -122,7 +129,7 @@ class LiveStreamOptions(StreamOptions):
     discovery: Discovery = 2.0
     lateness: Annotated[
         float | None,
-        Option(min=0.01, help="Seconds that windows wait for a late stream.", show_default="0.15"),
+        Option(min=0.01, max=30.0, help="Seconds that windows wait for a late stream.", show_default="0.15"),
     ] = None
 
 

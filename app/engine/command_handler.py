@@ -73,8 +73,9 @@ class CommandHandler:
             case messages.SelfCheckMark(what):
                 self._questions.note(what)
                 self._next_health = float("-inf")
-            case messages.Note(text):
-                self._push(text if read_change(text.strip(), 0.0) is None else f"typed: {text}", self._now())
+            case messages.Note(text, time):
+                said = text if read_change(text.strip(), 0.0) is None else f"typed: {text}"
+                self._push(said, self._now() if math.isnan(time) else time)
             case messages.StartRecording(path):
                 self._opened.recording.start(path, self._now())
             case messages.SessionCommand.STOP_RECORDING:

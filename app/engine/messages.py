@@ -6,6 +6,7 @@ in a replay. Signals come ready for display: binned, filtered or encoded by `app
 one feature code serves model and screen. Nothing here loads torch or Qt.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -283,9 +284,10 @@ class SelfCheckMark:
 
 @dataclass(frozen=True)
 class Note:
-    """Send a typed note as an LSL marker."""
+    """Send a typed note, or the name of a marker's key, as an LSL marker."""
 
     text: str
+    time: float = math.nan  # LSL seconds at which it was sent; NaN: as it comes
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from app.engine.process import EngineProcess
 from app.environment import ExitCode, settings_path
 from app.qt.screenshots import Screenshots
 from app.qt.shell.appearance import Settings, chosen_scale
+from app.qt.shell.choosers import with_kept
 from app.qt.shell.engine_window import EngineWindow
 from app.qt.shell.session import EngineSession, Session
 from app.qt.shell.window import MainWindow
@@ -50,7 +51,7 @@ def run_window(request: Request, options: display.WindowOptions) -> int:
     pictures: list[Screenshots] = []
 
     def begin(window: MainWindow) -> None:
-        window.open(request)
+        window.open(with_kept(request, window.settings))
         window.show()
         if options.screenshot is not None:
             pictures.append(Screenshots(window, options))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from profiles import noise_profile
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.recording import write_simulated
 from app.engine.health import model_info
 from app.model_loading import load_model
@@ -110,3 +110,14 @@ def test_another_mains_frequency_and_other_units_of_gaze_are_refused(random_mode
 def test_a_missing_profile_is_refused(random_model, tmp_path):
     with pytest.raises(InputError, match=f"{tmp_path / 'none'}"):
         check_request(LiveRequest(SessionOptions(model=random_model, profile=tmp_path / "none")))
+
+
+def test_a_threshold_may_make_answers_rarer_and_never_more_frequent(random_model):
+    fitted = load_model(SessionOptions()).config
+    strict = load_model(SessionOptions(answer_from=0.95, min_coverage=0.8)).config
+    loose = load_model(SessionOptions(answer_from=0.5)).config
+    assert (strict.answers.answer_from, strict.windows.min_coverage) == (0.95, 0.8)
+    assert loose.answers.answer_from == fitted.answers.answer_from
+    with pytest.raises(InputError) as error:  # it states no error of its answers
+        load_model(SessionOptions(model=random_model, answer_from=0.95))
+    assert error.value.code is ErrorCode.MODEL

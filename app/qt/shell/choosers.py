@@ -1,5 +1,6 @@
 """Commands that ask or switch something: streams, model, profile, recording, masks."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -8,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from PyQt6.QtGui import QAction
-from PyQt6.QtWidgets import QDialog, QFileDialog, QWidget
+from PyQt6.QtWidgets import QDialog, QFileDialog, QMenu, QWidget
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES, Kind
+from acquisition.xdf.scan import check_xdf
 from app.devices import RecordedStream, look_at_network, look_in_file, streams_of_file
 from app.engine.messages import Mask, SessionCommand, StartRecording
 from app.environment import new_recording, recordings_folder
-from app.model_check import read_model_summary
+from app.model_check import check_model, read_model_summary
+from app.qt.dialogs.base import Work, short_path
 from app.qt.dialogs.channels import ChannelsDialog
 from app.qt.dialogs.folders import ModelDialog, ProfileDialog, StarterDialog, profiles_below
 from app.qt.dialogs.forms import RecordDialog
-from app.qt.dialogs.session import SummaryDialog
+from app.qt.dialogs.session import KEPT_OPTIONS, N_MARKERS, SettingsDialog, SummaryDialog, marker_name
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
 from app.qt.shell.appearance import Settings
 from app.qt.shell.commands import BY_NAME
@@ -28,8 +31,9 @@ from app.qt.shell.session import Session, continued
 from app.request import LiveRequest, ReplayRequest, Request, SessionOptions
 from app.view.conditions import Condition
 from app.view.store import ViewStore
-from app.view.text import message_line
+from app.view.text import message_line, one_line
 from assets import DEMO_MODEL
+from calibration.profile_summary import is_profile, model_sha256, read_summary
 from calibration.storage import default_data_folder
 
 _LINES = {"50": 50, "60": 60}
@@ -46,9 +50,15 @@ class Choosers:
     """Streams, model, profile and recording, each in a dialog that leaves the window running."""
 
     def __init__(
-        self, parent: QWidget, session: Session, settings: Settings, change_to: Callable[[Request], None]
+        self,
+        parent: QWidget,
+        session: Session,
+        settings: Settings,
+        change_to: Callable[[Request], None],
+        tell: Callable[[Condition], None] = lambda _: None,
     ) -> None:
         self._parent, self._session, self._settings, self._change_to = parent, session, settings, change_to
+        self._tell = tell
 
     def streams(self, request: Request | None = None) -> QDialog:
         """Open the chooser of streams, those of the file in a replay."""
@@ -138,6 +148,7 @@ class Choosers:
         if request is None:
             return
         self._settings.keep("recordings folder", str(path.parent))
+        self._settings.keep_recent("recordings", path)
         # Not streams, montage, mains frequency and files: a recording has its own.
         before = request.options
         options = SessionOptions(
@@ -149,6 +160,64 @@ class Choosers:
             threads=before.threads,
         )
         self._change_to(ReplayRequest(path, options, speed=1.0))
+
+    def use(self, path: Path) -> None:
+        """Use a file or folder by what it is: replay a recording, or use a model or a profile.
+
+        One that cannot be used is refused in a message, and the session runs on.
+        """
+        request = self._session.request
+        if request is None:
+            return
+
+        def refuse(why: str) -> None:
+            said = f"{one_line(path.name)} cannot be used: {message_line(why)}"
+            self._tell(Condition("refused", "error", said, "the session runs on"))
+
+        try:
+            if not path.exists():
+                raise InputError("it is not there any more", where=str(path))
+            if path.is_file():
+                check_xdf(path)
+                self.replay(path)
+            elif is_profile(path):
+                read_summary(path).check_base(model_sha256(request.options.model), str(path))
+                self._use_profile(path)
+            else:
+                read_model_summary(path)
+                Work(lambda: check_model(path), lambda _: self._use_model(path), refuse, self._parent)
+        except InputError as error:
+            refuse(str(error))
+
+    def fill_recent(self, menu: QMenu) -> None:
+        """List what was used lately in a menu; what is missing cannot be chosen."""
+        menu.clear()
+        for kind in ("recordings", "models", "profiles"):
+            menu.addSeparator()
+            for path in self._settings.paths(kind):
+                action = menu.addAction(short_path(menu, path, 60), partial(self.use, path))
+                assert action is not None
+                action.setEnabled(path.exists())
+
+    def settings(self) -> QDialog | None:
+        """Open the settings of sessions and marker keys."""
+        request = self._session.request
+        if request is None:
+            return None
+        return opened(SettingsDialog(self._parent, request, self.marker_names(), self._use_settings))
+
+    def marker_names(self) -> list[str]:
+        """Return the names of the marker keys."""
+        return [marker_name(n, self._settings.text(f"marker {n}")) for n in range(1, N_MARKERS + 1)]
+
+    def _use_settings(self, values: dict[str, object], names: list[str]) -> None:
+        for number, name in enumerate(names, 1):
+            self._settings.keep(f"marker {number}", name)
+        for name, value in values.items():
+            self._settings.keep(name, "" if value is None else str(value))
+        request = self._session.request
+        if request is not None and any(getattr(request.options, n) != v for n, v in values.items()):
+            self._change_options(**values)
 
     def _use_streams(self, request: Request | None, choice: StreamChoice) -> None:
         if request is None:
@@ -180,6 +249,19 @@ class Choosers:
         if self._session.request is not None:
             following = continued(self._session.request)
             self._change_to(replace(following, options=replace(following.options, **options)))
+
+
+def with_kept(request: Request, settings: Settings) -> Request:
+    """Return a live session of devices with the settings kept, where the command line says nothing else."""
+    if not isinstance(request, LiveRequest) or request.simulated is not None:
+        return request
+    kept: dict[str, Any] = {}
+    for name in KEPT_OPTIONS:
+        text = settings.text(name)
+        if text and getattr(request.options, name) is None:
+            with contextlib.suppress(ValueError):
+                kept[name] = text if name == "screen_cm" else int(text) if name == "line" else float(text)
+    return replace(request, options=replace(request.options, **kept))
 
 
 class RecordCommand:

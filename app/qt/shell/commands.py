@@ -46,6 +46,7 @@ MENUS: dict[str, tuple[Command, ...]] = {
         Command("record", "&Record…", ("Ctrl+R",), "start or stop the recording"),
         Command("write_note", "Write a &note", ("Ctrl+N",), "write a note, sent as an LSL marker"),
         Command("open_recording", "&Open recording…", ("Ctrl+O",), "replay an XDF file", "Open"),
+        Command("settings", "Settin&gs…", ("Ctrl+,",), "mains, screen, lateness, thresholds, marker keys"),
         Command("show_summary", "Summar&y…", ("Ctrl+Y",), "what the session came to so far", "Summary"),
         Command("stop", "En&d the session", ("Ctrl+D",), "end the live session; the window stays open"),
         Command("start_again", "R&estart", ("Ctrl+F5",), "restart the session with a new engine"),
@@ -56,6 +57,12 @@ MENUS: dict[str, tuple[Command, ...]] = {
         Command("mask_eye", "Mask e&yes", ("Ctrl+2",), "mask the eye tracker", "Eyes", True),
         Command("mask_face", "Mask &face", ("Ctrl+3",), "mask the camera", "Face", True),
         Command("mask_voice", "Mask &voice", ("Ctrl+4",), "mask the microphone", "Voice", True),
+    ),
+    "Markers": tuple(
+        Command(
+            f"mark_{n}", f"Marker &{n}", (f"F{n + 4}",), "send it as an LSL marker, named in the settings"
+        )
+        for n in range(1, 5)
     ),
     "Time": (
         Command("toggle", "Pause or &resume", ("Space",), "pause or resume the view", "‖", plain=True),
@@ -186,10 +193,12 @@ class ToolBar(QToolBar):
             self.addSeparator()
         self.note = NoteField(on_note, actions)
         self.addWidget(self.note)
+        for command in MENUS["Markers"]:
+            self.addAction(actions[command.name])
 
 
 _MAX_NOTE = 500
-_INVITATION = "Note (press Enter to send it as a marker)"
+_INVITATION = "Note: Enter sends it"
 _REFUSAL = "Notes can be sent in a live session only"
 _CONFIRMED_MS = 3000
 #: Keys of commands that move by words within a text.
@@ -248,9 +257,13 @@ class NoteField(QLineEdit):
         self.clear()
         if text:
             self._on_note(text)
-            self.setPlaceholderText(f"Note sent: {text}")
-            self._confirmed.start(_CONFIRMED_MS)
+            self.confirm(text)
         self.left.emit()
+
+    def confirm(self, text: str) -> None:
+        """Say for some seconds that a note or marker was sent."""
+        self.setPlaceholderText(f"Sent: {text}")
+        self._confirmed.start(_CONFIRMED_MS)
 
     def _invite(self) -> None:
         self.setPlaceholderText(_INVITATION if self.isEnabled() else _REFUSAL)

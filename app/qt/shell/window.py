@@ -1,18 +1,21 @@
 """The main window: puts header, messages, tabs and time bar together and keeps them up to date."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtGui import QKeyEvent
-from PyQt6.QtWidgets import QVBoxLayout, QWidget
+from PyQt6.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent
+from PyQt6.QtWidgets import QMenu, QVBoxLayout, QWidget
 
+from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode
 from acquisition.types import MODALITIES
 from app.display import TAB_NAMES
 from app.engine.messages import REST_S, Note, SelfCheckMark, SetRest
 from app.qt.dialogs.base import KeysDialog, NoticeDialog, ask, key_names
 from app.qt.dialogs.forms import SelfReportDialog
+from app.qt.dialogs.session import N_MARKERS
 from app.qt.shell.appearance import Settings
 from app.qt.shell.calibrating import CalibrateCommand
 from app.qt.shell.choosers import Choosers, MaskCommands, RecordCommand, SummaryCommand
@@ -34,7 +37,7 @@ from app.qt.theme import Theme
 from app.qt.widgets import put
 from app.request import ReplayRequest, Request
 from app.view.conditions import Condition, can_report, can_rest, conditions
-from app.view.text import message_line
+from app.view.text import message_line, one_line, tooltip
 from calibration.markers import ASKED, UNDO
 
 _REFRESH_MS = 33
@@ -46,7 +49,7 @@ class MainWindow(EngineWindow):
     def __init__(self, session: Session, settings: Settings) -> None:
         super().__init__(session, settings)
         self.playback = Playback(session)
-        self.choosers = Choosers(self, session, settings, self.change_to)
+        self.choosers = Choosers(self, session, settings, self.change_to, self.banners.tell)
         self.recording = RecordCommand(self, session, settings, lambda: self.actions_by_name["record"])
         self.calibrating = CalibrateCommand(
             self, session, settings, self.appearance, self.open, self.banners.tell
@@ -64,6 +67,12 @@ class MainWindow(EngineWindow):
         bar = self.menuBar()
         assert bar is not None
         fill_menus(bar, self.actions_by_name)
+        recent = QMenu("Open recen&t", bar)
+        recent.aboutToShow.connect(lambda: self.choosers.fill_recent(recent))
+        of_session = bar.actions()[0].menu()
+        assert of_session is not None
+        of_session.insertMenu(self.actions_by_name["settings"], recent)
+        self.setAcceptDrops(True)
         self.toolbar = ToolBar(self.actions_by_name, lambda text: self.session.send(Note(text)))
         self.addToolBar(self.toolbar)
         self.header = Header()
@@ -92,6 +101,7 @@ class MainWindow(EngineWindow):
             "stop_rest": lambda: self.session.send(SetRest(0.0)),
             "self_report": self._report,
             "undo_update": lambda: self.session.send(SelfCheckMark(UNDO)),
+            "settings": self.choosers.settings,
             "show_summary": self.summary.show,
             "stop": self.stop,
             "start_again": self.start_again,
@@ -112,12 +122,43 @@ class MainWindow(EngineWindow):
             "scale_up": lambda: self.appearance.change_scale(1),
             "scale_down": lambda: self.appearance.change_scale(-1),
             "full_screen": self.appearance.toggle_full_screen,
-            "show_shortcuts": lambda: shortcuts_dialog(self).open(),
+            "show_shortcuts": lambda: shortcuts_dialog(self, self.choosers.marker_names()).open(),
             "show_notice": lambda: NoticeDialog(self, must_agree=False).open(),
         }
         handlers |= {f"show_{name}": partial(lambda n: self.tabs.show_tab(n), name) for name in TAB_NAMES}
+        handlers |= {f"mark_{n}": partial(self._mark, n) for n in range(1, N_MARKERS + 1)}
         handlers |= {f"mask_{m}": partial(lambda m: self.masks.toggle(m), m) for m in MODALITIES}
         return handlers
+
+    def _mark(self, number: int) -> None:
+        """Send the marker of a key, with the time at which it was pressed."""
+        name = self.choosers.marker_names()[number - 1]
+        self.session.send(Note(name, LslClock().now()))
+        self.toolbar.note.confirm(name)
+
+    def _name_markers(self) -> None:
+        """Show the names of the marker keys on buttons and in the menu."""
+        for number, name in enumerate(self.choosers.marker_names(), 1):
+            action = self.actions_by_name[f"mark_{number}"]
+            if action.text() != (text := one_line(name).replace("&", "&&")):
+                action.setText(text)
+                action.setIconText(one_line(name, 9))
+                action.setToolTip(tooltip(f"Send the marker {one_line(name)} (F{number + 4})"))
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        data = event.mimeData() if event is not None else None
+        if event is not None and data is not None and data.hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Replay a recording, or use a model or profile, that is dropped on the window."""
+        data = event.mimeData() if event is not None else None
+        paths = [url.toLocalFile() for url in data.urls()] if data is not None else []
+        if len(paths) == 1 and paths[0]:
+            self.choosers.use(Path(paths[0]))
+        elif paths:
+            text = "One file or folder of this computer can be used at a time"
+            self.banners.tell(Condition("refused", "error", text, "the session runs on"))
 
     def _report(self) -> None:
         """Ask what is felt; the question counts from now on."""
@@ -202,7 +243,9 @@ class MainWindow(EngineWindow):
         self.masks.refresh()
         can_note = store.mode == "live" and store.phase.name == "running"
         self.toolbar.note.allow(can_note)
-        self.actions_by_name["write_note"].setEnabled(can_note)
+        self._name_markers()
+        for name in ("write_note", *(command.name for command in MENUS["Markers"])):
+            self.actions_by_name[name].setEnabled(can_note)
         self.actions_by_name["start_rest"].setEnabled(can_rest(store))
         for name in ("self_report", "undo_update"):
             self.actions_by_name[name].setEnabled(can_report(store))
@@ -249,10 +292,14 @@ class MainWindow(EngineWindow):
         return plain_text(BY_NAME[name]), self.actions_by_name[name].trigger
 
 
-def shortcuts_dialog(parent: QWidget | None) -> KeysDialog:
-    """Return the list of every command with its keys, and the keys of single panels."""
+def shortcuts_dialog(parent: QWidget | None, markers: Sequence[str] = ()) -> KeysDialog:
+    """Return the list of every command with its keys, and the keys of single panels.
+
+    ``markers`` are the names of the marker keys.
+    """
+    named = {f"mark_{n}": one_line(name) for n, name in enumerate(markers, 1)}
     rows = [
-        (key_names(command.keys), plain_text(command), menu, command.explanation)
+        (key_names(command.keys), named.get(command.name, plain_text(command)), menu, command.explanation)
         for menu, commands in MENUS.items()
         for command in commands
     ] + [(key_names(keys), *words) for keys, *words in OF_PANELS]

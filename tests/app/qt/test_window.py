@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from engine_double import Engines
 from filled_store import news
-from PyQt6.QtCore import QEvent, QPoint, Qt
-from PyQt6.QtGui import QKeyEvent, QKeySequence
-from PyQt6.QtWidgets import QDialog, QMessageBox, QPushButton
+from PyQt6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from PyQt6.QtGui import QDropEvent, QKeyEvent, QKeySequence
+from PyQt6.QtWidgets import QDialog, QMenu, QMessageBox, QPushButton, QTableWidget
 
 from acquisition.clock import LslClock
 from acquisition.types import Change, StreamEvent
@@ -27,15 +27,17 @@ from app.engine.messages import (
     StartRecording,
 )
 from app.qt.application import place
-from app.qt.dialogs.session import SummaryDialog
+from app.qt.dialogs.session import SettingsDialog, SummaryDialog
 from app.qt.shell.appearance import Settings
 from app.qt.shell.banners import Banner
+from app.qt.shell.choosers import with_kept
 from app.qt.shell.commands import COMMANDS
 from app.qt.shell.session import Session
 from app.qt.shell.tab_set import INFERENCE_SIGN, NO_INFERENCE_SIGN, state_words
-from app.qt.shell.window import MainWindow
+from app.qt.shell.window import MainWindow, shortcuts_dialog
 from app.qt.theme import DARK, LIGHT
 from app.request import LiveRequest, SessionOptions
+from assets import DEMO_RECORDING
 from models.trust import ModelFacts, SignalFacts, judge
 
 REQUEST = LiveRequest(SessionOptions())
@@ -297,7 +299,7 @@ def test_enter_and_escape_give_the_keys_from_the_note_back_to_the_view(opened, q
     assert window.focusWidget() is window.centralWidget()
     is_sent = key is Qt.Key.Key_Return
     assert (engines.commands == [Note("hands moved")]) is is_sent
-    assert ("Note sent: hands moved" in window.toolbar.note.placeholderText()) is is_sent
+    assert ("Sent: hands moved" in window.toolbar.note.placeholderText()) is is_sent
 
 
 @pytest.mark.parametrize("keys", ["Ctrl+E", "Ctrl+K", "Ctrl+P", "Ctrl+O", "F1"])
@@ -519,3 +521,105 @@ def test_the_summary_asked_for_is_written_when_the_session_ends(opened, tmp_path
     settle(window)
     assert "Live session" in (tmp_path / "a.html").read_text()
     assert "summary" in window.banners.conditions
+
+
+def test_a_marker_key_sends_its_own_name_with_the_time_of_the_press(opened, qtbot):
+    settings = Settings(None)
+    settings.keep("marker 2", "eyes closed")
+    window, engines = opened(live_news(), settings)
+    settle(window)
+    before = LslClock().now()
+    window.activateWindow()
+    qtbot.keySequence(window.centralWidget(), QKeySequence("F6"))
+    (note,) = engines.commands
+    assert note.text == "eyes closed"
+    assert before <= note.time <= LslClock().now()
+    rows = shortcuts_dialog(window, window.choosers.marker_names()).findChild(QTableWidget)
+    assert "eyes closed" in {rows.item(row, 1).text() for row in range(rows.rowCount())}
+
+
+def test_a_replay_takes_no_marker(opened):
+    window, _ = opened(news(10.0))
+    settle(window)
+    assert not window.actions_by_name["mark_1"].isEnabled()
+
+
+def settings_of(window: MainWindow) -> SettingsDialog:
+    window.actions_by_name["settings"].trigger()
+    return next(d for d in window.findChildren(SettingsDialog) if d.isVisible())
+
+
+def test_settings_start_a_new_session_only_where_they_change_it_and_are_kept(opened):
+    settings = Settings(None)
+    window, engines = opened(live_news(), settings)
+    settle(window)
+    dialog = settings_of(window)
+    dialog.names[0].setText("stimulus")
+    dialog.use()
+    settle(window)
+    assert len(engines.made) == 1
+    assert window.actions_by_name["mark_1"].text() == "stimulus"
+    dialog = settings_of(window)
+    dialog.line.setCurrentIndex(1)
+    dialog.numbers["lateness"].setValue(1.5)
+    dialog.numbers["answer_from"].setValue(80)
+    dialog.use()
+    settle(window)
+    chosen = engines.newest.request.options
+    assert (chosen.line, chosen.lateness, chosen.answer_from, chosen.baseline_s) == (50, 1.5, 0.8, None)
+    assert with_kept(REQUEST, settings).options.lateness == 1.5
+    given = replace(REQUEST, options=SessionOptions(lateness=0.3))
+    assert with_kept(given, settings).options.lateness == 0.3  # the command line comes first
+    dialog = settings_of(window)
+    dialog.restore()
+    dialog.use()
+    settle(window)
+    assert engines.newest.request.options.lateness is None
+    assert with_kept(REQUEST, settings) == REQUEST
+
+
+def test_half_a_screen_is_refused_in_the_settings(opened):
+    window, engines = opened(live_news())
+    settle(window)
+    dialog = settings_of(window)
+    dialog.screen_cm.setText("53x30")
+    dialog.use()
+    assert dialog.is_refused
+    assert dialog.isVisible()
+    assert len(engines.made) == 1
+
+
+def dropped(window: MainWindow, *paths: Path) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    action, mods = Qt.DropAction.CopyAction, Qt.KeyboardModifier.NoModifier
+    window.dropEvent(QDropEvent(QPointF(5, 5), action, data, Qt.MouseButton.LeftButton, mods))
+    settle(window)
+
+
+def test_what_is_dropped_is_used_by_what_it_is_or_refused_with_the_session_running_on(opened, tmp_path):
+    window, engines = opened(live_news())
+    (tmp_path / "notes.txt").write_text("no recording")
+    for refused in (tmp_path / "notes.txt", tmp_path, tmp_path / "gone.xdf"):
+        dropped(window, refused)
+        assert refused.name in window.banners.conditions["refused"].text
+    dropped(window, DEMO_RECORDING, tmp_path)
+    assert "at a time" in window.banners.conditions["refused"].text
+    assert len(engines.made) == 1
+    dropped(window, DEMO_RECORDING)
+    assert engines.newest.request.path == DEMO_RECORDING
+    assert window.settings.paths("recordings") == [DEMO_RECORDING]
+
+
+def test_recent_files_that_are_missing_cannot_be_chosen(opened, tmp_path):
+    settings = Settings(None)
+    for path in (tmp_path / "gone.xdf", DEMO_RECORDING):
+        settings.keep_recent("recordings", path)
+    window, engines = opened(live_news(), settings)
+    menu = QMenu()
+    window.choosers.fill_recent(menu)
+    first, second = (action for action in menu.actions() if action.text())
+    assert (first.isEnabled(), second.isEnabled()) == (True, False)
+    first.trigger()
+    settle(window)
+    assert engines.newest.request.path == DEMO_RECORDING
