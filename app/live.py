@@ -271,7 +271,10 @@ class LiveSession:
             on_notice=self._warn,
             on_failure=self._failing("recording"),
             on_opened=on_opened,
-            sidecar=lambda: self._sidecar(source) | {"level": decoder.kept_level},
+            # The notes in the recording say since when electrodes are marked.
+            sidecar=lambda: (
+                self._sidecar(source) | {"level": decoder.kept_level, "marked_bad": list(decoder.marked_bad)}
+            ),
         )
         streams = self.observer.recorded(list(source.headers.values()))
         return RecordingControl(streams, own_source_ids, hooks)

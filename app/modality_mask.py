@@ -1,4 +1,4 @@
-"""What is changed while a session runs, window by window: modalities masked manually, rests, self-reports.
+"""What is changed while a session runs, window by window: what is masked manually, rests, self-reports.
 
 Markers note the changes live, and a replay repeats them. A change holds for the windows that end at its time
 or later, live and in a replay alike.
@@ -16,6 +16,7 @@ from acquisition.types import MODALITIES
 from calibration.markers import ASKED, UNDO
 
 _MARKER = re.compile(rf"affectscope/(unplug|plug)/({'|'.join(MODALITIES)})")
+_ELECTRODE = re.compile(r"affectscope/(bad|good)/(.{1,100})")
 _REST = re.compile(r"affectscope/rest/(\d{1,4})")
 _CHECK = re.compile(r"affectscope/check/(?:(asked|undo)|felt/(.{1,100}))")
 #: Least distance of changes from the ends of windows, seconds: a recording's clock offsets move stamps less.
@@ -24,20 +25,29 @@ _MARGIN_S = 0.01
 
 @dataclass(frozen=True)
 class MaskChange:
-    """A modality is masked or unmasked in windows that end at ``time`` (LSL seconds) or later."""
+    """A modality is masked or unmasked in windows that end at ``time`` (LSL seconds) or later.
+
+    With a ``ch_name`` it is that electrode alone, which was marked bad, or no longer.
+    """
 
     time: float
     modality: str
     masked: bool
+    ch_name: str = ""
 
     @property
     def marker(self) -> str:
         """The text of the marker that notes it."""
+        if self.ch_name:
+            return f"affectscope/{'bad' if self.masked else 'good'}/{self.ch_name}"
         return f"affectscope/{'unplug' if self.masked else 'plug'}/{self.modality}"
 
     @property
     def sentence(self) -> str:
         """The message of a replay."""
+        if self.ch_name:
+            what = "marked bad" if self.masked else "no longer marked bad"
+            return f"electrode {self.ch_name}: {what} here, as in the live run"
         what = "masked manually" if self.masked else "unmasked"
         return f"{self.modality}: {what} here, as in the live run"
 
@@ -84,6 +94,8 @@ def read_change(text: str, time: float) -> Recorded | None:
         return CheckMark(time, match[1] or match[2])
     if match := _REST.fullmatch(text):
         return Rest(time, float(match[1]))
+    if match := _ELECTRODE.fullmatch(text):
+        return MaskChange(time, "eeg", match[1] == "bad", match[2])
     match = _MARKER.fullmatch(text)
     return MaskChange(time, match[2], match[1] == "unplug") if match else None
 
@@ -96,16 +108,23 @@ class ModalityMask:
 
     def __init__(self, recorded: Iterable[Recorded] = ()) -> None:
         self._changes = tuple(sorted(recorded, key=lambda change: change.time))
-        self._settled: dict[str, bool] = {}  # manually, for all windows
+        self._settled: dict[tuple[str, str], bool] = {}  # manually, for all windows
         self._newest_window = -math.inf
         self._newest_change = -math.inf
         self._lock = threading.Lock()
 
     def masked_at(self, t: float) -> tuple[str, ...]:
         """Return what is masked in a window that ends at ``t``, in the order of `MODALITIES`."""
-        state = {c.modality: c.masked for c in self._changes if isinstance(c, MaskChange) and c.time <= t}
-        state |= self._settled
-        return tuple(modality for modality in MODALITIES if state.get(modality, False))
+        state = self._state(t)
+        return tuple(modality for modality in MODALITIES if state.get((modality, ""), False))
+
+    def marked_bad_at(self, t: float) -> tuple[str, ...]:
+        """Return the electrodes marked bad in a window that ends at ``t``, sorted."""
+        return tuple(sorted(name for (_, name), masked in self._state(t).items() if name and masked))
+
+    def _state(self, t: float) -> dict[tuple[str, str], bool]:
+        changes = (c for c in self._changes if isinstance(c, MaskChange) and c.time <= t)
+        return {(c.modality, c.ch_name): c.masked for c in changes} | self._settled
 
     def of_window(self, t_end: float) -> frozenset[str]:
         """Return the same of a window that is being decoded; no later change reaches back to it."""
@@ -121,19 +140,21 @@ class ModalityMask:
     def between(self, after: float, to: float) -> list[MaskChange | Rest]:
         """Return the changes with ``after < time <= to`` that are in force."""
         in_time = (c for c in self._changes if after < c.time <= to and not isinstance(c, CheckMark))
-        return [c for c in in_time if isinstance(c, Rest) or c.modality not in self._settled]
+        return [c for c in in_time if isinstance(c, Rest) or (c.modality, c.ch_name) not in self._settled]
 
     def checks(self, after: float, to: float) -> list[CheckMark]:
         """Return the self-check's marks with ``after < time <= to``."""
         return [c for c in self._changes if isinstance(c, CheckMark) and after < c.time <= to]
 
-    def change(self, modality: str, masked: bool, now: float, hop_s: float) -> MaskChange:
-        """Mask or unmask a modality from the next window on that is not decoded yet.
+    def change(
+        self, modality: str, masked: bool, now: float, hop_s: float, ch_name: str = ""
+    ) -> MaskChange:
+        """Mask or unmask a modality, or one electrode, from the next window on that is not decoded yet.
 
         ``now`` is in LSL seconds; windows end at multiples of ``hop_s``.
         """
         _check(modality)
-        return self._add(lambda time: MaskChange(time, modality, masked), now, hop_s)
+        return self._add(lambda time: MaskChange(time, modality, masked, ch_name), now, hop_s)
 
     def rest(self, duration_s: float, now: float, hop_s: float) -> Rest:
         """Begin a rest, or with 0 s end it early, from the next window on that is not decoded yet."""
@@ -153,12 +174,13 @@ class ModalityMask:
         """Return what is masked now as changes made now, for a recording that has just begun."""
         with self._lock:
             time = self._free_time(now, hop_s)
-            return [MaskChange(time, modality, True) for modality in self.masked_at(math.inf)]
+            state = self._state(math.inf)
+            return [MaskChange(time, m, True, name) for (m, name), masked in state.items() if masked]
 
-    def settle(self, modality: str, masked: bool) -> None:
-        """Mask or unmask a modality in all windows, overriding what was recorded."""
+    def settle(self, modality: str, masked: bool, ch_name: str = "") -> None:
+        """Mask or unmask a modality, or one electrode, in all windows, overriding what was recorded."""
         _check(modality)
-        self._settled = {**self._settled, modality: masked}
+        self._settled = {**self._settled, (modality, ch_name): masked}
 
     def _free_time(self, now: float, hop_s: float) -> float:
         """Return about ``now``, past the newest window and change, and away from the end of any window.

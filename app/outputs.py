@@ -52,6 +52,7 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
         "waited_s": prediction.waited_s,
         "warm_up": prediction.warm_up,
         "normalisation": prediction.normalisation,
+        "marked_bad": list(prediction.marked_bad),
         "latency_ms": _without_nan(asdict(prediction.latency)),
         "verdict": verdict_record(prediction.verdict),
         "face_landmarks": None if face is None else _without_nan(asdict(face)),
@@ -182,7 +183,7 @@ class CsvSink(_TextSink):
         present = (f"present_{modality}" for modality in MODALITIES)
         reliability = (f"reliability_{modality}" for modality in MODALITIES)
         verdict = ("state", "safe_to_act", "answer", "set_90", "set_80", *reliability)
-        verdict += ("agreement", "level_trials")
+        verdict += ("agreement", "level_trials", "marked_bad")
         self._writer.writerow(["t_end_s", "label", *names, *present, "warm_up", "total_ms", *verdict])
 
     def write(self, prediction: Prediction) -> None:
@@ -198,6 +199,7 @@ class CsvSink(_TextSink):
             + [" ".join(verdict.set_90), " ".join(verdict.set_80)]
             + [repr(verdict.reliability[m]) if m in verdict.reliability else "" for m in MODALITIES]
             + ["" if math.isnan(x) else repr(x) for x in (prediction.agreement, prediction.level_trials)]
+            + [" ".join(prediction.marked_bad)]
         )
         with _writing(self._where):
             self._writer.writerow(row)

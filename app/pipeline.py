@@ -91,6 +91,7 @@ class Pipeline(Pump):
         started = stopwatch()
         if self._mask is not None:
             self.decoder.masked = self._mask.of_window(window.t_end)
+            self.decoder.mark_bad(self._mask.marked_bad_at(window.t_end))
             rest = self._mask.rest_at(window.t_end)
             if rest is not None and rest is not self._rest:
                 self._rest = rest

@@ -81,6 +81,8 @@ class Decoder:
     masked : frozenset of str
         Modalities masked manually: the network takes them for absent, while their steps are still
         computed, so that they return at once. May be set from any thread.
+    marked_bad : tuple of str
+        Electrodes marked bad by hand: see `mark_bad`.
     newest : Prediction or None
         Of the newest window that was decoded; None before the first and where nothing was present.
     kept_level : mapping or None
@@ -104,6 +106,7 @@ class Decoder:
     ) -> None:
         self.config, self.landmarks = checkpoint.config, landmarks
         self.masked: frozenset[str] = frozenset()
+        self.marked_bad: tuple[str, ...] = ()
         self.newest: Prediction | None = None
         self.rest_failed = False
         self.on_step: OnStep | None = None
@@ -179,6 +182,23 @@ class Decoder:
     def knows(self, modality: str, index: int) -> bool:
         """Tell whether a step's features are cached, so that its samples need not be cut again."""
         return (modality, index) in self._cached
+
+    def mark_bad(self, ch_names: tuple[str, ...]) -> None:
+        """Take these electrodes, and no others, for unusable in every step of the windows from now on.
+
+        Others than those in use change nothing. Call it where `decode` is called.
+        """
+        if ch_names != self.marked_bad:
+            self.marked_bad = ch_names
+            for key, step in self._cached.items():
+                if isinstance(step, EegStep):
+                    self._cached[key] = self._without_marked(step)
+            self._reset_stream()
+
+    def _without_marked(self, step: EegStep) -> EegStep:
+        if not self.marked_bad and step.carries is None:
+            return step
+        return step.without(torch.tensor([name in self.marked_bad for name in self._ch_names]))
 
     def _reset_stream(self) -> None:
         if self._eeg_stream is not None:
@@ -375,7 +395,8 @@ class Decoder:
             self._step_features.device = device  # the CPU once the GPU has failed
             return self._step_features(modality, step)
 
-        return self._forward.run(compute)
+        found = self._forward.run(compute)
+        return self._without_marked(found) if isinstance(found, EegStep) else found
 
     def _encoded(self, modality: str, features: StepFeature, step: Step) -> CachedStep:
         """Return what is cached of a step: features, or tokens where an encoder sees one step alone.
@@ -577,6 +598,7 @@ class Decoder:
             waited_s=window.waited_s,
             warm_up=window.warm_up or window.t_end < self._as_live_from_s,
             normalisation=self.normaliser.origin,
+            marked_bad=self.marked_bad,
             inputs=inputs,
             band_de=self._newest_entropy(window),
             band_ch_names=self._ch_names,
@@ -599,11 +621,12 @@ class Decoder:
     def _count_bad(self, window: Window) -> int:
         """Return how many electrodes are bad in the newest EEG step, judged alone: no replay can differ."""
         *_, step = window.steps["eeg"]
+        marked = set(self.marked_bad).intersection(self._ch_names)
         if step.data is None or step.sfreq < LEAST_SFREQ:
-            return 0
+            return len(marked)
         meter = QualityMeter(self._ch_names, step.sfreq, self.config.features.line_hz)
         meter.push((step.data if self._picks is None else step.data[self._picks]).T)
-        return sum(channel.state == BAD for channel in meter.assess(step.t_end))
+        return len(marked.union(c.ch_name for c in meter.assess(step.t_end) if c.state == BAD))
 
     def _newest_entropy(self, window: Window) -> NDArray[np.float32]:
         """Return (C, n_bands) nats of the newest EEG step, NaN where there is nothing to go by."""

@@ -98,4 +98,5 @@ class Prediction:
     reliability: Mapping[str, float] = field(default_factory=dict)  # by modality, 0..1; empty: not known
     is_quiet: bool = False  # the voice is absent because nobody speaks
     verdict: Verdict = field(default_factory=Verdict)
+    marked_bad: tuple[str, ...] = ()  # electrodes marked bad by hand, which the network does not see
     shadow: Mapping[str, float] = field(default_factory=dict)  # probabilities by other evidence, if it runs

@@ -8,6 +8,8 @@
 | voice    | log-mel frames, contours or samples          | `CachedVoice`: its tokens                |
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,11 +41,17 @@ class EegStep:
     de: Tensor  # (C, n_bands) nats, not normalised
     usable: Tensor  # (C,) bool: neither flat, at the rails, NaN, nor beyond all amplifiers
     raw: Tensor | None = None  # (C, raw_s * raw_sfreq) uV, filtered inside the step
+    carries: Tensor | None = None  # (C,) bool: usable but for what was marked bad by hand; None: the same
 
     @property
     def values(self) -> Tensor:
         """What the network takes: the samples where there are any, else the entropy."""
         return self.de if self.raw is None else self.raw
+
+    def without(self, marked_bad: Tensor) -> EegStep:
+        """Return the step with the channels (C,) marked bad, and no others, unusable whatever they carry."""
+        carries = self.usable if self.carries is None else self.carries
+        return replace(self, usable=carries & ~marked_bad, carries=carries)
 
     @property
     def usable_de(self) -> Tensor:

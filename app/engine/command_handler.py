@@ -57,6 +57,7 @@ class CommandHandler:
                 streams=session.stream_health,
                 recording=recording.info(now),
                 masked=self._opened.mask.masked_at(math.inf),
+                marked_bad=self._opened.mask.marked_bad_at(math.inf),
                 rest=self._opened.mask.rest_at(now + self._hop_s),
                 n_view_dropped=self._tap.n_dropped,
                 check_due=self._questions.is_due,
@@ -66,8 +67,8 @@ class CommandHandler:
 
     def _handle(self, command: object) -> None:
         match command:
-            case messages.Mask(modality, masked):
-                self._mask(modality, masked)
+            case messages.Mask(modality, masked, ch_name):
+                self._mask(modality, masked, ch_name)
             case messages.SetRest(duration_s):
                 self._rest(duration_s)
             case messages.SelfCheckMark(what):
@@ -85,8 +86,8 @@ class CommandHandler:
             case messages.SessionCommand.ASK_OCCLUSION:
                 self.occlusion.ask()
 
-    def _mask(self, modality: str, masked: bool) -> None:
-        change = self._opened.mask.change(modality, masked, self._now(), self._hop_s)
+    def _mask(self, modality: str, masked: bool, ch_name: str) -> None:
+        change = self._opened.mask.change(modality, masked, self._now(), self._hop_s, ch_name)
         self._push(change.marker, change.time)
         self._next_health = float("-inf")
 

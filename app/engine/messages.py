@@ -217,6 +217,7 @@ class HealthPart:
     masked: tuple[str, ...]  # modalities masked manually
     n_view_dropped: int  # chunks not displayed: engine or window was too slow
     rest_left_s: float = 0.0  # of a rest; 0: none
+    marked_bad: tuple[str, ...] = ()  # electrodes marked bad manually
     check_due: bool = False  # it is time for a self-report
     ledgers: dict[str, StreamLedger] = field(default_factory=dict)  # by key; of a replay since its last seek
 
@@ -259,10 +260,11 @@ class SessionCommand(Enum):
 
 @dataclass(frozen=True)
 class Mask:
-    """Mask a modality manually, or unmask it."""
+    """Mask a modality manually, or unmask it; with a ``ch_name``, mark that electrode bad, or take it back."""
 
     modality: str
     masked: bool
+    ch_name: str = ""
 
 
 REST_S = 60.0  # of a rest as the window offers it

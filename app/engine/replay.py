@@ -294,8 +294,8 @@ class Player:
                 self._play(speed)
             case messages.Seek(time):
                 self._seek(time)
-            case messages.Mask(modality, masked):
-                self._mask(modality, masked)
+            case messages.Mask(modality, masked, ch_name):
+                self._mask(modality, masked, ch_name)
             case messages.SessionCommand.ASK_OCCLUSION:
                 if self._decoder.newest is None:
                     raise InputError("there is no prediction to check yet", where="occlusion")
@@ -366,8 +366,8 @@ class Player:
         self._now = index * self._hop_s
         self._clock.restart(self._now)
 
-    def _mask(self, modality: str, masked: bool) -> None:
-        self._modality_mask.settle(modality, masked)
+    def _mask(self, modality: str, masked: bool, ch_name: str) -> None:
+        self._modality_mask.settle(modality, masked, ch_name)
         self._next_health = -math.inf
         # A paused window shows the effect at once; a baseline would count its steps twice.
         if self._phase != "running" and not self._decoder.is_in_baseline:
@@ -384,6 +384,7 @@ class Player:
             self._meter.part(
                 self._now,
                 masked=masked,
+                marked_bad=self._modality_mask.marked_bad_at(self._now),
                 rest=self._modality_mask.rest_at(self._now),
                 n_view_dropped=self._tap.n_dropped,
                 n_predictions=self.sink.n_written,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from acquisition.errors import InputError
@@ -13,7 +14,7 @@ from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import Change
 from acquisition.xdf.write import XdfWriter
 from app.modality_mask import MaskChange, ModalityMask, read_change
-from app.outputs import DigestSink
+from app.outputs import DigestSink, prediction_record
 from app.pipeline import Pipeline
 from app.replay import ReplayFile, ReplaySession
 from app.request import ReplayRequest, SessionOptions
@@ -75,6 +76,10 @@ def test_markers_are_read_as_they_were_written():
         change = MaskChange(3.0, "voice", masked)
         assert read_change(change.marker, 3.0) == change
     assert MaskChange(3.0, "eeg", True).marker == "affectscope/unplug/eeg"
+    marked = MaskChange(3.0, "eeg", True, "CZ")
+    assert marked.marker == "affectscope/bad/CZ"
+    for change in (marked, MaskChange(3.0, "eeg", False, "CZ")):
+        assert read_change(change.marker, 3.0) == change
     for text in ("affectscope/unplug/smell", "unplug/eeg", "affectscope/unplug/eeg now", ""):
         assert read_change(text, 3.0) is None
 
@@ -189,3 +194,67 @@ def test_a_rest_without_signals_leaves_the_level_running_and_ends():
     assert (decoder.is_in_baseline, decoder.rest_failed) == (False, True)
     assert decoder.newest.normalisation == "running level"
     assert [event.time for event in events if event.change is Change.WARNING] == [5.25]
+
+
+def test_marks_of_electrodes_are_restated_and_can_be_taken_back():
+    mask = ModalityMask()
+    for name, bad, now in (("PZ", True, 1.1), ("CZ", True, 1.1), ("PZ", False, 5.1)):
+        mask.change("eeg", bad, now, HOP_S, name)
+    assert [mask.marked_bad_at(t) for t in (1.0, 1.25, 5.25)] == [(), ("CZ", "PZ"), ("CZ",)]
+    assert mask.masked_at(5.25) == ()
+    assert [change.marker for change in mask.restated(9.1, HOP_S)] == ["affectscope/bad/CZ"]
+    mask.settle("eeg", False, "CZ")
+    assert mask.marked_bad_at(math.inf) == ()
+
+
+@pytest.fixture(scope="module")
+def with_bad(tmp_path_factory):
+    """EEG in which CZ and PZ were marked bad at 1004.1 s, and PZ no longer at 1006.1 s."""
+    path = tmp_path_factory.mktemp("bad") / "bad.xdf"
+    write_simulated(path, ("eeg",), 8.0, eeg_sfreq=200.0)
+    marks = [("affectscope/bad/CZ",), ("affectscope/bad/PZ",), ("affectscope/good/PZ",)]
+    with XdfWriter(path, append=True) as writer:
+        writer.add_stream(8, header(f"{NOTES_ID}abc"))
+        writer.samples(8, [1004.1, 1004.1, 1006.1], marks)
+    return path
+
+
+class KeepMarks(DigestSink):
+    """A digest, and what every prediction says of CZ and PZ."""
+
+    def __init__(self):
+        super().__init__()
+        self.marked, self.entropy_known, self.masks = {}, {}, {}
+
+    def write(self, prediction):
+        super().write(prediction)
+        t, of = prediction.t_end, [prediction.band_ch_names.index(name) for name in ("CZ", "PZ")]
+        self.marked[t] = prediction_record(prediction)["marked_bad"]
+        self.entropy_known[t] = [bool(np.isfinite(prediction.band_de[at]).all()) for at in of]
+        self.masks[t] = prediction.inputs.eeg_channel_mask[0].reshape(-1, 62)[-1, of].tolist()
+
+
+def test_electrodes_marked_bad_are_masked_in_the_network_live_as_in_replay(with_bad):
+    live, replayed = KeepMarks(), KeepMarks()
+    file = ReplayFile(ReplayRequest(with_bad, SessionOptions()))
+    mask = ModalityMask()
+    pipeline = Pipeline(file.open(), Decoder(file.checkpoint), live=False, mask=mask)
+    for hop in range(4001, 4032):
+        for prediction in pipeline.step(hop * HOP_S):
+            live.write(prediction)
+        if hop * HOP_S == 1004.0:  # as commands between two windows
+            mask.change("eeg", True, 1004.1, HOP_S, "CZ")
+            mask.change("eeg", True, 1004.1, HOP_S, "PZ")
+        elif hop * HOP_S == 1006.0:
+            mask.change("eeg", False, 1006.1, HOP_S, "PZ")
+    telemetry = Telemetry()
+    request = ReplayRequest(with_bad, SessionOptions(extra_sinks=(replayed,)))
+    ReplaySession(request, telemetry).run(lambda share: None)
+    assert live.line() == replayed.line()
+    times = (1004.0, 1004.25, 1006.0, 1006.25)
+    assert [replayed.marked[t] for t in times] == [[], ["CZ", "PZ"], ["CZ", "PZ"], ["CZ"]]
+    expected = [[True, True], [False, False], [False, False], [False, True]]
+    assert [replayed.masks[t] for t in times] == expected
+    assert [replayed.entropy_known[t] for t in times] == expected
+    said = telemetry.snapshot().messages
+    assert "electrode CZ: marked bad here, as in the live run" in said
