@@ -146,9 +146,7 @@ class ModalityMask:
         """Return the self-check's marks with ``after < time <= to``."""
         return [c for c in self._changes if isinstance(c, CheckMark) and after < c.time <= to]
 
-    def change(
-        self, modality: str, masked: bool, now: float, hop_s: float, ch_name: str = ""
-    ) -> MaskChange:
+    def change(self, modality: str, masked: bool, now: float, hop_s: float, ch_name: str = "") -> MaskChange:
         """Mask or unmask a modality, or one electrode, from the next window on that is not decoded yet.
 
         ``now`` is in LSL seconds; windows end at multiples of ``hop_s``.

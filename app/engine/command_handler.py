@@ -83,6 +83,8 @@ class CommandHandler:
                 self._opened.recording.stop(self._now())
             case messages.ChooseSpectrogram(ch_name):
                 self._tap.choose_spectrogram(ch_name)
+            case messages.EegLook():
+                self._tap.show_eeg_as(command)
             case messages.SessionCommand.ASK_OCCLUSION:
                 self.occlusion.ask()
 

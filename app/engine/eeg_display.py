@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfilt, sosfilt_zi
+from scipy.signal import butter, iirnotch, sosfilt, sosfilt_zi, tf2sos
 
 from acquisition.clock_fit import agrees
 from acquisition.quality import MOST_UV
 from acquisition.ring import Ring
 from acquisition.types import Chunk
-from app.engine.messages import EegPart, SpectrogramPart
+from app.engine.messages import EegLook, EegPart, SpectrogramPart
 from models.features.config import FeatureConfig
 from models.features.eeg import eeg_spectrogram
 
@@ -117,20 +117,41 @@ class RateGate:
         return 0.0
 
 
-HIGHPASS_HZ = 0.5  # the usual low cut of clinical review is 0.5 to 1 Hz
+_NOTCH_Q = 25.0  # 2 Hz wide at 50
+_MOST_OF_NYQUIST = 0.9  # what a filter can be set to
 BIN_S = 1 / 125  # ten seconds are then 1250 columns, about one a pixel
 _MAX_FILL_S = 0.1  # longest hole between timestamps of a stream without a break
 
 
 class EegDisplay:
-    """Filters and bins one EEG stream, causally; below 125 Hz a bin is one sample."""
+    """Filters and bins one EEG stream as ``look`` says; below 125 Hz a bin is one sample.
 
-    def __init__(self, ch_names: tuple[str, ...], unit: str, sfreq: float) -> None:
+    The filters are causal (Butterworth, order 2 and 4, and a second-order notch): a zero-phase one would
+    redraw its last second with every sample. So nothing that is drawn changes when the view scrolls or is
+    paused; slow waves come a little late. What the rate cannot show is not filtered, and not in the words.
+    """
+
+    def __init__(
+        self, ch_names: tuple[str, ...], unit: str, sfreq: float, look: EegLook | None = None
+    ) -> None:
         self._ch_names, self._unit = ch_names, unit
+        look, limit_hz = look or EegLook(), _MOST_OF_NYQUIST * sfreq / 2
         self._splitter = BinSplitter(max(BIN_S, 1 / sfreq))
         # At most a tenth of the rate, which keeps the filter of a very slow stream valid.
-        self._sos = butter(2, min(HIGHPASS_HZ, sfreq / 10), "highpass", fs=sfreq, output="sos")
-        self._steady = sosfilt_zi(self._sos)[:, :, None]  # (1, 2, 1): state of a constant input of 1
+        highpass_hz = min(look.highpass_hz, sfreq / 10)
+        sections = [butter(2, highpass_hz, "highpass", fs=sfreq, output="sos")]
+        self.words = f"from {highpass_hz:g} Hz"
+        if 0 < look.lowpass_hz < limit_hz:
+            sections.append(butter(4, look.lowpass_hz, "lowpass", fs=sfreq, output="sos"))
+            self.words = f"{highpass_hz:g}-{look.lowpass_hz:g} Hz"
+        if 0 < look.notch_hz < limit_hz:
+            sections.append(tf2sos(*iirnotch(look.notch_hz, _NOTCH_Q, fs=sfreq)))
+            self.words += f", notch {look.notch_hz:g}"
+        self._averaged = np.array([look.is_average and name not in look.excluded for name in ch_names])
+        if look.is_average:
+            self.words += f", average of {self._averaged.sum()} channels"
+        self._sos = np.concatenate(sections)
+        self._steady = sosfilt_zi(self._sos)[:, :, None]  # (n, 2, 1): state of a constant input of 1
         self._state: NDArray[np.float64] | None = None
         self._last_finite = np.zeros(len(ch_names))
         self._last: tuple[int, NDArray[np.float64]] | None = None  # bin and value of the sample before
@@ -151,6 +172,7 @@ class EegDisplay:
             bins,
             low.astype(np.float32),
             high.astype(np.float32),
+            self.words,
         )
 
     def _filter(self, data: NDArray[np.floating], begins: bool) -> NDArray[np.float64]:
@@ -159,10 +181,13 @@ class EegDisplay:
             is_finite = np.abs(data) <= MOST_UV  # NaN compares False; infinity would stay in the filter
         is_whole = bool(is_finite.all())
         x = np.asarray(data, dtype=np.float64) if is_whole else self._held(data, is_finite)
-        if self._state is None or begins:
-            self._state = self._steady * x[0]  # (1, 2, C)
-        y, self._state = sosfilt(self._sos, x, axis=0, zi=self._state)
         self._last_finite = x[-1]
+        used = is_finite & self._averaged
+        if self._averaged.any():
+            x = x - (x * used).sum(axis=1, keepdims=True) / np.maximum(used.sum(axis=1, keepdims=True), 1)
+        if self._state is None or begins:
+            self._state = self._steady * x[0]  # (n, 2, C)
+        y, self._state = sosfilt(self._sos, x, axis=0, zi=self._state)
         return y if is_whole else np.where(is_finite, y, np.nan)
 
     def _held(self, data: NDArray[np.floating], is_finite: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -204,6 +229,7 @@ class EegDisplay:
 
 KEEP_S = 30.0  # of raw EEG, for the spectrogram of another channel at once
 _LEAST_DENSITY = 1e-6  # µV²/Hz, -60 dB: below any amplifier's noise
+LEAST_UNSCALED = 1e-30  # of another unit, squared, per Hz: nothing but silence
 _FIRST_CHOICES = ("OZ", "POZ", "PZ", "CZ")  # where alpha is strongest
 
 
@@ -214,9 +240,15 @@ class SpectrogramDisplay:
     """
 
     def __init__(
-        self, ch_names: tuple[str, ...], sfreq: float, config: FeatureConfig, ch_name: str = ""
+        self,
+        ch_names: tuple[str, ...],
+        sfreq: float,
+        config: FeatureConfig,
+        ch_name: str = "",
+        least_density: float = _LEAST_DENSITY,
     ) -> None:
         self._ch_names, self._sfreq, self._config = ch_names, sfreq, config
+        self._least_density = least_density
         self._step_s = config.spectrogram_step_s
         self._ring = Ring(len(ch_names), KEEP_S, np.float32)
         wanted = (ch_name, *_FIRST_CHOICES)
@@ -245,6 +277,16 @@ class SpectrogramDisplay:
         self._next = newest + 1
         return self._columns(columns)
 
+    def kept(self) -> Piece:
+        """Return the raw EEG of the last half minute."""
+        ring, stop = self._ring, self._ring.end_index
+        start, breaks = ring.index_at(ring.newest_time - KEEP_S), []
+        begin = ring.last_break(stop)
+        while begin > start:
+            breaks.append(begin - start)
+            begin = ring.last_break(begin)
+        return Piece(ring.data(start, stop).copy(), ring.times(start, stop).copy(), tuple(breaks[::-1]))
+
     def _columns(self, indices: range) -> SpectrogramPart | None:
         n_frame = round(self._config.spectrogram_window_s * self._sfreq)
         channel = self._ch_names.index(self.ch_name)
@@ -261,7 +303,7 @@ class SpectrogramDisplay:
             return None
         x = torch.from_numpy(np.stack(frames).astype(np.float64))  # (n, n_frame)
         spectrogram = eeg_spectrogram(x, self._sfreq, self._config)
-        density = spectrogram.psd[..., 0].clamp_min(_LEAST_DENSITY)  # (n, F)
+        density = spectrogram.psd[..., 0].clamp_min(self._least_density)  # (n, F)
         restarts, self._restarts = self._restarts, False
         return SpectrogramPart(
             self.ch_name,

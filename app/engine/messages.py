@@ -101,9 +101,10 @@ class Phase:
 
 @dataclass(frozen=True, eq=False)
 class EegPart:
-    """EEG as the lowest and highest value of each bin, high-pass filtered for display.
+    """EEG as the lowest and highest value of each bin, filtered for display alone.
 
-    Bin ``i`` spans ``[i * bin_s, (i + 1) * bin_s)``; a bin without a sample does not come.
+    Bin ``i`` spans ``[i * bin_s, (i + 1) * bin_s)``; a bin without a sample does not come. What was sent
+    with another ``look`` is void.
     """
 
     ch_names: tuple[str, ...]
@@ -112,6 +113,7 @@ class EegPart:
     bins: NDArray[np.int64]  # (n,) ascending
     low: NDArray[np.float32]  # (n, C)
     high: NDArray[np.float32]  # (n, C)
+    look: str = ""  # what was done to it: "1-45 Hz, notch 50"
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +262,7 @@ class SessionCommand(Enum):
 
 @dataclass(frozen=True)
 class Mask:
-    """Mask a modality manually, or unmask it; with a ``ch_name``, mark that electrode bad, or take it back."""
+    """Mask a modality manually, or unmask it; with a ``ch_name``, mark that electrode bad, or unmark it."""
 
     modality: str
     masked: bool
@@ -304,6 +306,17 @@ class ChooseSpectrogram:
     """Show another channel's spectrogram."""
 
     ch_name: str
+
+
+@dataclass(frozen=True)
+class EegLook:
+    """Show the EEG so; what is decoded stays as it is."""
+
+    highpass_hz: float = 0.5
+    lowpass_hz: float = 0.0  # 0: none
+    notch_hz: float = 0.0  # 0: none
+    is_average: bool = False  # against the average of the channels, those ``excluded`` apart
+    excluded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

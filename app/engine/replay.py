@@ -302,6 +302,8 @@ class Player:
                 self._occlusion.ask()
             case messages.ChooseSpectrogram(ch_name):
                 self._tap.choose_spectrogram(ch_name)
+            case messages.EegLook():
+                self._tap.show_eeg_as(command)
             case (
                 messages.Note()
                 | messages.SelfCheckMark()

@@ -17,9 +17,9 @@ import numpy as np
 from acquisition.clock import LslClock
 from acquisition.quality import QualityMeter
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec
-from app.engine.eeg_display import EegDisplay, Piece, RateGate, SpectrogramDisplay, joined
+from app.engine.eeg_display import LEAST_UNSCALED, EegDisplay, Piece, RateGate, SpectrogramDisplay, joined
 from app.engine.media_display import LogMelStream, VideoDisplay, VoiceLevel
-from app.engine.messages import GazePart, MarkerPart, QualityPart
+from app.engine.messages import EegLook, GazePart, MarkerPart, QualityPart
 from app.telemetry import Failure, Listener
 from models.config import ModelConfig
 from models.features.config import FeatureConfig
@@ -38,8 +38,9 @@ class Line(Protocol):
 class EegLine:
     """Traces, spectrogram and quality of one EEG stream."""
 
-    def __init__(self, spec: StreamSpec, config: FeatureConfig, ch_name: str) -> None:
-        self._spec, self._config, self._ch_name = spec, config, ch_name
+    def __init__(self, spec: StreamSpec, config: FeatureConfig, ch_name: str, look: EegLook) -> None:
+        self._spec, self._config, self._ch_name, self._look = spec, config, ch_name, look
+        self._unit = spec.units[0] if len(set(spec.units)) == 1 else "unscaled"
         self._gate = RateGate(spec.sfreq)
         self._display: EegDisplay | None = None
         self.spectrogram: SpectrogramDisplay | None = None
@@ -56,6 +57,15 @@ class EegLine:
         part = self.spectrogram.push(empty)
         return [] if part is None else [part]
 
+    def show_as(self, look: EegLook) -> list[object]:
+        """Filter otherwise from now on; return the last half minute anew."""
+        self._look = look
+        if self.spectrogram is None or not len((kept := self.spectrogram.kept()).times):
+            return []
+        self._display = EegDisplay(self._spec.ch_names, self._unit, self._gate.sfreq, look)
+        part = self._display.push(kept)
+        return [] if part is None else [part]
+
     def push(self, chunks: list[Chunk]) -> list[object]:
         """Add chunks of (n, C) µV."""
         piece = self._gate.pass_on(joined(chunks))
@@ -63,9 +73,9 @@ class EegLine:
             return []
         if self._display is None or self.spectrogram is None or self._meter is None:
             names, sfreq = self._spec.ch_names, self._gate.sfreq
-            unit = self._spec.units[0] if len(set(self._spec.units)) == 1 else "unscaled"
-            self._display = EegDisplay(names, unit, sfreq)
-            self.spectrogram = SpectrogramDisplay(names, sfreq, self._config, self._ch_name)
+            self._display = EegDisplay(names, self._unit, sfreq, self._look)
+            least = {} if self._unit == "µV" else {"least_density": LEAST_UNSCALED}
+            self.spectrogram = SpectrogramDisplay(names, sfreq, self._config, self._ch_name, **least)
             self._meter = QualityMeter(names, sfreq, self._config.line_hz)
         parts = [self._display.push(piece), self.spectrogram.push(piece)]
         return [part for part in parts if part is not None] + self._quality(self._meter, piece)
@@ -84,6 +94,10 @@ class EegLine:
             if stop == len(piece.times):
                 break
             channels = () if self._spec.is_shown_only else meter.assess(t)
+            if self._unit != "µV":  # figures in µV would be made up
+                channels = tuple(
+                    replace(c, reason=c.cause if "µV" in c.reason else c.reason) for c in channels
+                )
             parts += [QualityPart(t, channels)] if channels else []
             self._next_quality = math.floor(piece.times[stop] / _QUALITY_S) + 1  # passes over a gap
             start = stop
@@ -142,10 +156,10 @@ def _samples(chunks: list[Chunk]) -> Iterator[tuple[float, Any]]:
     return ((float(t), x) for chunk in chunks for t, x in zip(chunk.times, chunk.data, strict=True))
 
 
-def make_line(spec: StreamSpec, config: FeatureConfig, ch_name: str) -> Line | None:
+def make_line(spec: StreamSpec, config: FeatureConfig, ch_name: str, look: EegLook) -> Line | None:
     """Return the line for a stream, None for kinds that are not displayed."""
     if spec.kind is Kind.EEG or spec.is_shown_only:
-        return EegLine(spec, config, ch_name)
+        return EegLine(spec, config, ch_name, look)
     if spec.kind is Kind.AUDIO:
         return VoiceLine(spec, config)
     if spec.kind is Kind.VIDEO:
@@ -206,6 +220,7 @@ class Tap(Listener):
         self._broken: set[str] = set()  # streams whose display failed and was reported
         self._ch_name = ""
         self._wanted = ""
+        self._look = self._wanted_look = EegLook()
         self._has_failed = False  # and that was reported
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="tap", daemon=True)
@@ -245,6 +260,10 @@ class Tap(Listener):
     def choose_spectrogram(self, ch_name: str) -> None:
         """Show another EEG channel's spectrogram, its last half minute at once."""
         self._wanted = ch_name
+
+    def show_eeg_as(self, look: EegLook) -> None:
+        """Filter the EEG on the screen otherwise, its last half minute at once."""
+        self._wanted_look = look
 
     def start(self) -> None:
         """Begin to send."""
@@ -309,7 +328,7 @@ class Tap(Listener):
         if not chunks:
             return []
         if key not in self._lines:
-            line = make_line(spec, self._config, self._ch_name)
+            line = make_line(spec, self._config, self._ch_name, self._look)
             if line is None:
                 return []
             self._lines[key] = spec, line
@@ -324,12 +343,12 @@ class Tap(Listener):
         return parts
 
     def _choose(self) -> None:
-        if self._wanted == self._ch_name:
-            return
-        self._ch_name = self._wanted
+        is_other_look, is_other_channel = self._wanted_look != self._look, self._wanted != self._ch_name
+        self._ch_name, self._look = self._wanted, self._wanted_look
         for _, line in self._lines.values():
             if isinstance(line, EegLine):
-                for part in line.choose(self._ch_name):
+                parts = line.show_as(self._look) if is_other_look else []
+                for part in parts + (line.choose(self._ch_name) if is_other_channel else []):
                     self._tell(part)
 
 

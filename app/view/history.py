@@ -28,6 +28,7 @@ class BinnedHistory:
     def __init__(self, keep_s: float = KEEP_S) -> None:
         self.ch_names: tuple[str, ...] = ()  # empty before the first data
         self.unit = ""
+        self.look = ""
         self.bin_s = 1 / 125
         self.newest_bin: int | None = None  # None while empty
         self.revision = (
@@ -70,11 +71,17 @@ class BinnedHistory:
         ch_names: tuple[str, ...],
         unit: str,
         bin_s: float,
+        look: str = "",
     ) -> None:
-        """Add values (n, C) of ascending bins (n,); one at or below `newest_bin` voids all from there on."""
+        """Add values (n, C) of ascending bins (n,); one at or below `newest_bin` voids all from there on.
+
+        Other channels, or another ``look``, void everything.
+        """
         if len(bins) == 0:
             return
-        if (ch_names, unit, bin_s) != (self.ch_names, self.unit, self.bin_s) or self.n_bins == 0:
+        shown = (self.ch_names, self.unit, self.bin_s, self.look)
+        if (ch_names, unit, bin_s, look) != shown or self.n_bins == 0:
+            self.look = look
             self._restart(ch_names, unit, bin_s)
         self.cut_from(int(bins[0]))
         newest = int(bins[-1])

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 #: ``(t0, t1) -> (times, values)``, times (n,) ascending, values (n, F).
 Read = Callable[[Any, Any], tuple[NDArray, NDArray]]
 
-#: Traces are cut off this many rows from their own, so that one loose electrode does not cover the rest.
-CLIP_ROWS = 4.0
-#: At most this many categories of channels: each has 7 bits of a 32-bit sum, and at most
-#: ``2 * CLIP_ROWS + 1`` channels meet at a pixel.
+#: Traces are cut off at their own row: a loose electrode, or a stream of them, covers no neighbour.
+CLIP_ROWS = 0.5
+#: At most this many categories of channels: each has 7 bits of a 32-bit sum, far more than channels meet at
+#: a pixel.
 MAX_CATEGORIES = 4
 _FIELD_BITS = 7
 
@@ -101,7 +101,7 @@ class TraceRaster(Raster):
         height: int,
         *,
         bins_per_column: float,  # below 1 a bin is several columns wide
-        units_per_row: float,  # of the signal, from a channel to the next
+        units_per_row: float | Sequence[float],  # of the signal, from a channel to the next; or of each (C,)
         categories: Sequence[int],  # (C,) each channel's kind; where channels overlap the highest is seen
         colours: Sequence[int],  # 0xffRRGGBB of each kind
         background: int,
@@ -119,7 +119,7 @@ class TraceRaster(Raster):
         top, bottom = rows or (0.0, float(max(1, n_channels)))
         self._row = self.ring.height / (bottom - top)
         self._centres = (np.arange(n_channels) + 0.5 - top) * self._row  # (C,) pixels from the top
-        self._scale = self._row / units_per_row  # pixels per unit
+        self._scale = self._row / np.asarray(units_per_row)  # pixels per unit
 
     def draw(self, first: int, end: int, read: Read) -> NDArray[np.uint32]:
         low, high = self._ranges(first - 1, end, read)  # (n + 1, C): the one before, to join strokes

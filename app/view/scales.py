@@ -1,16 +1,20 @@
 """Scales of plots that change only when needed, places of texts, and means of signals."""
 
+import functools
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.montage import canonical_name, electrode_directions
+
 _LOOK_EVERY_S = 1.0
 _CHANGE_EVERY_S = 3.0
 _WORTH_A_CHANGE = 1.8  # factor by which the scale must be wrong; the steps lie 2 to 2.5 apart
-_ROW_SHARE = 1.6  # a row stands for so many typical amplitudes: neighbours touch, but are told apart
+_ROW_SHARE = 2.5  # a row stands for so many typical amplitudes: it is cut off at half a row
 
 
 def round_step(value: float) -> float:
@@ -28,6 +32,15 @@ def next_step(value: float, up: bool) -> float:
         for step in (round_step(value * f) for f in factors)
         if not math.isclose(step, value, rel_tol=1e-3)
     )
+
+
+@functools.cache
+def channel_type(name: str) -> str:
+    """Return the type of a channel by its name, for channels of a type share a gain: EEG, EOG, other..."""
+    if canonical_name(name) in electrode_directions():
+        return "EEG"
+    found = re.search("EOG|EMG|ECG|EKG", name.upper())
+    return "ECG" if found and found[0] == "EKG" else found[0] if found else "other"
 
 
 class Gain:
@@ -57,7 +70,7 @@ class Gain:
         finite = per_channel[np.isfinite(per_channel) & (per_channel > 0)]
         if not len(finite):
             return
-        # A single row has no neighbour to reach into: it must hold its trace.
+        # A few rows are high enough to show all of theirs.
         wanted = _ROW_SHARE * (1 + 1 / size.shape[1]) * float(np.median(finite))
         is_first = math.isinf(self._changed)
         off = max(wanted / self.units_per_row, self.units_per_row / wanted)

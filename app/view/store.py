@@ -6,6 +6,7 @@ One store serves one engine; a new engine gets a new store. `Cursor` says which 
 import math
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,10 +140,14 @@ class ViewStore:
     def _take_signal(self, part: object) -> None:
         match part:
             case messages.EegPart():
-                if len(part.bins):
+                if len(part.bins) and part.look == self.eeg.look:
                     self._notice_jump(float(part.bins[0]) * part.bin_s, self.eeg.newest_time)
-                names, unit, bin_s = part.ch_names, part.unit, part.bin_s
-                self.eeg.put(part.bins, part.low, part.high, ch_names=names, unit=unit, bin_s=bin_s)
+                of_stream: dict[str, Any] = {
+                    "ch_names": part.ch_names,
+                    "unit": part.unit,
+                    "bin_s": part.bin_s,
+                }
+                self.eeg.put(part.bins, part.low, part.high, **of_stream, look=part.look)
             case messages.VoicePart():
                 if len(part.bins):
                     self._notice_jump(float(part.bins[0]) * part.bin_s, self.voice.newest_time)

@@ -6,12 +6,13 @@ the display, the streams and the session join its reasons.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
-from acquisition.quality import BAD_ELECTRODES, GAZE_VALID, MIN_VALIDITY
+from acquisition.quality import BAD, BAD_ELECTRODES, GAZE_VALID, MIN_VALIDITY
 from acquisition.text import age, counted, either, percent
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind
 from app.engine.messages import QualityPart
@@ -23,6 +24,7 @@ from app.view.text import message_line, one_line
 from models.prediction import Prediction
 from models.trust import STALE_AFTER_S, Code, Reason, Severity, State, Verdict, needed_probability
 
+MARKED_BAD = "marked by hand"
 ELECTRODES_HOLD_S = 5.0  # their states come once a second, and are not known after so long without EEG
 FOLLOWING_S = 1.0  # a moment no older than this counts as now: current figures apply to it
 UNCERTAIN = "uncertain"
@@ -83,12 +85,21 @@ def reference_time(store: ViewStore, t: float) -> float:
 
 
 def electrodes_at(store: ViewStore, t: float) -> QualityPart | None:
-    """Return the electrodes' states at ``t``; None while they are not known, as without EEG."""
+    """Return the electrodes' states at ``t``; None while they are not known, as without EEG.
+
+    What is marked bad by hand now counts as bad at any time.
+    """
     part, stream = store.quality.at(t), store.stream_of(Kind.EEG)
     if part is None or reference_time(store, t) - part.time > ELECTRODES_HOLD_S:
         return None
     is_silent = stream is not None and stream.state != "open" and store.phase.name == "running"
-    return None if is_silent and is_following(store, t) else part
+    if is_silent and is_following(store, t):
+        return None
+    marked = store.health.marked_bad if store.health is not None else ()
+    if not marked:
+        return part
+    bad = partial(replace, state=BAD, reason=MARKED_BAD, score=0.0, cause=MARKED_BAD)
+    return replace(part, channels=tuple(bad(c) if c.ch_name in marked else c for c in part.channels))
 
 
 # --- the verdict ---

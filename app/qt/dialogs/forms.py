@@ -1,15 +1,24 @@
-"""Dialogs to fill in: the file to record to, the participant to calibrate, and what is felt now."""
+"""Dialogs to fill in: the file to record to, the participant, electrodes, and what is felt now."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
-from PyQt6.QtWidgets import QFileDialog, QFormLayout, QLabel, QLineEdit, QWidget
+from PyQt6.QtCore import Qt
+from PyQt6.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
 
 from acquisition.errors import InputError
 from acquisition.text import data_size
-from app.qt.dialogs.base import Dialog, Role, short_path
+from app.qt.dialogs.base import Dialog, Role, plain_table, short_path
 from app.view.text import tooltip
 from calibration.storage import check_subject
 
@@ -127,3 +136,60 @@ class SelfReportDialog(Dialog):
     def _take(self, on_chosen: Callable[[str], None], label: str) -> None:
         self.accept()
         on_chosen(label)
+
+
+_BAD_MEANS = (
+    "A bad electrode is masked in the network from now on, and left out of averages and maps. Live, the mark "
+    "goes into the recording as a marker, whose replay masks it there too, and is kept for the device; in a "
+    "replay it holds for all of it, until it is closed."
+)
+
+
+_SELECTABLE = Qt.ItemFlag.ItemIsSelectable
+
+
+class ElectrodesDialog(Dialog):
+    """A table of electrodes with two ticks each, shown and bad; ``on_chosen`` takes those hidden and bad."""
+
+    def __init__(
+        self,
+        parent: QWidget | None,
+        names: Sequence[str],
+        hidden: Collection[str],
+        bad: Collection[str],
+        on_chosen: Callable[[Collection[str], Collection[str]], object],
+    ) -> None:
+        super().__init__(parent, "Electrodes")
+        self._names, self._on_chosen = names, on_chosen
+        self.table = plain_table(
+            "Electrodes, Space ticks", ("Electrode", "Shown", "Bad"), ((n,) for n in names)
+        )
+        self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectItems)
+        for row, name in enumerate(names):
+            for column, (word, is_on) in enumerate((("shown", name not in hidden), ("bad", name in bad)), 1):
+                tick = QTableWidgetItem()
+                tick.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled | _SELECTABLE)
+                tick.setCheckState(Qt.CheckState.Checked if is_on else Qt.CheckState.Unchecked)
+                tick.setData(Qt.ItemDataRole.AccessibleTextRole, f"{name} {word}")
+                self.table.setItem(row, column, tick)
+        self.table.setCurrentCell(0, 2)
+        self.button("&OK", Role.AcceptRole, self._take)
+        self.button("Show &all", Role.ActionRole, self._show_all)
+        self.button("Cancel", Role.RejectRole, self.reject)
+        self.lay_out(self.table, self.label(_BAD_MEANS, n_columns=60), stretched=self.table)
+        self.fit_screen(66, 30)
+
+    def ticked(self, column: int) -> list[str]:
+        """Return the electrodes with a tick in a column: 1 shown, 2 bad."""
+        items = ((name, self.table.item(row, column)) for row, name in enumerate(self._names))
+        return [name for name, item in items if item and item.checkState() is Qt.CheckState.Checked]
+
+    def _show_all(self) -> None:
+        for row in range(len(self._names)):
+            if (item := self.table.item(row, 1)) is not None:
+                item.setCheckState(Qt.CheckState.Checked)
+
+    def _take(self) -> None:
+        self.accept()
+        shown = self.ticked(1)
+        self._on_chosen([name for name in self._names if name not in shown], self.ticked(2))

@@ -35,7 +35,7 @@ class ElectrodesPanel(Panel):
         part = electrodes_at(store, t)
         has_stopped = part is None and store.quality.at(t) is not None
         self.empty.setText(_NOT_KNOWN if has_stopped else _OVER if is_over else _NO_FIGURES)
-        if self.is_new(id(part)):
+        if self.is_new(part):
             self._show(part)
 
     def _show(self, part: QualityPart | None) -> None:

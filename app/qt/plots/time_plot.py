@@ -10,7 +10,7 @@ from app.qt.plots.items import Markers, RingPicture, rgb32
 from app.qt.plots.plot import Plot, Span, Table, figure_text
 from app.qt.theme import cividis
 from app.view.history import BinnedHistory, SampleHistory
-from app.view.raster import HeatRaster, Raster
+from app.view.raster import HeatRaster, Raster, Read
 from app.view.store import ViewStore
 from app.view.text import one_line
 
@@ -85,9 +85,14 @@ class ScrollingPlot(TimePlot):
         raise NotImplementedError
 
     def scroll(
-        self, store: ViewStore, t: float, source: BinnedHistory | SampleHistory, look: tuple[object, ...]
+        self,
+        store: ViewStore,
+        t: float,
+        source: BinnedHistory | SampleHistory,
+        look: tuple[object, ...],
+        read: Read | None = None,
     ) -> None:
-        """Show a history up to ``t``; another ``look`` asks for another raster."""
+        """Show a history up to ``t``, or what ``read`` takes of it; another ``look`` makes a new raster."""
         (x0, x1), (y0, y1) = self.view.viewRange()
         rect, ratio = self.plot_rect(), self.devicePixelRatioF()
         width, height = (max(1, math.ceil(side * ratio)) for side in (rect.width(), rect.height()))
@@ -98,7 +103,7 @@ class ScrollingPlot(TimePlot):
             self._raster = self.make_raster(width, height, column_s, (y0, y1))
         end = math.floor((t + x1) / column_s) + 1
         newest = source.newest_bin if isinstance(source, BinnedHistory) else source.newest_time
-        self._raster.update(end, math.nan if newest is None else newest, source.revision, source.read)
+        self._raster.update(end, math.nan if newest is None else newest, source.revision, read or source.read)
         self._picture.show_ring(self._raster.ring)
         self.take_moment(store, end * column_s - x1)
 

@@ -1,7 +1,8 @@
 """The plot of the EEG: an incremental ring image of all traces, their names beside it, a scale bar."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
@@ -31,24 +32,45 @@ class TracePlot(ScrollingPlot):
         axes = (self.names_axis, self._scale_axis)
         super().__init__("EEG traces", 10.0, axes, least=(36, 14.0), marker_texts=True)
         self.view.invertY(True)
+        self.choose_electrodes: Callable[[], object] = lambda: None
         self._categories: tuple[int, ...] = ()
-        self._units_per_row = 50.0
+        self._names: tuple[str, ...] = ()
+        self._columns: list[int] = []
+        self._units_per_row: tuple[float, ...] = ()
         self._store: ViewStore | None = None
 
     def show_eeg(
-        self, store: ViewStore, t: float, units_per_row: float, states: Mapping[str, ChannelQuality]
+        self,
+        store: ViewStore,
+        t: float,
+        columns: Sequence[int],
+        units_per_row: Sequence[float],
+        states: Mapping[str, ChannelQuality],
+        scale: float,
     ) -> None:
-        """Show the EEG up to ``t``, one row standing for ``units_per_row``."""
-        eeg, self._store, self._units_per_row = store.eeg, store, units_per_row
+        """Show some columns of the EEG up to ``t``, each row standing for so much; ``scale`` is the bar's."""
+        eeg, self._store, self._columns = store.eeg, store, list(columns)
+        self._units_per_row = tuple(units_per_row)
+        self._names = tuple(eeg.ch_names[at] for at in columns)
         marked = {"bad": _BAD, "suspect": _SUSPECT}
         self._categories = tuple(
             marked.get(states[name].state if name in states else "", i % 2)
-            for i, name in enumerate(eeg.ch_names)
+            for i, name in enumerate(self._names)
         )
-        self.set_home(y=(0.0, float(max(1, len(eeg.ch_names)))))
-        self.names_axis.set_names(eeg.ch_names, self._categories)
-        self._scale_axis.set_scale(units_per_row, _symbol(eeg.unit))
-        self.scroll(store, t, eeg, (eeg.ch_names, self._categories, units_per_row, eeg.bin_s))
+        self.set_home(y=(0.0, float(max(1, len(self._names)))))
+        self.names_axis.set_names(self._names, self._categories)
+        self._scale_axis.set_scale(scale, _symbol(eeg.unit))
+        self.scroll(
+            store, t, eeg, (self._names, self._categories, self._units_per_row, eeg.bin_s), self._read
+        )
+
+    def _read(self, first_bin: int, end_bin: int) -> tuple[Any, Any]:
+        assert self._store is not None
+        low, high = self._store.eeg.read(first_bin, end_bin)
+        return low[:, self._columns], high[:, self._columns]
+
+    def menu_actions(self) -> list[tuple[str, Callable[[], object]]]:
+        return [("E&lectrodes shown, bad electrodes…", self.choose_electrodes), *super().menu_actions()]
 
     def make_raster(self, width: int, height: int, column_s: float, rows: Span) -> TraceRaster:
         """Return a picture of the traces."""
@@ -70,11 +92,11 @@ class TracePlot(ScrollingPlot):
         if self._store is None or not math.isfinite(self.end):
             return ""
         eeg, row = self._store.eeg, math.floor(y)
-        if not 0 <= row < len(eeg.ch_names):
+        if not 0 <= row < len(self._names):
             return ""
         first = math.floor((self.end + x) / eeg.bin_s)
-        low, high = (values[0, row] for values in eeg.read(first, first + 1))
-        name = f"{one_line(eeg.ch_names[row], 24)}  {figure_text((float(low) + float(high)) / 2, 1)}"
+        low, high = (values[0, row] for values in self._read(first, first + 1))
+        name = f"{one_line(self._names[row], 24)}  {figure_text((float(low) + float(high)) / 2, 1)}"
         return f"{name} {_symbol(eeg.unit)}"
 
     def table(self) -> Table:
@@ -84,9 +106,9 @@ class TracePlot(ScrollingPlot):
         eeg = self._store.eeg
         (x0, x1), _ = self.view.viewRange()
         first, end = (math.floor((self.end + x) / eeg.bin_s) for x in (x0, x1))
-        low, high = eeg.read(first, end)
+        low, high = self._read(first, end)
         unit = _symbol(eeg.unit)
-        names = [f"{name} {which} ({unit})" for name in eeg.ch_names for which in ("lowest", "highest")]
+        names = [f"{name} {which} ({unit})" for name in self._names for which in ("lowest", "highest")]
         rows: list[Sequence[object]] = []
         for i in range(end - first):
             pairs = zip(low[i], high[i], strict=True)
@@ -105,7 +127,22 @@ class NameAxis(DrawnAxis):
 
     reaches_out = True
     names: tuple[str, ...] = ()
+    clicked: Callable[[str], object] = staticmethod(lambda name: None)  # takes the name that was clicked
     _categories: tuple[int, ...] = ()
+    _boxes: tuple[tuple[QRectF, str], ...] = ()  # where names were drawn last
+
+    def __init__(self, side: str) -> None:
+        super().__init__(side)
+        self.setToolTip("Click a name to mark the electrode bad, or to take that back")
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+
+    def mouseClickEvent(self, event: Any) -> None:
+        """Tell the name at the mouse, the nearest where several overlap."""
+        at = event.pos()
+        hit = [(abs(box.center().y() - at.y()), name) for box, name in self._boxes if box.contains(at)]
+        if hit and event.button() is Qt.MouseButton.LeftButton:
+            event.accept()
+            self.clicked(min(hit)[1])
 
     def set_names(self, names: tuple[str, ...], categories: tuple[int, ...]) -> None:
         """Write other names."""
@@ -139,7 +176,7 @@ class NameAxis(DrawnAxis):
         room, height = width - metrics.horizontalAdvance(" B "), metrics.height()
         colours = trace_colours(theme)
         painter.setFont(font)
-        left = rect.right() - n_columns * width - 4
+        left, boxes = rect.right() - n_columns * width - 4, []
         for i in range(0, len(self.names), every):
             y = self.pixel_of(i + 0.5)
             if not rect.top() <= y <= rect.bottom():
@@ -150,8 +187,10 @@ class NameAxis(DrawnAxis):
             box = QRectF(left + i // every % n_columns * width, y - height / 2, width, height)
             flags = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
             painter.drawText(box, int(flags), f"{text} {letter}")
+            boxes.append((box, self.names[i]))
             painter.setPen(QPen(QColor(theme.grid), 1))
             painter.drawLine(QPointF(rect.right() - 4, y), QPointF(rect.right() - 1, y))
+        self._boxes = tuple(boxes)
 
     def _column_width(self, metrics: QFontMetricsF) -> float:
         longest = max((metrics.horizontalAdvance(_short(name)) for name in self.names), default=0.0)

@@ -57,6 +57,7 @@ MENUS: dict[str, tuple[Command, ...]] = {
         Command("mask_eye", "Mask e&yes", ("Ctrl+2",), "mask the eye tracker", "Eyes", True),
         Command("mask_face", "Mask &face", ("Ctrl+3",), "mask the camera", "Face", True),
         Command("mask_voice", "Mask &voice", ("Ctrl+4",), "mask the microphone", "Voice", True),
+        Command("choose_electrodes", "E&lectrodes…", ("Ctrl+5",), "mark electrodes bad, or hide them"),
     ),
     "Markers": tuple(
         Command(

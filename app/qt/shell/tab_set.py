@@ -57,6 +57,7 @@ class TabSet(QTabWidget):
             self.setTabToolTip(self.count() - 1, f"{name.capitalize()} (Alt+{self.count()})")
         self.now.set_time_travel(playback.hold, playback.to_end)
         self.why.moment_chosen.connect(playback.hold)
+        self.signals.traces.send = session.send
         self.signals.on_choose_spectrogram(lambda ch_name: session.send(ChooseSpectrogram(ch_name)))
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:

@@ -78,6 +78,7 @@ class MainWindow(EngineWindow):
         self.header = Header()
         self.tabs = TabSet(self.session, self.playback, self.faults, self.header)
         self.tabs.now.answer.map_channels.clicked.connect(lambda: self.choosers.channels())
+        self.tabs.signals.traces.use(self.settings)
         self.replay_bar = ReplayBar(self.playback, self.actions_by_name)
         self._page = page = QWidget()
         page.setObjectName("page")
@@ -97,6 +98,7 @@ class MainWindow(EngineWindow):
             "calibrate": self.calibrating.start,
             "open_recording": self.choosers.recording,
             "record": self.recording.toggle,
+            "choose_electrodes": lambda: self.tabs.signals.traces.choose_electrodes(),
             "start_rest": lambda: self.session.send(SetRest(REST_S)),
             "stop_rest": lambda: self.session.send(SetRest(0.0)),
             "self_report": self._report,
@@ -239,6 +241,7 @@ class MainWindow(EngineWindow):
         store = self.session.store
         self.banners.show_conditions(conditions(store))
         self.recording.refresh()
+        self.tabs.signals.traces.follow(store)
         self.calibrating.poll()
         self.masks.refresh()
         can_note = store.mode == "live" and store.phase.name == "running"
