@@ -58,11 +58,14 @@ class HeadMap:
         Values that are NaN are left to the others; without a single one everything is NaN. The picture has
         values outside the head too: painters clip the circle.
         """
-        given = np.asarray(values, dtype=np.float32)
-        usable = self._placed & np.isfinite(given)
+        given, usable = np.asarray(values, dtype=np.float32), self.usable(values)
         if not usable.any():
             return np.full((_N_PIXELS, _N_PIXELS), np.nan, dtype=np.float32)
         return (self._weights_of(usable) @ given[usable]).reshape(_N_PIXELS, _N_PIXELS)
+
+    def usable(self, values: ArrayLike) -> NDArray[np.bool_]:
+        """Return which channels (C,) have both a place and a value."""
+        return self._placed & np.isfinite(np.asarray(values, dtype=np.float32))
 
     def _weights_of(self, usable: NDArray[np.bool_]) -> NDArray[np.float32]:
         key = usable.tobytes()

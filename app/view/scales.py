@@ -3,6 +3,7 @@
 import functools
 import math
 import re
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -92,14 +93,18 @@ class Gain:
 class CalmRange:
     """Lowest and highest value of an axis or colour scale, multiples of ``step``.
 
-    It grows as soon as data lie outside, and shrinks when they have left a quarter of it unused.
+    It grows as soon as data lie outside, and shrinks when they have left a quarter of it unused, for
+    ``hold_s`` of the time that `fit` is told.
     """
 
-    def __init__(self, step: float, least: float) -> None:
-        self.step, self.least = step, least
+    def __init__(self, step: float, least: float, hold_s: float = 0.0) -> None:
+        self.step, self.least, self._hold_s = step, least, hold_s
         self.low, self.high = math.nan, math.nan
+        self._recent: deque[tuple[float, float, float]] = deque()  # time, lowest and highest wanted
 
-    def fit(self, values: NDArray, shares: tuple[float, float] = (0.01, 0.99)) -> tuple[float, float]:
+    def fit(
+        self, values: NDArray, shares: tuple[float, float] = (0.01, 0.99), t: float = 0.0
+    ) -> tuple[float, float]:
         """Take the values at ``shares`` of their order into the range, and return it; NaN without any."""
         finite = np.sort(values[np.isfinite(values)], axis=None)
         if not len(finite):
@@ -107,6 +112,10 @@ class CalmRange:
         low, high = (float(finite[round(share * (len(finite) - 1))]) for share in shares)
         if high - low < self.least:
             low, high = (low + high - self.least) / 2, (low + high + self.least) / 2
+        self._recent.append((t, low, high))
+        while abs(t - self._recent[0][0]) > self._hold_s or (not self._hold_s and len(self._recent) > 1):
+            self._recent.popleft()  # a replay may go back
+        low, high = min(r[1] for r in self._recent), max(r[2] for r in self._recent)
         unused = max(low - self.low, 0) + max(self.high - high, 0)
         slack = 0.1 * (self.high - self.low)
         is_held = self.low - slack <= low and high <= self.high + slack

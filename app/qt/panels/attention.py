@@ -26,7 +26,7 @@ NOT_CAUSE = "model weight, not cause"
 NEARLY_EVEN = "nearly even: no electrode stands out"
 _LANE = 0.88  # of a lane is 100 %; the rest keeps it off the next
 #: The scale of the channels' map grows at once and falls back only when nothing reached it for so long.
-_SCALE_OVER_S = 10.0
+_SCALE_OVER_S = 30.0
 
 
 def _add_caution(panel: Panel) -> None:

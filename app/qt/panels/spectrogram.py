@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.time_plot import HeatPlot
+from app.qt.plots.traces import unit_symbol
 from app.view.conditions import stream_note
 from app.view.scales import CalmRange
 from app.view.store import ViewStore
 
 _TICKS_HZ = (1, 10, 20, 30, 40, 50)
 _LOOK_EVERY_S = 1.0
+_HOLD_S = 30.0  # the colours' scale does not shrink sooner
+_UNKNOWN = ("", "unscaled")  # units
 
 
 class SpectrogramPanel(Panel):
@@ -23,12 +26,12 @@ class SpectrogramPanel(Panel):
     def __init__(self) -> None:
         super().__init__("Spectrogram")
         self.choose: Callable[[str], None] = lambda ch_name: None  # called with the channel chosen
-        self.plot = self.add_plot(HeatPlot("EEG spectrogram", 30.0, hold_s=1.1, unit="dB re 1 µV²/Hz"))
+        self.plot = self.add_plot(HeatPlot("EEG spectrogram", 30.0, hold_s=1.1, unit="dB"))
         self.channels = self.add_choice("Channel of the spectrogram", {})
         self.channels.activated.connect(lambda _: self.choose(self.channels.currentText()))
         self.channels.setEnabled(False)
         self._names: tuple[str, ...] = ()
-        self._range = CalmRange(step=5.0, least=20.0)
+        self._range = CalmRange(step=5.0, least=20.0, hold_s=_HOLD_S)
         self._looked = -math.inf
         self._shown_ch = ""
 
@@ -41,9 +44,11 @@ class SpectrogramPanel(Panel):
         self.plot.set_notice(notice)
         if not len(history) or not math.isfinite(t):
             return
-        if not abs(t - self._looked) < _LOOK_EVERY_S:
-            self._looked = t
-            low, high = self._range.fit(history.read(t - self.plot.span_s, t)[1])
+        symbol = unit_symbol(store.eeg.unit)
+        unit = f"dB re 1 {symbol}²/Hz" if symbol not in _UNKNOWN else "dB, unit unknown"
+        if unit != self.plot.unit or not abs(t - self._looked) < _LOOK_EVERY_S:
+            self._looked, self.plot.unit = t, unit
+            low, high = self._range.fit(history.read(t - self.plot.span_s, t)[1], t=t)
             if math.isfinite(low):
                 self._show_scale(low, high, store.spectrogram_freqs)
         self.plot.show_history(store, history, t)
@@ -68,5 +73,5 @@ class SpectrogramPanel(Panel):
         if store.spectrogram_ch != self._shown_ch and store.spectrogram_ch in self._names:
             self._shown_ch = store.spectrogram_ch
             self.channels.setCurrentText(self._shown_ch)
-            self._range = CalmRange(step=5.0, least=20.0)
+            self._range = CalmRange(step=5.0, least=20.0, hold_s=_HOLD_S)
             self._looked = -math.inf

@@ -71,7 +71,7 @@ class TracesPanel(Panel):
         self._spans.currentIndexChanged.connect(lambda _: self.plot.set_span(self._spans.currentData()))
         self._store: ViewStore | None = None
         self._device, self._hidden = "", frozenset[str]()
-        self._sent: tuple[object, ...] = ()
+        self._sent, self._sent_to = EegLook(), self._store
         self._of_store: ViewStore | None = None  # whose device that is
         self.use(Settings(None))
 
@@ -109,9 +109,9 @@ class TracesPanel(Panel):
             return
         marked = self._marked
         look = replace(self.look, excluded=marked if self.look.is_average else ())
-        if (store, look) != self._sent:
-            self._sent = store, look
+        if look != (self._sent if store is self._sent_to else EegLook()):
             self.send(look)
+        self._sent, self._sent_to = look, store
         device = "" if state is None else _device_key(state.spec)
         if state is None or (store, device) == (self._of_store, self._device):
             return

@@ -29,6 +29,7 @@ from app.view.head_map import HeadMap
 
 _N_COLOURS = 256
 _REACH = 1.13  # nose and ears reach this far from the middle, in radii
+_LEAST_INTERPOLATED = 16  # electrodes: fewer are dots, between which nothing is known
 _NEAR = 0.1  # of the head's radius: the mouse is at an electrode
 
 head_map = functools.lru_cache(maxsize=16)(HeadMap)  # one set of weights for all maps of a cap
@@ -261,12 +262,15 @@ class _Head(PixelItem):
     z = 1.0
     plot: HeadPlot
     _surface: QImage | None = None
+    _are_few = False
 
     def forget(self) -> None:
         """Recolour the surface."""
         plot, self._surface = self.plot, None
         if plot.values is not None and not plot.notice:
-            square = head_map(plot.names).square(plot.values)
+            cap = head_map(plot.names)
+            self._are_few = int(cap.usable(plot.values).sum()) < _LEAST_INTERPOLATED
+            square = np.full((1, 1), np.nan) if self._are_few else cap.square(plot.values)
             if np.isfinite(square).all():
                 self._surface = image_of(plot.colours_of(square))
         self.update()
@@ -278,8 +282,10 @@ class _Head(PixelItem):
 
     @property
     def dot(self) -> float:
-        """Radius of an electrode's dot."""
-        return float(np.clip(self.radius * 0.03, 1.6, 5.0))
+        """Radius of an electrode's dot, larger where it stands alone."""
+        return float(
+            np.clip(self.radius * (0.09 if self._are_few else 0.03), 1.6, 14.0 if self._are_few else 5.0)
+        )
 
     def draw(self, painter: QPainter) -> None:
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)

@@ -135,7 +135,7 @@ class HeatPlot(ScrollingPlot):
 
         The picture spans 0 to ``n_rows``, row ``i`` from ``i`` to ``i + 1``.
         """
-        if (low, high) != self._scale or self.home[1][1] != n_rows:
+        if (low, high, self.unit) != (*self._scale, self._bar.unit) or self.home[1][1] != n_rows:
             self._scale, self._hz_of = (low, high), hz_of
             self._bar.set_scale(self._scale, self.unit, cividis())
             self.set_home(y=(0.0, float(n_rows)))

@@ -59,7 +59,7 @@ class TracePlot(ScrollingPlot):
         )
         self.set_home(y=(0.0, float(max(1, len(self._names)))))
         self.names_axis.set_names(self._names, self._categories)
-        self._scale_axis.set_scale(scale, _symbol(eeg.unit))
+        self._scale_axis.set_scale(scale, unit_symbol(eeg.unit))
         self.scroll(
             store, t, eeg, (self._names, self._categories, self._units_per_row, eeg.bin_s), self._read
         )
@@ -97,7 +97,7 @@ class TracePlot(ScrollingPlot):
         first = math.floor((self.end + x) / eeg.bin_s)
         low, high = (values[0, row] for values in self._read(first, first + 1))
         name = f"{one_line(self._names[row], 24)}  {figure_text((float(low) + float(high)) / 2, 1)}"
-        return f"{name} {_symbol(eeg.unit)}"
+        return f"{name} {unit_symbol(eeg.unit)}"
 
     def table(self) -> Table:
         """Return the lowest and highest value of each channel in each bin that is seen."""
@@ -107,7 +107,7 @@ class TracePlot(ScrollingPlot):
         (x0, x1), _ = self.view.viewRange()
         first, end = (math.floor((self.end + x) / eeg.bin_s) for x in (x0, x1))
         low, high = self._read(first, end)
-        unit = _symbol(eeg.unit)
+        unit = unit_symbol(eeg.unit)
         names = [f"{name} {which} ({unit})" for name in self._names for which in ("lowest", "highest")]
         rows: list[Sequence[object]] = []
         for i in range(end - first):
@@ -239,5 +239,6 @@ def _short(name: str) -> str:
     return one_line(name, 24)
 
 
-def _symbol(unit: str) -> str:
+def unit_symbol(unit: str) -> str:
+    """Return a unit as it is written."""
     return "µV" if unit in ("uV", "microvolts", "microvolt") else one_line(unit, 12)

@@ -7,6 +7,7 @@ import pytest
 
 from app.engine.eeg_display import EegDisplay, Piece, RateGate
 from app.engine.media_display import LogMelStream, VideoDisplay, VoiceLevel, jpeg_width, pack_frame
+from app.engine.messages import EegLook
 from models.features.config import FeatureConfig
 from models.features.log_mel import FRAME, HOP, log_mel, resample
 
@@ -69,6 +70,44 @@ def test_missing_values_are_missing_and_do_not_stay_in_the_filter():
     assert np.isnan(part.low[190:248]).all()
     assert np.isfinite(part.low[260:]).all()
     assert np.abs(part.high[260:]).max() < 60
+
+
+def looked_at(look, *hz, sfreq=250.0, n_channels=1):
+    """Return the largest value of each sine after ten seconds, (len(hz),), and the words."""
+    t = np.arange(0, 12, 1 / sfreq)
+    found = []
+    for each in hz:
+        display = EegDisplay(tuple(f"E{i}" for i in range(n_channels)), "µV", sfreq, look)
+        sine = 20 * np.sin(2 * np.pi * each * t)
+        part = display.push(Piece(np.column_stack([sine, *([sine + 5.0] * (n_channels - 1))]), t))
+        found.append(float(part.high[1250:, 0].max()))
+    return found, part.look
+
+
+def test_filters_for_the_screen_take_out_what_they_say():
+    (alpha, mains, high), words = looked_at(EegLook(1.0, 45.0, 50.0), 10.0, 50.0, 90.0)
+    assert words == "1-45 Hz, notch 50"
+    assert alpha == pytest.approx(20, abs=0.5)
+    assert mains < 0.2
+    assert high < 1.5  # order 4, an octave above: 24 dB
+    (alpha, mains), words = looked_at(EegLook(), 10.0, 50.0)
+    assert words == "from 0.5 Hz"
+    assert min(alpha, mains) > 19
+    _, words = looked_at(EegLook(0.5, 70.0, 60.0), 10.0, sfreq=128.0)
+    assert words == "from 0.5 Hz"  # neither fits below its Nyquist frequency
+
+
+def test_the_average_takes_out_what_channels_share_and_leaves_out_bad_ones():
+    (alpha,), words = looked_at(EegLook(is_average=True), 10.0, n_channels=4)
+    assert words == "from 0.5 Hz, average of 4 channels"
+    assert alpha < 0.1
+    (alpha,), words = looked_at(EegLook(is_average=True, excluded=("E1", "E2", "E3")), 10.0, n_channels=4)
+    assert words == "from 0.5 Hz, average of 1 channels"
+    t = np.arange(0, 12, 1 / 250)
+    display = EegDisplay(("A", "B", "BAD"), "µV", 250.0, EegLook(is_average=True, excluded=("BAD",)))
+    wild = 1e4 * np.sin(2 * np.pi * 10 * t)
+    part = display.push(Piece(np.column_stack([0 * t, 0 * t, wild]), t))
+    assert np.abs(part.high[:, :2]).max() < 1e-6
 
 
 def test_level_of_a_full_scale_sine_is_3_db_below_its_peak():

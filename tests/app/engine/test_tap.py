@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec
 from app.engine import tap as tap_module
 from app.engine.messages import (
+    EegLook,
     EegPart,
     FramePart,
     GazePart,
@@ -22,6 +24,7 @@ from app.engine.messages import (
 )
 from app.engine.tap import Tap
 from app.telemetry import Failure
+from app.view.store import ViewStore
 from models.config import preset
 from models.prediction import Prediction
 from models.window_batch import batch_of
@@ -229,6 +232,48 @@ def test_another_channel_s_spectrogram_comes_at_once():
     assert len(part.times) == sum(len(p.times) for p in before)
     assert set(part.freqs[part.power_db.argmax(axis=1)]) == {20.0}
     np.testing.assert_allclose(part.times % 0.25, 0.0, atol=1e-9)
+
+
+def test_another_look_shows_the_last_half_minute_as_if_it_had_been_so_from_the_start():
+    data, times = signal("eeg", 12.0)
+    half, gap = len(times) // 2, 1000
+    told: list = []
+    tap = Tap(told.append, CONFIG)
+    tap.on_event(StreamEvent("eeg", Change.OPENED, T0, "", SPECS["eeg"]))
+    tapped("eeg", data[:half], times[:half], 50, (gap,), tap, told)
+    del told[:]
+    tap.show_eeg_as(EegLook(1.0, 30.0, 50.0))
+    tap.step()
+    (anew,) = (part for part in told if isinstance(part, EegPart))
+    tap.on_chunk(Chunk("eeg", half, data[half:], times[half:]))
+    tap.step()
+    got = joined(told)[EegPart]
+    expected_of: list = []
+    other = Tap(expected_of.append, CONFIG)
+    other.on_event(StreamEvent("eeg", Change.OPENED, T0, "", SPECS["eeg"]))
+    other.show_eeg_as(EegLook(1.0, 30.0, 50.0))
+    expected = joined(tapped("eeg", data, times, 333, (gap,), other, expected_of))[EegPart]
+    assert anew.look == "1-30 Hz, notch 50"
+    np.testing.assert_array_equal(got["bins"], expected["bins"])
+    np.testing.assert_allclose(got["high"], expected["high"], atol=0.05)  # kept in single precision
+    store = ViewStore()
+    store.take(GazePart(times, np.zeros((len(times), 2)), np.zeros((len(times), 2)), np.ones(len(times)), ""))
+    for part in (*tapped("eeg", data[:half], times[:half], 50), anew):
+        store.take(part)
+    assert store.eeg.look == "1-30 Hz, notch 50"
+    assert store.gaze.newest_time == times[-1]  # no jump back in time
+
+
+def test_no_figure_in_microvolts_where_the_unit_is_unknown():
+    data, times = signal("eeg", 6.0)
+    told: list = []
+    tap = Tap(told.append, CONFIG)
+    spec = replace(SPECS["eeg"], units=("unscaled",) * 3)
+    tap.on_event(StreamEvent("eeg", Change.OPENED, T0, "", spec))
+    tapped("eeg", 1e4 * (data - 1e5), times, 100, (), tap, told)
+    states = [channel for part in told if isinstance(part, QualityPart) for channel in part.channels]
+    assert any(channel.state == "bad" and channel.reason for channel in states)
+    assert not any("µV" in channel.reason for channel in states)
 
 
 def test_predictions_travel_without_the_network_s_inputs():

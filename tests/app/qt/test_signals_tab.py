@@ -9,17 +9,21 @@ import numpy as np
 import pytest
 from PyQt6.QtCore import QBuffer, QEvent, QIODevice, QObject, QRectF, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QImage
-from PyQt6.QtWidgets import QApplication
+from PyQt6.QtWidgets import QApplication, QMenu
 
 from acquisition.quality import ChannelQuality
 from acquisition.stream_words import DEVICES
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
+from acquisition.windowing import WindowConfig
 from app.engine.messages import (
+    EegLook,
     EegPart,
     FramePart,
     GazePart,
+    HealthPart,
     LogMelPart,
     MarkerPart,
+    Mask,
     ModelInfo,
     Opened,
     Phase,
@@ -27,11 +31,13 @@ from app.engine.messages import (
     SpectrogramPart,
     VoicePart,
 )
+from app.qt.dialogs.forms import ElectrodesDialog
 from app.qt.panels.eyes import GazePanel, PupilPanel
 from app.qt.panels.spectrogram import SpectrogramPanel
 from app.qt.panels.traces import TracesPanel
 from app.qt.panels.voice import VoicePanel
 from app.qt.panels.webcam import WebcamPanel
+from app.qt.shell.appearance import Settings
 from app.qt.tabs import SignalsTab
 from app.qt.theme import DARK, LIGHT
 from app.view.store import ViewStore
@@ -219,6 +225,111 @@ def test_keys_change_the_gain(qtbot):
     assert not panel.gain.is_auto
     qtbot.keyClicks(panel.plot, "0")
     assert panel.gain.is_auto
+
+
+def electrodes_panel(qtbot, settings, marked=(), mode="live"):
+    """Return a panel on an EEG whose engine says what is marked, and what was sent to it."""
+    model = ModelInfo("m", Path("m"), ("a",), NAMES, "", True, "small", 1, "cpu", (), WindowConfig())
+    spec = StreamSpec("eeg", "Cap", Kind.EEG, NAMES, ("µV",) * 62, 250.0)
+    health = HealthPart(T, {}, {}, {}, 0, 0, 0.0, 0.0, "", None, (), 0, marked_bad=marked)
+    states = tuple(ChannelQuality(name, "good", "", 1.0) for name in NAMES)
+    store = store_with(Opened(mode, model, None), health, eeg_part(), QualityPart(T, states), kinds=())
+    store.take(StreamEvent("eeg", Change.OPENED, T - 60, "", spec))
+    panel, sent = TracesPanel(), []
+    panel.send = sent.append
+    panel.use(settings)
+    return shown(qtbot, panel, store), sent
+
+
+def click_name(qtbot, panel, name):
+    axis = panel.plot.names_axis
+    box = next(box for box, other in axis._boxes if other == name)
+    at = panel.plot.mapFromScene(axis.mapToScene(box.center()))
+    qtbot.mouseClick(panel.plot.viewport(), Qt.MouseButton.LeftButton, pos=at)
+
+
+def test_a_click_on_its_name_marks_an_electrode_bad_and_is_kept_for_the_device(qtbot):
+    settings = Settings(None)
+    panel, sent = electrodes_panel(qtbot, settings)
+    assert sent == []
+    click_name(qtbot, panel, "E10")
+    assert sent == [Mask("eeg", True, "E10")]
+    _, sent = electrodes_panel(qtbot, settings)
+    assert sent == [Mask("eeg", True, "E10")]  # to the next engine
+    panel, sent = electrodes_panel(qtbot, settings, ("E10",))
+    assert sent == []  # it has it already
+    assert panel.electrodes.toolTip() == "E10: bad, marked by hand"
+    click_name(qtbot, panel, "E10")
+    assert sent == [Mask("eeg", False, "E10")]
+    _, sent = electrodes_panel(qtbot, settings)
+    assert sent == []
+
+
+def test_marks_kept_for_a_device_never_change_a_replay(qtbot):
+    settings = Settings(None)
+    panel, _ = electrodes_panel(qtbot, settings)
+    panel.toggle_bad("E3")
+    panel, sent = electrodes_panel(qtbot, settings, mode="replay")
+    assert sent == []
+    panel.toggle_bad("E4")
+    assert sent == [Mask("eeg", True, "E4")]
+    _, sent = electrodes_panel(qtbot, settings)
+    assert sent == [Mask("eeg", True, "E3")]
+
+
+def test_electrodes_are_chosen_by_keys_and_hidden_ones_have_no_row(qtbot):
+    settings = Settings(None)
+    panel, sent = electrodes_panel(qtbot, settings)
+    panel.choose_electrodes()
+    dialog = panel.findChild(ElectrodesDialog)
+    dialog.table.setCurrentCell(0, 1)
+    qtbot.keyClick(dialog.table, Qt.Key.Key_Space)
+    dialog.table.setCurrentCell(2, 2)
+    qtbot.keyClick(dialog.table, Qt.Key.Key_Space)
+    dialog._take()
+    assert sent == [Mask("eeg", True, "E2")]
+    panel, _ = electrodes_panel(qtbot, settings)
+    assert panel.plot.names_axis.names == NAMES[1:]
+    assert panel.plot.value_at(-5.0, 0.5).startswith("E1 ")
+    assert panel.plot.table()[0][1].startswith("E1 ")
+
+
+def test_filters_are_sent_kept_and_said(qtbot):
+    settings = Settings(None)
+    panel, sent = electrodes_panel(qtbot, settings)
+    by_text = {a.text(): a for menu in panel.menu.findChildren(QMenu) for a in menu.actions()}
+    for text in ("45 Hz", "50 Hz", "average of the channels"):
+        by_text[text].trigger()
+    panel.refresh(panel._store, T)
+    assert sent == [EegLook(0.5, 45.0, 50.0, True)]
+    panel, sent = electrodes_panel(qtbot, settings, ("E7",))
+    assert sent == [EegLook(0.5, 45.0, 50.0, True, ("E7",)), Mask("eeg", False, "E7")]
+    panel._store.take(dataclasses.replace(eeg_part(), look="0.5-45 Hz, notch 50"))
+    panel.refresh(panel._store, T)
+    assert panel.words.text() == "display only: 0.5-45 Hz, notch 50"
+
+
+def test_channels_of_another_type_have_a_gain_of_their_own(qtbot):
+    names = ("CZ", "PZ", "VEOG")
+    part = eeg_part(names=names)
+    high = part.high * np.array([1, 1, 50], np.float32)
+    panel = shown(qtbot, TracesPanel(), store_with(dataclasses.replace(part, low=-high, high=high)))
+    assert panel.gains["EOG"].units_per_row > 10 * panel.gains["EEG"].units_per_row
+    panel._of.setCurrentText("EOG")
+    before = panel.gains["EEG"].units_per_row
+    panel._step(True)
+    assert not panel.gains["EOG"].is_auto
+    assert panel.gains["EEG"].units_per_row == before
+
+
+@pytest.mark.parametrize(("unit", "said"), [("µV", "dB re 1 µV²/Hz"), ("unscaled", "dB, unit unknown")])
+def test_a_spectrogram_names_its_unit_only_where_it_is_known(qtbot, unit, said):
+    column = np.linspace(0, 30, 40, dtype=np.float32)[None]
+    freqs = np.linspace(1, 50, 40, dtype=np.float32)
+    spectrum = SpectrogramPart("E0", np.array([T - 1]), freqs, column, False)
+    store = store_with(dataclasses.replace(eeg_part(), unit=unit), spectrum)
+    panel = shown(qtbot, SpectrogramPanel(), store)
+    assert panel.plot.unit == panel.plot._bar.unit == said
 
 
 def jpeg(width=320, height=240):
