@@ -71,7 +71,8 @@ class TracesPanel(Panel):
         self._spans.currentIndexChanged.connect(lambda _: self.plot.set_span(self._spans.currentData()))
         self._store: ViewStore | None = None
         self._device, self._hidden = "", frozenset[str]()
-        self._sent, self._sent_to = EegLook(), self._store
+        self._sent = EegLook()
+        self._sent_to: ViewStore | None = None
         self._of_store: ViewStore | None = None  # whose device that is
         self.use(Settings(None))
 
@@ -113,18 +114,18 @@ class TracesPanel(Panel):
             self.send(look)
         self._sent, self._sent_to = look, store
         device = "" if state is None else _device_key(state.spec)
-        if state is None or (store, device) == (self._of_store, self._device):
+        if (store, device) == (self._of_store, self._device):
             return
         self._of_store, self._device = store, device
         self._hidden = frozenset(self._kept("hidden"))
-        if store.mode == "live":
+        if state is not None and store.mode == "live":
             self._send_marks(self._kept("bad").intersection(state.spec.ch_names))
 
     def refresh(self, store: ViewStore, t: float) -> None:
         self.follow(store)
         eeg, shown_only = store.eeg, store.shown_only
         is_eeg = shown_only is None or shown_only.spec.kind is Kind.EEG
-        self.title.setText("EEG" if is_eeg else one_line(shown_only.spec.name, 40))
+        self.title.setText("EEG" if is_eeg or shown_only is None else one_line(shown_only.spec.name, 40))
         is_gone = t < eeg.oldest_time and bool(eeg.look)
         self.plot.set_notice(stream_note(store, Kind.EEG, t) or (_ANEW if is_gone else ""))
         if not eeg.ch_names or not math.isfinite(t):
@@ -176,8 +177,8 @@ class TracesPanel(Panel):
     def _take_electrodes(self, hidden: Collection[str], bad: Collection[str]) -> None:
         """Hide and mark these electrodes, and no others; marks in a replay hold for it alone."""
         self._hidden = frozenset(hidden)
-        self._send_marks(bad)
         if self._device:
+            self._send_marks(bad)
             self._keep("hidden", hidden)
             if self._store is not None and self._store.mode == "live":
                 self._keep("bad", bad)
