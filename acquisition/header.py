@@ -19,16 +19,50 @@ CALIBRATION_ID = "affectscope-calibration-"
 SIMULATOR_ID = "affectscope-simulator-"
 
 
+_DEEPEST, _MOST_ELEMENTS, _LONGEST = 64, 200_000, 16_000_000
+
+
+class _Bounded(ET.TreeBuilder):
+    """Builds a tree as long as it is one that a device may have written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = self._n_elements = 0
+
+    def start(self, tag: str, attrs: dict[str, str]) -> ET.Element:  # type: ignore[override]
+        self._depth, self._n_elements = self._depth + 1, self._n_elements + 1
+        if self._depth > _DEEPEST or self._n_elements > _MOST_ELEMENTS:
+            raise _unreadable(f"has more than {_DEEPEST} levels or {_MOST_ELEMENTS:,} elements")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str) -> ET.Element:
+        self._depth -= 1
+        return super().end(tag)
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise _unreadable("has a DOCTYPE, which no device writes")
+
+
+def _unreadable(what: str) -> InputError:
+    return InputError(f"the stream header {what}", where="stream header", code=ErrorCode.WRONG_STREAM)
+
+
+def parse_xml(xml: str) -> ET.Element:
+    """Return the root of a header's or footer's XML; `InputError` if it is none or of no sensible size."""
+    if len(xml) > _LONGEST:
+        raise _unreadable(f"is longer than {_LONGEST:,} characters")
+    try:
+        return ET.fromstring(xml, parser=ET.XMLParser(target=_Bounded()))
+    except ET.ParseError as error:
+        raise _unreadable(f"is not XML: {error}") from error
+
+
 def parse_header(xml: str) -> StreamHeader:
     """Return the description in an LSL ``<info>`` document: of a ``StreamInfo`` or an XDF stream header.
 
-    Raises `InputError` if the text is not XML or has no usable channel count.
+    Raises `InputError` if the text is not XML of a sensible size or has no usable channel count.
     """
-    try:
-        root = ET.fromstring(xml)
-    except ET.ParseError as error:
-        what = f"the stream header is not XML: {error}"
-        raise InputError(what, where="stream header", code=ErrorCode.WRONG_STREAM) from error
+    root = parse_xml(xml)
     name = _text(root, "name")
     try:
         n_channels = int(_text(root, "channel_count") or "0")

@@ -47,8 +47,7 @@ def discover(timeout_s: float = 1.0) -> list[FoundStream]:
 
     Below ``timeout_s`` of 0.5 s some may be missed.
     """
-    described = ((info, readable_header(info)) for info in resolve(timeout_s))
-    infos = [info for info, header in described if header is not None and not is_own(header)]
+    infos = [info for info in resolve(timeout_s) if not is_own(_short_header(info))]
     with ThreadPoolExecutor(max_workers=8) as pool:
         headers = list(pool.map(_full_header, infos))
     return describe(infos, headers)
@@ -63,7 +62,7 @@ def resolve(timeout_s: float) -> list[Any]:
 
 def describe(infos: Sequence[Any], headers: Sequence[StreamHeader | None]) -> list[FoundStream]:
     """Join infos with their full headers (None where the sender did not answer) and name problems."""
-    known = [header or parse_header(info.as_xml()) for info, header in zip(infos, headers, strict=True)]
+    known = [header or _short_header(info) for info, header in zip(infos, headers, strict=True)]
     n_same_id = Counter((header.source_id, header.type) for header in known if header.source_id)
     found = [
         FoundStream(
@@ -86,6 +85,16 @@ def readable_header(info: Any) -> StreamHeader | None:
         return parse_header(info.as_xml())
     except InputError:
         return None
+
+
+def _short_header(info: Any) -> StreamHeader:
+    """Return the header in a ``StreamInfo``, of one that cannot be read its main fields."""
+    from pylsl.lib import fmt2string
+
+    return readable_header(info) or StreamHeader(
+        info.name(), info.type(), info.source_id(), info.hostname(), info.uid(), info.nominal_srate(),
+        info.channel_count(), fmt2string[info.channel_format()],
+    )  # fmt: skip
 
 
 def no_answer() -> tuple[type[Exception], ...]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 import struct
-import xml.etree.ElementTree as ET
 from array import array
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode, InputError, file_errors
-from acquisition.header import parse_header
+from acquisition.header import parse_header, parse_xml
 from acquisition.types import StreamHeader
 
 MAGIC = b"XDF:"
@@ -311,8 +310,8 @@ def parse_header_xml(xml: str) -> tuple[StreamHeader | None, str]:
     complaint = ""
     try:
         header = parse_header(xml)
-    except (InputError, RecursionError) as error:
-        complaint = error.what if isinstance(error, InputError) else "nested too deeply"
+    except InputError as error:
+        complaint = error.what
         try:
             header = _salvage(xml)
         except ValueError:
@@ -328,10 +327,10 @@ def parse_header_xml(xml: str) -> tuple[StreamHeader | None, str]:
 def parse_footer_xml(xml: str) -> tuple[dict[str, str], str]:
     """Return the footer's own texts (sample_count, first_timestamp, ...) and a complaint ('' if none)."""
     try:
-        root = ET.fromstring(xml)
-    except ET.ParseError as error:
+        root = parse_xml(xml)
+    except InputError as error:
         fields = {name: _field(xml, name) for name in ("first_timestamp", "last_timestamp", "sample_count")}
-        return {name: text for name, text in fields.items() if text}, f"not XML: {error}"
+        return {name: text for name, text in fields.items() if text}, error.what
     return {child.tag: child.text.strip() for child in root if child.text and not len(child)}, ""
 
 
@@ -356,7 +355,7 @@ def _rate(text: str) -> float:
 
 def _field(xml: str, name: str) -> str:
     """Return the first text of an element of which one tag may be broken."""
-    found = re.search(rf"<{name}>([^<]*)<|>([^<]*)</{name}>", xml)
+    found = re.search(rf"<{name}>([^<>]*)<|>([^<>]*)</{name}>", xml)
     return unescape((found.group(1) or found.group(2) or "").strip()) if found else ""
 
 

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from acquisition.errors import ErrorCode, InputError
 from acquisition.header import parse_header
 from acquisition.lsl.discovery import describe, discover
 
@@ -43,6 +44,35 @@ def test_a_stream_that_nobody_can_read_hides_no_other() -> None:
         StreamOutlet(info("broken\x01name", "EEG", f"{source_id}-x")),
         StreamOutlet(info("a", "EEG", source_id)),
     ]
-    found = [stream.header.source_id for stream in discover(2.0)]
+    deep = info("deep", "EEG", f"{source_id}-deep")
+    node = deep.desc()
+    for _ in range(1500):
+        node = node.append_child("a")
+    outlets.append(StreamOutlet(deep))
+    found = {stream.header.source_id: stream for stream in discover(2.0)}
     assert source_id in found
+    for unreadable in ("-x", "-deep"):
+        stream = found[source_id + unreadable]
+        assert stream.problems[0] == "its full header could not be read"
+        assert (stream.header.n_channels, stream.header.channel_format) == (2, "float32")
     del outlets
+
+
+def nested(n_levels: int) -> str:
+    return "<a>" * n_levels + "</a>" * n_levels
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        '<!DOCTYPE info [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><info><name>&b;</name></info>',
+        f"<info><channel_count>2</channel_count><desc>{nested(100_000)}</desc></info>",
+        f"<info><channel_count>2</channel_count><desc>{'<a/>' * 300_000}</desc></info>",
+        f"<info><channel_count>2</channel_count><desc>{'a' * 17_000_000}</desc></info>",
+    ],
+    ids=["entities", "deep", "wide", "long"],
+)
+def test_a_header_that_no_device_writes_is_refused(bomb: str) -> None:
+    with pytest.raises(InputError) as error:
+        parse_header(bomb)
+    assert error.value.code is ErrorCode.WRONG_STREAM
