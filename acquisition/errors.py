@@ -101,5 +101,9 @@ def printable(text: str) -> str:
 
     Control and direction-changing characters become spaces.
     """
-    kept = "".join(" " if unicodedata.category(c) in _UNPRINTABLE else c for c in text)
-    return " ".join(kept.split())
+    return " ".join(without_controls(text).split())
+
+
+def without_controls(text: str) -> str:
+    """Return text with a space for each control and direction-changing character: it stays on its line."""
+    return "".join(" " if unicodedata.category(c) in _UNPRINTABLE else c for c in text)

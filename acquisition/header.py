@@ -29,7 +29,7 @@ class _Bounded(ET.TreeBuilder):
         super().__init__()
         self._depth = self._n_elements = 0
 
-    def start(self, tag: str, attrs: dict[str, str]) -> ET.Element:  # type: ignore[override]
+    def start(self, tag: str, attrs: dict[str, str]) -> ET.Element:
         self._depth, self._n_elements = self._depth + 1, self._n_elements + 1
         if self._depth > _DEEPEST or self._n_elements > _MOST_ELEMENTS:
             raise _unreadable(f"has more than {_DEEPEST} levels or {_MOST_ELEMENTS:,} elements")

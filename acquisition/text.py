@@ -3,10 +3,11 @@
 And JSON with numbers that every reader takes: finite ones.
 """
 
+import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
 
 UNKNOWN = "-"
 _LARGEST = 2**63  # of a whole number in JSON
@@ -88,6 +89,35 @@ def rate(sfreq: float, measured: float | None = None) -> str:
         return f"{found} Hz, irregular" if found else "irregular"
     nominal = f"{sfreq:,.4g}" if sfreq < 1000 else f"{sfreq:,.0f}"
     return f"{found} of {nominal} Hz" if found else f"{nominal} Hz"
+
+
+class TableWriter:
+    """Writes CSV whose texts no spreadsheet takes for formulas: ``=1+1`` is written ``'=1+1``.
+
+    See OWASP, "CSV Injection".
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._writer = csv.writer(file)
+
+    def writerow(self, row: Iterable[Any]) -> None:
+        """Write a row."""
+        self._writer.writerow([_cell(value) for value in row])
+
+    def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
+        """Write rows."""
+        for row in rows:
+            self.writerow(row)
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str) or len(value) < 2 or not value.startswith(tuple("=+-@\t\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -3,7 +3,6 @@
 Floats are written in full, so that a file read back has the same numbers.
 """
 
-import csv
 import hashlib
 import math
 import shutil
@@ -19,7 +18,7 @@ import numpy as np
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.header import PREDICTION_TYPE, make_info
 from acquisition.record.recorder import check_target
-from acquisition.text import json_text
+from acquisition.text import TableWriter, json_text
 from acquisition.types import MODALITIES, StreamLedger
 from acquisition.xdf.format import MAGIC
 from acquisition.xdf.write import XdfWriter
@@ -178,7 +177,7 @@ class CsvSink(_TextSink):
     def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
         super().__init__(path, "--csv")
         self._labels = labels
-        self._writer = csv.writer(self._file)
+        self._writer = TableWriter(self._file)
         names = [f"p_{label}" for label in labels] + [f"attention_{modality}" for modality in MODALITIES]
         present = (f"present_{modality}" for modality in MODALITIES)
         reliability = (f"reliability_{modality}" for modality in MODALITIES)

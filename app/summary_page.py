@@ -1,6 +1,5 @@
 """A session's summary as a web page, a picture or tables, made with the parts of the calibration's report."""
 
-import csv
 import io
 from dataclasses import asdict
 from datetime import datetime
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 
 from acquisition.errors import file_errors
 from acquisition.record.files import write_text
-from acquisition.text import duration, number, percent
+from acquisition.text import TableWriter, duration, number, percent
 from app.request import check_summary
 from app.summary import MarkerAnswers, SessionSummary
 from calibration.consent import INTENDED_USE
@@ -143,9 +142,8 @@ def write_summary(summary: SessionSummary, path: Path) -> list[Path]:
             written = [path, path.with_name(f"{path.stem}-streams.csv")]
             for target, rows in zip(written, tables(summary), strict=True):
                 with target.open("w", newline="", encoding="utf-8") as file:
-                    writer = csv.DictWriter(file, list(rows[0]) if rows else ["marker"])
-                    writer.writeheader()
-                    writer.writerows(rows)
+                    names = list(rows[0]) if rows else ["marker"]
+                    TableWriter(file).writerows([names, *(row.values() for row in rows)])
             return written
         else:
             write_text(path, to_html(summary))

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acquisition.clock_fit import agrees
-from acquisition.errors import printable
+from acquisition.errors import printable, without_controls
 from acquisition.quality import amplitude_trouble
 from acquisition.select import kind_of
 from acquisition.stream_words import fates
@@ -44,7 +44,7 @@ def make_console(*, stderr: bool = False) -> Console:
 
 def say(console: Console, text: str) -> None:
     """Print a line as it is: names in it come from the network, and brackets are no markup."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(without_controls(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def streams_table(found: Sequence[FoundStream]) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from acquisition.errors import file_errors
-from acquisition.text import json_text
+from acquisition.text import TableWriter, json_text
 from models.datasets.trials import Excluded
 from models.training.cards import markdown_table
 from models.training.scores import Predictions, Scores, Summary, summarise, t_interval, wilson_interval
@@ -289,9 +288,8 @@ def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list
     with file_errors("the folder cannot be written", f"--out {folder}", "choose another"):
         folder.mkdir(parents=True, exist_ok=True)
         with paths[0].open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(_csv_row(table, table.rows[0])))
-            writer.writeheader()
-            writer.writerows(_csv_row(table, row) for row in table.rows)
+            rows = [_csv_row(table, row) for row in table.rows]
+            TableWriter(file).writerows([list(rows[0]), *(row.values() for row in rows)])
         paths[1].write_text(json_text(table.to_dict(), indent=2) + "\n", encoding="utf-8")
         paths[2].write_text(table_words(table), encoding="utf-8")
         (draw_subjects if by_subject else draw_table)(table, paths[3])
@@ -376,7 +374,7 @@ def _write_confusions(table: Table, path: Path) -> None:
     """Write every subject's counts as a long table: one line a class and answer."""
     names = table.label_names
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = TableWriter(file)
         writer.writerow(_CONFUSION_COLUMNS)
         for row, unit, entry in ((r, u, e) for r in table.rows for e in r.entries for u in r.units):
             confusion = (entry.trial if unit == "trial" else row.scores(entry)).confusion

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
+from acquisition.errors import without_controls
 from acquisition.text import (
+    TableWriter,
     age,
     counted,
     data_size,
@@ -102,3 +105,19 @@ def test_json_has_null_for_what_is_not_finite():
     value = {"a": [math.nan, (math.inf, 1.5)], "b": {"c": -math.inf}, "d": True, "e": 10**15, "f": "NaN"}
     expected = {"a": [None, [None, 1.5]], "b": {"c": None}, "d": True, "e": 10**15, "f": "NaN"}
     assert parse_json(json_text(value)) == expected
+
+
+def test_a_table_holds_no_formulas(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        TableWriter(file).writerows(
+            [["label", "p"], ["=cmd|' /C calc'!A0", -0.5], ["@x", "-1.5"], ["+1a", "-"]]
+        )
+    assert path.read_text(encoding="utf-8").split() == [
+        "label,p", "'=cmd|'", "/C", "calc'!A0,-0.5", "'@x,-1.5", "'+1a,-",
+    ]  # fmt: skip
+
+
+def test_no_foreign_text_leaves_its_line_or_moves_the_cursor() -> None:
+    text = "a\x1b[2Jb\x9bc\nd\u202ee\u2028f"
+    assert without_controls(text) == "a [2Jb c d e f"

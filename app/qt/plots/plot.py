@@ -1,6 +1,5 @@
 """The base of every chart: a pyqtgraph plot in the theme's colours and the page's font."""
 
-import csv
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from PyQt6.QtGui import (
 from PyQt6.QtWidgets import QFileDialog, QGraphicsItem, QMenu, QSizePolicy, QToolButton
 from pyqtgraph.exporters import Exporter, ImageExporter, SVGExporter
 
+from acquisition.text import TableWriter
 from app.qt.plots.axes import Axis
 from app.qt.theme import DARK, Theme
 from app.qt.widgets import plain_label
@@ -150,7 +150,7 @@ class Plot(pg.PlotWidget):
         """Write `table` as CSV."""
         names, rows = self.table()
         with open(path, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([names, *rows])
+            TableWriter(file).writerows([names, *rows])
 
     def reset_zoom(self) -> None:
         """Show the whole plot again."""
