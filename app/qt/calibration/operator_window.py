@@ -7,6 +7,7 @@ from PyQt6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QScreen, QSh
 from PyQt6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
+    QHeaderView,
     QLineEdit,
     QMainWindow,
     QPushButton,
@@ -55,6 +56,12 @@ def distinct_screens() -> list[QScreen]:
     return [screen for at, screen in enumerate(screens) if places[at] not in places[:at]]
 
 
+def screen_words(screen: QScreen) -> str:
+    """Return a screen's name and place, by which it is chosen: equal screens may have one name."""
+    place = screen.geometry()
+    return f"{screen.name()} ({place.width()}×{place.height()} at {place.x()}, {place.y()})"
+
+
 class MonitorScreen(Screen):
     """The list of trials, the model so far, electrodes and streams."""
 
@@ -64,7 +71,10 @@ class MonitorScreen(Screen):
         super().__init__("Trials and signals", send, width=1000)
         self._order = tuple(order)
         self._rows: list[tuple[str, str, str, str]] = []
-        self.trials = plain_table("Trials", ("Trial", "Emotion", "State", "Answer (valence, arousal)"))
+        self.trials = plain_table("Trials", ("Trial", "Emotion", "State", "Answer"))
+        self.trials.setToolTip("Answer: the emotion, and valence and arousal from 1 to 9")
+        if (header := self.trials.horizontalHeader()) is not None:
+            header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.figures = self.words(_FROM)
         self.bar = IntervalBar("Accuracy so far")
         self.weakest, self.worth = self.words("", muted=True), self.words()
@@ -202,10 +212,7 @@ class OperatorWindow(QMainWindow):
         """Offer screens for the participant's window, where there are several."""
         self.screens.clear()
         for screen in screens:
-            size = screen.geometry()
-            self.screens.addItem(
-                f"Participant: {screen.name()} ({size.width()}×{size.height()})", screen.name()
-            )
+            self.screens.addItem(f"Participant: {screen_words(screen)}", screen_words(screen))
         self.screens.setCurrentIndex(screens.index(chosen))
         self.screens.setVisible(len(screens) > 1)
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
+from PyQt6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PyQt6.QtWidgets import QProgressBar, QSizePolicy, QWidget
+from PyQt6.QtWidgets import QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
 from acquisition.text import percent
 from app.qt.calibration.screen import Screen, Send, TimeBar, mark_primary
 from app.qt.theme import ThemedWidget
+from app.qt.widgets import put, scrolling
 from app.view.calibration_screens import done_so_far, named_files
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
@@ -68,11 +69,12 @@ class FinishScreen(Screen):
         self.report = self.button("Open the &report", open_report)
         self.live = self.button("&Use it live", use_live, primary=True)
         self.close_button = self.button("&Close", close)
-        self._panel = self.panel(
-            self.caption, self.verdict, self.verdict_words, None, figure, self.bar, self.files
-        )
+        panel = self.panel(self.caption, self.verdict, self.verdict_words, None, figure, self.bar, self.files)
         foot = self.row(self.report, self.live, 1, self.close_button)
-        self.stack(1, self.title, self.said, self.progress, self._panel, None, foot, 2)
+        content = QWidget()
+        put(QVBoxLayout(content), panel, 1, margins=(0, 0, 0, 0))
+        self._area = scrolling(content, "Verdict")  # at 150 % its labels would overlap
+        self.stack(1, self.title, self.said, self.progress, (self._area, 1000), None, foot, 1)
         self._show(None)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
@@ -95,7 +97,7 @@ class FinishScreen(Screen):
         part: QWidget
         for part in (self.said, self.progress):
             part.setVisible(result is None)
-        for part in (self._panel, self.report, self.close_button):
+        for part in (self._area, self.report, self.close_button):
             part.setVisible(result is not None)
         self.live.setVisible(result is not None and result.profile is not None)
         if result is None:
@@ -137,6 +139,11 @@ class IntervalBar(ThemedWidget):
         return QSize(line * 16, round(line * 4.8))
 
     minimumSizeHint = sizeHint
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.FontChange:
+            self.updateGeometry()  # or the labels have too little room
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
         if self._values is None:

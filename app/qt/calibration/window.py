@@ -26,7 +26,7 @@ from app.engine.messages import SessionCommand
 from app.qt.calibration.media import has_sound, kinds_of, sound_check
 from app.qt.calibration.onset import StepWatch
 from app.qt.calibration.operator_window import KEYS as OPERATOR_KEYS
-from app.qt.calibration.operator_window import MonitorScreen, OperatorWindow, distinct_screens
+from app.qt.calibration.operator_window import MonitorScreen, OperatorWindow, distinct_screens, screen_words
 from app.qt.calibration.plain_screens import (
     FailedScreen,
     FixationScreen,
@@ -336,7 +336,9 @@ class CalibrationWindow(EngineWindow):
         """Bring the window to the front in which something is to be done."""
         view = self.session.store.calibration
         if self.is_split:
-            if name in ("notice", "report") and not self.operator.note.hasFocus():
+            if name in self.screens.of_operator:
+                self.operator.activateWindow()
+            elif name in ("notice", "report") and not self.operator.note.hasFocus():
                 self.activateWindow()  # or the participant's keys would reach the operator's window
         elif name != "pause" or (view is not None and view.message):  # which says why it has paused
             self._raise(operator=name == "pause" or name in self.screens.of_operator)
@@ -362,15 +364,15 @@ class CalibrationWindow(EngineWindow):
             self.pause()
         self._raise(operator=True)
 
-    def choose_screen(self, name: str) -> None:
+    def choose_screen(self, words: str) -> None:
         """Put the participant's window on a screen, from now on."""
-        self.settings.keep("participant screen", name)
+        self.settings.keep("participant screen", words)
         self.place()
 
     def place(self) -> None:
         """Put both windows on their screens: the participant's on the chosen one, else on the second."""
         screens, chosen = distinct_screens(), self.settings.text("participant screen")
-        own = next((one for one in screens if one.name() == chosen), screens[min(1, len(screens) - 1)])
+        own = next((one for one in screens if screen_words(one) == chosen), screens[min(1, len(screens) - 1)])
         others = [one for one in screens if one is not own]
         if self.is_split and not others:
             self.pause()  # a screen has gone
