@@ -84,7 +84,7 @@ class MonitorScreen(Screen):
         self.panels = ElectrodesPanel(), StreamsPanel()
         left = put(QVBoxLayout(), (self.trials, 1), so_far)
         right = put(QVBoxLayout(), (self.panels[0], 3), (self.panels[1], 2))
-        self.stack((self.row((left, 4), (right, 5)), 1))
+        self.stack((self.row((left, 3), (right, 5)), 1))
 
     def set_order(self, order: Sequence[str]) -> None:
         """Take the planned emotion of each trial."""
@@ -236,7 +236,8 @@ class OperatorWindow(QMainWindow):
         self.buttons["toggle_pause"].setText(
             "Resume (P)" if view is not None and view.is_paused else "Pause (P)"
         )
-        self.buttons["skip"].setText(f"Skip the {_SKIPPED.get(kind, 'trial')} (S)")
+        usual = "practice" if kind == "report" and view is not None and not view.step.trial else "trial"
+        self.buttons["skip"].setText(f"Skip the {_SKIPPED.get(kind, usual)} (S)")
         self.buttons["repeat"].setText(f"Repeat trial {trial} (R)" if trial else "Repeat (R)")
         self.buttons["repeat"].setEnabled(trial > 0 and self.buttons["skip"].isEnabled())
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from PyQt6.QtCore import QPoint, Qt
+from PyQt6.QtCore import QPoint, QRect, Qt
 from PyQt6.QtGui import QShortcut
 from PyQt6.QtTest import QTest
 from PyQt6.QtWidgets import QAbstractButton, QApplication, QLabel, QMessageBox, QWidget
@@ -388,6 +389,30 @@ def test_with_two_screens_both_windows_stay_and_nothing_is_paused(stage):
     row = [stage.window.screens.monitor.trials.item(0, column).text() for column in range(4)]
     assert row == ["1", stage.engine.session.record.order[0], "stimulus", ""]
     assert f"({row[1]}): stimulus" in stage.window.operator.state.text()
+
+
+def test_windows_go_to_screens_of_choice_and_a_screen_that_goes_pauses(stage, monkeypatch):
+    from app.qt.calibration import window as module
+
+    places = {"desk": QRect(0, 0, 1600, 900), "booth": QRect(1600, 0, 1280, 1024)}
+    screens = [
+        SimpleNamespace(name=lambda n=name: n, geometry=lambda r=r: r, availableGeometry=lambda r=r: r)
+        for name, r in places.items()
+    ]
+    monkeypatch.setattr(module, "distinct_screens", lambda: screens)
+    stage.window.place()
+    operator = stage.window.operator
+    assert (stage.window.is_split, operator.isVisible()) == (True, True)
+    assert places["desk"].contains(operator.pos())
+    operator.screens.setCurrentIndex(0)
+    operator.screens.activated.emit(0)
+    assert places["booth"].contains(operator.pos())
+    stage.begin()
+    stage.until("stimulus")
+    del screens[1]
+    stage.window.place()
+    assert not stage.window.is_split
+    assert stage.engine.view.is_paused
 
 
 def test_keys_of_the_operator_do_what_the_list_of_keys_says(stage):
