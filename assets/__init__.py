@@ -24,8 +24,9 @@ HEADSETS = ASSETS / "montages" / "headsets.toml"
 #: Five emotions in ten trials, with prompts, pictures and sounds that the program made itself.
 DEFAULT_PROTOCOL = ASSETS / "protocols" / "five-emotions.toml"
 
-#: The style sheets of the window (a template of its colours) and of a calibration's report.
+#: The style sheets of the window (a template of its colours), of a calibration's report and its figures.
 WINDOW_STYLE, REPORT_STYLE = ASSETS / "styles" / "window.qss", ASSETS / "styles" / "report.css"
+REPORT_FIGURES = ASSETS / "styles" / "report.mplstyle"
 
 #: Figures that two papers print, and how our runs differ from theirs (`models.papers`).
 PAPERS = ASSETS / "papers.toml"

@@ -469,11 +469,6 @@ def _cast_as(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise _wrong_type("an object", value, where)
         return {name: _cast_as(typing.get_args(kind)[1], entry, where) for name, entry in value.items()}
-    if typing.get_origin(kind) is Mapping:
-        if not isinstance(value, dict):
-            raise _wrong_type("an object", value, where)
-        item = typing.get_args(kind)[1]
-        return {name: _cast_as(item, entry, f"{where}: {name}") for name, entry in value.items()}
     if isinstance(kind, types.GenericAlias):
         if not isinstance(value, (list, tuple)):
             raise _wrong_type("a list", value, where)

@@ -32,10 +32,9 @@ from models.encoders.expression import LandmarkNet
 from models.features.gaze import ScreenGeometry
 from models.features.log_mel import n_log_mel_frames, resample
 from models.forward import EegStream, Forward
-from models.level import AnswerFilter, Evidence, Given, Recent, RunningLevel
+from models.level import AnswerFilter, Evidence, Given, Recent, RunningLevel, Shadow
 from models.normalise import MIN_BASELINE_STEPS, Baseline, Normaliser
 from models.prediction import Latency, Prediction
-from models.shadow import Shadow
 from models.steps import (
     CachedFace,
     CachedStep,

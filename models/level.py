@@ -24,8 +24,10 @@ from torch import Tensor
 from acquisition.types import MODALITIES
 from models.agreement import Agreement
 from models.config import EvidenceConfig
+from models.fusion import weighed
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LARGEST, check_numbers, mean_of, unfit
+from models.window_batch import NetworkInput
 
 #: Steps a second apart of a window, oldest first, (n, F) by modality; NaN where unknown.
 Recent = Mapping[str, NDArray[np.floating]]
@@ -326,3 +328,27 @@ class AnswerFilter:
             answer[self._last] += self._persistence
         self._last = int(answer.argmax())
         return answer
+
+
+class Shadow:
+    """What the answer would be by other ``evidence``, which may be replaced while the session runs.
+
+    That is a copy which self-reports have updated: `calibration.check` makes and promotes it.
+    """
+
+    def __init__(self, evidence: Evidence, hop_s: float) -> None:
+        self.evidence, self._hop_s = evidence, hop_s
+        self._weights = torch.tensor(evidence.config.weights)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the windows before: what comes next does not continue them."""
+        self._filter = AnswerFilter(self.evidence.config, self._hop_s)
+
+    def logits(
+        self, index: int, inputs: NetworkInput, output: Mapping[str, Tensor], given: Mapping[str, Given]
+    ) -> Tensor:
+        """Return the logits (n_labels,) at a window, whose ``output`` is that of the evidence in use."""
+        change = self.evidence.scores(given)[None] - inputs.evidence
+        gates = output["modality_attention"], inputs.present, inputs.reliability
+        return self._filter(index, (output["logits"] + weighed(change, self._weights, *gates))[0])

@@ -311,17 +311,19 @@ def study(
 ) -> None:
     """Calibrate simulated subjects, and compare accuracy with and without calibration.
 
+    Needs a source checkout.
+
     \b
     Example:
       affectscope calibrate study 10 --json
     """
-    from app.calibrate.headless import show_study
     from calibration.plan import load_plan
-    from calibration.study import StudyOptions
 
+    calibration = opt.from_checkout("studies.calibration")
     loaded = load_plan(plan.protocol, opt.comma_separated(plan.classes), plan.trials)
     size = opt.difficulty_value(difficulty)
-    show_study(StudyOptions(n, size, seed, jobs, model, loaded), as_json=as_json)
+    options = calibration.StudyOptions(n, size, seed, jobs, model, loaded)
+    calibration.show_study(options, as_json=as_json)
 
 
 def _print(found: Any, as_json: bool) -> None:

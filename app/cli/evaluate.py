@@ -34,11 +34,11 @@ class ClassifierOptions:
     as_json: opt.Json = False
 
 
-@option_group("Classifier and result")
-class SeedClassifierOptions:
+@option_group()
+class SeedClassifierOptions(ClassifierOptions):
     """What is evaluated: a model, or what labels are worth to models fitted on the spot."""
 
-    model: Path | None = option(None, "Classifier made by finetune.", show_default="none")
+    model: Path = option(None, "Classifier made by finetune.", show_default="none")
     protocol: Literal["own", "transfer"] | None = option(
         None, "Fit models here: on each subject's own trials, or on other subjects' too."
     )
@@ -47,8 +47,6 @@ class SeedClassifierOptions:
     )
     features: Literal["published", "raw"] | None = option(None, "With --protocol.", show_default="published")
     jobs: opt.Jobs = 2
-    out: Path | None = option(None, "Folder for CSV, JSON, text and plot.")
-    as_json: opt.Json = False
 
 
 @option_group("Part of the data set")
@@ -108,18 +106,17 @@ def generated(
 ) -> None:
     """On generated data sets: accuracy by a subject's own and other subjects' labels.
 
-    Of the program's own classifier, LDA and SVM. Takes up to an hour.
+    Of the program's own classifier, LDA and SVM. Needs a source checkout, and up to an hour.
 
     \b
     Example:
       affectscope evaluate generated --json
     """
-    from models.training.label_protocols import SEEDS, GeneratedTest, evaluate_generated
-
-    test = GeneratedTest(SEEDS[:2], 2, jobs) if quick else GeneratedTest(n_jobs=jobs)
+    study = opt.from_checkout("studies.generated_labels")
+    test = study.GeneratedTest(study.SEEDS[:2], 2, jobs) if quick else study.GeneratedTest(n_jobs=jobs)
     with StageBars() as bars:
-        result = evaluate_generated(test, bars)
-    _print(result | {"quick": quick}, as_json, tables.generated_tables)
+        result = study.evaluate_generated(test, bars)
+    _print(result | {"quick": quick}, as_json, study.generated_tables)
 
 
 def voice(
@@ -271,8 +268,7 @@ def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: Subjec
         if asked.model is None:
             what = "expected a classifier or a protocol, found neither"
             raise InputError(what, where="--model", remedy="give --model DIR, or --protocol own or transfer")
-        classifier = ClassifierOptions(model=asked.model, out=asked.out, as_json=asked.as_json)
-        return _on_test_trials(kind, folder, classifier, part)
+        return _on_test_trials(kind, folder, asked, part)
     from models.training.label_protocols import LabelTest, evaluate_labels
     from models.training.sources import Source
 

@@ -9,7 +9,7 @@ from app.tables import figures_table
 
 
 def _quick(result: dict[str, Any]) -> str:
-    return " Quick run, not a result." if result["quick"] else ""
+    return " Quick run, not a result." if result.get("quick") else ""
 
 
 def simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
@@ -36,14 +36,14 @@ def simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
     yield figures_table("the answers by all four", ("figure", "value"), list(_of_answers(result)))
 
 
-def label_tables(result: dict[str, Any], quick: str = "") -> Iterable[Table]:
+def label_tables(result: dict[str, Any]) -> Iterable[Table]:
     """Yield the table of what labels are worth, of `evaluate seed-iv|seed-v --protocol`."""
     rows = result["rows"]
     first = rows[0]
     title = (
         f"{'GENERATED DATA; ' if result['generated'] else ''}protocol {first['protocol']}, own labelled "
         f"trials: {first['labels']}; {len(first['subjects'])} subjects, {first['n_trials']} tested trials, "
-        f"chance {first['chance']:.0%}.{quick}"
+        f"chance {first['chance']:.0%}.{_quick(result)}"
     )
     cells = [
         (
@@ -90,21 +90,6 @@ def _of_answers(result: dict[str, Any]) -> Iterable[tuple[str, str]]:
         yield "windows answered", f"{result['answered']:.0%}; {right}"
         right = f"{result['right_when_safe']:.0%} of them right"
         yield "windows safe to act upon", f"{result['safe']:.0%}; {right}"
-
-
-def generated_tables(result: dict[str, Any]) -> Iterable[Table]:
-    """Yield the tables of `evaluate generated`."""
-    for protocol, n in dict.fromkeys((row["protocol"], row["labels"]) for row in result["labels"]):
-        rows = [row for row in result["labels"] if (row["protocol"], row["labels"]) == (protocol, n)]
-        yield from label_tables({"generated": True, "rows": rows}, _quick(result))
-    rows = []
-    for one in result["directions"]:
-        low, high = one["interval"]
-        found = "shown" if one["shown"] else "refuted" if one["refuted"] else "not shown"
-        interval = f"{100 * low:+.1f} to {100 * high:+.1f}"
-        rows.append((one["claim"], f"{100 * one['difference']:+.1f}", interval, found))
-    columns = ("direction", "points", "95 % CI", "")
-    yield figures_table("differences within subjects, 95 % CI by Student's t", columns, rows)
 
 
 def voice_tables(result: dict[str, Any]) -> Iterable[Table]:

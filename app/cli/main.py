@@ -1,20 +1,12 @@
 """All commands of ``affectscope``; those about this computer, doctor and bench, are here."""
 
-import sys
 from dataclasses import asdict
-from importlib import import_module
-from pathlib import Path
-from typing import Any
 
-from acquisition.errors import ErrorCode, InputError
 from acquisition.text import json_text
 from app.cli import calibrate, evaluate, finetune, record, reproduce, run, subjects, train, weights
 from app.cli import options as opt
 from app.cli.groups import add, application, option
 from app.environment import ExitCode
-
-#: The folder that the packages lie in: that of the checkout, where the program was installed with ``-e``.
-_PROJECT = Path(__file__).parents[2]
 
 
 def doctor(as_json: opt.Json = False) -> int:
@@ -55,7 +47,7 @@ def bench(
     """
     from rich.console import Console
 
-    suite, rows_module = (_benchmarks(name) for name in ("suite", "rows"))
+    suite, rows_module = (opt.from_checkout(f"benchmarks.{name}") for name in ("suite", "rows"))
     names = suite.chosen_rows(only or [])
     machine = suite.describe_machine()
     progress = Console(stderr=True)
@@ -74,17 +66,6 @@ def bench(
         Console(highlight=False).print(rows_module.render(machine, rows))
     misses = check and not all(row.ok for row in rows)
     return ExitCode.INTERNAL_ERROR if misses else ExitCode.GOOD
-
-
-def _benchmarks(name: str) -> Any:
-    """Return a module of ``tests.benchmarks``, which processes that it spawns find on the path too."""
-    if not (_PROJECT / "tests" / "benchmarks" / "suite.py").is_file():
-        what = f"the benchmarks are not part of the installed program: {_PROJECT} has no tests/benchmarks"
-        remedy = "install the program from its checkout: pip install -e ."
-        raise InputError(what, where="bench", remedy=remedy, code=ErrorCode.INSTALLATION)
-    if str(_PROJECT) not in sys.path:
-        sys.path.insert(0, str(_PROJECT))  # before any other package called tests
-    return import_module(f"tests.benchmarks.{name}")
 
 
 app = application(

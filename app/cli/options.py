@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import uuid4
@@ -341,3 +343,18 @@ def check_model_folder(folder: Path) -> None:
     if (folder / "README.md").exists() and not (folder / "config.json").exists():
         what = "its README.md is not a model card and would be overwritten"
         raise InputError(what, where=f"--out {folder}", remedy="choose a new folder", code=ErrorCode.FILE)
+
+
+#: The folder that the packages lie in: that of the checkout, where the program was installed with ``-e``.
+_PROJECT = Path(__file__).parents[2]
+
+
+def from_checkout(name: str) -> Any:
+    """Return a module of ``tests`` that measures; processes that it spawns find it on the path too."""
+    if not (_PROJECT / "tests" / "benchmarks" / "suite.py").is_file():
+        what = f"what measures is not part of the installed program: {_PROJECT} has no tests"
+        remedy = "install the program from its checkout: pip install -e ."
+        raise InputError(what, where=name.partition(".")[0], remedy=remedy, code=ErrorCode.INSTALLATION)
+    if str(_PROJECT) not in sys.path:
+        sys.path.insert(0, str(_PROJECT))  # before any other package called tests
+    return import_module(f"tests.{name}")

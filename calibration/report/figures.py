@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from acquisition.errors import printable
 from acquisition.text import percent
 from acquisition.types import MODALITY_NAMES
+from assets import REPORT_FIGURES
 from calibration.quality import TrialQuality
 from calibration.report.summary import Excluded, HeldOutTrial, Score, Summary
 
@@ -33,29 +34,6 @@ CATEGORIES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#b37400", "#3a96cf", 
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)), (0, (8, 2)), (0, (1, 2)))
 WIDTH_IN = 8.4  # of every figure: they are drawn at the page's width
 
-_SETTINGS: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text: to be searched, copied and read aloud
-    "svg.hashsalt": "report",  # the same figure, the same bytes
-    "text.parse_math": False,  # a dollar sign in somebody's label is a dollar sign
-    "axes.unicode_minus": True,
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
-    "font.size": 9.0,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": TEXT,
-    "axes.titlesize": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "text.color": TEXT,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": TEXT,
-    "ytick.labelcolor": TEXT,
-    "figure.facecolor": PAPER,
-    "grid.color": GRID,
-    "grid.linewidth": 0.7,
-}
 _COLUMNS = 5  # of the small multiples
 _COURSE_ROW_IN = 1.45
 _COURSE_EDGES_IN = (0.28, 0.5)  # above: the legend; below: the axis' name
@@ -71,7 +49,7 @@ LETTERS = {
 @contextmanager
 def lettering() -> Iterator[None]:
     """Draw figures within this."""
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context(fname=REPORT_FIGURES):
         yield
 
 

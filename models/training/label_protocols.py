@@ -10,9 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,8 +18,6 @@ from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode, InputError
 from models.baselines import LdaClassifier, SvmClassifier
-from models.datasets.make.options import MakeOptions
-from models.datasets.make.seed import make_seed_iv
 from models.datasets.splits import by_session, first_trials, published_split
 from models.datasets.trials import TRIAL_MODALITIES, Excluded, Trial, WindowSet, cut_windows, steps_that_fit
 from models.encoders.mv_sstma import random_channel_mask
@@ -31,7 +26,7 @@ from models.mixed_part import LabelledTrial, own_level
 from models.process import run_here_or_there
 from models.training.evaluate_trials import joined
 from models.training.loop import Report
-from models.training.scores import Predictions, interval_over, t_interval
+from models.training.scores import Predictions, interval_over
 from models.training.sources import Source
 from models.training.tables import Entry
 
@@ -40,8 +35,6 @@ Answers = dict[str, Predictions]
 #: What is given of a window, by the name of a row.
 GIVEN = {"eeg": ("eeg",), "eye": ("eye",), "both": TRIAL_MODALITIES}
 _OTHERS_WINDOWS = 4  # of a trial of someone else, for the references: more change little and take long
-#: Of generated sets; fixed before any run: settings were chosen on the set of seed 7.
-SEEDS = (101, 102, 103, 104, 105)
 
 
 @dataclass(frozen=True)
@@ -105,17 +98,6 @@ class LabelResult:
                 for name, window, trial in zip(subjects, per_window, per_trial, strict=True)
             ],
         }
-
-
-def pooled(results: Mapping[int, LabelResult]) -> LabelResult:
-    """Return the same test on several sets as one, each set's subjects named by its number too."""
-    entries: dict[tuple[str, str], list[Entry]] = {}
-    for number, result in results.items():
-        for key, found in result.entries.items():
-            named = [replace(one, subject=f"{number}-{one.subject}") for one in found]
-            entries.setdefault(key, []).extend(named)
-    excluded = tuple(one for result in results.values() for one in result.excluded)
-    return LabelResult(next(iter(results.values())).test, entries, excluded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,59 +290,3 @@ def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:
         what = f"nobody could be judged; first: {excluded[0].why}"
         raise InputError(what, where=where, code=ErrorCode.DATA)
     return LabelResult(test, entries, tuple(excluded))
-
-
-@dataclass(frozen=True)
-class GeneratedTest:
-    """Which sets are generated in SEED-IV's layout; the defaults take under an hour on two cores."""
-
-    seeds: tuple[int, ...] = SEEDS
-    n_subjects: int = 6
-    n_jobs: int = 2
-
-
-def evaluate_generated(test: GeneratedTest, report: Report) -> dict[str, Any]:
-    """Return rows by protocol and number of labels over all sets, and how far the discriminant is ahead.
-
-    Generated subjects are independent of each other, so differences are paired by subject.
-    """
-    rows: list[dict[str, Any]] = []
-    with TemporaryDirectory(prefix="affectscope-labels-", ignore_cleanup_errors=True) as scratch:
-        folders = {seed: Path(scratch) / str(seed) for seed in test.seeds}
-        for seed, folder in folders.items():
-            make_seed_iv(MakeOptions(folder, test.n_subjects, seed, jobs=test.n_jobs))
-        for protocol, n_labels in product(("own", "transfer"), (10, None)):
-            results = {}
-            for seed, folder in folders.items():
-                source = Source("seed-iv", folder, "published")
-                of_set = LabelTest(source, protocol, n_labels, n_jobs=test.n_jobs)
-                results[seed] = evaluate_labels(of_set, report)
-            rows += pooled(results).to_dict()["rows"]
-    return {"generated": True, "seeds": list(test.seeds), "labels": rows, "directions": label_claims(rows)}
-
-
-def label_claims(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return how far the discriminant is ahead of the better of LDA and SVM by subject, with EEG and eyes."""
-    found = {(r["protocol"], r["labels"], r["model"]): r for r in rows if r["modalities"] == "both"}
-    claims = []
-    for n, (ours, theirs) in product(
-        (10, "all"), (("transfer", "transfer"), ("transfer", "own"), ("own", "own"))
-    ):
-        if (ours, n, "discriminant") not in found or (theirs, n, "lda") not in found:
-            continue
-        best = max((found[theirs, n, model] for model in ("lda", "svm")), key=lambda row: row["mean"])
-        behind = {one["subject"]: one["mean"] for one in best["subjects"]}
-        ahead = found[ours, n, "discriminant"]["subjects"]
-        pairs = [one["mean"] - behind[one["subject"]] for one in ahead if one["subject"] in behind]
-        low, high = t_interval(pairs) or (math.nan, math.nan)
-        against = f"{best['model'].upper()}, {theirs}"
-        claims.append(
-            {
-                "claim": f"{n} own trials: discriminant, {ours}, is ahead of {against}",
-                "difference": float(np.mean(pairs)),
-                "interval": [low, high],
-                "shown": low > 0,
-                "refuted": high < 0,
-            }
-        )
-    return claims

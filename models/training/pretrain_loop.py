@@ -28,6 +28,7 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.optim.lr_scheduler import LambdaLR
 
 from acquisition.errors import ErrorCode, InputError
@@ -109,22 +110,6 @@ class MaskedAutoencoder(nn.Module):
         return eye[..., None], step_mask, features
 
 
-class _Total(torch.autograd.Function):
-    """Sum over all processes; each one's gradient is the sum of all their gradients, too."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        total = x.detach().clone().contiguous()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        total = grads[0].contiguous().clone()
-        dist.all_reduce(total)
-        return total
-
-
 @dataclass(frozen=True)
 class World:
     """This process among those that train together."""
@@ -145,7 +130,7 @@ class World:
 
     def total(self, x: Tensor) -> Tensor:
         """Return the sum of a tensor over all processes, with gradient."""
-        return x if self.size == 1 else _Total.apply(x)
+        return x if self.size == 1 else all_reduce(x)
 
     def wait(self) -> None:
         """Return once all processes have come here."""

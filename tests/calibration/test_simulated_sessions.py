@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from calibration.plan import Plan, load_plan
-from calibration.study import LATER_S, SimulatedSession, simulate_sessions
 from models.checkpoint import load_checkpoint
 from models.decoder import Decoder
+from tests.studies.calibration import LATER_S, SimulatedSession, simulate_sessions
 
 
 @pytest.fixture(scope="module")

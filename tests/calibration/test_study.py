@@ -11,17 +11,18 @@ from refused import refused
 from scipy.stats import ttest_1samp
 
 from acquisition.errors import ErrorCode
-from app.calibrate.headless import study_table, summary_line
 from calibration.plan import Plan, load_plan
-from calibration.study import (
+from calibration.verdict import VerdictCode
+from models.training.scores import t_interval
+from tests.studies.calibration import (
     Accuracy,
     Study,
     StudyOptions,
     SubjectResult,
     run_study,
+    study_table,
+    summary_line,
 )
-from calibration.verdict import VerdictCode
-from models.training.scores import t_interval
 
 
 def a_result(seed: int, base: float, profile: float, verdict: str) -> SubjectResult:

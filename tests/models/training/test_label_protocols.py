@@ -10,15 +10,13 @@ from acquisition.errors import ErrorCode, InputError
 from models.datasets.make.options import MakeOptions
 from models.datasets.make.seed import make_seed_iv
 from models.training.label_protocols import (
-    GeneratedTest,
     Job,
     LabelTest,
     Parts,
-    evaluate_generated,
     evaluate_labels,
-    label_claims,
 )
 from models.training.sources import Source
+from tests.studies.generated_labels import GeneratedTest, evaluate_generated, label_claims
 
 JUDGED = {"own": ("1", "2"), "transfer": ("1",)}
 

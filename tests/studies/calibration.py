@@ -15,13 +15,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.table import Table
 
 from acquisition.errors import InputError
 from acquisition.pump import Pump
 from acquisition.simulator.behaviour import FollowedTimeline
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.simulator.subject import EMOTIONS, effect_size, substream
+from acquisition.text import json_text, percent
 from acquisition.types import MODALITIES, Window
+from app.tables import make_console, row_table
 from assets import DEMO_MODEL
 from calibration.crossvalidation import window_log_probs
 from calibration.fit import fit
@@ -370,3 +373,68 @@ def predictions_on(model: Checkpoint, session: SimulatedSession) -> Predictions:
 def _accuracy(windows: Predictions) -> Accuracy:
     """Return accuracies; a trial's prediction is from the mean of its windows' log-probabilities."""
     return Accuracy(windows.trial_scores().balanced_accuracy, windows.scores().balanced_accuracy)
+
+
+# --- for the terminal ---
+
+
+def show_study(options: StudyOptions, *, as_json: bool) -> None:
+    """Run a study; a line for each subject as it is done, then the table, and JSON on stdout if wanted."""
+    progress = make_console(stderr=True)
+    began, n_done = time.monotonic(), 0
+    progress.print(
+        f"{options.n_subjects} simulated subjects, two sessions each, difficulty {options.difficulty}, "
+        f"model {options.model.name}"
+    )
+
+    def tell(result: SubjectResult) -> None:
+        nonlocal n_done
+        n_done += 1
+        left_s = (time.monotonic() - began) / n_done * (options.n_subjects - n_done)
+        left = f"; about {left_s / 60:.0f} min left" if left_s >= 30 else ""
+        progress.print(
+            f"{n_done} of {options.n_subjects}: subject {result.seed}, later session "
+            f"{percent(result.base.trial)} without and {percent(result.profile.trial)} with the profile, "
+            f"{result.verdict}{left}"
+        )
+
+    study = run_study(options, tell)
+    make_console(stderr=as_json).print(study_table(study))
+    make_console(stderr=as_json).print(summary_line(study), soft_wrap=True)
+    if as_json:
+        print(json_text(study.to_dict()))
+
+
+def study_table(study: Study) -> Table:
+    """Return a row for each subject and one of the means."""
+    figures = ("first session,\nheld-out trials", "later session:\nbase", "\nprofile", "gain,\npoints")
+    titles = ("subject\n(simulated)", *figures, "verdict\nafter the first session")
+    table = row_table(titles, right=figures)
+    for subject in study.subjects:
+        table.add_row(
+            str(subject.seed),
+            percent(subject.balanced_accuracy),
+            percent(subject.base.trial),
+            percent(subject.profile.trial),
+            f"{subject.gain_points:+.0f}",
+            subject.verdict,
+        )
+    base, profile = study.mean("base"), study.mean("profile")
+    gain = 100 * (profile.trial - base.trial)
+    table.add_row("mean", "", percent(base.trial), percent(profile.trial), f"{gain:+.1f}", "", style="bold")
+    by_window = 100 * (profile.window - base.window)
+    table.add_row("by window", "", percent(base.window), percent(profile.window), f"{by_window:+.1f}", "")
+    return table
+
+
+def summary_line(study: Study) -> str:
+    """Return the means and counts in a sentence."""
+    figures = study.to_dict()
+    interval = figures["gain_interval"]
+    range_ = f" (95 % CI {interval[0]:+.1f} to {interval[1]:+.1f})" if interval else ""
+    return (
+        f"The profile gains {figures['mean_gain_points']:+.1f} points of accuracy per trial{range_}; "
+        f"{figures['n_weak_or_usable']} of {figures['n_subjects']} weak or usable, "
+        f"{figures['n_not_distinguishable']} not distinguishable from chance; {study.seconds:.0f} s. "
+        "Simulated data only."
+    )
