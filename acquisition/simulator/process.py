@@ -305,7 +305,7 @@ def refuse_second(options: SimulatorOptions) -> None:
             f"{found[0].name()} of simulated subject {options.seed} is already being published "
             f"on {found[0].hostname()}",
             where="simulate",
-            remedy="choose another --seed, or tell them apart with --id-suffix b --name-prefix Other",
+            remedy="choose another --seed, or tell them apart with --id-suffix b",
         )
 
 

@@ -81,7 +81,7 @@ def simulated(
 ) -> None:
     """On simulated subjects not seen in training.
 
-    With all modalities, each one alone, each one missing, and fewer EEG channels.
+    With all modalities, each one alone, each one missing, and fewer EEG channels. Needs a source checkout.
 
     \b
     Examples:
@@ -89,14 +89,14 @@ def simulated(
       affectscope evaluate simulated --brief --subjects 60
     """
     from models.checkpoint import load_checkpoint
-    from models.training.evaluate_simulated import evaluate_simulated
     from models.training.simulated import SimulatedSubjects
 
+    study = opt.from_checkout("studies.simulated_subjects")
     checkpoint = load_checkpoint(model)
     options = SimulatedSubjects(subjects, trials, trial_s, opt.difficulty_value(difficulty), jobs)
     with StageBars() as bars:
-        result = evaluate_simulated(checkpoint, options, bars, brief=brief)
-    _print(result, as_json, tables.simulated_tables)
+        result = study.evaluate_simulated(checkpoint, options, bars, brief=brief)
+    _print(result, as_json, study.simulated_tables)
 
 
 def generated(

@@ -13,8 +13,8 @@ import pytest
 from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.subject import EMOTIONS
 from models.checkpoint import load_checkpoint
-from models.training.evaluate_simulated import _Evaluation, check_simulated, evaluate_simulated
 from models.training.simulated import SimulatedSubjects
+from tests.studies.simulated_subjects import _Evaluation, check_simulated, evaluate_simulated
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Tests a model on simulated subjects that it has not seen, second by second, as a live run answers."""
+"""Tests a model on simulated subjects that it has not seen, as a live run answers: `evaluate simulated`."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.table import Table
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import MODALITIES
+from app.cli.evaluation_tables import interval_words
+from app.tables import figures_table
 from models.checkpoint import Checkpoint
 from models.config import ModelConfig
 from models.conformal import coverage, trial_means
@@ -254,3 +257,45 @@ class _Evaluation:
                 reached = at[shown[at] == probs[late].mean(axis=0).argmax()] if len(late) else late
                 delays.append(rows.since_onset_s[reached[0]] if len(reached) else math.inf)
         return float(np.median(delays)) if delays else math.nan
+
+
+def simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
+    """Yield the tables of `evaluate simulated`."""
+
+    def row(name: str, trial: float, interval: tuple[float, float], window: float) -> tuple[str, ...]:
+        return name, f"{trial:.1%}", interval_words(interval), f"{window:.1%}"
+
+    rows = [row("all four", result["all"], result["interval"]["all"], result["all_window"])]
+    if "windows" in result:
+        values = result["windows"], result["interval"]["windows"], result["windows_window"]
+        rows.append(row("single windows", *values))
+    titles = {"only": "{} alone", "without": "without {}", "channels": "EEG alone, {} ch"}
+    rows += [
+        row(title.format(key), accuracy, result["interval"][group][key], result[f"{group}_window"][key])
+        for group, title in titles.items()
+        for key, accuracy in result.get(group, {}).items()
+    ]
+    title = (
+        f"{result['n_subjects']} unseen simulated subjects, {result['n_trials']} trials, "
+        f"{result['n_windows']} windows; chance {result['chance']:.0%}"
+    )
+    yield figures_table(title, ("modalities", "per trial", "95 % CI", "per window"), rows)
+    yield figures_table("the answers by all four", ("figure", "value"), list(_of_answers(result)))
+
+
+def _of_answers(result: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    """Yield what the answers are worth."""
+    settled = result.get("settled_interval")
+    interval = f" ({interval_words(settled)})" if settled else ""
+    yield "per trial, from the sixth on", f"{result['settled']:.1%}{interval}"
+    yield "label changes a minute, emotion steady", f"{result['label_changes_per_minute']:.1f}"
+    yield "median delay after a change", f"{result['delay_s']:.1f} s"
+    yield "expected calibration error", f"{result['ece']:.3f}"
+    if "answered" in result:
+        for level in ("90", "80"):
+            covered, size = result[f"coverage_{level}"], result[f"set_size_{level}"]
+            yield f"{level} % sets hold the emotion", f"{covered:.1%} of the trials; {size:.1f} emotions"
+        right = f"{result['right_when_answered']:.0%} of them right"
+        yield "windows answered", f"{result['answered']:.0%}; {right}"
+        right = f"{result['right_when_safe']:.0%} of them right"
+        yield "windows safe to act upon", f"{result['safe']:.0%}; {right}"
