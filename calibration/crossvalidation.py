@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from torch import Tensor
 
 from acquisition.types import MODALITIES
@@ -295,9 +296,7 @@ def top(logits: _Array) -> int:
 
 def log_probs(logits: _Array, temperature: float = 1.0) -> _Array:
     """Return log-probabilities (..., C)."""
-    scaled = logits / temperature
-    scaled = scaled - scaled.max(axis=-1, keepdims=True)
-    return scaled - np.log(np.exp(scaled).sum(axis=-1, keepdims=True))
+    return np.asarray(log_softmax(logits / temperature, axis=-1))
 
 
 def trial_probs(logits: _Array, temperature: float = 1.0) -> _Array:
