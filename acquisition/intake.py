@@ -138,6 +138,8 @@ def make_mapper(
     header: StreamHeader, kind: Kind, recorded: Sequence[MapSegment] = (), max_gap_s: float = 0.1
 ) -> ClockMapper:
     """Return the clock mapper of a stream that carries ``kind``."""
+    if kind is Kind.OTHER and header.nominal_sfreq > 0:  # as slow as one a second
+        max_gap_s = max(max_gap_s, 3 / header.nominal_sfreq)
     return ClockMapper(
         stream_identity(header),
         header.nominal_sfreq,

@@ -183,7 +183,8 @@ def headset_of(labels: Sequence[str], device: str) -> str:
     for name, montage in headsets().items():
         if set(list(montage.labels)[:4]) <= upper if montage.labels else name.split("-")[0] in device.lower():
             return name
-    return ""
+    n_numbered = sum(re.fullmatch(r"[AB]\d+", label) is not None for label in upper)
+    return f"biosemi{n_numbered}" if f"biosemi{n_numbered}" in _BIOSEMI else ""
 
 
 def nearest_wanted(names: Mapping[int, str], wanted: Sequence[str]) -> dict[int, tuple[str, float]]:

@@ -37,8 +37,9 @@ K = TypeVar("K", int, str)
 def mapping_path(header: StreamHeader) -> Path:
     """Return where the mapping of a device is kept: one file a stream name and list of channels."""
     channels = [channel.label for channel in header.channels] or [str(header.n_channels)]
-    digest = hashlib.sha256("\n".join([header.name, *channels]).encode()).hexdigest()[:12]
-    name = re.sub(r"[^A-Za-z0-9]+", "-", header.name)[:40].strip("-")
+    device = "" if header.source_id.startswith("affectscope-recording-") else header.name  # a file's own name
+    digest = hashlib.sha256("\n".join([device, *channels]).encode()).hexdigest()[:12]
+    name = re.sub(r"[^A-Za-z0-9]+", "-", device or "EEG file")[:40].strip("-")
     return settings_path().parent / "montages" / f"{name}-{digest}.toml"
 
 

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from acquisition.clock import ReplayClock
@@ -12,7 +14,7 @@ from acquisition.intake import MakeIntake, intake_maker
 from acquisition.record.files import read_sidecar, sidecar_path
 from acquisition.select import is_notes, is_own, kind_of, select_streams
 from acquisition.types import Change, Chunk, Kind, StreamHeader, StreamLedger
-from acquisition.xdf.format import XdfIndex
+from acquisition.xdf.format import XdfIndex, is_xdf
 from acquisition.xdf.outline import Outline, outline_xdf, read_markers
 from acquisition.xdf.scan import check_xdf, scan_xdf
 from acquisition.xdf.source import XdfSource
@@ -77,11 +79,12 @@ class ReplayFile:
     """
 
     def __init__(self, request: ReplayRequest) -> None:
-        check_xdf(request.path)
         self.path, self.start_s = request.path, request.start_s
+        self._folder: TemporaryDirectory[str] | None = None
+        self.xdf = self._as_xdf(request.options.eeg_unit)  # the file that is read
         self._stop_s, self._chunk = request.stop_s, request.chunk
         self.outline: Outline | None = None
-        sidecar = read_sidecar(self.path)
+        sidecar = read_sidecar(self.xdf)
         taken: dict[str, Any] = {}
         for option, (name, types) in _SIDECAR_OPTIONS.items():
             value = sidecar.get(name)
@@ -96,6 +99,25 @@ class ReplayFile:
         self._notices = [f"options from the recording's sidecar: {said}"] if said else []
         self.options = replace(request.options, **taken)
 
+    def _as_xdf(self, unit: str | None) -> Path:
+        """Return the recording, of an EEG file a copy as XDF, which `close` deletes."""
+        if is_xdf(self.path):
+            check_xdf(self.path)
+            return self.path
+        from acquisition.publish.recording import eeg_content, write_xdf
+        from models.datasets.recordings import Reading, opened
+
+        content = eeg_content(self.path, opened(self.path, Reading(unit=unit)), unit)
+        self._folder = TemporaryDirectory(prefix="affectscope-")
+        path = Path(self._folder.name) / f"{self.path.stem}.xdf"
+        write_xdf(content, path)
+        return path
+
+    def close(self) -> None:
+        """Delete the copy of an EEG file."""
+        if self._folder is not None:
+            self._folder.cleanup()
+
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """The model, loaded once."""
@@ -104,7 +126,7 @@ class ReplayFile:
     @cached_property
     def index(self) -> XdfIndex:
         """Where everything lies in the file."""
-        return scan_xdf(self.path)
+        return scan_xdf(self.xdf)
 
     @cached_property
     def kinds(self) -> dict[int, Kind]:
@@ -159,7 +181,7 @@ class ReplayFile:
     @property
     def recorded_level(self) -> Any:
         """The running level in an own recording's sidecar; None of another model or profile."""
-        sidecar, checkpoint = read_sidecar(self.path), self.checkpoint
+        sidecar, checkpoint = read_sidecar(self.xdf), self.checkpoint
         used = sidecar.get("model_sha256"), sidecar.get("profile_sha256", "")
         is_own = used == (checkpoint.sha256, checkpoint.profile_sha256) and self.start_s is None
         return sidecar.get("level") if is_own else None
@@ -167,7 +189,7 @@ class ReplayFile:
     @property
     def has_other_profile(self) -> bool:
         """True where the recording was made with another profile than the one in use."""
-        used = read_sidecar(self.path).get("profile_sha256", "")
+        used = read_sidecar(self.xdf).get("profile_sha256", "")
         return bool(used and self.checkpoint.profile_sha256 and used != self.checkpoint.profile_sha256)
 
     @cached_property
@@ -188,7 +210,7 @@ class ReplayFile:
     def make_decoder(self, on_failure: Callable[[str], None]) -> Decoder:
         """Return a decoder at the level that the recording was made with, as far as that is known."""
         decoder = make_decoder(self.checkpoint, self.options, on_failure)
-        decoder.use_level(self.recorded_level, str(sidecar_path(self.path)))
+        decoder.use_level(self.recorded_level, str(sidecar_path(self.xdf)))
         return decoder
 
     def look_through(self, progress: Callable[[float], None] = lambda share: None) -> Outline:
@@ -204,7 +226,7 @@ class ReplayFile:
         if start_s is not None and self.start_s is not None:
             start_s = max(start_s, self.start_s)
         return XdfSource(
-            self.path,
+            self.xdf,
             self.kinds,
             self.make_intake,
             start=self.start_s if start_s is None else start_s,
@@ -240,7 +262,7 @@ class ReplayFile:
         sinks = self.options.sinks(labels, ledgers)
         if self.options.record is not None:
             unused_id = max(self.index.streams, default=0) + 1
-            sinks.append(AnnotatedCopySink(self.path, self.options.record, labels, unused_id))
+            sinks.append(AnnotatedCopySink(self.xdf, self.options.record, labels, unused_id))
         return sinks
 
 
@@ -322,3 +344,4 @@ class ReplaySession:
             self.damage = tuple(source.damage)
             self.ledgers = pipeline.ledgers()
             source.close()
+            self.file.close()

@@ -19,6 +19,7 @@ from acquisition.montage import load_montage
 from acquisition.record.recorder import check_target
 from acquisition.simulator.source import SimulatorOptions
 from acquisition.types import StreamLedger
+from acquisition.xdf.format import is_xdf
 from acquisition.xdf.scan import check_xdf
 from app.devices import kept_montage
 from app.model_check import WEIGHTS_FILE, read_model_summary
@@ -247,6 +248,7 @@ def check_request(request: Request) -> None:
     options = request.options
     options.check()
     if not isinstance(request, LiveRequest):
-        check_xdf(request.path)
+        if is_xdf(request.path) or not request.path.is_file():  # the engine tries other files
+            check_xdf(request.path)
     elif options.record is not None:
         check_target(options.record)

@@ -21,6 +21,7 @@ from acquisition.timebase import ClockMapper
 from acquisition.types import Chunk, Kind, MapSegment, StreamHeader, StreamSpec
 from acquisition.xdf.scan import check_xdf, scan_xdf
 from acquisition.xdf.source import XdfSource
+from acquisition.xdf.write import XdfWriter
 
 _BLOCK_S = 0.04
 _MOST_SAID = 5
@@ -111,6 +112,11 @@ def eeg_content(path: Path, raw: Any, unit: str | None = None) -> Content:
     if notes:
         marker = StreamHeader(f"{name} markers", "Markers", f"{source_id}-markers", "", "", 0.0, 1, "string")
         streams["markers"] = marker
+    breaks = np.array([onset - raw.first_time for onset, text in notes if text == "boundary"])
+
+    def placed(times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Leave a second at each boundary: nothing may span it."""
+        return times + np.searchsorted(breaks, times, side="right")
 
     def read() -> Iterator[Played]:
         block, left = max(1, round(_BLOCK_S * sfreq)), list(notes)
@@ -123,8 +129,8 @@ def eeg_content(path: Path, raw: Any, unit: str | None = None) -> Content:
             times = np.arange(start, start + len(values)) / sfreq
             while left and left[0][0] - raw.first_time <= times[-1]:
                 onset, text = left.pop(0)
-                yield Played("markers", np.array([max(onset - raw.first_time, 0.0)]), [(text,)])
-            yield Played("eeg", times, values)
+                yield Played("markers", placed(np.array([max(onset - raw.first_time, 0.0)])), [(text,)])
+            yield Played("eeg", placed(times), values)
 
     return streams, read
 
@@ -163,10 +169,19 @@ class Player(PacedFile):
         return Capture(float(stamps[-1]), played._replace(times=stamps))
 
 
-def outlet_of(header: StreamHeader, source_id: str) -> Any:
-    """Return an outlet that describes itself as the recorded stream did, under another ``source_id``."""
-    from pylsl import StreamOutlet
+def write_xdf(content: Content, path: Path) -> None:
+    """Write a recording's streams as an XDF file."""
+    headers, read = content
+    ids = {key: at for at, key in enumerate(headers, 1)}
+    with XdfWriter(path) as writer:
+        for key, header in headers.items():
+            writer.add_stream(ids[key], info_of(header, header.source_id).as_xml())
+        for played in read():
+            writer.samples(ids[played.stream], played.times, played.values)
 
+
+def info_of(header: StreamHeader, source_id: str) -> Any:
+    """Return a ``pylsl.StreamInfo`` that says what a recorded stream said, under another ``source_id``."""
     channels = [
         {
             tag: text
@@ -185,12 +200,18 @@ def outlet_of(header: StreamHeader, source_id: str) -> Any:
             inner = place.get(part)
             place[part] = place = inner if isinstance(inner, dict) else {}
         place.setdefault(tag, text)
-    info = make_info(
+    return make_info(
         header.name or source_id, header.type, header.channel_format, source_id,
         n_channels=header.n_channels, sfreq=header.nominal_sfreq, desc=desc,
     )  # fmt: skip
+
+
+def outlet_of(header: StreamHeader, source_id: str) -> Any:
+    """Return an outlet of `info_of`."""
+    from pylsl import StreamOutlet
+
     try:
-        return StreamOutlet(info)
+        return StreamOutlet(info_of(header, source_id))
     except RuntimeError as error:  # of a thousand streams, for one
         raise InputError(str(error), where=f"stream {header.name!r}", code=ErrorCode.DEVICE) from error
 

@@ -84,7 +84,7 @@ def live(
 
 
 def replay(
-    file: Annotated[Path, Argument(help="XDF recording.")],
+    file: Annotated[Path, Argument(help="XDF recording, or an EEG file (EDF, BDF, FIF, CSV, ...).")],
     streams: opt.StreamOptions,
     model: opt.PersonalModelOptions,
     output: opt.ReplayOutputOptions,
@@ -97,7 +97,7 @@ def replay(
     chunk: str = option("all", "Samples per chunk, or all; does not affect predictions."),
     face_landmarks: opt.FaceLandmarks = False,
 ) -> int:
-    """Predict from a recorded XDF file, exactly as a live run would.
+    """Predict from a recording, exactly as a live run would.
 
     Opens a window if there is a display; --headless, --digest and --record run in the terminal.
 

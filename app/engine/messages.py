@@ -69,6 +69,7 @@ class Timeline:
     marks: tuple[Mark, ...]
     gaps: tuple[Mark, ...]
     damage: tuple[str, ...] = ()  # each broken place
+    xdf: Path | None = None  # the file that is read: of an EEG file a copy
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ class ReplayEngine:
         outline = file.look_through(say_share)
         player = Player(file, self._request.speed, self._link.commands, self._link.tap, model.device)
         timeline = timeline_of(outline, file.path, player.first, player.last)
+        timeline = replace(timeline, xdf=file.xdf)
         streams = simulated_streams(file.headers)
         self._link.tell(messages.Opened("replay", model, timeline, bool(streams.simulated), streams.real))
         if file.notice:
@@ -210,6 +211,7 @@ class Player:
 
     def close(self) -> None:
         self._source.close()
+        self._file.close()
 
     def say(self, message: str, change: Change = Change.NOTICE) -> None:
         """Say something in words."""

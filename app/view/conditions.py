@@ -303,7 +303,8 @@ def stream_note(store: ViewStore, kind: Kind, t: float) -> str:
     stream = store.stream_of(kind) or (store.shown_only if kind is Kind.EEG else None)
     if stream is None:
         return _why_missing(store, device)
-    if stream.state == "open" or t < stream.since:
+    last = stream.since + (store.eeg.bin_s if kind is Kind.EEG else 0.0)  # as drawn
+    if stream.state == "open" or t <= last:
         return ""
     said = f"{device.name} stream {STATE_WORDS[stream.state]}"
     return f"{said}: {message_line(stream.message)}" if stream.message else said

@@ -14,7 +14,7 @@ import numpy as np
 
 from acquisition.quality import BAD, BAD_ELECTRODES, GAZE_VALID, MIN_VALIDITY
 from acquisition.text import age, counted, either, percent
-from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind
+from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, MODALITY_OF_KIND, Kind
 from app.engine.messages import QualityPart
 from app.telemetry import STATE_WORDS
 from app.view.conditions import simulated_names, why_shown_only
@@ -420,6 +420,10 @@ def _waits(store: ViewStore, t: float) -> Iterator[Finding]:
     if (shown := store.shown_only) is not None and name != "failed":
         code = "unmapped" if shown.spec.kind is Kind.EEG else "no modality"
         yield Finding("stop", f"not decoded: {why_shown_only(shown)}", code)
+        if not any(
+            s.spec.kind in MODALITY_OF_KIND and not s.spec.is_shown_only for s in store.streams.values()
+        ):
+            return
     if name == "failed":
         first, *more = (message_line(line) for line in (message or "no reason given").splitlines())
         what = "the engine failed" if store.phase.code is None else "the session stopped"

@@ -37,7 +37,10 @@ from calibration.profile_summary import is_profile, model_sha256, read_summary
 from calibration.storage import default_data_folder
 
 _LINES = {"50": 50, "60": 60}
-_XDF = "XDF recordings (*.xdf *.xdfz *.xdf.gz)"
+_FILES = (
+    "Recordings (*.xdf *.xdfz *.xdf.gz *.edf *.bdf *.gdf *.fif *.vhdr *.set *.cnt)",
+    "Tables of EEG (*.csv *.tsv *.txt)",
+)
 
 
 def opened(dialog: QDialog) -> QDialog:
@@ -65,7 +68,7 @@ class Choosers:
         request = request or self._session.request
         options = request.options if request is not None else None
         live = request if isinstance(request, LiveRequest) else None
-        file = request.path if isinstance(request, ReplayRequest) else None
+        file = self._xdf_of(request)
         kept = Settings(None) if file else self._settings
         before = StreamChoice(
             streams=(options.streams if options else None) or kept.text("streams"),
@@ -84,16 +87,20 @@ class Choosers:
 
         return opened(StreamsDialog(*given, look, file=file.name, map_channels=self.channels))
 
+    def _xdf_of(self, request: Request | None) -> Path | None:
+        """Return the XDF file of a replay, of an EEG file its copy."""
+        timeline = self._session.store.timeline if request is self._session.request else None
+        if timeline is not None and timeline.xdf is not None:
+            return timeline.xdf
+        return request.path if isinstance(request, ReplayRequest) else None
+
     def channels(self) -> QDialog | None:
         """Open the mapping of the EEG's channels: of the recording in a replay, else of the network."""
         request = self._session.request
         if request is None:
             return None
-        streams = request.options.streams
-        if isinstance(request, ReplayRequest):
-            look = partial(look_in_file, request.path, streams)
-        else:
-            look = partial(look_at_network, streams)
+        file, streams = self._xdf_of(request), request.options.streams
+        look = partial(look_at_network, streams) if file is None else partial(look_in_file, file, streams)
         return opened(
             ChannelsDialog(self._parent, look, lambda: self._change_options(montage=None, eeg_unit=None))
         )
@@ -137,7 +144,7 @@ class Choosers:
         kept = (self._settings.text(name) for name in ("recordings folder", "record to"))
         folders = [*(Path(text) for text in kept if text), recordings_folder(), Path.home()]
         folder = str(next((folder for folder in folders if folder.is_dir()), Path.home()))
-        dialog = QFileDialog(self._parent, "Open a recording", folder, _XDF)
+        dialog = QFileDialog(self._parent, "Open a recording", folder, ";;".join(_FILES))
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.fileSelected.connect(lambda name: self.replay(Path(name)))
         return opened(dialog)

@@ -45,7 +45,7 @@ MENUS: dict[str, tuple[Command, ...]] = {
         ),
         Command("record", "&Record…", ("Ctrl+R",), "start or stop the recording"),
         Command("write_note", "Write a &note", ("Ctrl+N",), "write a note, sent as an LSL marker"),
-        Command("open_recording", "&Open recording…", ("Ctrl+O",), "replay an XDF file", "Open"),
+        Command("open_recording", "&Open recording…", ("Ctrl+O",), "replay a recording", "Open"),
         Command("settings", "Settin&gs…", ("Ctrl+,",), "mains, screen, lateness, thresholds, marker keys"),
         Command("show_summary", "Summar&y…", ("Ctrl+Y",), "what the session came to so far", "Summary"),
         Command("stop", "En&d the session", ("Ctrl+D",), "end the live session; the window stays open"),
