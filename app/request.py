@@ -19,7 +19,6 @@ from acquisition.montage import load_montage
 from acquisition.record.recorder import check_target
 from acquisition.simulator.source import SimulatorOptions
 from acquisition.types import StreamLedger
-from acquisition.xdf.format import is_xdf
 from acquisition.xdf.scan import check_xdf
 from app.devices import kept_montage
 from app.model_check import WEIGHTS_FILE, read_model_summary
@@ -240,6 +239,16 @@ Request = LiveRequest | ReplayRequest  # what the dashboard shows
 EngineRequest = Request | CalibrationRequest
 
 
+#: Of files that MNE reads and tables of EEG, which a replay takes too.
+EEG_SUFFIXES = (".edf", ".bdf", ".gdf", ".fif", ".vhdr", ".set", ".cnt", ".csv", ".tsv", ".txt")
+
+
+def check_recording(path: Path) -> None:
+    """Refuse what a replay cannot be of, with `InputError`; EEG files are read by the engine alone."""
+    if path.suffix.lower() not in EEG_SUFFIXES or not path.is_file():
+        check_xdf(path)
+
+
 def check_request(request: Request) -> None:
     """Look at what needs no stream and no torch, as the engine would a few seconds later.
 
@@ -248,7 +257,6 @@ def check_request(request: Request) -> None:
     options = request.options
     options.check()
     if not isinstance(request, LiveRequest):
-        if is_xdf(request.path) or not request.path.is_file():  # the engine tries other files
-            check_xdf(request.path)
+        check_recording(request.path)
     elif options.record is not None:
         check_target(options.record)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from acquisition.clock import LslClock
-from acquisition.quality import QualityMeter
+from acquisition.quality import LEAST_SFREQ, QualityMeter
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec
 from app.engine.eeg_display import LEAST_UNSCALED, EegDisplay, Piece, RateGate, SpectrogramDisplay, joined
 from app.engine.media_display import LogMelStream, VideoDisplay, VoiceLevel
@@ -71,13 +71,14 @@ class EegLine:
         piece = self._gate.pass_on(joined(chunks))
         if piece is None:
             return []
-        if self._display is None or self.spectrogram is None or self._meter is None:
+        if self._display is None or self._meter is None:
             names, sfreq = self._spec.ch_names, self._gate.sfreq
             self._display = EegDisplay(names, self._unit, sfreq, self._look)
-            least = {} if self._unit == "µV" else {"least_density": LEAST_UNSCALED}
-            self.spectrogram = SpectrogramDisplay(names, sfreq, self._config, self._ch_name, **least)
+            if sfreq >= LEAST_SFREQ:
+                least = {} if self._unit == "µV" else {"least_density": LEAST_UNSCALED}
+                self.spectrogram = SpectrogramDisplay(names, sfreq, self._config, self._ch_name, **least)
             self._meter = QualityMeter(names, sfreq, self._config.line_hz)
-        parts = [self._display.push(piece), self.spectrogram.push(piece)]
+        parts: list[object] = [self._display.push(piece), self.spectrogram and self.spectrogram.push(piece)]
         return [part for part in parts if part is not None] + self._quality(self._meter, piece)
 
     def _quality(self, meter: QualityMeter, piece: Piece) -> list[object]:

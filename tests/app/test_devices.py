@@ -67,8 +67,9 @@ def test_a_window_shows_what_the_terminal_refuses_and_both_use_the_kept_mapping(
     shown = ReplaySession(ReplayRequest(recording, SessionOptions(model=random_model, shows_unmapped=True)))
     shown.run(lambda share: None)
     assert shown.telemetry.n_predictions == 0
-    assert "no channel has a known name" in shown.ledgers[0].refused
-    assert (shown.ledgers[0].n_received, shown.ledgers[0].n_used) == (990, 0)
+    (ledger,) = shown.ledgers.values()
+    assert "no channel has a known name" in ledger.refused
+    assert (ledger.n_received, ledger.n_used) == (990, 0)
     path = keep_montage(HEADER, {1: "C3"})
     decoded = ReplaySession(ReplayRequest(recording, SessionOptions(model=random_model)))
     decoded.run(lambda share: None)

@@ -33,6 +33,7 @@ from acquisition.text import rate
 from app.devices import Look, keep_montage, kept_montage, mapping_path
 from app.qt.dialogs.base import Dialog, Role, Work, plain_table
 from app.qt.plots.heads import ElectrodeState, HeadPlot, head_map
+from app.qt.theme import DARK, LIGHT
 from app.view.text import one_line
 
 _KEPT, _LABELS = "as kept for this device", "by the stream's labels"
@@ -71,6 +72,7 @@ class ChannelsDialog(Dialog):
         self.table.setItemDelegateForColumn(_ELECTRODE, _Electrodes(self.table))
         self.table.itemChanged.connect(lambda _: self._judge())
         self.head = _Places("Electrodes")
+        self.head.set_theme(LIGHT if self.palette().window().color().lightnessF() > 0.5 else DARK)
         self.head.setToolTip("Click a place to give it to the channel that is selected")
         self.head.clicked.connect(self._place)
         form = QFormLayout()

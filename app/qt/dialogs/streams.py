@@ -68,8 +68,6 @@ class StreamsDialog(Dialog):
         where = "in the file" if file else "on the network"
         self.table = plain_table(f"Streams {where}", _OF_FILE if file else _COLUMNS)
         self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        if file and (header := self.table.horizontalHeader()) is not None:
-            header.setSectionResizeMode(len(_OF_FILE) - 1, header.ResizeMode.Stretch)
         self.choices = {modality: _combo(_label(modality)) for modality in MODALITIES}
         for combo in self.choices.values():
             combo.activated.connect(lambda _at, combo=combo: _show_whole(combo))
@@ -132,6 +130,10 @@ class StreamsDialog(Dialog):
                 item.setToolTip(tooltip(one_line(words)))
                 self.table.setItem(row, column, item)
         self.table.resizeColumnsToContents()
+        if self._file:  # sentences, broken into lines
+            last, room = self.table.columnCount() - 1, self.table.maximumViewportSize().width()
+            taken = sum(self.table.columnWidth(column) for column in range(last))
+            self.table.setColumnWidth(last, max(room - taken, 24 * self.fontMetrics().averageCharWidth()))
         self.table.resizeRowsToContents()
         for modality, combo in self.choices.items():
             before = self._before.get(modality, "") if combo.count() == 0 else combo.currentData()
@@ -222,7 +224,7 @@ def _row(stream: FoundStream) -> tuple[str, ...]:
         select.kind_of(header).value,
         header.name,
         header.type,
-        rate(header.nominal_sfreq, recorded.measured) if recorded else rate(header.nominal_sfreq),
+        rate(header.nominal_sfreq, recorded.measured or None) if recorded else rate(header.nominal_sfreq),
         str(header.n_channels),
         *((f"{recorded.seconds:.1f}",) if recorded else (header.hostname, header.source_id)),
         "; ".join(stream.problems),

@@ -13,7 +13,6 @@ from PyQt6.QtWidgets import QDialog, QFileDialog, QMenu, QWidget
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES, Kind
-from acquisition.xdf.scan import check_xdf
 from app.devices import RecordedStream, look_at_network, look_in_file, streams_of_file
 from app.engine.messages import Mask, SessionCommand, StartRecording
 from app.environment import new_recording, recordings_folder
@@ -28,7 +27,7 @@ from app.qt.shell.appearance import Settings
 from app.qt.shell.commands import BY_NAME
 from app.qt.shell.engine_window import is_recording
 from app.qt.shell.session import Session, continued
-from app.request import LiveRequest, ReplayRequest, Request, SessionOptions
+from app.request import EEG_SUFFIXES, LiveRequest, ReplayRequest, Request, SessionOptions, check_recording
 from app.view.conditions import Condition
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
@@ -37,10 +36,7 @@ from calibration.profile_summary import is_profile, model_sha256, read_summary
 from calibration.storage import default_data_folder
 
 _LINES = {"50": 50, "60": 60}
-_FILES = (
-    "Recordings (*.xdf *.xdfz *.xdf.gz *.edf *.bdf *.gdf *.fif *.vhdr *.set *.cnt)",
-    "Tables of EEG (*.csv *.tsv *.txt)",
-)
+_FILES = f"Recordings (*.xdf *.xdfz *.xdf.gz {' '.join(f'*{suffix}' for suffix in EEG_SUFFIXES)})"
 
 
 def opened(dialog: QDialog) -> QDialog:
@@ -144,7 +140,7 @@ class Choosers:
         kept = (self._settings.text(name) for name in ("recordings folder", "record to"))
         folders = [*(Path(text) for text in kept if text), recordings_folder(), Path.home()]
         folder = str(next((folder for folder in folders if folder.is_dir()), Path.home()))
-        dialog = QFileDialog(self._parent, "Open a recording", folder, ";;".join(_FILES))
+        dialog = QFileDialog(self._parent, "Open a recording", folder, _FILES)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.fileSelected.connect(lambda name: self.replay(Path(name)))
         return opened(dialog)
@@ -185,7 +181,7 @@ class Choosers:
             if not path.exists():
                 raise InputError("it is not there any more", where=str(path))
             if path.is_file():
-                check_xdf(path)
+                check_recording(path)
                 self.replay(path)
             elif is_profile(path):
                 read_summary(path).check_base(model_sha256(request.options.model), str(path))
