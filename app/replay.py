@@ -14,7 +14,7 @@ from acquisition.intake import MakeIntake, intake_maker
 from acquisition.record.files import read_sidecar, sidecar_path
 from acquisition.select import is_notes, is_own, kind_of, select_streams
 from acquisition.types import Change, Chunk, Kind, StreamHeader, StreamLedger
-from acquisition.xdf.format import XdfIndex, is_xdf
+from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.outline import Outline, outline_xdf, read_markers
 from acquisition.xdf.scan import check_xdf, scan_xdf
 from acquisition.xdf.source import XdfSource
@@ -22,7 +22,7 @@ from app.modality_mask import ModalityMask, Recorded, Rest, read_change
 from app.model_loading import load_model, make_decoder
 from app.outputs import AnnotatedCopySink, Sink
 from app.pipeline import Pipeline
-from app.request import ReplayRequest
+from app.request import EEG_SUFFIXES, ReplayRequest
 from app.runner import closing
 from app.telemetry import Failure, Telemetry, simulated_streams
 from models.checkpoint import Checkpoint
@@ -101,7 +101,7 @@ class ReplayFile:
 
     def _as_xdf(self, unit: str | None) -> Path:
         """Return the recording, of an EEG file a copy as XDF, which `close` deletes."""
-        if is_xdf(self.path):
+        if self.path.suffix.lower() not in EEG_SUFFIXES:
             check_xdf(self.path)
             return self.path
         from acquisition.publish.recording import eeg_content, write_xdf

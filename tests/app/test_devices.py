@@ -100,3 +100,19 @@ def test_the_eeg_of_real_files_can_be_looked_at(real_data: Path, name: str):
     look = look_in_file(real_data / "xdf" / f"{name}.xdf", None)
     assert isinstance(look.header, StreamHeader)
     assert look.counters == ((0,) if name.startswith("openbci") else ())
+
+
+def test_an_eeg_file_is_replayed_from_a_copy_that_is_deleted(tmp_path: Path, random_model):
+    path = tmp_path / "eight.csv"
+    t, names = np.arange(800) / 200, ("Fp1", "Fp2", "C3", "C4", "P3", "P4", "O1", "O2")
+    rows = [
+        ",".join(("time", *names)),
+        *(f"{at}" + ",".join(["", *["%g" % (20 * np.sin(60 * at))] * 8]) for at in t),
+    ]
+    path.write_text("\n".join(rows))
+    session = ReplaySession(ReplayRequest(path, SessionOptions(model=random_model, eeg_unit="uV")))
+    copy = session.file.xdf
+    assert copy.is_file()
+    session.run(lambda share: None)
+    assert session.telemetry.n_predictions > 0
+    assert not copy.exists()
