@@ -210,11 +210,11 @@ def _quality(summary: Summary) -> str:
         _drawn(figures.electrode_figure, summary, "Share of each trial in which each electrode was bad"),
         paragraph(figures.causes_in_words(summary)) if any(one.ch_names for one in summary.quality) else "",
         table((*columns, "Remarks"), rows, numeric=range(1, 9), caption=caption),
-        ledger_table(summary.ledgers),
+        ledger_table(summary.ledgers, "What became of the samples of each stream."),
     )
 
 
-def ledger_table(ledgers: Iterable[StreamLedger]) -> str:
+def ledger_table(ledgers: Iterable[StreamLedger], caption: str = "") -> str:
     """Return what became of each stream's samples; nothing without any stream."""
     rows = [
         (
@@ -227,7 +227,7 @@ def ledger_table(ledgers: Iterable[StreamLedger]) -> str:
         for one in ledgers
     ]
     columns = ("Stream", "Samples received", "Used", "Decodable", "What befell them")
-    return table(columns, rows, numeric=(1, 2, 3), caption="What became of the samples of each stream.")
+    return table(columns, rows, numeric=(1, 2, 3), caption=caption)
 
 
 def _self_report(summary: Summary) -> str:

@@ -47,7 +47,7 @@ class SummaryDialog(Dialog):
         self.save = self.button("&Save…", Role.ActionRole, self._ask)
         self.button("&Close", Role.RejectRole, self.reject)
         self.lay_out(self.page, self.words, stretched=self.page)
-        self.fit_screen(125, 42)
+        self.fit_screen(150, 48)
         Work(self._drawn, self._show, self._refuse, self)
 
     def _drawn(self) -> tuple[bytes, bytes]:
@@ -63,7 +63,7 @@ class SummaryDialog(Dialog):
         document = self.page.document()
         assert document is not None
         document.setDefaultStyleSheet(_STYLE)
-        width = self.fontMetrics().averageCharWidth() * 105
+        width = self.fontMetrics().averageCharWidth() * 135
         shown = []
         for name, picture in zip(("course.png", "electrodes.png"), pictures, strict=True):
             image = QImage.fromData(picture)

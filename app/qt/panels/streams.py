@@ -16,7 +16,7 @@ _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 #: Of `StreamRow.cells`: the head, the widest text it is laid out for, and the head's tooltip.
 _COLUMNS = (
-    ("State", "○ masked", "Whether data arrive as expected"),
+    ("State", "○ at the end", "Whether data arrive as expected"),
     ("Kind", "markers", "What the stream carries"),
     ("Name", "", "The name given by the sender"),
     ("Rate", "1,000.0 of 1,000 Hz", "Sampling rate over the last 5 s, and nominal"),

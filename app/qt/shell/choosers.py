@@ -261,7 +261,8 @@ def with_kept(request: Request, settings: Settings) -> Request:
     kept: dict[str, Any] = {}
     for name in KEPT_OPTIONS:
         text = settings.text(name)
-        if text and getattr(request.options, name) is None:
+        has_level = request.options.profile is not None or request.options.normalise != "subject"
+        if text and getattr(request.options, name) is None and not (name == "baseline_s" and has_level):
             with contextlib.suppress(ValueError):
                 kept[name] = text if name == "screen_cm" else int(text) if name == "line" else float(text)
     return replace(request, options=replace(request.options, **kept))

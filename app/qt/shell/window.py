@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from PyQt6.QtCore import Qt
+from PyQt6.QtCore import Qt, QTimer
 from PyQt6.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent
 from PyQt6.QtWidgets import QMenu, QVBoxLayout, QWidget
 
@@ -12,10 +12,10 @@ from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode
 from acquisition.types import MODALITIES
 from app.display import TAB_NAMES
-from app.engine.messages import REST_S, Note, SelfCheckMark, SetRest
+from app.engine.messages import REST_S, Note, SelfCheckMark, SessionCommand, SetRest
 from app.qt.dialogs.base import KeysDialog, NoticeDialog, ask, key_names
 from app.qt.dialogs.forms import SelfReportDialog
-from app.qt.dialogs.session import N_MARKERS
+from app.qt.dialogs.session import N_MARKERS, marker_name
 from app.qt.shell.appearance import Settings
 from app.qt.shell.calibrating import CalibrateCommand
 from app.qt.shell.choosers import Choosers, MaskCommands, RecordCommand, SummaryCommand
@@ -37,10 +37,12 @@ from app.qt.theme import Theme
 from app.qt.widgets import put
 from app.request import ReplayRequest, Request
 from app.view.conditions import Condition, can_report, can_rest, conditions
+from app.view.store import ViewStore
 from app.view.text import message_line, one_line, tooltip
 from calibration.markers import ASKED, UNDO
 
 _REFRESH_MS = 33
+_CLOSED_MS = 300  # between two looks at whether a recording is closed
 
 
 class MainWindow(EngineWindow):
@@ -144,7 +146,7 @@ class MainWindow(EngineWindow):
             action = self.actions_by_name[f"mark_{number}"]
             if action.text() != (text := one_line(name).replace("&", "&&")):
                 action.setText(text)
-                action.setIconText(one_line(name, 9))
+                action.setIconText(f"F{number + 4}" if name == marker_name(number) else one_line(name, 12))
                 action.setToolTip(tooltip(f"Send the marker {one_line(name)} (F{number + 4})"))
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
@@ -185,7 +187,17 @@ class MainWindow(EngineWindow):
 
     def stop(self) -> None:
         """End the session and leave the window open; a recording under way is asked about first."""
-        self._unless_recording("This ends the session", self.session.stop)
+        self._unless_recording("This ends the session", partial(self._stop, self.session.store))
+
+    def _stop(self, store: ViewStore) -> None:
+        """End the session of ``store`` once its recording is closed, so that the window can tell how."""
+        if store is not self.session.store or self.closing.is_under_way:
+            return
+        if is_recording(store):
+            self.session.send(SessionCommand.STOP_RECORDING)
+            QTimer.singleShot(_CLOSED_MS, partial(self._stop, store))
+        else:
+            self.session.stop()
 
     def _unless_recording(self, what: str, act: Callable[[], object]) -> None:
         if not is_recording(self.session.store):

@@ -505,6 +505,17 @@ def test_a_live_session_that_is_stopped_shows_its_summary_and_the_window_stays_u
     assert len(engines.made) == 1
 
 
+def test_a_recording_is_closed_before_the_session_ends(opened, qtbot):
+    window, engines = opened([*live_news(), recording("recording")])
+    settle(window)
+    window.actions_by_name["stop"].trigger()
+    answer(qtbot, window.findChild(QMessageBox), "Stop")
+    assert engines.commands == [SessionCommand.STOP_RECORDING]
+    engines.newest.unread.append(recording("stopped"))
+    window.poll()
+    qtbot.waitUntil(lambda: engines.commands[-1] is SessionCommand.STOP, timeout=5000)
+
+
 def test_a_replay_offers_its_summary_at_the_end_and_does_not_open_it(opened):
     window, engines = opened(news(10.0))
     engines.newest.unread.append(Phase("ended"))
