@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 from PyQt6.QtCore import QPointF, Qt
-from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen
+from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QProgressBar, QSizePolicy
 
-from app.engine.messages import SessionCommand
 from app.qt.calibration.screen import Screen, Send, TimeBar
 from app.qt.theme import ThemedWidget
 from app.view.conditions import LONGEST
@@ -95,13 +94,13 @@ _RESTARTS = "The trial will restart."
 class PauseScreen(Screen):
     """Says that the session is paused; the participant can resume it."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, resume: Callable[[], object]) -> None:
         super().__init__("Pause", send, width=70)
         self.said = self.words("", 1.25)
         note = self.words("To skip a trial or to end the session, tell the experimenter (F2).", muted=True)
         title = self.words("Pause", 1.9, bold=True)
-        resume = self.button("&Resume (P)", self.resume, primary=True)
-        self.stack(1, title, self.said, None, resume, None, note, 2)
+        button = self.button("&Resume (P)", resume, primary=True)
+        self.stack(1, title, self.said, None, button, None, note, 2)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
         if view is None:
@@ -110,15 +109,6 @@ class PauseScreen(Screen):
         is_in_trial = trial > 0 and kind != "rest"
         where = f"Trial {trial} of {view.n_trials} is paused." if is_in_trial else "The session is paused."
         self.said.setText(f"{where} {_RESTARTS}" if kind == "stimulus" else where)
-
-    def resume(self) -> None:
-        self.send(SessionCommand.RESUME_SESSION)
-
-    def take_key(self, event: QKeyEvent) -> bool:
-        if event.key() == Qt.Key.Key_P:
-            self.resume()
-            return True
-        return False
 
 
 _OPEN = "Look at the cross and relax. Blink normally."

@@ -57,7 +57,7 @@ from calibration.types import Result
 
 #: Of the participant's window; a command without a name is the key of a screen.
 KEYS = (
-    Command("pause", "", ("P", "Esc"), "pause; P resumes"),
+    Command("toggle_pause", "", ("P", "Esc"), "pause, or resume"),
     Command("", "", ("1", "2", "3", "4", "5"), "choose the emotion in the self-report"),
     Command("", "", ("Left", "Right"), "move a slider"),
     Command("", "", ("Return",), "press the highlighted button; in the self-report, continue"),
@@ -157,7 +157,6 @@ class CalibrationWindow(EngineWindow):
         self.plan = prepared.plan
         self.live_profile: Path | None = None  # the profile to use live, if chosen
         self._commands: dict[str, Callable[[], object]] = {
-            "pause": self.pause,
             "toggle_pause": self.toggle_pause,
             "skip": self.skip,
             "end": self.end,
@@ -172,6 +171,7 @@ class CalibrationWindow(EngineWindow):
         self._has_agreed = False
         self.is_split = False  # whether both windows have a screen of their own
         self._chooses = prepared.record is not None
+        self._errors: set[str] = set()  # that the operator was told
         self.screen_name = ""  # of the screen shown, see `Screens`
         self.screens = Screens(self, prepared, folder)
         self._lay_out()
@@ -183,7 +183,7 @@ class CalibrationWindow(EngineWindow):
         self.status = StatusBar(
             self.request.subject,
             self.request.simulated is not None,
-            [("Pause (P)", self.pause), ("Keys (F1)", self.show_keys)],
+            [("Pause (P)", self.toggle_pause), ("Keys (F1)", self.show_keys)],
         )
         self.stack = QStackedWidget()
         for screen in dict.fromkeys(self.screens.by_name.values()):
@@ -378,7 +378,9 @@ class CalibrationWindow(EngineWindow):
             self.pause()  # a screen has gone
         self.is_split = bool(others)
         self.operator.show_screens(screens, own)
-        if others and not self._is_placed:
+        if others and self._is_placed:
+            self.move(own.availableGeometry().topLeft())
+        elif others:
             self.showNormal()  # or it stays on its screen
             self.setGeometry(own.geometry())
             self.showFullScreen()
@@ -390,9 +392,13 @@ class CalibrationWindow(EngineWindow):
             self.operator.show()
 
     def refresh_slowly(self) -> None:
-        """Refresh the operator's messages."""
+        """Refresh the operator's messages; on one screen an error brings the operator's window."""
         store = self.session.store
         found = calibration_conditions(store)
+        errors = {condition.key for condition in found if condition.severity == "error"}
+        if errors - self._errors and not self.is_split:
+            self.call_operator()
+        self._errors = errors
         message = store.calibration.message if store.calibration is not None else ""
         if message and self.screen_name not in _SAY_IT_THEMSELVES:
             found.append(Condition("session", "info", message_line(message)))
@@ -494,7 +500,7 @@ class Screens:
             "stimulus": self.stimulus,
             "report": self.report,
             "rest": RestScreen(send),
-            "pause": PauseScreen(send),
+            "pause": PauseScreen(send, window.toggle_pause),
             "finish": WaitingScreen(send, f"That was everything. {wait}", "Thank you", is_busy=False),
             "failed": WaitingScreen(send, wait, "The session has stopped", is_busy=False),
         }

@@ -35,6 +35,7 @@ from app.qt.shell.appearance import Settings
 from app.qt.shell.session import EngineSession
 from app.qt.theme import LIGHT
 from app.request import CalibrationRequest, SessionOptions
+from app.telemetry import Failure
 from calibration.markers import record_from_markers
 from calibration.plan import load_plan
 from calibration.protocol import order_of
@@ -376,6 +377,16 @@ def test_with_one_screen_the_operator_s_window_comes_on_a_key_and_pauses(stage):
     stage.command("toggle_pause")
     assert not operator.isVisible()
     assert stage.name == "hint"
+
+
+def test_with_one_screen_an_error_in_a_stimulus_pauses_and_brings_the_operator_s_window(stage):
+    stage.begin()
+    stage.until("stimulus")
+    stage.engine.unread.append(Failure("recording", "the disk is full", stage.clock.now))
+    stage.turn(20)
+    assert stage.engine.view.is_paused
+    assert "the disk is full" in texts(stage.window.operator)
+    assert "disk" not in texts(stage.window)
 
 
 def test_with_two_screens_both_windows_stay_and_nothing_is_paused(stage):
