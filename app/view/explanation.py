@@ -5,7 +5,7 @@ probability. They are compared within one window, and for modalities only: bands
 region of many electrodes rarely changes a prediction by itself.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,6 +182,8 @@ def _share(share: float) -> str:
 _HEADINGS = {"modality": "Modality", "band": "EEG band", "region": "EEG region"}
 
 #: Ends of the axis, percentage points: changes within a few keep one scale.
+#: Of a modality that the model does not read: it would make no difference if it were there.
+NOT_USED = "not used"
 _ENDS = (5.0, 10.0, 20.0, 50.0, 100.0)
 
 
@@ -195,11 +197,15 @@ class Bar:
 
 
 def occlusion_bars(
-    answer: Occlusion | None, bands: Sequence[tuple[str, float, float]] = ()
+    answer: Occlusion | None,
+    bands: Sequence[tuple[str, float, float]] = (),
+    read: Collection[str] = MODALITIES,
+    present: Collection[str] = ("eeg",),
 ) -> dict[str, list[Bar]]:
     """Return the bars below each heading: modalities, bands with their limits in Hz, and regions.
 
-    They come in the order of the check; before there is a result, they are what will be checked.
+    They come in the order of the check; before there is a result, they are what will be checked. ``read`` are
+    the modalities of the model, ``present`` those of the window.
     """
     hertz = {name: f"{name} {fmin:g}\N{EN DASH}{fmax:g} Hz" for name, fmin, fmax in bands}
     if answer is None:
@@ -211,9 +217,10 @@ def occlusion_bars(
         deltas[row.kind][row.name] = 100 * row.delta_p
     asked = deltas["modality"]
     # The only modality with data is not removed: nothing would be left to decode.
-    is_alone = not asked and bool(deltas["band"])
-    notes = dict.fromkeys(MODALITIES, "missing") | ({"eeg": "only input: not removed"} if is_alone else {})
-    nothing = [Bar("EEG", None, "missing")]
+    notes = {m: "missing" if m in read else NOT_USED for m in MODALITIES}
+    if not asked:
+        notes |= {m: "only input: not removed" for m in present if m in read}
+    nothing = [Bar("EEG", None, "missing" if "eeg" in read else NOT_USED)]
     return {
         _HEADINGS["modality"]: [
             Bar(modality_word(name), asked.get(name), "" if name in asked else notes[name])

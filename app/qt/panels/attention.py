@@ -55,7 +55,8 @@ class ModalityAttentionPanel(Panel):
             self.plot.set_notice(why_no_prediction(store))
             self.plot.setAccessibleDescription("no prediction yet")
         else:
-            self.plot.show_lanes(store.predictions.read(newest.t_end - span_s, newest.t_end), span_s)
+            shown = store.predictions.read(newest.t_end - span_s, newest.t_end)
+            self.plot.show_lanes(shown, span_s, store.model.modalities if store.model else MODALITIES)
 
 
 class LanesPlot(Plot):
@@ -63,7 +64,10 @@ class LanesPlot(Plot):
 
     def __init__(self) -> None:
         n = len(MODALITIES)
-        self._names, self._figures = RowAxis("left", ("Voice", "100 %")), RowAxis("right", ("missing",))
+        self._names, self._figures = (
+            RowAxis("left", ("Voice", "100 %")),
+            RowAxis("right", (explanation.NOT_USED,)),
+        )
         self._times = Axis("bottom", title="time before the prediction shown (s)", has_grid=True)
         axes, name = (self._names, self._figures, self._times), "Attention per modality over time"
         super().__init__(name, axes, x=(-60.0, 0.0), y=(0.0, float(n)), zoom="x", least=(36, 9.6))
@@ -94,8 +98,10 @@ class LanesPlot(Plot):
             line.setPen(pg.mkPen(theme.category(i), width=1))
             line.setFillBrush(faint)
 
-    def show_lanes(self, predictions: Sequence[Prediction], span_s: float) -> None:
-        """Show predictions, the newest last."""
+    def show_lanes(
+        self, predictions: Sequence[Prediction], span_s: float, read: Sequence[str] = MODALITIES
+    ) -> None:
+        """Show predictions, the newest last; ``read`` are the model's modalities."""
         newest = predictions[-1]
         self.set_notice("")
         self.t_end = newest.t_end
@@ -111,7 +117,8 @@ class LanesPlot(Plot):
         )
         self.redraw()
         shares = {m: newest.modality_attention.get(m) for m in MODALITIES if newest.present.get(m)}
-        said = [percent(shares[m]) if m in shares else "missing" for m in MODALITIES]
+        absent = {m: "missing" if m in read else explanation.NOT_USED for m in MODALITIES}
+        said = [percent(shares[m]) if m in shares else absent[m] for m in MODALITIES]
         self._figures.set_rows([Row(self._floor(i) + _LANE / 2, (text,)) for i, text in enumerate(said)])
         words = ", ".join(
             f"{explanation.modality_word(m)} {text}" for m, text in zip(MODALITIES, said, strict=True)
@@ -157,7 +164,8 @@ class ChannelAttentionPanel(Panel):
             return
         names, deviation, share = explanation.channel_deviation(prediction)
         if not prediction.present.get("eeg") or math.isnan(share):
-            self.plot.set_missing("EEG missing")
+            is_read = store.model is None or "eeg" in store.model.modalities
+            self.plot.set_missing("EEG missing" if is_read else "the model reads no EEG")
             return
         recent = store.predictions.read(prediction.t_end - _SCALE_OVER_S, prediction.t_end)
         largest = max(_largest(p) for p in recent)

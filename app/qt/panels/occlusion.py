@@ -8,6 +8,7 @@ from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
 from acquisition.text import age, percent
+from acquisition.types import MODALITIES
 from app.engine.messages import Occlusion
 from app.qt.panel import Panel
 from app.qt.plots.axes import number_text
@@ -125,7 +126,11 @@ class OcclusionPanel(Panel):
     def _show_answer(self, store: ViewStore) -> None:
         answer = store.occlusion
         self.end = axis_end(answer.rows) if answer is not None else _EMPTY_END
-        self._show_bars(occlusion_bars(answer, store.model.bands if store.model is not None else ()))
+        read = store.model.modalities if store.model is not None else MODALITIES
+        checked = store.predictions.at(answer.t_end) if answer is not None else None
+        present = ("eeg",) if checked is None else [m for m, is_there in checked.present.items() if is_there]
+        bands = store.model.bands if store.model is not None else ()
+        self._show_bars(occlusion_bars(answer, bands, read, present))
         self.flag.setVisible(answer is not None)
         if answer is None:
             self.map.set_missing("not checked yet")
@@ -135,7 +140,7 @@ class OcclusionPanel(Panel):
             scale = -self.end, self.end
             self.map.set_values(tuple(values), list(values.values()), *scale, "points", diverging=True)
         else:
-            self.map.set_missing("EEG missing")
+            self.map.set_missing("EEG missing" if "eeg" in read else "the model reads no EEG")
         self._show_flag(store, answer)
 
     def _show_bars(self, shown: Mapping[str, Sequence[Bar]]) -> None:

@@ -43,6 +43,13 @@ def test_eeg_alone_cannot_be_removed_and_says_so():
     assert [bar.note for bar in modality] == ["only input: not removed", "missing", "missing", "missing"]
 
 
+def test_a_model_of_one_input_says_that_it_uses_no_other():
+    shown = occlusion_bars(Occlusion(1.0, "sad", 0.5, ()), BANDS, ("face",), ("face", "eeg"))
+    modality, band, region = shown.values()
+    assert [bar.note for bar in modality] == ["not used", "not used", "only input: not removed", "not used"]
+    assert [bar.note for bar in band + region] == ["not used", "not used"]
+
+
 def test_before_the_first_answer_every_row_is_not_checked_yet():
     notes = {bar.note for group in occlusion_bars(None, BANDS).values() for bar in group}
     assert notes == {"not checked yet"}
