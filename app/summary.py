@@ -106,7 +106,7 @@ class SessionSummary:
 
 
 class SessionLog:
-    """Keeps of a session's messages what its summary needs, some 100 bytes a prediction."""
+    """Keeps of a session's messages what its summary needs, some 250 bytes a prediction."""
 
     def __init__(self) -> None:
         self.opened: Opened | None = None

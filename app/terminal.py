@@ -19,7 +19,7 @@ from app.summary import SessionLog, introduction
 from app.tables import progress_bar, say
 from app.telemetry import N_LATENCIES, simulated_streams
 from models.prediction import Prediction
-from models.trust import Code, State, Verdict
+from models.trust import ABSTENTIONS, Code, State, Verdict
 
 _LINE_EVERY = 4  # predictions a printed line
 
@@ -50,7 +50,7 @@ def because(verdict: Verdict) -> str:
     """Return the first reason why there is no answer; "" where there is one."""
     if verdict.answer is not None or not verdict.reasons or verdict.state is not State.UNCERTAIN:
         return ""
-    first = verdict.reasons[0]
+    first = next((reason for reason in verdict.reasons if reason.code in ABSTENTIONS), verdict.reasons[0])
     if first.code is Code.PROBABILITY:
         return f" ({first.facts['probability']:.2f}, {first.facts['needed']:.2f} needed)"
     return f" ({first.code})"

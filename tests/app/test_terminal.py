@@ -1,5 +1,7 @@
 """What a session in the terminal says of its model before it runs."""
 
+from dataclasses import replace
+
 from app.terminal import because, introduction, said
 from models.config import preset
 from models.prediction import SHOWN
@@ -41,4 +43,6 @@ def test_a_line_says_why_there_is_no_answer():
     reason = Reason(Code.PROBABILITY, Severity.STOP, {"probability": 0.62, "needed": 0.75})
     verdict = Verdict(State.UNCERTAIN, (reason,), top="sad", set_90=("sad",), n_labels=2)
     assert (said(verdict), because(verdict)) == ("uncertain, 90 % set: sad", " (0.62, 0.75 needed)")
+    graver = Reason(Code.SIMULATED_MODEL, Severity.STOP)  # which does not withhold an answer
+    assert because(replace(verdict, reasons=(graver, reason))) == " (0.62, 0.75 needed)"
     assert because(Verdict(State.CERTAIN, answer="sad")) == ""
