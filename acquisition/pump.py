@@ -80,7 +80,7 @@ class Pump:
             own = self._ledger(key)
             own.name, own.modality = counts.name or own.name, counts.modality or own.modality
             own.n_received, own.n_with, own.seconds = counts.n_received, counts.n_with, counts.seconds
-        return self._ledgers
+        return dict(self._ledgers)  # others look at it while streams join
 
     def _ledger(self, key: str) -> StreamLedger:
         return self._ledgers.setdefault(key, StreamLedger(name=key.split("|")[0]))

@@ -1,7 +1,7 @@
 """Decides what each stream is and which ones are used; the same for live streams and for files."""
 
 import re
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import TypeVar
 
 from acquisition.errors import ErrorCode, InputError
@@ -69,6 +69,9 @@ def select_streams(
     kinds: Collection[Kind] = (Kind.EEG, Kind.GAZE, Kind.VIDEO, Kind.AUDIO, Kind.MARKERS),
     *,
     with_notes: bool = True,
+    unread: Collection[Kind] = (),
+    preferred: Collection[str] = (),
+    tell: Callable[[str], None] = lambda notice: None,
 ) -> dict[K, Kind]:
     """Return which streams are used, and as what: at most one a modality, then the marker streams.
 
@@ -84,6 +87,12 @@ def select_streams(
     with_notes : bool
         False excludes notes typed in a window and a calibration's markers unless they are chosen: live,
         they are another session's, which may end at any moment.
+    unread : collection of Kind
+        What the model does without: where several streams of such a kind fit, none is used.
+    preferred : collection of str
+        ``source_id`` of streams that ran before: among several that fit, one of these is used.
+    tell : callable
+        Told in a sentence what was decided between several.
 
     Raises
     ------
@@ -91,7 +100,7 @@ def select_streams(
         If a choice is malformed or matches nothing, several streams fit, or nothing is left to use.
     """
     wanted = parse_choices(choices or "")
-    usable = {key: header for key, header in headers.items() if not is_own(header)}
+    usable = _usable(headers)
     chosen: dict[K, Kind] = {}
     for modality, kind in _CHOICE_KINDS.items():
         if kind not in kinds:
@@ -99,17 +108,17 @@ def select_streams(
         choice = wanted.get(modality)
         if choice == "none":
             continue
-        if choice:
-            found = _matching(usable, choice, modality, kind)
-        else:
-            found = [
-                key
-                for key, header in usable.items()
-                if kind_of(header) is kind
-                and (with_notes or not (is_notes(header) or is_calibration(header)))
-            ]
+        found = _matching(usable, choice, modality, kind) if choice else _of_kind(usable, kind, with_notes)
         if len(found) > 1 and kind is not Kind.MARKERS:
-            raise _ambiguous(usable, found, modality)
+            known = [key for key in found if usable[key].source_id in preferred]
+            if len(known) == 1:
+                found = known
+                tell(f"{modality}: {usable[known[0]].name} is used, as before")
+            elif kind in unread:
+                tell(f"{modality}: not used: {len(found)} streams, and the model reads none of them")
+                continue
+            else:
+                raise _ambiguous(usable, found, modality)
         if taken := [key for key in found if key in chosen]:
             raise _unsuitable(f"{_described(usable, taken[0])} is chosen twice", modality)
         chosen.update(dict.fromkeys(found, kind))
@@ -118,6 +127,57 @@ def select_streams(
         remedy = "start a publisher, or " + _USAGE
         raise InputError(what, where="streams", remedy=remedy, code=ErrorCode.NO_STREAM)
     return chosen
+
+
+def exclude_unusable(
+    chosen: dict[K, Kind], use: Callable[[K, Kind], object], unread: Collection[Kind] = ()
+) -> dict[K, InputError]:
+    """Drop from ``chosen`` the streams that ``use`` refuses, and return why: a session does without them.
+
+    Raises the `InputError` of one that it needs: EEG, unless that is ``unread``, and the last signal.
+    """
+    refused: dict[K, InputError] = {}
+    for key, kind in list(chosen.items()):
+        try:
+            use(key, kind)
+        except InputError as error:
+            others = {other for at, other in chosen.items() if at != key} - {Kind.MARKERS}
+            if (kind is Kind.EEG and kind not in unread) or not others:
+                raise
+            del chosen[key]
+            refused[key] = error
+    return refused
+
+
+def lacking(
+    headers: Mapping[K, StreamHeader], choices: str | None, modalities: Collection[str]
+) -> dict[str, str]:
+    """Return which ``modalities`` have no stream yet, and what was chosen for each, "" for any.
+
+    Those excluded by choice are not waited for. Raises `InputError` if the choice is malformed.
+    """
+    wanted, usable = parse_choices(choices or ""), _usable(headers)
+    waited_for = {
+        m: wanted.get(m, "") for m in KIND_OF_MODALITY if m in modalities or wanted.get(m, "none") != "none"
+    }
+    return {
+        modality: choice
+        for modality, choice in waited_for.items()
+        if choice != "none"
+        and not (_named(usable, choice) if choice else _of_kind(usable, KIND_OF_MODALITY[modality], False))
+    }
+
+
+def _usable(headers: Mapping[K, StreamHeader]) -> dict[K, StreamHeader]:
+    return {key: header for key, header in headers.items() if not is_own(header)}
+
+
+def _of_kind(usable: Mapping[K, StreamHeader], kind: Kind, with_notes: bool) -> list[K]:
+    return [
+        key
+        for key, header in usable.items()
+        if kind_of(header) is kind and (with_notes or not (is_notes(header) or is_calibration(header)))
+    ]
 
 
 def without(choices: str | None, modalities: Collection[str]) -> str | None:
@@ -155,13 +215,9 @@ def parse_choices(text: str) -> dict[str, str]:
 
 def _matching(usable: Mapping[K, StreamHeader], choice: str, modality: str, kind: Kind) -> list[K]:
     """Return the streams a choice means; among several, those of the right kind."""
-    field_name, colon, value = choice.partition(":")
-    if not colon or field_name not in _FIELDS:
-        field_name, value = "name", choice
-    found = [key for key, header in usable.items() if _field(key, header, field_name) == value]
-    if field_name == "type" and not found:
-        found = [key for key, header in usable.items() if _squeezed(header.type) == _squeezed(value)]
+    found = _named(usable, choice)
     if not found:
+        field_name, value = _field_value(choice)
         candidates = [key for key, header in usable.items() if kind_of(header) is kind]
         listed = _list_of(usable, candidates or list(usable))
         raise _unsuitable(f"no stream has {field_name} {value!r}; {listed}", modality)
@@ -175,6 +231,20 @@ def _matching(usable: Mapping[K, StreamHeader], choice: str, modality: str, kind
     if not possible:
         raise _unsuitable(f"{_described(usable, found[0])} has no {kind.value}", modality)
     return possible
+
+
+def _field_value(choice: str) -> tuple[str, str]:
+    field_name, colon, value = choice.partition(":")
+    return (field_name, value) if colon and field_name in _FIELDS else ("name", choice)
+
+
+def _named(usable: Mapping[K, StreamHeader], choice: str) -> list[K]:
+    """Return the streams that a choice names, whatever they carry."""
+    field_name, value = _field_value(choice)
+    found = [key for key, header in usable.items() if _field(key, header, field_name) == value]
+    if field_name == "type" and not found:
+        found = [key for key, header in usable.items() if _squeezed(header.type) == _squeezed(value)]
+    return found
 
 
 def _unsuitable(what: str, modality: str) -> InputError:

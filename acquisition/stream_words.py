@@ -1,11 +1,11 @@
 """What devices and the faults of streams are called, and what to do, for windows, commands and reports."""
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from acquisition.quality import StreamFault, StreamFinding
-from acquisition.text import age, counted, duration
+from acquisition.text import age, counted, duration, either
 from acquisition.types import (
     DROPPED,
     MODALITIES,
@@ -114,6 +114,27 @@ def fault_words(finding: StreamFinding, kind: Kind) -> FaultWords:
         look_at = DEVICES[kind].if_silent if kind in DEVICES else "check the sending LSL app"
         remedy = f"{look_at}; it will reconnect automatically"
     return FaultWords(state, said, remedy)
+
+
+def waiting_words(missing: Mapping[str, str], modalities: Collection[str]) -> str:
+    """Return for which streams a session waits: ``missing`` has what was chosen for each, "" for any."""
+    named = [f"{MODALITY_NAMES[m]} ({choice})" for m, choice in missing.items() if choice]
+    of_any = [MODALITY_NAMES[m] for m, choice in missing.items() if not choice and m in modalities]
+    found = [MODALITY_NAMES[m] for m in MODALITIES if m in modalities and m not in missing]
+    wanted = ", ".join(named) or either(of_any)
+    return f"waiting for a stream of {wanted}; found so far: {', '.join(found) or 'none'}"
+
+
+def offer_words(name: str, modality: str, n_rivals: int, replaces: str, joins: bool) -> str:
+    """Return what to say of a stream that has appeared beside a running session."""
+    as_what = MODALITY_NAMES.get(modality, modality)
+    if joins:
+        return f"{name} appeared and joins as {as_what} (--no-join would leave it out)"
+    if n_rivals:
+        return f"{name} appeared: one of {n_rivals + 1} streams for {as_what}, choose one with --streams"
+    if replaces:
+        return f"{name} appeared: it could take the place of {replaces}, which has gone"
+    return f"{name} appeared: it could join as {as_what}, and is not used"
 
 
 # --- what became of samples ---

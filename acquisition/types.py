@@ -125,6 +125,22 @@ class StreamEvent:
 
 
 @dataclass(frozen=True)
+class Offer:
+    """A stream on the network that a running session could use besides its own."""
+
+    uid: str
+    header: StreamHeader  # without ``desc``
+    kind: Kind
+    n_rivals: int = 0  # others that fit the same modality: one must be chosen
+    replaces: str = ""  # name of a stream that has gone, and would be given up for it
+
+    @property
+    def modality(self) -> str:
+        """What it would feed, as ``--streams`` calls it."""
+        return MODALITY_OF_KIND.get(self.kind, "markers")
+
+
+@dataclass(frozen=True)
 class StreamHealth:
     """Figures of a live stream, as of now."""
 

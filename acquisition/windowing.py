@@ -257,6 +257,11 @@ class Aligner:
     def _feed_of(self, stream: str) -> _Feed | None:
         return next((feed for feed in self._feeds.values() if feed.spec.key == stream), None)
 
+    @property
+    def next_index(self) -> int:
+        """Index of the next window to close; 0 before it is known."""
+        return self._next or 0
+
     def start_at(self, time: float) -> None:
         """Close no window that ends before ``time``."""
         self._not_before = time
@@ -327,12 +332,16 @@ class Aligner:
             closed_at=now if live else t_end,
             newest_push=max((feed.newest_push for feed in closing), default=math.nan),
             newest_arrival=max((feed.newest_arrival for feed in closing), default=math.nan),
-            warm_up=any(  # NaN, before a stream's first sample, compares False
-                not feed.ring.first_time <= t_end - self.config.context_of(modality)
-                for modality, feed in self._feeds.items()
-            ),
+            warm_up=self._is_warming_up(t_end),
             context=context,
         )
+
+    def _is_warming_up(self, t_end: float) -> bool:
+        """Tell whether a context is not full yet; a stream that joins after that is as one that returns."""
+        # NaN, before a stream's first sample, compares False: as if it had yet to join.
+        firsts = {m: feed.ring.first_time for m, feed in self._feeds.items()}
+        joined_by = min((t for t in firsts.values() if t == t), default=math.nan) + self.config.context_s
+        return any(t_end - self.config.context_of(m) < t <= joined_by for m, t in firsts.items())
 
     # --- steps ---
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -14,11 +14,14 @@ from typing import Any
 from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import intake_maker
+from acquisition.lsl.discovery import FoundStream, discover
 from acquisition.lsl.source import LslSource, open_live
 from acquisition.process import interruptible
 from acquisition.publish.process import PublisherProcess, start_publisher
+from acquisition.select import kind_of, lacking, parse_choices
 from acquisition.simulator.process import SimulatorProcess, stream_choices
-from acquisition.types import Change, Chunk, StreamHeader, StreamHealth, StreamLedger
+from acquisition.stream_words import offer_words, waiting_words
+from acquisition.types import Change, Chunk, Offer, StreamHeader, StreamHealth, StreamLedger
 from app.engine.messages import PhaseName
 from app.modality_mask import ModalityMask
 from app.model_loading import load_model, make_decoder
@@ -34,6 +37,7 @@ from models.decoder import Decoder
 
 _SEGMENTS_S = 0.2
 _HEALTH_S = 0.5
+_LOOK_S = 1.0  # for streams that are waited for
 _SHOW_S = 0.1
 
 
@@ -48,6 +52,9 @@ class Observer:
 
     def on_open(self, opened: OpenSession) -> None:
         """Get the parts of the session, before anything is read."""
+
+    def on_streams(self, headers: Collection[StreamHeader]) -> None:
+        """Take the streams in use when one has joined, in the session's thread."""
 
     def on_chunk(self, chunk: Chunk) -> None:
         """See every chunk, in the acquire thread, which must not be kept waiting."""
@@ -104,6 +111,7 @@ class LiveSession:
     duration_s: float = 0.0
     stream_health: dict[str, StreamHealth] = field(default_factory=dict)  # by stream key
     ledgers: Mapping[str, StreamLedger] = field(default_factory=dict)  # by stream key
+    offers: tuple[Offer, ...] = ()  # streams that could join, as of the last look
 
     def __post_init__(self) -> None:
         self.options, simulated = self.request.options, self.request.simulated
@@ -111,6 +119,8 @@ class LiveSession:
             self.options = replace(self.options, streams=stream_choices(simulated))
         self._clock = LslClock()
         self._publishers: list[PublisherProcess] = []
+        self._notice = ""  # what was said of simulated streams
+        self._in_use: tuple[Mapping[str, StreamHeader], Mapping[str, StreamHeader]] = {}, {}
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -137,9 +147,15 @@ class LiveSession:
                     self._publishers.append(publisher)
                     closed.callback(publisher.stop)
             self.observer.on_stage("looking", "looking for streams")
-            source = self._open()
-            closed.callback(source.close)
-            self._run_with(source, show)
+            interruption = interruptible() if self.interrupted is None else nullcontext(self.interrupted)
+            with interruption as interrupted:
+                found = self._wait_for_streams(interrupted)
+                self.observer.on_stage("looking", "opening the streams")
+                if interrupted.is_set():
+                    return
+                source = self._open(found)
+                closed.callback(source.close)
+                self._run_with(source, show, interrupted)
 
     def _start_simulator(self, simulator: SimulatorProcess) -> None:
         """Load the model while the simulated devices start, and tell what the participant shows."""
@@ -153,14 +169,37 @@ class LiveSession:
 
         simulator.tell(tell)
 
-    def _open(self) -> LslSource:
-        config, options = self.checkpoint.config, self.options
-        maker = intake_maker(options.adapter_options(config.ch_names), config.windows.max_gap_s)
+    def _wait_for_streams(self, interrupted: threading.Event) -> list[FoundStream]:
+        """Look until there is a stream that the model reads, and each that was chosen, or time is over."""
+        choices = self.options.streams
+        excluded = [m for m, choice in parse_choices(choices or "").items() if choice == "none"]
+        modalities = [m for m in self.checkpoint.config.modalities if m not in excluded]
         # A publisher that was just started answers after a second or two.
         timeout_s = self.request.discovery_s + (2.0 if self._publishers else 0.0)
+        found, has_waited, begin = discover(timeout_s), False, self._clock.now()
+        while self._clock.now() < begin + self.request.wait_s and not interrupted.is_set():
+            missing = lacking({stream.key: stream.header for stream in found}, choices, modalities)
+            if not any(missing.values()) and not set(modalities) <= set(missing):
+                # Streams that are started together come together.
+                return discover(timeout_s) if has_waited else found
+            if any(publisher.exit_code for publisher in self._publishers):
+                break
+            has_waited = True
+            self.observer.on_stage("waiting", waiting_words(missing, modalities))
+            found = discover(_LOOK_S)
+        return found
+
+    def _open(self, found: list[FoundStream]) -> LslSource:
+        config, options = self.checkpoint.config, self.options
+        maker = intake_maker(options.adapter_options(config.ch_names), config.windows.max_gap_s)
         try:
             return open_live(
-                options.streams, timeout_s=timeout_s, make_intake=maker, optional=config.unread_kinds
+                found,
+                options.streams,
+                make_intake=maker,
+                unread=config.unread_kinds,
+                preferred=self.request.preferred,
+                tell=lambda notice: self.telemetry.say(notice, self._clock.now()),
             )
         except InputError:
             for publisher in self._publishers:  # a missing device explains a missing stream
@@ -170,10 +209,10 @@ class LiveSession:
                     raise InputError(said, where=where, code=ErrorCode.DEVICE) from None
             raise
 
-    def _run_with(self, source: LslSource, show: Callable[[], None]) -> None:
+    def _run_with(self, source: LslSource, show: Callable[[], None], interrupted: threading.Event) -> None:
+        self._tell_simulated(source)
+        self._in_use = source.headers, source.connected
         self.headers = list(source.headers.values())
-        if notice := simulated_streams(self.headers).notice:
-            self.telemetry.say(notice, self._clock.now())
         clock, observer, mask = self._clock, self.observer, ModalityMask()
         labels = self.checkpoint.config.labels
         decoder = make_decoder(self.checkpoint, self.options, self._failing("device"))
@@ -204,6 +243,11 @@ class LiveSession:
             }
 
         look = _Periodically(_HEALTH_S, take_health)
+        look_around = _Periodically(_HEALTH_S, lambda now: self._look_around(source, recording))
+        watches = self.request.newcomers != "ignore"
+        if watches:
+            given = self.options.streams, self.checkpoint.config.modalities
+            source.watch_for(*given, lambda spec: spec.is_shown_only or decoder.check(spec))
 
         def after_acquire(now: float) -> None:
             publish(now)
@@ -211,6 +255,8 @@ class LiveSession:
 
         def attend() -> None:
             recording.step(clock.now())
+            if watches:
+                look_around(clock.now())
             for publisher in self._publishers:
                 for message in publisher.messages():
                     self._warn(message)
@@ -218,8 +264,7 @@ class LiveSession:
             show()
 
         runner = LiveRunner(pipeline, clock, sinks, self.telemetry, after_acquire, observer.after_decode)
-        interruption = interruptible() if self.interrupted is None else nullcontext(self.interrupted)
-        with closing(sinks), contextlib.closing(clock_map), interruption as interrupted:
+        with closing(sinks), contextlib.closing(clock_map):
             try:
                 observer.on_open(OpenSession(self.checkpoint, source, decoder, recording, clock, mask))
                 runner.start()
@@ -243,6 +288,32 @@ class LiveSession:
                     self.telemetry.say(f"recording {text}", clock.now())
         if runner.error is not None:
             raise runner.error
+
+    def _look_around(self, source: LslSource, recording: RecordingControl) -> None:
+        """Take note of streams that have joined or gone, and join, offer or name those that could join."""
+        in_use = source.headers, source.connected
+        if in_use != self._in_use:
+            joined, self._in_use = self._in_use[0] != in_use[0], in_use
+            recording.use(self.observer.recorded(list(source.connected.values())))
+            if joined:
+                self.headers = list(source.headers.values())
+                self.observer.on_streams(self.headers)
+                self._tell_simulated(source)
+        seen = {offer.uid for offer in self.offers}
+        self.offers = tuple(source.offers())
+        for offer in self.offers:
+            joins = self.request.newcomers == "join" and not (offer.n_rivals or offer.replaces)
+            if joins or offer.uid not in seen:
+                words = offer_words(offer.header.name, offer.modality, offer.n_rivals, offer.replaces, joins)
+                self.telemetry.say(words, self._clock.now())
+            if joins:
+                source.join(offer.uid)
+
+    def _tell_simulated(self, source: LslSource) -> None:
+        notice = simulated_streams(source.headers.values()).notice
+        if notice not in ("", self._notice):
+            self._notice = notice
+            self.telemetry.say(notice, self._clock.now())
 
     def _wait_for_recording(
         self, recording: RecordingControl, attend: Callable[[], None], interrupted: threading.Event
@@ -269,6 +340,7 @@ class LiveSession:
 
         hooks = RecordingHooks(
             on_notice=self._warn,
+            is_told=lambda header: source.lacks(kind_of(header)),
             on_failure=self._failing("recording"),
             on_opened=on_opened,
             # The notes in the recording say since when electrodes are marked.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.text import parse_json
+from acquisition.types import MODALITIES
 from calibration.storage import default_data_folder, default_weights_folder
 from models.weights import is_installed
 
@@ -28,6 +29,7 @@ class ModelSummary:
     ch_names: tuple[str, ...]
     trained_on: str
     preset: str
+    modalities: tuple[str, ...] = MODALITIES  # that it reads
 
     @property
     def n_channels(self) -> int:
@@ -45,6 +47,7 @@ def read_model_summary(path: Path) -> ModelSummary:
             tuple(map(str, config["ch_names"])),
             str(config.get("trained_on", "")),
             str(config["network"]["preset"]),
+            tuple(map(str, config.get("modalities", MODALITIES))),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = "this folder contains no model of Affectscope"

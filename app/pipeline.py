@@ -7,13 +7,14 @@ replay and tests call `step`. Live and replay differ only in the source and the 
 """
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
 from acquisition.clock import stopwatch
 from acquisition.pump import Pump
 from acquisition.quality import AmplitudeWatch
-from acquisition.types import Change, Chunk, Kind, Source, StreamEvent, Window
+from acquisition.types import Change, Chunk, Kind, Source, StreamEvent, StreamSpec, Window
 from app.modality_mask import CheckMark, ModalityMask, Rest
 from calibration.check import Outcome, SelfCheck, Shown
 from models.decoder import Decoder
@@ -45,12 +46,14 @@ class Pipeline(Pump):
             windows if lateness_s is None else replace(windows, lateness_s=lateness_s),
             live=live,
             known=decoder.knows,
-            on_open=decoder.open,
+            on_open=self._open,
             on_event=on_event,
             on_chunk=self._came,
         )
         self._pass_on = on_chunk
         self._amplitudes: dict[str, AmplitudeWatch] = {}
+        self._decoding = threading.Lock()  # a stream that joins must not change the decoder under a window
+        self._not_before = -1  # index of a window; those before were cut from other EEG channels
         self.decoder, self._mask = decoder, mask
         self._meter = None if decoder.landmarks is None else FaceMeter(decoder.landmarks, is_live=live)
         self._video = ""  # the stream that is measured
@@ -60,10 +63,16 @@ class Pipeline(Pump):
         self._stepped_to = -math.inf
         self._stepped: Window | None = None
 
+    def _open(self, spec: StreamSpec) -> None:
+        with self._decoding:
+            self.decoder.open(spec)
+            if self.live and spec.kind is Kind.EEG and self.aligner.spec("eeg") is not None:
+                self._not_before = self.aligner.next_index
+
     def _came(self, chunk: Chunk) -> None:
         self._pass_on(chunk)
-        if self._meter is not None and chunk.stream == self._video:
-            self._meter.take(chunk.times, chunk.data)
+        if (meter := self._meter) is not None and chunk.stream == self._video:
+            meter.take(chunk.times, chunk.data)
         watch = self._amplitudes.get(chunk.stream)
         if watch is not None and (trouble := watch.take(chunk)):
             self._on_event(StreamEvent(chunk.stream, Change.WARNING, float(chunk.times[-1]), trouble))
@@ -84,10 +93,15 @@ class Pipeline(Pump):
 
     def measure_frame(self) -> bool:
         """Measure a webcam frame, if one waits and is to be, and tell; in a thread of its own when live."""
-        return self._meter is not None and self._meter.measure(n_most=1)
+        meter = self._meter  # an eye tracker that joins ends it
+        return meter is not None and meter.measure(n_most=1)
 
     def decode(self, window: Window, now: Callable[[], float]) -> Prediction | None:
         """Turn a window into a prediction; None when no modality is present."""
+        with self._decoding:
+            return None if window.index < self._not_before else self._decode(window, now)
+
+    def _decode(self, window: Window, now: Callable[[], float]) -> Prediction | None:
         started = stopwatch()
         if self._mask is not None:
             self.decoder.masked = self._mask.of_window(window.t_end)
@@ -109,10 +123,10 @@ class Pipeline(Pump):
             return None
         if self.check.is_asking:
             self.check.keep(Shown(prediction, self.decoder.newest_deviations(), self.decoder.has_fixed_level))
-        if self._meter is not None:
+        if (meter := self._meter) is not None:
             if not self.live:
-                self._meter.measure(window.t_end)
-            prediction = replace(prediction, face_measures=self._meter.at(window.t_end))
+                meter.measure(window.t_end)
+            prediction = replace(prediction, face_measures=meter.at(window.t_end))
         features, network = prediction.latency.features, prediction.latency.network
         if not self.live:
             total = (stopwatch() - started) * 1e3

@@ -1,5 +1,7 @@
 """A session's recordings, started, watched and stopped without waiting for any of it; the command record."""
 
+from __future__ import annotations
+
 import math
 import re
 import shutil
@@ -16,7 +18,7 @@ from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.lsl.discovery import discover
 from acquisition.process import interruptible
-from acquisition.record.files import bytes_per_second, next_part_path, write_sidecar
+from acquisition.record.files import bytes_per_second, next_part_path, recorded_identity, write_sidecar
 from acquisition.record.recorder import MIN_FREE_BYTES, Recorder, stop_recording
 from acquisition.record.supervisor import RecordingStatus
 from acquisition.select import select_streams
@@ -35,8 +37,10 @@ class NewStreams:
     with the command that records it to a separate file.
     """
 
-    def __init__(self, recorder: Recorder, say: Callable[[str], None]) -> None:
-        self._recorder, self._say = recorder, say
+    def __init__(
+        self, recorder: Recorder, say: Callable[[str], None], is_told: Callable[[StreamHeader], bool]
+    ) -> None:
+        self._recorder, self._say, self._is_told = recorder, say, is_told
         self._has_looked = False
         self._next = float("-inf")
         self._thread: threading.Thread | None = None
@@ -55,6 +59,8 @@ class NewStreams:
             self._has_looked = True
             return
         for header in new:
+            if self._is_told(header):
+                continue
             part = next_part_path(self._recorder.path)
             part = part.relative_to(Path.cwd()) if part.is_relative_to(Path.cwd()) else part
             choice = f"source_id:{header.source_id}" if header.source_id else f"name:{header.name}"
@@ -75,6 +81,9 @@ class RecordingHooks:
     on_failure: Callable[[str], None] = lambda message: None  # called with what ended a recording early
     on_opened: Callable[[], None] = lambda: None  # a recording has begun to take every stream
     sidecar: Callable[[], Mapping[str, Any]] | None = None  # content of the JSON file next to a recording
+    is_told: Callable[[StreamHeader], bool] = lambda header: (
+        False
+    )  # the session itself speaks of such streams
     confirm_within_s: float = 30.0  # a recording fails unless every stream answers by then
 
 
@@ -82,6 +91,8 @@ class RecordingControl:
     """Starts and ends recordings of the same streams, and of this program's own, whose outlets exist.
 
     A recording may begin while the file of the one before is still being closed, which takes seconds.
+    LabRecorder adds no stream to a file that it has begun: when one joins (`use`), the recording continues
+    with it in a new part, and the part before ends once the new one has every stream.
     """
 
     def __init__(
@@ -90,6 +101,7 @@ class RecordingControl:
         self._streams, self._own_source_ids = list(streams), list(own_source_ids)
         self._hooks = hooks
         self._recordings: list[_Recording] = []  # the newest last; before it, those that are being closed
+        self._part: _Recording | None = None  # that is to take over from the newest
 
     def start(self, path: Path, now: float) -> None:
         """Start a recording; `step` follows how it goes.
@@ -99,26 +111,59 @@ class RecordingControl:
         if self.is_running:
             what = "another recording is running"
             raise InputError(what, where=str(path), remedy="stop it first, then start another")
-        recording = _Recording(Recorder(path, self._streams, self._own_source_ids), self._hooks, now)
+        recording = self._make(path, now)
         self._recordings = [*(one for one in self._recordings if one.is_busy), recording]
         recording.start()
 
+    def use(self, streams: Sequence[StreamHeader]) -> None:
+        """Record these streams from now on."""
+        self._streams = list(streams)
+
     def stop(self, now: float) -> None:
         """Ask for the end of the recording; `step` follows it until the file is closed."""
-        if self._recordings:
-            self._recordings[-1].stop(now)
+        for recording in self._all[-2:]:
+            recording.stop(now)
 
     def step(self, now: float) -> None:
         """Update the state of the recordings; call it a few times a second."""
-        for recording in self._recordings:
+        for recording in self._all:
             recording.step(now)
+        if self._recordings:
+            self._continue(self._recordings[-1], now)
+
+    def _continue(self, newest: _Recording, now: float) -> None:
+        """Start a part where a stream has joined, and end the part before once that has every stream."""
+        part = self._part
+        if part is None and newest.state == "recording" and (joined := newest.lacking(self._streams)):
+            path, names = next_part_path(newest.path), ", ".join(header.name for header in joined)
+            newest.freeze()  # the level that its sidecar holds belongs to its beginning
+            self._part = self._make(path, now)
+            self._hooks.on_notice(f"{names} joined: the recording continues with it in {path.name}")
+            try:
+                self._part.start()
+            except InputError as error:
+                self._hooks.on_failure(f"{names} is not recorded: {error}")
+        elif part is not None and part.state != "starting":
+            self._part = None
+            if part.state == "recording":
+                self._recordings.append(part)
+                newest.stop(now)
+
+    def _make(self, path: Path, now: float) -> _Recording:
+        return _Recording(
+            Recorder(path, self._streams, self._own_source_ids), self._streams, self._hooks, now
+        )
+
+    @property
+    def _all(self) -> list[_Recording]:
+        return [*self._recordings, *filter(None, [self._part])]
 
     def finish(self, now: float, timeout_s: float = 75.0) -> None:
         """End every recording and wait for the closed files, at most ``timeout_s`` for each.
 
         What is not closed by then is closed by its supervisor, a separate process.
         """
-        for recording in self._recordings:
+        for recording in self._all:
             recording.finish(now, timeout_s)
 
     @property
@@ -145,8 +190,12 @@ class RecordingControl:
 class _Recording:
     """One recording and how far it is."""
 
-    def __init__(self, recorder: Recorder, hooks: RecordingHooks, now: float) -> None:
-        self._recorder, self._hooks = recorder, hooks
+    def __init__(
+        self, recorder: Recorder, streams: Sequence[StreamHeader], hooks: RecordingHooks, now: float
+    ) -> None:
+        self._recorder, self._hooks, self.path = recorder, hooks, recorder.path
+        self._known = {recorded_identity(stream) for stream in streams}
+        self._content: Mapping[str, Any] | None = None  # of the sidecar, once it is not to change any more
         self.state, self._message = "starting", "looking for the streams"
         self._status = RecordingStatus(str(recorder.path))
         self._failure = ""  # why it failed, where the supervisor does not know
@@ -158,6 +207,16 @@ class _Recording:
     def is_busy(self) -> bool:
         """True until the file is closed."""
         return self.state in ("starting", "recording", "stopping")
+
+    def lacking(self, streams: Sequence[StreamHeader]) -> list[StreamHeader]:
+        """Return the streams that it does not record, each one once."""
+        found = [stream for stream in streams if recorded_identity(stream) not in self._known]
+        self._known |= {recorded_identity(stream) for stream in found}
+        return found
+
+    def freeze(self) -> None:
+        """Write the sidecar at the end as it would be now."""
+        self._content = None if self._hooks.sidecar is None else self._hooks.sidecar()
 
     def start(self) -> None:
         try:
@@ -208,19 +267,17 @@ class _Recording:
         duration_s = 0.0 if math.isnan(self._opened_at) else end - self._opened_at
         rate = n_bytes / duration_s if duration_s > _RATE_AFTER_S else expected_rate
         room_s = max(0.0, free - MIN_FREE_BYTES) / max(rate, 1.0)
-        return RecordingInfo(
-            self._recorder.path, self.state, self._message, duration_s, n_bytes, free, room_s
-        )
+        return RecordingInfo(self.path, self.state, self._message, duration_s, n_bytes, free, room_s)
 
     def text(self) -> str:
-        return f"{self._recorder.path.name}: {self.state} {self._status.n_bytes / 1e6:.1f} MB"
+        return f"{self.path.name}: {self.state} {self._status.n_bytes / 1e6:.1f} MB"
 
     def _wait_for_streams(self, status: RecordingStatus, now: float) -> None:
         self._message = status.message
         if status.all_opened:
             self.state, self._opened_at = "recording", now
             self._message = f"{status.n_opened} streams are recorded"
-            self._look = NewStreams(self._recorder, self._hooks.on_notice)
+            self._look = NewStreams(self._recorder, self._hooks.on_notice, self._hooks.is_told)
             self._write_sidecar()  # again at the end; this one is there if the program is killed
             self._hooks.on_opened()
         elif now > self._started_at + self._hooks.confirm_within_s:
@@ -236,14 +293,14 @@ class _Recording:
         if math.isnan(self._stopped_at):
             self._stopped_at = now
         if self.state == "failed":
-            self._hooks.on_failure(f"{self._recorder.path.name}: {self._message}")
+            self._hooks.on_failure(f"{self.path.name}: {self._message}")
         self._write_sidecar()
 
     def _write_sidecar(self) -> None:
-        if self._hooks.sidecar is None or not self._recorder.path.exists():
+        if self._hooks.sidecar is None or not self.path.exists():
             return
         try:
-            write_sidecar(self._recorder.path, self._hooks.sidecar())
+            write_sidecar(self.path, self._content or self._hooks.sidecar())
         except InputError as error:
             self._hooks.on_failure(str(error))
 
@@ -251,7 +308,7 @@ class _Recording:
         if self.is_busy and self._status.free_bytes:
             return self._status.free_bytes
         try:
-            return shutil.disk_usage(self._recorder.path.parent).free
+            return shutil.disk_usage(self.path.parent).free
         except OSError:  # the drive is gone, and with it all room
             return 0
 

@@ -12,7 +12,7 @@ from acquisition.clock import ReplayClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import MakeIntake, intake_maker
 from acquisition.record.files import read_sidecar, sidecar_path
-from acquisition.select import is_notes, is_own, kind_of, select_streams
+from acquisition.select import exclude_unusable, is_notes, is_own, kind_of, select_streams
 from acquisition.types import Change, Chunk, Kind, StreamHeader, StreamLedger
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.outline import Outline, outline_xdf, read_markers
@@ -132,21 +132,21 @@ class ReplayFile:
     def kinds(self) -> dict[int, Kind]:
         """The streams in use; one that cannot be used is excluded, unless it is EEG that the model reads."""
         headers = {stream_id: stream.header for stream_id, stream in self.index.streams.items()}
+        unread, told = self.checkpoint.config.unread_kinds, self._notices.append
         chosen: dict[int, Kind] = {}
         try:
-            chosen = select_streams(headers, self.options.streams)
+            chosen = select_streams(headers, self.options.streams, unread=unread, tell=told)
         except InputError as error:
             if not self.options.shows_unmapped or error.code is not ErrorCode.NO_STREAM:
                 raise
         chosen |= self._others(chosen)
-        needed = {Kind.EEG} - self.checkpoint.config.unread_kinds
-        for stream_id, kind in list(chosen.items()):
-            try:
-                if kind not in needed and set(chosen.values()) - {kind, Kind.MARKERS}:
-                    self.make_intake(headers[stream_id], "", kind, ())
-            except InputError as error:
-                del chosen[stream_id]
-                self._notices.append(f"{kind.value}: not used: {error}")
+        kinds = dict(chosen)
+
+        def use(stream_id: int, kind: Kind) -> None:
+            self.make_intake(headers[stream_id], "", kind, ())
+
+        for stream_id, why in exclude_unusable(chosen, use, unread).items():
+            told(f"{kinds[stream_id].value}: not used: {why}")
         return chosen
 
     def _others(self, chosen: Mapping[int, Kind]) -> dict[int, Kind]:

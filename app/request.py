@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from acquisition.adapters import AdapterOptions, parse_screen_cm
 from acquisition.adapters.eeg import stated_unit
 from acquisition.errors import ErrorCode, InputError
+from acquisition.intake import make_adapter
 from acquisition.montage import load_montage
 from acquisition.record.recorder import check_target
+from acquisition.select import exclude_unusable, parse_choices, select_streams
 from acquisition.simulator.source import SimulatorOptions
-from acquisition.types import StreamLedger
+from acquisition.types import MODALITY_OF_KIND, Kind, StreamHeader, StreamLedger
 from acquisition.xdf.scan import check_xdf
 from app.devices import kept_montage
 from app.model_check import WEIGHTS_FILE, read_model_summary
@@ -149,6 +152,9 @@ class LiveRequest:
     microphone: str | None = None
     discovery_s: float = 2.0
     simulated: SimulatorOptions | None = None
+    wait_s: float = 0.0  # for a stream that the model reads, and those that were chosen; after discovery
+    newcomers: Literal["ignore", "offer", "join"] = "ignore"  # streams that appear while it runs
+    preferred: tuple[str, ...] = ()  # source_id of streams that ran before: taken where several fit
     check_every_s: float | None = None  # between two questions of a self-check; None: on request alone
 
     def calibration(self, subject: str) -> CalibrationRequest:
@@ -204,6 +210,7 @@ class CalibrationRequest:
             self.options.of_devices(are_simulated=self.simulated is not None, profile=profile),
             webcam=self.webcam,
             microphone=self.microphone,
+            newcomers="ignore" if self.simulated else "offer",
             simulated=self.simulated
             and demo_streams(self.simulated.seed, difficulty=self.simulated.difficulty),
         )
@@ -247,6 +254,28 @@ def check_recording(path: Path) -> None:
     """Refuse what a replay cannot be of, with `InputError`; EEG files are read by the engine alone."""
     if path.suffix.lower() not in EEG_SUFFIXES or not path.is_file():
         check_xdf(path)
+
+
+def check_streams(options: SessionOptions, headers: Sequence[StreamHeader]) -> None:
+    """Look whether a session with ``options`` could use these streams, before another one is stopped for it.
+
+    Raises `InputError` if it could not, or a stream that is chosen by name cannot be used.
+    """
+    model = read_model_summary(options.model)
+    unread = [kind for kind, modality in MODALITY_OF_KIND.items() if modality not in model.modalities]
+    kinds = select_streams(dict(enumerate(headers)), options.streams, with_notes=False, unread=unread)
+    known, adapting = dict(kinds), options.adapter_options(model.ch_names)
+    refused = exclude_unusable(kinds, lambda i, kind: make_adapter(headers[i], "", kind, adapting), unread)
+    if not set(kinds.values()) - {*unread, Kind.MARKERS}:
+        what, remedy = (
+            f"the model reads {', '.join(model.modalities)} alone",
+            "choose another model or stream",
+        )
+        raise InputError(what, where="streams", remedy=remedy, code=ErrorCode.NO_STREAM)
+    named = parse_choices(options.streams or "")
+    for i, error in refused.items():
+        if MODALITY_OF_KIND.get(known[i]) in named:
+            raise error
 
 
 def check_request(request: Request) -> None:

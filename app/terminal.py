@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 from rich.console import Console
+from rich.text import Text
 
 from acquisition.errors import printable
 from acquisition.stream_words import ledger_line, why_nothing
 from acquisition.text import either
 from acquisition.types import MODALITIES
-from app.engine.messages import Opened, Timeline
+from app.engine.messages import Opened, PhaseName, Timeline
 from app.environment import ExitCode
-from app.live import LiveSession
+from app.live import LiveSession, Observer
 from app.replay import ReplaySession
 from app.summary import SessionLog, introduction
 from app.tables import progress_bar, say
@@ -22,6 +25,7 @@ from models.prediction import Prediction
 from models.trust import ABSTENTIONS, Code, State, Verdict
 
 _LINE_EVERY = 4  # predictions a printed line
+_WAITING_EVERY_S = 15.0
 
 Session = LiveSession | ReplaySession
 
@@ -61,8 +65,10 @@ def show_live(session: LiveSession, *, quiet: bool = False) -> int:
 
     ``quiet`` leaves stdout to others.
     """
-    lines = _Lines(Console(stderr=quiet), session)
+    console = Console(stderr=quiet)
+    lines = _Lines(console, session)
     lines.introduce()
+    session.observer = _Waiting(console)
     with _summarised(session, lines):
         session.run(lines)
     return ExitCode.GOOD if lines.finish() else ExitCode.DAMAGED_INPUT
@@ -133,6 +139,24 @@ def _summarised(session: Session, lines: _Lines) -> Iterator[Callable[[], None]]
     if (summary := log.summary()) is not None:
         for written in write_summary(summary, path):
             lines.say(f"summary: {written}")
+
+
+class _Waiting(Observer):
+    """Says for what a session waits: in a terminal one line that changes, else a line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._status = console, console.status("")
+        self._said, self._next = "", -math.inf
+
+    def on_stage(self, stage: PhaseName, message: str = "") -> None:
+        if stage != "waiting":
+            self._status.stop()
+        elif self._console.is_terminal:
+            self._status.update(Text(f"{message}   Ctrl-C ends it", no_wrap=True, overflow="ellipsis"))
+            self._status.start()
+        elif message != self._said or monotonic() > self._next:
+            self._said, self._next = message, monotonic() + _WAITING_EVERY_S
+            say(self._console, message)
 
 
 class _Lines:

@@ -142,16 +142,14 @@ class Decoder:
 
     # --- streams ---
 
-    def open(self, spec: StreamSpec) -> None:
-        """Fit the decoder to a stream.
+    def check(self, spec: StreamSpec) -> list[str]:
+        """Return the EEG channels of a stream that the model reads; changes nothing.
 
         Raises `InputError`: the model or the profile in use cannot use the stream's EEG channels or its
         rate.
         """
-        if spec.kind in MODALITY_OF_KIND:
-            self._is_simulated[spec.key] = spec.is_simulated
         if spec.kind is not Kind.EEG:
-            return
+            return []
         where = f"stream {spec.name!r}"
         lowest = 2 * self.config.features.raw_fmax_hz if self.config.network.takes_raw_eeg else 0.0
         if 0 < spec.sfreq < lowest:
@@ -165,6 +163,15 @@ class Decoder:
             remedy, code = "map them with --montage FILE.toml", ErrorCode.CHANNELS
             raise InputError(what, where=where, remedy=remedy, code=code, stream=spec.name)
         self._check_channels(known, where)
+        return known
+
+    def open(self, spec: StreamSpec) -> None:
+        """Fit the decoder to a stream; raises `InputError` as `check` does."""
+        known = self.check(spec)
+        if spec.kind in MODALITY_OF_KIND:
+            self._is_simulated[spec.key] = spec.is_simulated
+        if spec.kind is not Kind.EEG:
+            return
         self._ch_names = tuple(known)
         is_all = self._ch_names == spec.ch_names
         self._picks = None if is_all else [spec.ch_names.index(name) for name in known]

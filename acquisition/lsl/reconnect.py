@@ -187,6 +187,7 @@ def place(stamp: float, offset_s: float | None, now: float, unix_offset_s: float
 
 _MEASURE_EVERY_S = 5.0
 _MEASURE_TIMEOUT_S = 2.0
+_LOOK_EVERY_S = 2.0  # for streams that nobody has lost
 _RESOLVE_S = 0.6  # below 0.5 s liblsl misses streams
 _CONNECT_TIMEOUT_S = 5.0
 
@@ -288,7 +289,8 @@ class Returned:
 class Searcher(_Background):
     """Searches for silent streams on the network until they are found; sleeps while there are none.
 
-    ``resolve_streams`` returns the ``pylsl.StreamInfo`` of all streams that answer.
+    ``resolve_streams`` returns the ``pylsl.StreamInfo`` of all streams that answer. What answered last is
+    in ``around``: info and header, without ``desc``, by uid.
     """
 
     _close_s = _CONNECT_TIMEOUT_S + 3.0
@@ -296,6 +298,8 @@ class Searcher(_Background):
     def __init__(self, resolve_streams: Callable[[], list[Any]] = lambda: resolve(_RESOLVE_S)) -> None:
         super().__init__("lsl-search")
         self.returned: deque[Returned] = deque()
+        self.around: Mapping[str, tuple[Any, StreamHeader]] = {}
+        self._looks_around = False
         self._resolve = resolve_streams
         self._searches: Mapping[str, Search] = {}
         self._lock = threading.Lock()
@@ -305,6 +309,11 @@ class Searcher(_Background):
         """Search until `forget`."""
         with self._lock:
             self._searches = {**self._searches, key: search}
+        self._wanted.set()
+
+    def look_around(self) -> None:
+        """Look every two seconds from now on, though no stream is lost."""
+        self._looks_around = True
         self._wanted.set()
 
     def forget(self, key: str) -> None:
@@ -320,10 +329,11 @@ class Searcher(_Background):
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._wanted.wait()
+            self._wanted.wait(_LOOK_EVERY_S if self._looks_around else None)
             searches = self._searches
-            if searches:
+            if searches or (self._looks_around and not self._stop.is_set()):
                 self.look_once(searches)
+            if searches:
                 continue
             self._wanted.clear()
             if self._searches:  # one was added in between
@@ -332,7 +342,12 @@ class Searcher(_Background):
     def look_once(self, searches: Mapping[str, Search]) -> None:
         """Resolve once and put what is found into ``returned``."""
         infos = {info.uid(): info for info in self._resolve()}
-        headers = [header for info in infos.values() if (header := readable_header(info)) is not None]
+        self.around = {
+            uid: (info, header)
+            for uid, info in infos.items()
+            if (header := readable_header(info)) is not None
+        }
+        headers = [header for _, header in self.around.values()]
         to_open: list[tuple[str, Search, Any]] = []
         for key, search in searches.items():
             judgement = judge_return(search.header, headers, search.is_lost, search.told)

@@ -1,9 +1,10 @@
 """Live streams as a source of chunks: an inlet each, drained fully, reconnected, watched."""
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,28 @@ from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import stream_identity
 from acquisition.intake import MakeIntake, StreamIntake, intake_maker
-from acquisition.lsl.discovery import FoundStream, OpenInlet, discover, drain, open_inlet
-from acquisition.lsl.reconnect import STALE_S, OffsetMeter, Placement, Search, Searcher, Watchdog, place
+from acquisition.lsl.discovery import FoundStream, OpenInlet, drain, open_inlet
+from acquisition.lsl.reconnect import (
+    STALE_S,
+    OffsetMeter,
+    Placement,
+    Search,
+    Searcher,
+    Watchdog,
+    is_same_stream,
+    place,
+)
 from acquisition.quality import RATE_OVER_S
-from acquisition.select import select_streams
+from acquisition.select import exclude_unusable, kind_of, parse_choices, select_streams
 from acquisition.stream_words import NoteWords
 from acquisition.types import (
+    KIND_OF_MODALITY,
+    MODALITY_OF_KIND,
     Change,
     Chunk,
     Kind,
     MapSegment,
+    Offer,
     StreamEvent,
     StreamHeader,
     StreamHealth,
@@ -193,9 +206,10 @@ class LslSource:
     """Reads the selected streams; implements `acquisition.types.Source`.
 
     Streams are keyed by ``name|type|source_id``. Everything that can take long (clock-sync requests, the
-    search for a stream that went away) happens in two background threads; `read` never waits. ``kinds`` says
-    which of the found streams are used, by uid, and as what. Raises `InputError` if a stream cannot be opened
-    or used.
+    search for a stream that went away, connecting) happens in background threads; `read` never waits.
+    ``kinds`` says which of the found streams are used, by uid, and as what. A stream that cannot be used is
+    excluded, with a warning, unless the session needs it: see `exclude_unusable`.
+    Raises `InputError` if a stream that it needs cannot be opened or used.
     """
 
     def __init__(
@@ -205,31 +219,31 @@ class LslSource:
         *,
         make_intake: MakeIntake | None = None,
         connect_timeout_s: float = _CONNECT_TIMEOUT_S,
-        optional: Collection[Kind] = (),
+        unread: Collection[Kind] = (),
     ) -> None:
-        make_intake = make_intake or intake_maker()
-        chosen = [(stream, kinds[stream.key]) for stream in found if stream.key in kinds]
-        needed = {Kind.EEG} - set(optional)
-        chosen.sort(key=lambda one: (one[1] not in needed, one[1] is Kind.MARKERS))
+        self._make_intake = make_intake or intake_maker()
+        streams = {stream.key: stream for stream in found if stream.key in kinds}
+        chosen = {key: kind for key, kind in kinds.items() if key in streams}
         self._clock = LslClock()
         self._unix_offset_s = self._clock.unix_offset()
         self._events: list[StreamEvent] = []
         self._must_restate = False
-        self._streams: dict[str, LiveStream] = {}
-        opened = _open_all(chosen, connect_timeout_s)
-        for (stream, kind), inlet in zip(chosen, opened, strict=True):
-            try:
-                self._add(stream, kind, inlet, make_intake)
-            except InputError as error:
-                # One device that is not understood, or has ended, must not stop the session of the others.
-                if kind in needed or not self._streams:
-                    raise
-                message = f"{kind.value}: not used: {error}"
-                self._events.append(StreamEvent(stream.key, Change.REFUSED, self._clock.now(), message))
+        self._streams: dict[str, LiveStream] = {}  # replaced whole: other threads look at it
+        self._former: dict[str, StreamLedger] = {}  # of streams that were refused or replaced
         self._meter = OffsetMeter()
         self._searcher = Searcher()
-        for key, live in self._streams.items():
-            self._meter.watch(key, live.opened)
+        # Joining: what is wanted, what is being connected, and what has been.
+        self._wanted: tuple[str | None, tuple[Kind, ...]] = (None, ())
+        self._accept: Callable[[StreamSpec], object] = lambda spec: None
+        self._set_aside: set[str] = set()  # uids that are connected or refused
+        self._connected: deque[tuple[Offer, OpenInlet | InputError]] = deque()
+        opened = _open_all([(streams[key], kind) for key, kind in chosen.items()], connect_timeout_s)
+        inlets = dict(zip(chosen, opened, strict=True))
+        # One device that is not understood, or has ended, must not stop the session of the others.
+        for key, error in exclude_unusable(
+            chosen, lambda k, kind: self._add(kind, inlets[k]), unread
+        ).items():
+            self._refuse(streams[key].header, kinds[key], error)
         self._meter.start()
         self._searcher.start()
         for live in self._streams.values():  # what came while the others were connected is old by now
@@ -245,6 +259,11 @@ class LslSource:
     def headers(self) -> dict[str, StreamHeader]:
         """The streams' own headers, by key."""
         return {key: live.header for key, live in self._streams.items()}
+
+    @property
+    def connected(self) -> dict[str, StreamHeader]:
+        """Headers of the streams that have not gone, by key."""
+        return {key: live.header for key, live in self._streams.items() if live.opened is not None}
 
     @property
     def next_time(self) -> float | None:
@@ -270,8 +289,10 @@ class LslSource:
         self._events = []
         while self._meter.measured:
             key, uid, measured = self._meter.measured.popleft()
-            self._streams[key].take_offset(uid, measured)
+            if key in self._streams:
+                self._streams[key].take_offset(uid, measured)
         out += self._take_returned(now)
+        out += self._take_connected()
         for key, live in self._streams.items():
             running = live.opened
             was_stale = live.watchdog.is_stale
@@ -295,7 +316,7 @@ class LslSource:
 
     def ledgers(self) -> dict[str, StreamLedger]:
         """Return what became of the samples so far, by key."""
-        return {key: live.intake.mapper.ledger for key, live in self._streams.items()}
+        return self._former | {key: live.intake.mapper.ledger for key, live in self._streams.items()}
 
     def take_segments(self) -> list[MapSegment]:
         """Return the clock-map segments that began since the last call, for the recording."""
@@ -315,9 +336,87 @@ class LslSource:
         for live in self._streams.values():
             live.opened = None
 
-    def _add(
-        self, stream: FoundStream, kind: Kind, opened: OpenInlet | InputError, make_intake: MakeIntake
+    # --- streams that come later ---
+
+    def watch_for(
+        self,
+        choices: str | None,
+        modalities: Collection[str],
+        accept: Callable[[StreamSpec], object] = lambda spec: None,
     ) -> None:
+        """Look from now on for streams of ``modalities`` that the session lacks, and of markers.
+
+        ``choices`` is the text of ``--streams``. ``accept`` raises `InputError` for a stream that cannot be
+        used, which is then refused before anything that runs is touched.
+        """
+        named = parse_choices(choices or "")
+        kinds = [k for m, k in KIND_OF_MODALITY.items() if m in modalities or m in named]
+        self._wanted, self._accept = (choices, (*kinds, Kind.MARKERS)), accept
+        self._searcher.look_around()
+
+    def lacks(self, kind: Kind) -> bool:
+        """Tell whether a stream of ``kind`` would be offered: a signal only where none is connected."""
+        is_there = any(live.kind is kind and live.opened is not None for live in self._streams.values())
+        return kind in self._wanted[1] and (kind is Kind.MARKERS or not is_there)
+
+    def offers(self) -> list[Offer]:
+        """Return the streams on the network that could join, by the rules of `select_streams`."""
+        known = self._streams.values()
+        used = {live.opened.header.uid for live in known if live.opened is not None} | self._set_aside
+        headers = {
+            uid: header
+            for uid, (_, header) in self._searcher.around.items()
+            if uid not in used and not any(is_same_stream(live.header, header) for live in known)
+        }
+        found: list[Offer] = []
+        for kind in filter(self.lacks, self._wanted[1]):
+            try:
+                kinds = select_streams(headers, self._wanted[0], (kind,), with_notes=False)
+            except InputError as error:
+                if error.code is not ErrorCode.AMBIGUOUS_STREAM:
+                    continue
+                kinds = {uid: kind for uid, header in headers.items() if kind_of(header) is kind}
+            n_rivals = 0 if kind is Kind.MARKERS else len(kinds) - 1
+            gone = next((v.header.name for v in known if v.kind is kind is not Kind.MARKERS), "")
+            found += [Offer(uid, headers[uid], kind, n_rivals, gone) for uid in kinds]
+        return found
+
+    def join(self, uid: str) -> None:
+        """Connect to a stream that is offered; a later `read` opens or refuses it."""
+        offer = next((offer for offer in self.offers() if offer.uid == uid), None)
+        info, _ = self._searcher.around.get(uid, (None, None))
+        if offer is None or info is None:
+            return
+        self._set_aside.add(uid)
+
+        def connect() -> None:
+            self._connected.append((offer, _opened(info, offer.kind, _CONNECT_TIMEOUT_S)))
+
+        Thread(target=connect, name="lsl-join", daemon=True).start()
+
+    def _take_connected(self) -> list[StreamEvent]:
+        """Take in what was connected; one of a modality whose stream has gone takes its place."""
+        while self._connected:
+            offer, opened = self._connected.popleft()
+            if not self.lacks(offer.kind):
+                self._set_aside.discard(offer.uid)
+                continue
+            gone = [k for k, live in self._streams.items() if live.kind is offer.kind is not Kind.MARKERS]
+            try:
+                self._add(offer.kind, opened)
+            except InputError as error:
+                self._refuse(offer.header, offer.kind, error)
+                continue
+            for key in gone:
+                self._searcher.forget(key)
+                self._former[key] = self._streams[key].intake.mapper.ledger
+                self._streams = {k: live for k, live in self._streams.items() if k != key}
+                message = f"{key.split('|')[0]}: replaced by {offer.header.name}"
+                self._events.insert(0, StreamEvent(key, Change.ENDED, self._clock.now(), message))
+        events, self._events = self._events, []
+        return events
+
+    def _add(self, kind: Kind, opened: OpenInlet | InputError) -> None:
         if isinstance(opened, InputError):
             raise opened
         key = stream_identity(opened.header)
@@ -326,13 +425,22 @@ class LslSource:
             raise InputError(
                 what, where="streams", remedy="stop one of them", code=ErrorCode.AMBIGUOUS_STREAM, stream=key
             )
-        now = self._clock.now()
-        live = LiveStream(key, kind, opened, make_intake(opened.header, key, kind, ()), now)
-        self._streams[key] = live
-        spec = live.intake.spec
+        now, intake = self._clock.now(), self._make_intake(opened.header, key, kind, ())
+        self._accept(intake.spec)
+        self._streams = {**self._streams, key: LiveStream(key, kind, opened, intake, now)}
+        self._meter.watch(key, opened)
+        spec = intake.spec
         self._events.append(
             StreamEvent(key, Change.OPENED, now, f"{spec.name}: {'; '.join(spec.notes) or 'open'}", spec)
         )
+
+    def _refuse(self, header: StreamHeader, kind: Kind, error: InputError) -> None:
+        self._set_aside.add(header.uid)
+        key, modality = stream_identity(header), MODALITY_OF_KIND.get(kind, "")
+        key = header.uid if key in self._streams else key
+        message = f"{kind.value}: not used: {error}"
+        self._former[key] = StreamLedger(header.name, modality, refused=message)
+        self._events.append(StreamEvent(key, Change.REFUSED, self._clock.now(), message))
 
     def _ended_threads(self, now: float) -> list[StreamEvent]:
         """Say once what ended a background thread; reading continues without it."""
@@ -352,7 +460,9 @@ class LslSource:
         events = []
         while self._searcher.returned:
             returned = self._searcher.returned.popleft()
-            live = self._streams[returned.key]
+            live = self._streams.get(returned.key)
+            if live is None:  # another stream has taken its place meanwhile
+                continue
             if returned.opened is None:
                 change = Change.REFUSED if returned.is_refused else Change.WARNING
                 events.append(StreamEvent(returned.key, change, now, returned.message))
@@ -371,20 +481,21 @@ class LslSource:
 
 
 def open_live(
+    found: Sequence[FoundStream],
     choices: str | None = None,
     *,
-    timeout_s: float = 1.0,
     make_intake: MakeIntake | None = None,
-    optional: Collection[Kind] = (),
+    unread: Collection[Kind] = (),
+    preferred: Collection[str] = (),
+    tell: Callable[[str], None] = lambda notice: None,
 ) -> LslSource:
-    """Discover, select (``choices`` is the text of ``--streams``) and open streams.
+    """Select among discovered streams, see `select_streams`, and open them.
 
-    A stream that cannot be used is excluded, with a warning, unless it is EEG and that is not ``optional``.
-    Raises `InputError` if the choice is malformed, ambiguous or empty, or the EEG or no stream can be used.
+    Raises `InputError` if the choice is malformed, ambiguous or empty, or what is needed cannot be used.
     """
-    found = discover(timeout_s)
-    chosen = select_streams({stream.key: stream.header for stream in found}, choices, with_notes=False)
-    return LslSource(found, chosen, make_intake=make_intake, optional=optional)
+    headers = {stream.key: stream.header for stream in found}
+    chosen = select_streams(headers, choices, with_notes=False, unread=unread, preferred=preferred, tell=tell)
+    return LslSource(found, chosen, make_intake=make_intake, unread=unread)
 
 
 def _open_all(chosen: Sequence[tuple[FoundStream, Kind]], timeout_s: float) -> list[OpenInlet | InputError]:
@@ -392,12 +503,12 @@ def _open_all(chosen: Sequence[tuple[FoundStream, Kind]], timeout_s: float) -> l
     if not chosen:
         remedy = "start a publisher, or see --streams"
         raise InputError("no stream is selected", where="streams", remedy=remedy, code=ErrorCode.NO_STREAM)
-
-    def connect(one: tuple[FoundStream, Kind]) -> OpenInlet | InputError:
-        try:
-            return open_inlet(one[0].info, one[1], timeout_s)
-        except InputError as error:
-            return error
-
     with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
-        return list(pool.map(connect, chosen))
+        return list(pool.map(lambda one: _opened(one[0].info, one[1], timeout_s), chosen))
+
+
+def _opened(info: Any, kind: Kind, timeout_s: float) -> OpenInlet | InputError:
+    try:
+        return open_inlet(info, kind, timeout_s)
+    except InputError as error:
+        return error

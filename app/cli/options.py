@@ -135,6 +135,24 @@ class LiveStreamOptions(StreamOptions):
     ] = None
 
 
+@option_group()
+class JoiningStreamOptions(LiveStreamOptions):
+    """Streams that may come when they like."""
+
+    wait: float | None = option(
+        None,
+        "Seconds to wait for a stream that the model reads, and those of --streams; 0 ends at once.",
+        min=0,
+        show_default="60 in the terminal, inf in the window",
+    )
+    join: bool | None = option(
+        None,
+        "Let a stream that appears later join, where the session has had none of its modality.",
+        "--join/--no-join",
+        show_default="join in the terminal, offered in the window",
+    )
+
+
 @option_group("Output")
 class OutputOptions:
     """Where predictions go besides the screen."""

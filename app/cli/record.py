@@ -441,6 +441,8 @@ publish = application(
     "publish",
     """Publish a webcam or microphone, or a file, as an LSL stream.
 
+    It goes on until the file ends or Ctrl-C, which both exit with 0.
+
     \b
     Examples:
       affectscope publish webcam

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,9 @@ from app.environment import ExitCode
 if TYPE_CHECKING:
     from app.display import WindowOptions
     from app.request import Request
+
+
+_WAIT_S = 60.0
 
 
 def demo(
@@ -56,7 +60,7 @@ def demo(
 
 
 def live(
-    streams: opt.LiveStreamOptions,
+    streams: opt.JoiningStreamOptions,
     model: opt.PersonalModelOptions,
     output: opt.OutputOptions,
     screen: opt.TabScreenOptions,
@@ -64,7 +68,12 @@ def live(
 ) -> int:
     """Predict from live LSL streams.
 
-    Opens a window if there is a display, otherwise runs in the terminal.
+    Opens a window if there is a display, otherwise runs in the terminal. Waits where no stream is there
+    yet. Streams may come, go and return while it runs. Ctrl-C ends it.
+
+    \b
+    Exit codes: 0 there were predictions, 2 an input or option cannot be used,
+    or no stream came within --wait, 3 no prediction (the reason is printed).
 
     \b
     Examples:
@@ -79,7 +88,16 @@ def live(
     window = screen.window()
     options = opt.session_options(screen, streams, model, output, face_landmarks=face_landmarks)
     in_window = opens_window(options, window)
-    request = LiveRequest(options, streams.webcam, streams.microphone, streams.discovery)
+    # A window that is to close by itself, or to save pictures, is no place to wait without end.
+    is_attended = in_window and window.seconds is None and window.screenshot is None
+    request = LiveRequest(
+        options,
+        streams.webcam,
+        streams.microphone,
+        streams.discovery,
+        wait_s=streams.wait if streams.wait is not None else math.inf if is_attended else _WAIT_S,
+        newcomers="join" if (streams.join is None and not in_window) or streams.join else "offer",
+    )
     return run_request(request, window, in_window=in_window)
 
 

@@ -61,6 +61,7 @@ class CommandHandler:
                 rest=self._opened.mask.rest_at(now + self._hop_s),
                 n_view_dropped=self._tap.n_dropped,
                 check_due=self._questions.is_due,
+                offers=session.offers,
                 ledgers=session.ledgers,
             )
         )
@@ -77,6 +78,8 @@ class CommandHandler:
             case messages.Note(text, time):
                 said = text if read_change(text.strip(), 0.0) is None else f"typed: {text}"
                 self._push(said, self._now() if math.isnan(time) else time)
+            case messages.AddStream(uid):
+                self._opened.source.join(uid)
             case messages.StartRecording(path):
                 self._opened.recording.start(path, self._now())
             case messages.SessionCommand.STOP_RECORDING:

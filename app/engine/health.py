@@ -7,7 +7,7 @@ import psutil
 import torch
 
 from acquisition.clock import stopwatch
-from acquisition.types import StreamHealth, StreamLedger
+from acquisition.types import Offer, StreamHealth, StreamLedger
 from app.engine.messages import HealthPart, ModelInfo, Occlusion, OcclusionRow, RecordingInfo
 from app.modality_mask import Rest
 from app.model_loading import choose_device
@@ -67,6 +67,7 @@ class HealthMeter:
         rest: Rest | None = None,
         n_predictions: int | None = None,
         check_due: bool = False,
+        offers: tuple[Offer, ...] = (),
         ledgers: Mapping[str, StreamLedger] | None = None,
     ) -> HealthPart:
         """Return the figures at ``time`` (LSL seconds).
@@ -90,6 +91,7 @@ class HealthMeter:
             marked_bad=tuple(marked_bad),
             n_view_dropped=n_view_dropped,
             check_due=check_due,
+            offers=offers,
             rest_left_s=0.0 if rest is None else max(0.0, rest.time + rest.duration_s - time),
         )
 

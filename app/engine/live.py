@@ -2,11 +2,12 @@
 
 import contextlib
 import threading
+from collections.abc import Collection
 
-from acquisition.types import Chunk
+from acquisition.types import Chunk, StreamHeader
 from app.engine.command_handler import CommandHandler
 from app.engine.health import model_info
-from app.engine.messages import Opened, Phase, PhaseName, SessionCommand
+from app.engine.messages import ModelInfo, Opened, Phase, PhaseName, SessionCommand
 from app.engine.pipe import Stopped, WindowLink
 from app.live import LiveSession, Observer, OpenSession
 from app.outlets import NoteOutlet
@@ -18,6 +19,7 @@ class WatchedSession(Observer):
     """Connects a live session to a window: shows it, handles commands, and sends notes as a stream."""
 
     _telemetry: Telemetry  # of the session, before its streams are opened
+    _model: ModelInfo  # once the session is open
     _check_every_s: float | None = None  # of a self-check
 
     def __init__(self, options: SessionOptions, link: WindowLink) -> None:
@@ -37,13 +39,19 @@ class WatchedSession(Observer):
     def on_open(self, opened: OpenSession) -> None:
         """Tell the window about model and streams."""
         assert self._notes is not None
-        model = model_info(opened.checkpoint, self._options)
-        streams = simulated_streams(opened.source.headers.values())
-        opening = Opened("live", model, None, bool(streams.simulated), streams.real)
-        self._link.tell_stage(opening)
+        self._model = model = model_info(opened.checkpoint, self._options)
+        self._link.tell_stage(self._opening(opened.source.headers.values()))
         self._link.tell(Phase("running"))
         given = opened, self._notes, self._telemetry, self._link.tap, model.device, self._check_every_s
         self._handler = CommandHandler(*given)
+
+    def on_streams(self, headers: Collection[StreamHeader]) -> None:
+        """Tell the window that a stream has joined."""
+        self._link.tell(self._opening(headers))
+
+    def _opening(self, headers: Collection[StreamHeader]) -> Opened:
+        streams = simulated_streams(headers)
+        return Opened("live", self._model, None, bool(streams.simulated), streams.real, tuple(headers))
 
     def on_recording(self) -> None:
         """Note in the recording what is masked, and whether the participant rests, at its start."""

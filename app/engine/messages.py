@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode
 from acquisition.quality import ChannelQuality
-from acquisition.types import MODALITIES, StreamHealth, StreamLedger
+from acquisition.types import MODALITIES, Offer, StreamHeader, StreamHealth, StreamLedger
 from acquisition.windowing import WindowConfig
 from calibration.types import Consent, DisplayTiming, Report
 from models.config import AnswerConfig
@@ -74,16 +74,17 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Opened:
-    """The session runs."""
+    """The session runs, or a stream has joined it."""
 
     mode: str  # live | replay
     model: ModelInfo
     timeline: Timeline | None  # None live
     is_simulated: bool = False  # streams are simulated, all but those in ``real_streams``
     real_streams: tuple[str, ...] = ()  # names of those that are not
+    headers: tuple[StreamHeader, ...] = ()  # of the streams in use
 
 
-PhaseName = Literal["loading", "looking", "running", "paused", "ended", "failed"]
+PhaseName = Literal["loading", "looking", "waiting", "running", "paused", "ended", "failed"]
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,7 @@ class HealthPart:
     rest_left_s: float = 0.0  # of a rest; 0: none
     marked_bad: tuple[str, ...] = ()  # electrodes marked bad manually
     check_due: bool = False  # it is time for a self-report
+    offers: tuple[Offer, ...] = ()  # streams that could join
     ledgers: dict[str, StreamLedger] = field(default_factory=dict)  # by key; of a replay since its last seek
 
 
@@ -285,6 +287,13 @@ class SelfCheckMark:
     """Note a self-check's question, its answer (a label), or an undoing: see `calibration.markers`."""
 
     what: str
+
+
+@dataclass(frozen=True)
+class AddStream:
+    """Let a stream that is offered join the session."""
+
+    uid: str
 
 
 @dataclass(frozen=True)

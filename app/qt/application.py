@@ -15,6 +15,9 @@ from PyQt6.QtCore import QMessageLogContext, QObject, QSize, Qt, QTimer, QtMsgTy
 from PyQt6.QtGui import QGuiApplication
 from PyQt6.QtWidgets import QApplication, QStyle
 
+from acquisition.errors import printable
+from acquisition.stream_words import why_nothing
+from acquisition.types import MODALITIES
 from app import display
 from app.engine.messages import Phase
 from app.engine.process import EngineProcess
@@ -26,7 +29,7 @@ from app.qt.shell.engine_window import EngineWindow
 from app.qt.shell.session import EngineSession, Session
 from app.qt.shell.window import MainWindow
 from app.qt.theme import THEMES, Theme, let_fonts_through
-from app.request import Request
+from app.request import CalibrationRequest, Request
 from app.view.conditions import LONGEST
 from app.view.text import message_line
 
@@ -51,7 +54,7 @@ def run_window(request: Request, options: display.WindowOptions) -> int:
     pictures: list[Screenshots] = []
 
     def begin(window: MainWindow) -> None:
-        window.open(with_kept(request, window.settings))
+        window.open(window.as_last_time(with_kept(request, window.settings)))
         window.show()
         if options.screenshot is not None:
             pictures.append(Screenshots(window, options))
@@ -101,6 +104,7 @@ def run_until_closed(
     finally:
         window.faults.remove()
         window.session.kill()
+    outcome.say_end()
     return window, outcome.code
 
 
@@ -195,9 +199,25 @@ class Outcome:
     @property
     def code(self) -> int:
         """The exit code: that of the headless commands, by how the last session stood."""
-        if self._last is None or self._last.name != "failed":
-            return ExitCode.GOOD
-        return ExitCode.INTERNAL_ERROR if self._last.code is None else ExitCode.WRONG_USE
+        if self._last is not None and self._last.name == "failed":
+            return ExitCode.INTERNAL_ERROR if self._last.code is None else ExitCode.WRONG_USE
+        return ExitCode.DAMAGED_INPUT if self.why_nothing else ExitCode.GOOD
+
+    @property
+    def why_nothing(self) -> list[str]:
+        """Why the last session gave no prediction; empty where it did, or was never under way."""
+        store, request = self._session.store, self._session.request
+        if isinstance(request, CalibrationRequest) or store.predictions.newest is not None:
+            return []
+        if store.phase.name == "waiting" or not store.mode:
+            return [message_line(store.phase.message)] if store.phase.name == "waiting" else []
+        ledgers = store.health.ledgers.values() if store.health is not None else ()
+        return why_nothing(ledgers, store.model.modalities if store.model is not None else MODALITIES)
+
+    def say_end(self) -> None:
+        """Say why there was no prediction, if so."""
+        for reason in self.why_nothing if self.code == ExitCode.DAMAGED_INPUT else ():
+            self._say(f"no prediction: {printable(reason)}")
 
 
 _EVERY_MS = 1000

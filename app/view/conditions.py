@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from acquisition.errors import ErrorCode
 from acquisition.stream_words import DEVICES, Device
 from acquisition.text import age
-from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
+from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind
 from app.engine.messages import REST_S, Phase, RecordingInfo
 from app.telemetry import STATE_WORDS, StreamState
 from app.view.machine import ROOM_ALARM_S
@@ -46,7 +46,13 @@ class Condition:
 def conditions(store: ViewStore) -> list[Condition]:
     """Return everything that holds now, the gravest first."""
     found = [*_of_session(store), *_of_streams(store), *_of_failures(store), *_of_recording(store)]
-    found += [*_of_unmapped(store), *_of_rest(store), *_of_check(store), *_of_devices(store)]
+    found += [
+        *_of_unmapped(store),
+        *_of_offers(store),
+        *_of_rest(store),
+        *_of_check(store),
+        *_of_devices(store),
+    ]
     found += [*_of_damage(store), *_of_model(store)]
     return sorted(found, key=lambda condition: SEVERITIES.index(condition.severity))
 
@@ -109,6 +115,11 @@ def _of_session(store: ViewStore) -> list[Condition]:
     if phase.name == "ended":
         words = message_line(phase.message)
         return [Condition("engine", "info", "The session has ended.", words, ("show_summary", "start_again"))]
+    if phase.name == "waiting":
+        words = message_line(phase.message)
+        remedy = "start its LSL app, publish a device, or choose the streams"
+        text = f"{words[:1].upper()}{words[1:]}"
+        return [Condition("engine", "info", text, remedy, ("choose_streams",), can_be_closed=False)]
     return _of_silence(store)
 
 
@@ -184,6 +195,23 @@ def _recording(store: ViewStore) -> RecordingInfo | None:
     return store.health.recording if store.health is not None else None
 
 
+def _of_offers(store: ViewStore) -> list[Condition]:
+    """Offer streams that have appeared: to be added, or to be chosen among."""
+    found = []
+    for rivals, actions in ((False, ("add_stream",)), (True, ("choose_streams",))):
+        offers = [offer for offer in store.offers if bool(offer.n_rivals) is rivals]
+        if not offers:
+            continue
+        names = ", ".join(f"{one_line(o.header.name, 60)} ({MODALITY_NAMES.get(o.modality, o.modality)})"
+                          for o in offers)  # fmt: skip
+        gone = ", ".join(one_line(offer.replaces, 60) for offer in offers if offer.replaces)
+        place = f", in the place of {gone}, which has gone" if gone else ""
+        text = f"New: {names}{place}. {'Choose one of them' if rivals else 'It can join without a restart'}"
+        key = f"offers {' '.join(offer.uid for offer in offers)}"
+        found.append(Condition(key, "info", text, "", actions, close="Not now"))
+    return found
+
+
 def _of_devices(store: ViewStore) -> list[Condition]:
     """Name devices that a live session runs without."""
     since = [state.since for state in store.streams.values() if state.spec.kind is not Kind.MARKERS]
@@ -192,7 +220,8 @@ def _of_devices(store: ViewStore) -> list[Condition]:
         return []
     read = store.model.modalities if store.model is not None else MODALITIES
     kinds = [KIND_OF_MODALITY[modality] for modality in read]
-    missing = [DEVICES[kind] for kind in kinds if store.stream_of(kind) is None]
+    offered = {offer.kind for offer in store.offers}
+    missing = [DEVICES[kind] for kind in kinds if store.stream_of(kind) is None and kind not in offered]
     if not missing:
         return []
     names = ", ".join(device.name for device in missing)

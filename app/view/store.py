@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.types import Change, Kind, StreamEvent
+from acquisition.types import Change, Kind, Offer, StreamEvent, StreamHeader
 from app.engine import messages
 from app.summary import SessionLog
 from app.telemetry import Failure, StreamState, state_after
@@ -42,6 +42,7 @@ class ViewStore:
         self.phase = messages.Phase("loading")
         self.is_simulated = False
         self.real_streams: tuple[str, ...] = ()  # where others are simulated
+        self.headers: tuple[StreamHeader, ...] = ()  # of the streams in use
         self.silent_s = 0.0
         self.streams: dict[str, StreamState] = {}
         self.eeg = BinnedHistory()
@@ -80,6 +81,12 @@ class ViewStore:
         return _latest((self.newest_time, self.health.time if self.health is not None else math.nan))
 
     @property
+    def offers(self) -> tuple[Offer, ...]:
+        """Streams on the network that could join the session."""
+        is_running = self.phase.name == "running" and self.health is not None
+        return self.health.offers if is_running and self.health is not None else ()
+
+    @property
     def is_silent(self) -> bool:
         """True where the engine has been silent for too long: everything here is out of date."""
         return self.phase.name in ("running", "paused") and self.silent_s > _SILENT_AFTER_S
@@ -105,6 +112,7 @@ class ViewStore:
             case messages.Opened():
                 self.mode, self.model, self.timeline = message.mode, message.model, message.timeline
                 self.is_simulated, self.real_streams = message.is_simulated, message.real_streams
+                self.headers = message.headers
             case messages.Phase():
                 self.phase = message
                 if message.name == "failed":

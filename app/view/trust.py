@@ -440,7 +440,7 @@ def _waits(store: ViewStore, t: float) -> Iterator[Finding]:
         is_paused = name == "paused"
         opening = "paused before the first prediction" if is_paused else "waiting for the first prediction"
         yield Finding("info", message_line(message) or opening, "waiting")
-        readiness = _readiness(store, t)
+        readiness = {} if name == "waiting" else _readiness(store, t)
         for modality, (code, words) in readiness.items():
             yield Finding("info", f"{MODALITY_NAMES[modality]}: {words}", code)
         if name == "running" and "ready" in {code for code, _ in readiness.values()}:

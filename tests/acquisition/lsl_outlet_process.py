@@ -33,8 +33,10 @@ def send_for_ever(sender: Sender) -> None:
     info = StreamInfo(
         "affectscope-test", sender.type, sender.n_channels, sender.sfreq, sender.fmt, sender.source_id
     )
-    info.set_channel_labels(["FP1", "CZ", "PZ", "OZ", "O1"][: sender.n_channels])
-    info.set_channel_units("microvolts")
+    of_gaze = ["gaze_x", "gaze_y", "pupil_left", "pupil_right", "confidence"]
+    labels = of_gaze if sender.type == "Gaze" else ["FP1", "CZ", "PZ", "OZ", "O1"]
+    info.set_channel_labels(labels[: sender.n_channels])
+    info.set_channel_units("normalized" if sender.type == "Gaze" else "microvolts")
     outlet = StreamOutlet(info)
     clock = LslClock()
     start, n_sent = clock.now(), 0

@@ -15,7 +15,7 @@ from acquisition.clock import LslClock
 from acquisition.errors import InputError
 from acquisition.lsl.discovery import FoundStream, discover
 from acquisition.lsl.source import LslSource
-from acquisition.types import Change, Chunk, Kind, StreamEvent
+from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec
 
 pytestmark = pytest.mark.lsl
 
@@ -111,18 +111,62 @@ def test_an_unusable_stream_stops_only_a_session_that_needs_it(
     source_id: str, start: Callable[[Sender], BaseProcess]
 ) -> None:
     start(Sender(source_id))
+    start(Sender(f"{source_id}-gaze", type="Gaze"))
     start(Sender(f"{source_id}-text", type="Gaze", fmt="string"))
-    found = found_streams(source_id) + found_streams(f"{source_id}-text")
-    for needed, other in ((Kind.AUDIO, Kind.EEG), (Kind.EEG, Kind.GAZE)):
-        kinds = {stream.key: kind for stream, kind in zip(found, (needed, other), strict=True)}
+    eeg, gaze, text = (found_streams(f"{source_id}{end}")[0] for end in ("", "-gaze", "-text"))
+    for usable, needed, other in ((gaze, Kind.GAZE, Kind.EEG), (eeg, Kind.EEG, Kind.GAZE)):
+        found, kinds = [usable, text], {usable.key: needed, text.key: other}
         if other is Kind.EEG:  # the text
             with pytest.raises(InputError):
                 LslSource(found, kinds)
-        source = LslSource(found, kinds, optional={other})
+        source = LslSource(found, kinds, unread={other})
         events = [item for item in source.read(LslClock().now()) if isinstance(item, StreamEvent)]
         assert [spec.kind for spec in source.specs.values()] == [needed]
         assert [event.change for event in events][:2] == [Change.OPENED, Change.REFUSED]
         source.close()
+
+
+def test_a_stream_that_appears_is_offered_joins_and_takes_the_place_of_one_that_has_gone(
+    source_id: str, start: Callable[[Sender], BaseProcess]
+) -> None:
+    start(Sender(source_id))
+    source = opened(source_id)
+    reading, chosen = Reading(source), f"markers=none,eye=source_id:{source_id}"
+    refused: list[str] = []
+
+    def accept(spec: StreamSpec) -> None:
+        if refused:
+            raise InputError(refused.pop())
+
+    source.watch_for(f"{chosen}-1", ("eeg", "eye"), accept)
+    reading.until(lambda: reading.n_samples() > 0, 20.0)
+    assert source.offers() == []
+    gaze = start(Sender(f"{source_id}-1", type="Gaze"))
+    reading.until(lambda: len(source.offers()) > 0, 20.0)
+    (offer,) = source.offers()
+    assert (offer.header.source_id, offer.modality, offer.replaces) == (f"{source_id}-1", "eye", "")
+    source.join(offer.uid)
+    reading.until(lambda: len(source.specs) == 2, 20.0)
+    assert source.offers() == []
+    gaze.kill()
+    reading.until(reading.saw(Change.STALE), 20.0)
+    source.watch_for(f"{chosen}-2", ("eeg", "eye"), accept)
+    start(Sender(f"{source_id}-2", type="Gaze", n_channels=4))
+    refused.append("not this one")
+    reading.until(lambda: len(source.offers()) > 0, 20.0)
+    assert source.offers()[0].replaces == "affectscope-test"
+    source.join(source.offers()[0].uid)  # refused: nothing that runs is touched
+    reading.until(reading.saw(Change.REFUSED), 20.0)
+    assert [spec.kind for spec in source.specs.values()] == [Kind.EEG, Kind.GAZE]
+    assert source.offers() == []
+    start(Sender(f"{source_id}-3", type="Gaze", n_channels=4))
+    source.watch_for(f"{chosen}-3", ("eeg", "eye"), accept)
+    reading.until(lambda: len(source.offers()) > 0, 20.0)
+    source.join(source.offers()[0].uid)
+    reading.until(reading.saw(Change.ENDED), 20.0)
+    assert [spec.source_id for spec in source.specs.values()] == [source_id, f"{source_id}-3"]
+    assert len(source.ledgers()) == 4
+    source.close()
 
 
 def test_a_killed_sender_is_stale_within_two_seconds_and_taken_up_again(

@@ -6,7 +6,7 @@ import pytest
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import CALIBRATION_ID, NOTES_ID
-from acquisition.select import kind_of, select_streams, without
+from acquisition.select import exclude_unusable, kind_of, lacking, select_streams, without
 from acquisition.types import Kind, StreamHeader
 
 
@@ -156,3 +156,43 @@ def test_notes_of_another_live_session_are_taken_only_by_choice() -> None:
 def test_a_modality_can_be_left_out_whatever_was_chosen_for_it(choices: str | None, expected: str) -> None:
     assert without(choices, ("face", "voice")) == expected
     assert without(choices, ()) == choices
+
+
+def test_among_several_the_stream_that_ran_before_is_used() -> None:
+    two = {"a": header("Cap", "EEG", "s1"), "b": header("Band", "EEG", "s2")}
+    told: list[str] = []
+    assert select_streams(two, preferred=("s2", "gone"), tell=told.append) == {"b": Kind.EEG}
+    assert len(told) == 1
+    with pytest.raises(InputError):
+        select_streams(two, preferred=("s1", "s2"))
+
+
+def test_several_streams_that_the_model_does_not_read_stop_nothing() -> None:
+    streams = {1: header("Cap", "EEG"), 2: header("Band", "EEG"), 3: header("Cam", "Video", fmt="string")}
+    told: list[str] = []
+    assert select_streams(streams, unread={Kind.EEG}, tell=told.append) == {3: Kind.VIDEO}
+    assert len(told) == 1
+
+
+def test_what_is_waited_for_is_what_the_model_reads_and_what_was_chosen() -> None:
+    streams = {1: header("Cap", "EEG"), 2: header("p", "AffectscopePrediction")}
+    assert lacking(streams, None, ("eeg", "eye")) == {"eye": ""}
+    assert lacking({}, "eeg=name:Muse,eye=none", ("eeg", "eye")) == {"eeg": "name:Muse"}
+    assert lacking(streams, "eeg=name:Muse,voice=name:Mic", ("eeg",)) == {
+        "eeg": "name:Muse",
+        "voice": "name:Mic",
+    }
+
+
+def test_a_session_does_without_a_stream_that_cannot_be_used_unless_it_needs_it() -> None:
+    def use(key: str, kind: Kind) -> None:
+        if key.startswith("bad"):
+            raise InputError("not understood", code=ErrorCode.CHANNELS)
+
+    chosen = {"eeg": Kind.EEG, "bad gaze": Kind.GAZE, "m": Kind.MARKERS}
+    refused = exclude_unusable(chosen, use)
+    assert (list(chosen), list(refused)) == (["eeg", "m"], ["bad gaze"])
+    for needed in ({"bad": Kind.EEG, "a": Kind.AUDIO}, {"bad": Kind.GAZE, "m": Kind.MARKERS}):
+        with pytest.raises(InputError):
+            exclude_unusable(dict(needed), use)
+    assert list(exclude_unusable({"bad": Kind.EEG, "v": Kind.VIDEO}, use, {Kind.EEG})) == ["bad"]

@@ -84,3 +84,33 @@ def test_predictions_and_clock_map_lie_in_the_recording(live_run):
     assert {STATES[int(code)] for _, code in rows} <= {r["verdict"]["state"] for r in records.values()}
     sidecar = json.loads((folder / "a.json").read_text())
     assert sidecar["model_sha256"] == session.checkpoint.sha256
+
+
+def test_a_stream_that_joins_and_leaves_ends_nothing_and_lies_in_the_recording_s_next_part(
+    tmp_path, random_model
+):
+    comes_and_goes = SimulatorOptions(
+        seed=7,
+        streams=("eeg", "gaze"),
+        source_id_suffix="-join",
+        faults="gone:gaze@0+15,gone:gaze@32+100",
+    )
+    options = SessionOptions(
+        model=random_model, record=tmp_path / "a.xdf", jsonl=tmp_path / "live.jsonl", seconds=32.0
+    )
+    session = LiveSession(LiveRequest(options, wait_s=60.0, newcomers="join"))
+    with SimulatorProcess(comes_and_goes):
+        session.run(lambda: None)
+    records = [json.loads(line) for line in (tmp_path / "live.jsonl").read_text().splitlines()[:-1]]
+    with_eyes = [record["t_end"] for record in records if record["present"]["eye"]]
+    assert [records[at]["present"]["eye"] for at in (0, -1)] == [False, False]
+    assert with_eyes[-1] - with_eyes[0] > 3.0
+    assert all(record["present"]["eeg"] for record in records[8:])  # the history is not broken
+    n_missing = 1 + (records[-1]["t_end"] - records[0]["t_end"]) / 0.25 - len(records)
+    assert n_missing <= session.telemetry.n_skipped
+    assert not session.telemetry.snapshot().failures
+    replayed = SessionOptions(model=random_model, jsonl=tmp_path / "replay.jsonl")
+    ReplaySession(ReplayRequest(tmp_path / "a_part-02.xdf", replayed)).run(lambda share: None)
+    result = compare_runs(tmp_path / "live.jsonl", tmp_path / "replay.jsonl")
+    assert result.n_common > 20
+    assert result.same_label >= 0.95

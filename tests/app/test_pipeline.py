@@ -10,7 +10,7 @@ import torch
 
 from acquisition.errors import InputError
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
-from acquisition.types import MODALITIES, Change, Kind, StreamSpec
+from acquisition.types import MODALITIES, Change, Chunk, Kind, StreamSpec
 from app.outputs import network_features
 from app.pipeline import Pipeline
 from models.checkpoint import load_checkpoint
@@ -101,6 +101,56 @@ def test_only_one_modality_is_enough(checkpoint):
     predictions, _ = run(checkpoint, 6.0, streams=("eeg",))
     assert predictions[0].t_end == pytest.approx(1003.0)
     assert predictions[-1].modality_attention == {"eeg": 1.0, "eye": 0.0, "face": 0.0, "voice": 0.0}
+
+
+class JoiningSource(SimulatedSource):
+    """One stream sends its first sample late; ``is_known`` opens it at the start, as a recording does."""
+
+    def __init__(self, options, start, late, join_s, *, is_known):
+        super().__init__(options, start=start)
+        self._late, self._join_at, self._is_known = late, start + join_s, is_known
+
+    def read(self, now):
+        items, kept = super().read(now), []
+        for item in items:
+            if item.stream != self._late:
+                kept.append(item)
+            elif isinstance(item, Chunk):
+                first = int(np.searchsorted(item.times, self._join_at))
+                if first < len(item.times):
+                    kept += self._opening(now)
+                    times, data = item.times[first:], item.data[first:]
+                    kept.append(replace(item, data=data, times=times, start_index=0))
+            elif self._is_known:
+                kept.append(item)
+            else:
+                self._event = item
+        return kept
+
+    def _opening(self, now):
+        event, self._event = getattr(self, "_event", None), None
+        return [] if event is None else [replace(event, time=now)]
+
+
+@pytest.mark.parametrize("late", ["gaze", "eeg"])
+def test_a_stream_that_joins_is_as_one_that_a_recording_knows_from_the_start(checkpoint, late):
+    """Live = replay of a recording that holds the stream: masked before it joined, all else untouched."""
+
+    def pumped(*, is_known, join_s=26.0):
+        options = SimulatorOptions(seed=5, streams=("eeg", "gaze"))
+        source = JoiningSource(options, 1000.0, late, join_s, is_known=is_known)
+        pipeline = Pipeline(source, Decoder(checkpoint), live=False)
+        return [p for hop in range(132) for p in pipeline.step(1000.0 + hop * 0.25)]
+
+    live, replayed = pumped(is_known=False), pumped(is_known=True)
+    assert [(p.t_end, p.probs, p.present, p.warm_up) for p in live] == [
+        (p.t_end, p.probs, p.present, p.warm_up) for p in replayed
+    ]
+    modality = {"gaze": "eye", "eeg": "eeg"}[late]
+    there = [p.t_end for p in live if p.present[modality]]
+    assert 1028.0 < there[0] <= 1032.5
+    np.testing.assert_allclose(np.diff([p.t_end for p in live]), 0.25)  # not one window is lost
+    assert not any(p.warm_up for p in live if p.t_end > 1020.0)  # the others go on answering
 
 
 def test_windows_wait_as_long_as_a_run_says(checkpoint):

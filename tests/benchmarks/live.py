@@ -95,11 +95,12 @@ def run_live(model: Path, streams: str, seconds: float) -> dict[str, Any]:
 
 def _read_only(streams: str, seconds: float) -> dict[str, Any]:
     from acquisition.clock import LslClock
+    from acquisition.lsl.discovery import discover
     from acquisition.lsl.source import open_live
     from acquisition.types import Chunk
 
     clock = LslClock()
-    source = open_live(streams, timeout_s=2.0)
+    source = open_live(discover(2.0), streams)
     n_samples: dict[str, int] = {}
     began, cpu_began = clock.now(), cpu_seconds()
     while (now := clock.now()) < began + seconds:

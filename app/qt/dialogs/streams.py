@@ -60,9 +60,10 @@ class StreamsDialog(Dialog):
         *,
         file: str = "",
         map_channels: Callable[[], object] = lambda: None,
+        check: Callable[[StreamChoice, list[StreamHeader]], None] = lambda choice, headers: None,
     ) -> None:
         super().__init__(parent, f"Streams of {file}" if file else "Streams")
-        self._on_chosen, self._look, self._file = on_chosen, look, file
+        self._on_chosen, self._look, self._file, self._check = on_chosen, look, file, check
         self._found: Sequence[FoundStream] = []
         self._before = select.parse_choices(before.streams or "")
         where = "in the file" if file else "on the network"
@@ -165,6 +166,7 @@ class StreamsDialog(Dialog):
                 load_montage(montage)
             if webcam is None and microphone is None:
                 select.select_streams({stream.key: stream.header for stream in self._found}, streams)
+                self._check(choice, [stream.header for stream in self._found])
         except InputError as error:
             self._refuse(str(error))
             return

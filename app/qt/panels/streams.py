@@ -149,5 +149,5 @@ class _Table(RowTable):
 def _no_stream(store: ViewStore) -> str:
     if store.phase.name in ("failed", "ended"):
         return "No stream: the session is over."
-    is_looking = store.phase.name == "looking"
+    is_looking = store.phase.name in ("looking", "waiting")
     return "No stream yet: looking for streams on the network." if is_looking else "No stream yet."

@@ -1,20 +1,22 @@
 """Commands that ask or switch something: streams, model, profile, recording, masks."""
 
 import contextlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PyQt6.QtGui import QAction
 from PyQt6.QtWidgets import QDialog, QFileDialog, QMenu, QWidget
 
 from acquisition.errors import InputError
-from acquisition.types import MODALITIES, Kind
+from acquisition.select import parse_choices, select_streams
+from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind, StreamHeader
 from app.devices import RecordedStream, look_at_network, look_in_file, streams_of_file
-from app.engine.messages import Mask, SessionCommand, StartRecording
+from app.engine.messages import AddStream, Mask, SessionCommand, StartRecording
 from app.environment import new_recording, recordings_folder
 from app.model_check import check_model, read_model_summary
 from app.qt.dialogs.base import Work, short_path
@@ -27,7 +29,15 @@ from app.qt.shell.appearance import Settings
 from app.qt.shell.commands import BY_NAME
 from app.qt.shell.engine_window import is_recording
 from app.qt.shell.session import Session, continued
-from app.request import EEG_SUFFIXES, LiveRequest, ReplayRequest, Request, SessionOptions, check_recording
+from app.request import (
+    EEG_SUFFIXES,
+    LiveRequest,
+    ReplayRequest,
+    Request,
+    SessionOptions,
+    check_recording,
+    check_streams,
+)
 from app.view.conditions import Condition
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
@@ -75,7 +85,8 @@ class Choosers:
         )
         given = self._parent, before, partial(self._use_streams, request)
         if file is None or options is None:
-            return opened(StreamsDialog(*given, map_channels=self.channels))
+            check = self._check_streams
+            return opened(StreamsDialog(*given, map_channels=self.channels, check=check))
 
         def look() -> list[RecordedStream]:
             wanted = options.adapter_options(read_model_summary(options.model).ch_names)
@@ -100,6 +111,18 @@ class Choosers:
         return opened(
             ChannelsDialog(self._parent, look, lambda: self._change_options(montage=None, eeg_unit=None))
         )
+
+    def _check_streams(self, choice: StreamChoice, headers: list[StreamHeader]) -> None:
+        """Refuse a choice that could not run, while the session goes on."""
+        if (request := self._session.request) is not None:
+            options = replace(request.options, streams=choice.streams, montage=choice.montage)
+            check_streams(options, headers)
+
+    def add_streams(self) -> None:
+        """Let every stream that is offered, and not one of several, join the session."""
+        for offer in self._session.store.offers:
+            if not offer.n_rivals:
+                self._session.send(AddStream(offer.uid))
 
     def model(self) -> QDialog | None:
         """Open the model chooser."""
@@ -233,10 +256,34 @@ class Choosers:
             return
         for name in ("streams", "montage", "line"):
             self._settings.keep(name, str(getattr(choice, name) or ""))
+        if isinstance(request, LiveRequest) and self._join_chosen(request, choice):
+            return
         options = replace(
             continued(request).options, streams=choice.streams, montage=choice.montage, line=choice.line
         )
-        self._change_to(LiveRequest(options, webcam=choice.webcam, microphone=choice.microphone))
+        live = request if isinstance(request, LiveRequest) else LiveRequest(options, newcomers="offer")
+        newcomers: Literal["offer", "join"] = "join" if live.newcomers == "join" else "offer"
+        live = replace(live, options=options, wait_s=math.inf, simulated=None, newcomers=newcomers)
+        self._change_to(replace(live, webcam=choice.webcam, microphone=choice.microphone))
+
+    def _join_chosen(self, request: LiveRequest, choice: StreamChoice) -> bool:
+        """Let chosen streams that are offered join, where nothing else is changed; tell whether so."""
+        used = request.options
+        before = StreamChoice(used.streams, used.montage, used.line, request.webcam, request.microphone)
+        was, now = (parse_choices(streams or "") for streams in (used.streams, choice.streams))
+        changed = {m: now.get(m, "") for m in {*was, *now} if was.get(m) != now.get(m)}
+        headers = {offer.uid: offer.header for offer in self._session.store.offers}
+        uids: list[str] = []
+        for modality, chosen in changed.items():
+            try:
+                uids += select_streams(headers, f"{modality}={chosen}", (KIND_OF_MODALITY[modality],))
+            except (InputError, KeyError):  # of another stream than those on offer
+                return False
+        if not uids or replace(choice, streams=used.streams) != before:
+            return False
+        for uid in uids:
+            self._session.send(AddStream(uid))
+        return True
 
     def _use_model(self, path: Path) -> None:
         self._settings.keep_recent("models", path)

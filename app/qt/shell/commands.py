@@ -28,6 +28,9 @@ class Command:
 MENUS: dict[str, tuple[Command, ...]] = {
     "Session": (
         Command("choose_streams", "&Streams…", ("Ctrl+E",), "choose streams, montage and mains frequency"),
+        Command(
+            "add_stream", "A&dd new streams", ("Ctrl+Shift+A",), "let streams that have appeared join", "Add"
+        ),
         Command("map_channels", "Ch&annel mapping…", ("Ctrl+Shift+E",), "map EEG channels to electrodes"),
         Command("choose_model", "&Model…", ("Ctrl+M",), "choose the model"),
         Command("choose_profile", "&Profile…", ("Ctrl+P",), "choose a participant's profile"),

@@ -3,16 +3,17 @@
 import math
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Generic, TypeVar
 
+from acquisition.types import StreamHeader
 from app.engine.messages import Opened, Play, Seek, SessionCommand
 from app.engine.process import EngineProcess
-from app.request import EngineRequest, Request
+from app.request import EngineRequest, LiveRequest, Request
 from app.view.store import Cursor, ViewStore
 from models.trust import STALE_AFTER_S
 
@@ -80,7 +81,7 @@ class EngineSession(Generic[R]):
         for piece in messages:
             self.store.take(piece)
             if isinstance(piece, Opened):
-                self.last_good = self.request
+                self.request = self.last_good = as_ran(self.request, piece.headers)
         self._note_silence(has_heard=bool(messages))
         if not is_alive:  # its last message has been read
             engine.stop(0.0)  # ends a recording it may have left behind
@@ -125,6 +126,12 @@ class EngineSession(Generic[R]):
         self.store = ViewStore()
         self._engine = self._make_engine(self.request)
         self._engine.start()
+
+
+def as_ran(request: R | None, headers: Iterable[StreamHeader]) -> R | None:
+    """Return a request that takes the streams it ran with where several fit, known by ``source_id``."""
+    ids = tuple(header.source_id for header in headers if header.source_id)
+    return replace(request, preferred=ids) if isinstance(request, LiveRequest) and ids else request
 
 
 Session = EngineSession[Request]  # what the dashboard runs: live sessions and replays

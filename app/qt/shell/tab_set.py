@@ -252,6 +252,8 @@ def state_words(store: ViewStore, playback: Playback) -> tuple[str, str]:
         return "■ STOPPED", "bad"
     if name == "ended":
         return "■ END", "muted"
+    if name == "waiting":
+        return "… WAITING for a stream", "suspect"
     if name not in ("running", "paused") or not store.mode:
         return f"… {store.phase.message or name}", "muted"
     if store.is_silent:

@@ -1,6 +1,7 @@
 """The main window: puts header, messages, tabs and time bar together and keeps them up to date."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from PyQt6.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent
 from PyQt6.QtWidgets import QMenu, QVBoxLayout, QWidget
 
 from acquisition.clock import LslClock
-from acquisition.errors import ErrorCode
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES
 from app.display import TAB_NAMES
 from app.engine.messages import REST_S, Note, SelfCheckMark, SessionCommand, SetRest
@@ -35,7 +36,7 @@ from app.qt.shell.tab_set import Header, TabSet
 from app.qt.shell.time_bar import ReplayBar
 from app.qt.theme import Theme
 from app.qt.widgets import put
-from app.request import ReplayRequest, Request
+from app.request import LiveRequest, ReplayRequest, Request, check_request, check_streams
 from app.view.conditions import Condition, can_report, can_rest, conditions
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line, tooltip
@@ -94,6 +95,7 @@ class MainWindow(EngineWindow):
         playback = self.playback
         handlers: dict[str, Callable[[], object]] = {
             "choose_streams": self.choosers.streams,
+            "add_stream": self.choosers.add_streams,
             "map_channels": self.choosers.channels,
             "choose_model": self.choosers.model,
             "choose_profile": self.choosers.profile,
@@ -182,7 +184,21 @@ class MainWindow(EngineWindow):
         self.session.start(request)
 
     def change_to(self, request: Request) -> None:
-        """Run another request; a recording under way is asked about first."""
+        """Run another request unless it cannot run; a recording under way is asked about first."""
+        self.banners.forget("refused")
+        now, store = self.session.request, self.session.store
+        try:
+            check_request(request)
+            of_these = isinstance(now, LiveRequest) and now.options.streams == request.options.streams
+            is_whole = isinstance(request, LiveRequest) and not (request.webcam or request.microphone)
+            if of_these and is_whole and store.headers:
+                check_streams(request.options, store.headers)
+        except InputError as error:
+            text = f"Not changed: {message_line(str(error))}"
+            goes_on = "the session continues as it was" if store.phase.name in ("running", "paused") else ""
+            self.banners.tell(Condition("refused", "error", text, goes_on))
+            return
+        request = self.as_last_time(request)
         self._unless_recording("This change restarts the session", lambda: self._change_to(request))
 
     def stop(self) -> None:
@@ -218,6 +234,12 @@ class MainWindow(EngineWindow):
         self.open(request)
         if before is not None:
             self._trial = (request, before)
+
+    def as_last_time(self, request: Request) -> Request:
+        """Return a request that takes the streams of the last live session where several fit."""
+        if not isinstance(request, LiveRequest) or request.preferred or request.simulated:
+            return request
+        return replace(request, preferred=tuple(filter(None, self.settings.text("last streams").split("|"))))
 
     def start_again(self) -> None:
         """Run the last request again."""
@@ -255,12 +277,18 @@ class MainWindow(EngineWindow):
         self.recording.refresh()
         self.tabs.signals.traces.follow(store)
         self.calibrating.poll()
+        request = self.session.request
+        if isinstance(request, LiveRequest) and not request.simulated and store.headers:
+            ids = "|".join(header.source_id for header in store.headers if header.source_id)
+            if ids != self.settings.text("last streams"):
+                self.settings.keep("last streams", ids)
         self.masks.refresh()
         can_note = store.mode == "live" and store.phase.name == "running"
         self.toolbar.note.allow(can_note)
         self._name_markers()
         for name in ("write_note", *(command.name for command in MENUS["Markers"])):
             self.actions_by_name[name].setEnabled(can_note)
+        self.actions_by_name["add_stream"].setEnabled(any(not offer.n_rivals for offer in store.offers))
         self.actions_by_name["start_rest"].setEnabled(can_rest(store))
         for name in ("self_report", "undo_update"):
             self.actions_by_name[name].setEnabled(can_report(store))

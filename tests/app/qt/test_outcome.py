@@ -6,7 +6,7 @@ import pytest
 from engine_double import Engines
 
 from acquisition.errors import ErrorCode
-from app.engine.messages import Phase
+from app.engine.messages import Opened, Phase
 from app.qt.application import Outcome
 from app.qt.shell.session import Session
 from app.request import LiveRequest, SessionOptions
@@ -36,6 +36,26 @@ def test_the_exit_code_is_that_of_the_headless_commands_and_a_failure_one_line(p
         outcome.poll()
     assert said == lines
     assert outcome.code == code
+
+
+@pytest.mark.parametrize(
+    ("said_by_engine", "reasons"),
+    [
+        ([Phase("waiting", "waiting for a stream of EEG")], ["waiting for a stream of EEG"]),
+        ([Opened("live", None, None), Phase("running")], ["EEG: no stream"]),
+        ([Opened("replay", None, None), Phase("ended")], ["EEG: no stream"]),
+    ],
+)
+def test_a_window_without_a_prediction_says_why_and_ends_with_its_own_code(said_by_engine, reasons):
+    said: list[str] = []
+    session = Session(Engines(said_by_engine))
+    outcome = Outcome(session, said.append)
+    session.start(LiveRequest(SessionOptions()))
+    session.poll()
+    outcome.poll()
+    outcome.say_end()
+    assert outcome.code == 3
+    assert said[0] == f"no prediction: {reasons[0]}"
 
 
 def test_a_session_that_follows_a_failed_one_decides():

@@ -14,9 +14,10 @@ from PyQt6.QtGui import QDropEvent, QKeyEvent, QKeySequence
 from PyQt6.QtWidgets import QDialog, QMenu, QMessageBox, QPushButton, QTableWidget
 
 from acquisition.clock import LslClock
-from acquisition.types import Change, StreamEvent
+from acquisition.types import Change, ChannelInfo, Kind, Offer, StreamEvent, StreamHeader
 from app.display import WindowOptions
 from app.engine.messages import (
+    AddStream,
     HealthPart,
     Mask,
     Note,
@@ -28,6 +29,7 @@ from app.engine.messages import (
 )
 from app.qt.application import place
 from app.qt.dialogs.session import SettingsDialog, SummaryDialog
+from app.qt.dialogs.streams import StreamChoice
 from app.qt.shell.appearance import Settings
 from app.qt.shell.banners import Banner
 from app.qt.shell.choosers import with_kept
@@ -37,6 +39,7 @@ from app.qt.shell.tab_set import INFERENCE_SIGN, NO_INFERENCE_SIGN, state_words
 from app.qt.shell.window import MainWindow, shortcuts_dialog
 from app.qt.theme import DARK, LIGHT
 from app.request import LiveRequest, SessionOptions
+from app.view.conditions import conditions
 from assets import DEMO_RECORDING
 from models.trust import ModelFacts, SignalFacts, judge
 
@@ -184,7 +187,7 @@ def test_an_engine_that_fails_is_said_and_can_be_started_again(opened):
 def test_a_changed_request_that_does_not_open_is_refused_and_what_ran_before_goes_on(opened):
     window, engines = opened(live_news())
     engines.messages = [Phase("loading"), Phase("failed", "expected 62 channels, got 8: pass --montage")]
-    changed = replace(REQUEST, options=replace(REQUEST.options, montage="cap.toml"))
+    changed = replace(REQUEST, options=replace(REQUEST.options, montage="biosemi64"))
     window.change_to(changed)
     window.poll()
     engines.messages = live_news()
@@ -193,11 +196,75 @@ def test_a_changed_request_that_does_not_open_is_refused_and_what_ran_before_goe
     assert "expected 62 channels" in window.banners.conditions["refused"].text
     assert window.session.store.phase.name == "running"
     engines.messages = [Phase("loading")]
-    window.change_to(replace(REQUEST, options=SessionOptions(montage="other.toml")))
+    window.change_to(replace(REQUEST, options=SessionOptions(montage="biosemi32")))
     settle(window)
     assert "refused" not in window.banners.conditions  # that was about the choice before
     bar = window.replay_bar.timeline
     assert bar.maximum() == 0  # nor is the session before still in the time bar
+
+
+def header(name: str, type_: str, source_id: str) -> StreamHeader:
+    channels = tuple(ChannelInfo(label, type_, "microvolts") for label in ("C3", "CZ", "C4", "PZ"))
+    return StreamHeader(name, type_, source_id, "host", f"uid-{source_id}", 100.0, 4, "float32", channels)
+
+
+def running_on(*headers: StreamHeader) -> list[object]:
+    return [replace(p, headers=headers) if isinstance(p, Opened) else p for p in live_news()]
+
+
+@pytest.mark.parametrize("change", ["model", "montage", "channels"])
+def test_a_change_that_cannot_run_is_refused_before_the_session_is_touched(opened, tmp_path, change):
+    """Channels: the stream has none that the montage names."""
+    window, engines = opened(running_on(header("Amp", "EEG", "amp-1")))
+    settle(window)
+    (tmp_path / "cap.toml").write_text('[labels]\nA1 = "C3"\n')
+    options = {
+        "model": replace(REQUEST.options, model=tmp_path / "none"),
+        "montage": replace(REQUEST.options, montage=str(tmp_path / "none.toml")),
+        "channels": replace(REQUEST.options, montage=str(tmp_path / "cap.toml")),
+    }[change]
+    n_shown = window.replay_bar.timeline.maximum()
+    window.change_to(replace(REQUEST, options=options))
+    settle(window)
+    assert len(engines.made) == 1
+    assert engines.commands == []
+    assert window.banners.conditions["refused"].severity == "error"
+    assert window.replay_bar.timeline.maximum() == n_shown > 0
+    window.change_to(REQUEST)
+    settle(window)
+    assert "refused" not in window.banners.conditions
+
+
+def test_what_ran_is_taken_again_by_its_source_id_now_and_at_the_next_start(opened, tmp_path):
+    settings = Settings(tmp_path / "kept.ini")
+    window, engines = opened(running_on(header("Amp", "EEG", "amp-1"), header("Eyes", "Gaze", "")), settings)
+    settle(window)
+    window.start_again()
+    settle(window)
+    assert engines.newest.request.preferred == ("amp-1",)
+    settings.save()
+    again, _ = opened([], Settings(tmp_path / "kept.ini"))
+    assert again.as_last_time(REQUEST).preferred == ("amp-1",)
+
+
+def test_streams_that_appear_are_offered_and_added_without_another_engine(opened):
+    window, engines = opened(live_news())
+    offers = tuple(
+        Offer(f"uid-{name}", header(name, "", name), kind, n_rivals)
+        for name, kind, n_rivals in (("Eyes", Kind.GAZE, 0), ("Mic", Kind.AUDIO, 1), ("Mic 2", Kind.AUDIO, 1))
+    )
+    engines.newest.unread.append(replace(recording("stopped"), offers=offers))
+    settle(window)
+    told = [found for found in conditions(window.session.store) if found.key.startswith("offers")]
+    assert [condition.actions for condition in told] == [("add_stream",), ("choose_streams",)]
+    window.actions_by_name["add_stream"].trigger()
+    assert engines.commands == [AddStream("uid-Eyes")]
+    window.choosers._use_streams(window.session.request, StreamChoice("voice=name:Mic 2"))
+    assert engines.commands[1:] == [AddStream("uid-Mic 2")]
+    assert len(engines.made) == 1
+    engines.newest.unread.append(recording("stopped"))
+    settle(window)
+    assert not window.actions_by_name["add_stream"].isEnabled()
 
 
 def test_a_request_that_fails_again_and_again_is_not_started_for_ever(opened):
