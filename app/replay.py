@@ -246,7 +246,11 @@ class ReplayFile:
         """
         first, last = source.first_time, source.whole_to
         if math.isnan(first):
-            what = "no selected stream contains samples that can be replayed"
+            held = [
+                f"{s.header.name} ({s.header.type}, {s.n_samples:,})" for s in self.index.streams.values()
+            ]
+            holds = f"streams with so many samples: {', '.join(held)}" if held else "no stream at all"
+            what = f"no signal in it can be replayed; it holds {holds}"
             remedy = f"see: affectscope inspect {self.path.name}"
             raise InputError(what, where=str(self.path), remedy=remedy, code=ErrorCode.RECORDING)
         if self.options.seconds is not None:
