@@ -234,6 +234,8 @@ def can_rest(store: ViewStore) -> bool:
     """Tell whether a rest would set the level: live, of EEG or eyes, and without a profile, which has it."""
     if store.model is None or store.model.profile or not {"eeg", "eye"} & {*store.model.modalities}:
         return False
+    if store.shown_only is not None and store.stream_of(Kind.GAZE) is None:
+        return False  # nothing to rest for
     return store.mode == "live" and store.phase.name == "running"
 
 

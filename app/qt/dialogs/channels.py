@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from PyQt6.QtCore import Qt
@@ -43,11 +44,13 @@ _SD, _ELECTRODE = 3, 4
 class ChannelsDialog(Dialog):
     """A row for each channel with its electrode, a head that shows them, presets and the unit.
 
-    ``look`` returns how the stream looks; it takes seconds, so it runs in a thread. ``on_kept`` is told when
-    a mapping was kept or dropped.
+    ``look`` returns how the stream looks; it takes seconds, so it runs in a thread. ``on_kept`` is told the
+    file of a mapping that was kept, None of one that was dropped.
     """
 
-    def __init__(self, parent: QWidget | None, look: Callable[[], Look], on_kept: Callable[[], None]) -> None:
+    def __init__(
+        self, parent: QWidget | None, look: Callable[[], Look], on_kept: Callable[[Path | None], None]
+    ) -> None:
         super().__init__(parent, "Channel mapping")
         self._on_kept = on_kept
         self._look: Look | None = None
@@ -150,19 +153,19 @@ class ChannelsDialog(Dialog):
         """Keep the mapping for this device, and go on with it."""
         assert self._look is not None
         try:
-            keep_montage(self._look.header, self.electrodes, self.unit.currentText().strip())
+            path = keep_montage(self._look.header, self.electrodes, self.unit.currentText().strip())
         except OSError as error:
             self._refuse(f"the mapping cannot be kept: {error}")
             return
         self.accept()
-        self._on_kept()
+        self._on_kept(path)
 
     def drop(self) -> None:
         """Forget the mapping of this device."""
         assert self._look is not None
         mapping_path(self._look.header).unlink(missing_ok=True)
         self.accept()
-        self._on_kept()
+        self._on_kept(None)
 
     def _place(self, x: float, y: float) -> None:
         """Give the electrode at a place to the selected channel."""

@@ -108,9 +108,13 @@ class Choosers:
             return None
         file, streams = self._xdf_of(request), request.options.streams
         look = partial(look_at_network, streams) if file is None else partial(look_in_file, file, streams)
-        return opened(
-            ChannelsDialog(self._parent, look, lambda: self._change_options(montage=None, eeg_unit=None))
-        )
+
+        def use(path: Path | None) -> None:
+            """Run again: a mapping that is kept is found by the device, but counts less than a sidecar's."""
+            is_stated = file is not None and path is not None
+            self._change_options(montage=str(path) if is_stated else None, eeg_unit=None)
+
+        return opened(ChannelsDialog(self._parent, look, use))
 
     def _check_streams(self, choice: StreamChoice, headers: list[StreamHeader]) -> None:
         """Refuse a choice that could not run, while the session goes on."""

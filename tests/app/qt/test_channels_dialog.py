@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from engine_double import Engines
@@ -30,9 +32,9 @@ def header(*labels: str) -> StreamHeader:
     )
 
 
-def dialog_of(qtbot, look: Look) -> tuple[ChannelsDialog, list[int]]:
-    kept: list[int] = []
-    dialog = ChannelsDialog(None, lambda: look, lambda: kept.append(1))
+def dialog_of(qtbot, look: Look) -> tuple[ChannelsDialog, list[Path | None]]:
+    kept: list[Path | None] = []
+    dialog = ChannelsDialog(None, lambda: look, kept.append)
     qtbot.addWidget(dialog)
     qtbot.waitUntil(lambda: dialog.table.rowCount() > 0 and dialog.preset.count() > 0)
     return dialog, kept
@@ -48,7 +50,7 @@ def test_a_muse_is_mapped_by_its_labels_and_kept_for_window_and_terminal(qtbot):
     assert "its unit is wrong" in dialog.amplitude.text()
     dialog.unit.setCurrentText("uV")
     dialog.use()
-    assert kept == [1]
+    assert kept == [mapping_path(look.header)]
     montage = load_montage(str(mapping_path(look.header)))
     assert (montage.indices, montage.unit) == (dialog.electrodes, "uV")
     again, _ = dialog_of(qtbot, look)
