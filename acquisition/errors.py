@@ -1,11 +1,15 @@
 """The one exception that means: the user can fix this."""
 
+import errno
+import os
+import stat
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from itertools import takewhile
 from pathlib import Path
+from typing import BinaryIO
 
 
 class ErrorCode(StrEnum):
@@ -77,6 +81,32 @@ def file_errors(
     except OSError as error:
         what = f"{what}: {error.strerror or error}"
         raise InputError(what, where=str(where), remedy=remedy, code=code) from error
+
+
+MOST_TEXT_BYTES = 16_000_000  # of a JSON file that somebody gave
+
+
+def read_limited(path: Path, most_bytes: int = MOST_TEXT_BYTES, inside: Path | None = None) -> bytes:
+    """Return a file's content; `OSError` also if it is no regular file, too large or not ``inside`` a folder.
+
+    A FIFO or a device that somebody put there would never end.
+    """
+    if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
+        raise OSError(errno.EPERM, "it is a link out of its folder")
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most_bytes:
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes, expected at most {most_bytes:,}")
+        return file.read(most_bytes)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read; `OSError` if it is no regular file, without waiting for one that is a FIFO."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return os.fdopen(handle, "rb")
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, read_limited
+from acquisition.text import parse_toml
 from assets import HEADSETS, TEN_FIVE
 
 _TEN_FIVE = "10-05"
@@ -225,11 +226,11 @@ def _from_toml(path: Path) -> Montage:
     where = f"montage {path}"
     refused = partial(InputError, where=where, code=ErrorCode.CHANNELS)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:  # its message ends with line and column
-        raise refused(f"is not valid TOML: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise refused(f"cannot be read: {error}") from error
+        document = parse_toml(read_limited(path))
+    except ValueError as error:
+        raise refused(str(error)) from error
+    except OSError as error:
+        raise refused(f"cannot be read: {error.strerror}") from error
     unknown = [key for key in document if key not in ("name", "labels", "indices", "unit", "near")]
     labels, indices = document.get("labels", {}), document.get("indices", {})
     if unknown or not isinstance(labels, dict) or not isinstance(indices, dict) or not (labels or indices):

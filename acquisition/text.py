@@ -6,6 +6,8 @@ And JSON with numbers that every reader takes: finite ones.
 import csv
 import json
 import math
+import re
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -142,6 +144,33 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text, parse_float=real, parse_int=whole, parse_constant=real)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+_MOST_TOML_BYTES = 1_000_000
+_DEEP_KEY = re.compile(rb"(?:[\w\"'-]+\s*\.\s*){32}")  # takes the parser minutes in a file of many
+
+
+def parse_toml(raw: bytes) -> dict[str, Any]:
+    """Return what TOML text holds; raises `ValueError` with line and column where it is none."""
+    if len(raw) > _MOST_TOML_BYTES:
+        raise ValueError(f"it has {len(raw):,} bytes, expected at most {_MOST_TOML_BYTES:,}")
+    if found := _DEEP_KEY.search(raw):
+        raise ValueError(f"a key has more than 32 parts ({_place(raw, found.start())})")
+    try:
+        text = raw.decode("utf-8-sig")  # editors of Windows put a mark before it
+        return tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 text ({_place(raw, error.start)})") from error
+    except tomllib.TOMLDecodeError as error:  # it gives line and column everywhere but at the end
+        end = f"{_place(raw, len(raw))}, the end"
+        raise ValueError(f"is not valid TOML: {str(error).replace('at end of document', end)}") from error
+    except RecursionError as error:
+        raise ValueError("is not valid TOML: brackets are nested too deep") from error
+
+
+def _place(raw: bytes, at: int) -> str:
+    line, column = raw.count(b"\n", 0, at) + 1, at - raw.rfind(b"\n", 0, at)
+    return f"at line {line}, column {column}"
 
 
 def json_text(value: Any, **options: Any) -> str:

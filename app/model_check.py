@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, read_limited
 from acquisition.text import parse_json
 from acquisition.types import MODALITIES
 from calibration.storage import default_data_folder, default_weights_folder
@@ -40,7 +40,7 @@ class ModelSummary:
 def read_model_summary(path: Path) -> ModelSummary:
     """Read a model's description without loading it; refuse a folder that contains none."""
     try:
-        config = parse_json((path / "config.json").read_bytes())
+        config = parse_json(read_limited(path / "config.json", inside=path))
         return ModelSummary(
             path,
             tuple(map(str, config["labels"])),

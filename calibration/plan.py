@@ -6,13 +6,13 @@ import dataclasses
 import difflib
 import re
 import reprlib
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, read_limited
+from acquisition.text import parse_toml
 from assets import DEFAULT_PROTOCOL
 from calibration.types import STIMULUS_KINDS, Stimulus
 
@@ -212,28 +212,14 @@ class _ProtocolFile:
 
     def _parsed(self) -> dict[str, Any]:
         try:
-            raw = self._path.read_bytes()
+            return parse_toml(read_limited(self._path))
         except FileNotFoundError as error:
             raise self._error("there is no such file", remedy="check the path") from error
         except OSError as error:
-            raise self._error(
-                f"cannot be read: {error.strerror}", remedy="check its path and permissions"
-            ) from error
-        try:
-            return tomllib.loads(raw.decode("utf-8-sig"))  # editors of Windows put a mark before it
-        except UnicodeDecodeError as error:
-            line = raw.count(b"\n", 0, error.start) + 1
-            column = error.start - raw.rfind(b"\n", 0, error.start)
-            what = f"is not UTF-8 text (at line {line}, column {column})"
-            raise self._error(what, remedy="save it as UTF-8") from error
-        except tomllib.TOMLDecodeError as error:
-            lines = raw.decode("utf-8").splitlines() or [""]
-            # tomllib gives line and column everywhere but there
-            end = f"at line {len(lines)}, column {len(lines[-1]) + 1}, the end"
-            what = f"is not valid TOML: {str(error).replace('at end of document', end)}"
-            raise self._error(what, remedy="fix that line") from error
-        except RecursionError as error:
-            raise self._error("brackets are nested too deep", remedy="write a flat list") from error
+            what, remedy = f"cannot be read: {error.strerror}", "check its path and permissions"
+            raise self._error(what, remedy=remedy) from error
+        except ValueError as error:
+            raise self._error(str(error), remedy="correct it there, and save it as UTF-8") from error
 
     def _checked(self, table: dict[str, Any], kinds: Mapping[str, _Kind], inside: str = "") -> dict[str, Any]:
         """Return a copy of a table whose keys are known and whose values are what they must be."""

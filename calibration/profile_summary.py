@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, read_limited
 from acquisition.text import parse_json
 from acquisition.types import MODALITIES
 from calibration.verdict import DO_NOT_TRUST, VerdictCode
@@ -168,10 +168,13 @@ def model_sha256(folder: Path | str) -> str:
     return hashlib.sha256(b"".join(files)).hexdigest()
 
 
+_MOST_BYTES = 8_000_000_000  # of weights
+
+
 def read_file(path: Path) -> bytes:
     """Return a file's content; InputError if it cannot be read."""
     try:
-        return path.read_bytes()
+        return read_limited(path, _MOST_BYTES, inside=path.parent)
     except OSError as error:
         what = f"cannot be read: {error.strerror}"
         remedy = f"choose a folder with {CONFIG_FILE} and {WEIGHTS_FILE} with --profile"

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.errors import ErrorCode, InputError, file_errors, read_limited
 from acquisition.pump import Pump
 from acquisition.record.files import write_json
 from acquisition.text import parse_json
@@ -261,7 +261,7 @@ class KeptRows:
         """Return what is kept of a run; None where nothing is, or it is damaged."""
         try:
             rows = RowTable.load(self._rows(run))
-            content = parse_json(self._qualities(run).read_bytes())
+            content = parse_json(read_limited(self._qualities(run)))
             return rows, [_quality(entry) for entry in content.values()]
         except (InputError, OSError, ValueError, TypeError, AttributeError):
             return None

@@ -17,7 +17,7 @@ from typing import Any
 
 import platformdirs
 
-from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.errors import ErrorCode, InputError, file_errors, read_limited
 from acquisition.record.files import write_json
 from acquisition.text import parse_json
 from calibration.protocol import finished_trials
@@ -284,7 +284,7 @@ def load_record(path: Path) -> SessionRecord:
     """
     try:
         with file_errors("cannot be read", path, "check its path and permissions"):
-            content = parse_json(path.read_bytes())
+            content = parse_json(read_limited(path))
         version = content.get("version") if isinstance(content, dict) else None
         if version == _VERSION:
             return _record(content)

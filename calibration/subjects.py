@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.errors import ErrorCode, InputError, file_errors, read_limited
 from acquisition.record.recorder import is_running
 from acquisition.text import parse_json
 from calibration import storage
@@ -236,7 +236,7 @@ def _session_entry(data: Path, subject: str, number: int, files: list[KeptFile])
 def _read(path: Path) -> dict[str, Any]:
     """Return a JSON object; empty where there is none that can be read: a list must not fail for it."""
     with contextlib.suppress(OSError, ValueError):
-        content = parse_json(path.read_bytes())
+        content = parse_json(read_limited(path))
         if isinstance(content, dict):
             return content
     return {}

@@ -16,7 +16,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.errors import MOST_TEXT_BYTES, ErrorCode, InputError, file_errors, read_limited
 from acquisition.text import json_text, parse_json
 from models.config import ModelConfig
 from models.level import Evidence, SignalRange
@@ -197,9 +197,12 @@ def misfit(
     return None
 
 
+_MOST_BYTES = {CONFIG_FILE: MOST_TEXT_BYTES, WEIGHTS_FILE: 8_000_000_000}
+
+
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_limited(path, _MOST_BYTES[path.name], inside=path.parent)
     except OSError as error:
         remedy = f"a model is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}; give its path with --model"
         what = f"cannot read the model file ({error.strerror})"

@@ -573,6 +573,9 @@ class Decoder:
 
     def _by_label(self, logits: Tensor) -> dict[str, float]:
         probs = torch.softmax(logits, dim=-1).double().tolist()
+        if not all(map(math.isfinite, probs)):  # finite weights may still overflow
+            what = "the network's answer is not a number: its weights are damaged"
+            raise InputError(what, where="model", remedy="copy the model again", code=ErrorCode.MODEL)
         return dict(zip(self.config.labels, probs, strict=True))
 
     def _prediction(

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.errors import ErrorCode, InputError, file_errors, read_limited
 from acquisition.text import finite, json_text, parse_json
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def read_sidecar(recording: Path) -> dict[str, Any]:
         return {}
     refused = partial(InputError, where=str(path), remedy="move it away", code=ErrorCode.FILE)
     try:
-        content = parse_json(path.read_bytes())
+        content = parse_json(read_limited(path))
     except (OSError, ValueError) as error:
         raise refused(f"the sidecar cannot be read: {error}") from error
     if not isinstance(content, dict):

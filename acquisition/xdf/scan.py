@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, open_regular
 from acquisition.timebase import LARGEST_TIME_S
 from acquisition.xdf.format import (
     BOUNDARY_UUID,
@@ -102,13 +102,13 @@ def scan_xdf(path: Path) -> XdfIndex:
     Raises `InputError` if the file cannot be opened or is not an XDF file. Damage inside is only listed.
     """
     path = Path(path)
-    with read_errors(path), path.open("rb") as file:
+    with read_errors(path), open_regular(path) as file:
         return _Scan(file, path).index
 
 
 def check_xdf(path: Path) -> None:
     """Raise `InputError` if a file is missing, cannot be opened or does not begin as an XDF file."""
-    with read_errors(path), path.open("rb") as file:
+    with read_errors(path), open_regular(path) as file:
         _check_magic(file.read(len(MAGIC)), path)
 
 

@@ -17,6 +17,7 @@ from acquisition.text import (
     json_text,
     number,
     parse_json,
+    parse_toml,
     percent,
     rate,
     signed_time,
@@ -121,3 +122,20 @@ def test_a_table_holds_no_formulas(tmp_path: Path) -> None:
 def test_no_foreign_text_leaves_its_line_or_moves_the_cursor() -> None:
     text = "a\x1b[2Jb\x9bc\nd\u202ee\u2028f"
     assert without_controls(text) == "a [2Jb c d e f"
+
+
+@pytest.mark.parametrize(
+    ("raw", "place"),
+    [
+        (b"a = 1\nb = [", "line 2, column 6"),
+        (b"a = 1\n\xff", "line 2, column 1"),
+        (b"a = " + b"[" * 100_000, "brackets"),
+        (b"x = 1\n" + b".".join([b"a"] * 5000) + b" = 1", "line 2, column 1"),
+        (b"#" * 2_000_000, "2,000,000"),
+    ],
+    ids=["end", "bytes", "deep", "dotted", "long"],
+)
+def test_toml_that_is_none_is_refused_with_its_place(raw: bytes, place: str) -> None:
+    with pytest.raises(ValueError, match=place):
+        parse_toml(raw)
+    assert parse_toml(b"\xef\xbb\xbfa.b = 1") == {"a": {"b": 1}}

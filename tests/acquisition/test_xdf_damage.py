@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 import tracemalloc
@@ -13,7 +14,7 @@ import pytest
 from acquisition.errors import ErrorCode, InputError
 from acquisition.xdf.inspect import inspect_xdf
 from acquisition.xdf.reader import StreamReader
-from acquisition.xdf.scan import scan_xdf
+from acquisition.xdf.scan import check_xdf, scan_xdf
 from acquisition.xdf.write import XdfWriter
 
 HEADER = (
@@ -171,3 +172,13 @@ def test_a_clock_reset_is_no_damage(tmp_path: Path) -> None:
     reader.close()
     assert stamps.tolist() == [900.0, 900.1, 3.0, 3.1, 9e5, 9e5 + 0.1]
     assert reader.damage == []
+
+
+def test_what_is_no_regular_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+    fifo = tmp_path / "a.xdf"
+    os.mkfifo(fifo)
+    for path in (fifo, Path("/dev/zero")):
+        for read in (check_xdf, scan_xdf):
+            with pytest.raises(InputError) as error:
+                read(path)
+            assert error.value.code is ErrorCode.RECORDING

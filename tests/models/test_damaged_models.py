@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -191,7 +192,27 @@ def cut(tensors):
     tensors["normaliser.eeg_mean"] = tensors["normaliser.eeg_mean"][1:].clone()
 
 
+def linked_out(folder):
+    other = folder.with_suffix(".elsewhere")
+    (folder / "model.safetensors").rename(other)
+    (folder / "model.safetensors").symlink_to(other)
+
+
+def fifo(folder):
+    (folder / "config.json").unlink()
+    os.mkfifo(folder / "config.json")
+
+
+def endless(folder):
+    (folder / "config.json").unlink()
+    (folder / "config.json").symlink_to("/dev/zero")
+
+
 DAMAGES = {
+    "link out of the folder": linked_out,
+    "FIFO": fifo,
+    "device": endless,
+    "50 GB": lambda folder: os.truncate(folder / "model.safetensors", 50 * 2**30),
     "no discriminant": changed_config(lambda d: json.dumps(d | {"discriminant": None})),
     "no bounds": changed_config(without_bounds),
     "NaN weight": changed_config(lambda d: json.dumps(d | {"evidence": {"network_weight": math.nan}})),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import MODALITIES, Kind, Step, StreamSpec, Window
 from app.pipeline import Pipeline
@@ -43,6 +46,18 @@ def eeg_window(data, index=4):
     steps = [Step(index - 4 * back, index * HOP_S - back, True, 1.0, 250.0, data) for back in (2, 1, 0)]
     present = {modality: modality == "eeg" for modality in MODALITIES}
     return Window(index, index * HOP_S, {"eeg": steps}, present, dict.fromkeys(MODALITIES, 1.0), 0.0, 0.0)
+
+
+def test_finite_weights_whose_answer_is_no_number_are_refused(checkpoint):
+    network = copy.deepcopy(checkpoint.network)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(1e20)
+    decoder = Decoder(replace(checkpoint, network=network))
+    decoder.open(StreamSpec("cap", "Cap", Kind.EEG, ("CZ", "PZ"), ("uV",) * 2, 250.0))
+    with pytest.raises(InputError) as error:
+        decoder.decode(eeg_window(np.random.default_rng(0).normal(0.0, 10.0, (2, 250))))
+    assert error.value.code is ErrorCode.MODEL
 
 
 def test_band_entropy_is_that_of_a_known_sine(checkpoint):
