@@ -38,7 +38,7 @@ OnProgress = Callable[[str, float], None]
 def window_log_probs(model: Checkpoint, windows: TrialWindows) -> _Array:
     """Return the log-probabilities (n, n_labels) of the model's own labels for each window, as shown live."""
     config, normaliser = model.config, Normaliser.from_dict(model.normaliser_tensors)
-    if model.evidence is None or config.evidence is None:
+    if model.evidence is None or config.evidence is None or model.evidence.discriminant.tangent is not None:
         logits, _ = model.network.fusion(
             *modality_tokens(model.network, windows, normaliser, config.modalities)
         )

@@ -30,8 +30,11 @@ def knows(config: ModelConfig, classes: Collection[str]) -> bool:
 
 
 def lends(config: ModelConfig, classes: Collection[str]) -> bool:
-    """Tell whether a model's labelled trials say anything of the classes in a profile."""
-    return config.evidence is not None and knows(config, classes)
+    """Tell whether a model's labelled trials say anything of the classes in a profile.
+
+    What it says of covariances does not count: a calibration's rows hold none.
+    """
+    return config.evidence is not None and config.evidence.kind != "riemann" and knows(config, classes)
 
 
 def fusion_config(config: ModelConfig, classes: Collection[str]) -> FusionConfig:
@@ -61,7 +64,7 @@ def weights_of_parts(base: ModelConfig, classes: Collection[str]) -> EvidenceCon
     """Return how network and discriminant make the answer: as in the base model, if that lends anything."""
     config = base.evidence or EvidenceConfig()
     if not lends(base, classes):
-        return replace(config, network_weight=0.0, weights=EvidenceConfig().weights)
+        return replace(config, network_weight=0.0, weights=EvidenceConfig().weights, kind="discriminant")
     if not config.profile_weights:
         return config
     network_weight, *weights = config.profile_weights
@@ -93,7 +96,8 @@ class Beginning:
     @cached_property
     def range(self) -> SignalRange:
         """What clean signals are like; of the session alone none is known to be otherwise."""
-        if (evidence := self.session.base.evidence) is not None:
+        evidence = self.session.base.evidence
+        if evidence is not None and evidence.discriminant.tangent is None:
             return evidence.range
         trials = self.session.trials.values()
         return SignalRange.fit(

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
+from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
@@ -234,10 +235,7 @@ class TunedSvm:
         if len(self._labels) > 1:
             found = np.column_stack([self._svm.coef_ / self._scale, self._svm.intercept_]) / self._temperature
             found = np.concatenate([-found, found]) if len(found) == 1 else found
-        planes = np.zeros((self._n_labels, self._n_features + 1))
-        planes[:, -1] = _NEVER
-        planes[self._labels] = found
-        return planes
+        return _of_all_labels(found, self._labels, self._n_labels)
 
     def _tune(self, rows: NDArray[np.float64], label: NDArray[np.int64], folds: Folds) -> float:
         """Return C, and set the temperature."""
@@ -264,6 +262,28 @@ class TunedSvm:
         full = np.full((len(rows), self._n_labels), -np.inf)
         full[:, svm.classes_] = margins
         return full
+
+
+def logistic_planes(
+    rows: NDArray[np.float64], label: NDArray[np.int64], n_labels: int
+) -> NDArray[np.float64]:
+    """Return (n_labels, q + 1) weights and bias of logistic regression (C = 1) on rows (n, q)."""
+    labels = np.unique(label)
+    found = np.zeros((1, rows.shape[1] + 1))
+    if len(labels) > 1:
+        fitted = LogisticRegression(max_iter=1000).fit(rows, label)
+        found = np.column_stack([fitted.coef_, fitted.intercept_])
+        found = np.concatenate([-found / 2, found / 2]) if len(found) == 1 else found
+    return _of_all_labels(found, labels, n_labels)
+
+
+def _of_all_labels(
+    planes: NDArray[np.float64], labels: NDArray[np.int64], n_labels: int
+) -> NDArray[np.float64]:
+    full = np.zeros((n_labels, planes.shape[1]))
+    full[:, -1] = _NEVER
+    full[labels] = planes
+    return full
 
 
 def _svm_temperature(margins: NDArray[np.float64], label: NDArray[np.int64]) -> float:

@@ -190,6 +190,10 @@ def misfit(
     if discriminant.n_labels != n_labels:
         return "discriminant", f"expected {n_labels} labels, found {discriminant.n_labels}"
     shapes = {modality: (math.prod(shape),) for modality, shape in feature_shapes(config).items()}
+    if (tangent := discriminant.tangent) is not None:
+        if len(tangent.mean) != len(config.ch_names) or config.features.covariance_hz is None:
+            return "discriminant.eeg.tangent", f"expected covariances of {len(config.ch_names)} channels"
+        shapes["eeg"] = (shapes["eeg"][0] + len(tangent.axes),)
     found = [(f"discriminant.{m}", m, discriminant.part(m).used.shape) for m in discriminant.modalities]
     for part, modality, shape in [*found, *((f"level.{m}", m, a.shape) for m, a in levels.items())]:
         if shape != shapes.get(modality):

@@ -230,7 +230,7 @@ class AnswerConfig:
 
 
 #: What may give evidence. Of equally good ones the first is kept, of too few subjects to tell the last.
-EVIDENCE_KINDS = ("lda", "svm", "discriminant")
+EVIDENCE_KINDS = ("lda", "svm", "riemann", "discriminant")
 
 
 @dataclass(frozen=True)

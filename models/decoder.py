@@ -29,6 +29,7 @@ from acquisition.types import MODALITIES, MODALITY_OF_KIND, Kind, Step, StreamSp
 from acquisition.windowing import EDGE_SLACK_S
 from models.checkpoint import Checkpoint
 from models.encoders.expression import LandmarkNet
+from models.features.covariance import Seconds
 from models.features.gaze import ScreenGeometry
 from models.features.log_mel import n_log_mel_frames, resample
 from models.forward import EegStream, Forward
@@ -198,13 +199,22 @@ class Decoder:
             self.marked_bad = ch_names
             for key, step in self._cached.items():
                 if isinstance(step, EegStep):
-                    self._cached[key] = self._without_marked(step)
+                    self._cached[key] = self._with_tangent(self._without_marked(step))
             self._reset_stream()
 
     def _without_marked(self, step: EegStep) -> EegStep:
         if not self.marked_bad and step.carries is None:
             return step
         return step.without(torch.tensor([name in self.marked_bad for name in self._ch_names]))
+
+    def _with_tangent(self, step: EegStep) -> EegStep:
+        """Return the step with what its usable channels' covariance is, for evidence that reads it."""
+        tangent = None if self._evidence is None else self._evidence.discriminant.tangent
+        if tangent is None or step.covariance is None:
+            return step
+        parts = step.covariance[None], step.usable.numpy()[None], self._positions.tolist()
+        row = tangent.rows(Seconds.of(*parts, len(self.config.ch_names)))[0]
+        return replace(step, tangent=row)
 
     def _reset_stream(self) -> None:
         if self._eeg_stream is not None:
@@ -410,6 +420,8 @@ class Decoder:
         Only a modality the model was trained with is encoded.
         """
         trained = modality in self.config.modalities
+        if isinstance(features, EegStep):
+            return self._with_tangent(features)
         if isinstance(features, FaceStep):
             crop = features.crop if trained else None
             token = None if crop is None else self._forward.encode_face(crop)
@@ -483,8 +495,9 @@ class Decoder:
         if self._level is None:
             return
         means = {m: torch.from_numpy(self._level.mean(m)).float() for m in self._level.modalities}
-        if "eeg" in means:
-            means["eeg"] = means["eeg"].unflatten(0, (len(self.config.ch_names), -1))
+        if "eeg" in means:  # features of covariances, if any, are behind
+            shape = len(self.config.ch_names), len(self.config.features.bands)
+            means["eeg"] = means["eeg"][: math.prod(shape)].unflatten(0, shape)
         origin = self._bare.origin if self._level.fixed is not None else RUNNING
         self.normaliser = self._bare.centred_on(means, origin)
         self._reset_stream()
@@ -506,7 +519,8 @@ class Decoder:
         if isinstance(cached, EegStep):
             everywhere = torch.full((len(self.config.ch_names), cached.de.shape[1]), torch.nan)
             everywhere[self._positions] = cached.usable_de
-            return everywhere.flatten().numpy()
+            row = everywhere.flatten().numpy()
+            return row if cached.tangent is None else np.concatenate([row, cached.tangent])
         if isinstance(cached, CachedFace):
             return None if cached.token is None else cached.token.numpy()
         if isinstance(cached, CachedVoice):
@@ -561,7 +575,8 @@ class Decoder:
         hidden[[name in ch_names for name in self.config.ch_names]] = True
         if band >= 0:
             hidden[:, band] = True
-        eeg = prediction.given["eeg"].without(hidden.ravel())
+        given = prediction.given["eeg"]  # features of covariances, if any, are of all channels and bands
+        eeg = given.without(np.pad(hidden.ravel(), (0, len(given.known) - hidden.size)))
         return self._evidence.scores({**prediction.given, "eeg": eeg})[None]
 
     # --- the answer ---

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.types import MODALITIES
+from models.features.covariance import Tangent
 from models.mixed_fit import Cells, Directions, Effects, Gains, SharedPart, TimeCourse
 from models.mixed_part import (
     LabelledTrial,
@@ -98,11 +99,16 @@ class MixedDiscriminant:
         return cls(_parts_of(trials, part), n_labels, 0)
 
     @classmethod
-    def linear(cls, kind: str, trials: Sequence[LabelledTrial], n_labels: int) -> Self:
-        """Return a linear classifier of the trials' means about their sessions' levels: `linear_part`."""
+    def linear(cls, trials: Sequence[LabelledTrial], n_labels: int, tangent: Tangent | None = None) -> Self:
+        """Return a linear classifier of the trials' means about their sessions' levels: `linear_part`.
+
+        With a ``tangent``, whose rows the trials' EEG ends with, that reads EEG, and LDA the eyes.
+        """
 
         def part(held: Sequence[LabelledTrial], modality: str, levels: _Array) -> Part:
-            return linear_part(kind, held, modality, n_labels, levels)
+            if tangent is not None and modality != "eeg":
+                return lda_part(held, modality, n_labels, levels)
+            return linear_part(held, modality, n_labels, levels, tangent)
 
         return cls(_parts_of(trials, part), n_labels, 0)
 
@@ -186,6 +192,11 @@ class MixedDiscriminant:
         Arguments as of `evidence`; 0 where nothing is known.
         """
         return self._by_mask(modality, mean, n_steps, known, 1, _Scorer.distance)[:, 0]
+
+    @property
+    def tangent(self) -> Tangent | None:
+        """Where covariances of EEG become features."""
+        return self._parts["eeg"].tangent if "eeg" in self._parts else None
 
     def mark(self, modality: str) -> float:
         """Return the 99 % quantile of `distance` of training people, each left out and told as a stranger."""
@@ -317,7 +328,7 @@ def _parts_of(
     return parts
 
 
-_OPTIONAL = ("planes",)  # arrays of a `Part` that some kinds have
+_OPTIONAL = ("planes", "tangent_mean", "tangent_axes")  # arrays of a `Part` that some kinds have
 _STORED: dict[str, Any] = {
     "directions": Directions,
     "shared": SharedPart,

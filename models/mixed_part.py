@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES
 from models.datasets.trials import TRIAL_MODALITIES, Trial
+from models.features.covariance import Tangent
 from models.mixed_fit import (
     LEVEL,
     Cells,
@@ -156,6 +157,8 @@ class Part:
     gains: Gains
     gain: _Array  # (D,) this person's
     planes: _Array | None = None  # (C, D + 1) weights and bias of a linear classifier, which then tells
+    tangent_mean: _Array | None = None  # of a `Tangent`, whose q rows are the last of the F features
+    tangent_axes: _Array | None = None
 
     def check(self, n_labels: int) -> None:
         """Raise `ValueError` unless sizes fit each other and all is a number that can be computed with."""
@@ -191,6 +194,12 @@ class Part:
             check_numbers(name, array, shape, low, high)
         if self.planes is not None:
             check_numbers("planes", self.planes, (n_labels, d + 1))
+        if self.tangent is not None:
+            mean, axes = self.tangent.mean, self.tangent.axes
+            check_numbers("tangent_mean", mean, (len(mean),) * 2)
+            check_numbers("tangent_axes", axes, (len(axes), len(mean) * (len(mean) + 1) // 2), -1.01, 1.01)
+            if not np.allclose(mean, mean.T) or np.linalg.eigvalsh(mean)[0] <= 0:
+                raise ValueError("tangent_mean: expected a covariance of full rank")
         if not self.mark > 0:
             raise ValueError(f"mark: expected more than 0, found {self.mark}")
         for name in ("person", "session", "label"):
@@ -298,6 +307,13 @@ class Part:
         effects = replace(self.effects, shared=0.0, own=self.effects.shared + self.effects.own)
         nothing = SharedPart(np.zeros_like(self.shared.mean), np.zeros_like(self.shared.covariance))
         return replace(self, effects=effects, shared=nothing, planes=None)
+
+    @cached_property
+    def tangent(self) -> Tangent | None:
+        """Where covariances become features, None where they do not."""
+        if self.tangent_mean is None or self.tangent_axes is None:
+            return None
+        return Tangent(self.tangent_mean, self.tangent_axes)
 
     @cached_property
     def to_features(self) -> _Array:
@@ -442,16 +458,18 @@ def lda_part(
     n_labels: int,
     levels: _Array,
     shrinkage: float | None = None,
+    n_last: int | None = None,
 ) -> Part:
     """Return shrinkage LDA of trial means, as deviations from their levels (n_groups, F), as a part.
 
     It is the case of one covariance, that of trials about the mean of their class, of class means that people
     share and that are known, and of no own effects, so that own labels change nothing. The shrinkage is that
-    of `models.baselines.LdaClassifier` where none is given; classes are equally likely.
+    of `models.baselines.LdaClassifier` where none is given; classes are equally likely. With ``n_last`` it
+    reads the last features alone.
     """
     from models.baselines import shrunk_covariance  # and scikit-learn, which no session waits for
 
-    means, label, used, centre, sd, z = _standardised(trials, modality)
+    means, label, used, centre, sd, z = _standardised(trials, modality, n_last)
     of_class = np.stack([_nanmean(z[label == k]) if (label == k).any() else 0 * sd for k in range(n_labels)])
     covariance = shrunk_covariance(z - of_class[label], z.shape[1], share=shrinkage)
     covariance += _LDA_RIDGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
@@ -469,11 +487,12 @@ def lda_part(
 
 
 def _standardised(
-    trials: Sequence[LabelledTrial], modality: str
+    trials: Sequence[LabelledTrial], modality: str, n_last: int | None
 ) -> tuple[_Array, NDArray[np.int64], NDArray[np.bool_], _Array, _Array, _Array]:
     """Return trial means (n, F), labels, the D features used, their mean and SD, and (n, D) z-scores."""
     means, _ = _means(trials, modality)
     used = np.nanvar(np.where(np.isfinite(means).any(axis=0), means, 0.0), axis=0) > 0
+    used[: 0 if n_last is None else -n_last] = False
     if not used.any():
         raise unfit(f"{modality}: no feature varies from trial to trial")
     rows = means[:, used]
@@ -483,18 +502,27 @@ def _standardised(
 
 
 def linear_part(
-    kind: str, trials: Sequence[LabelledTrial], modality: str, n_labels: int, levels: _Array
+    trials: Sequence[LabelledTrial],
+    modality: str,
+    n_labels: int,
+    levels: _Array,
+    tangent: Tangent | None = None,
 ) -> Part:
     """Return a linear classifier of trial means, as deviations from their levels (n_groups, F), as a part.
 
-    ``svm`` is `models.baselines.TunedSvm`, whose margins' temperature is fitted to the same trials. Levels,
+    `models.baselines.TunedSvm`, or with a ``tangent`` `logistic_planes` of its features alone. Levels,
     distances and what the classes add to the level are those of `lda_part`.
     """
-    from models.baselines import TunedSvm
+    from models.baselines import TunedSvm, logistic_planes
 
-    part = lda_part(trials, modality, n_labels, levels)
-    _, label, _, centre, sd, z = _standardised(trials, modality)
-    planes = TunedSvm(n_labels).fit(z, label, np.arange(len(z))).planes()
+    n_last = None if tangent is None else len(tangent.axes)
+    part = lda_part(trials, modality, n_labels, levels, n_last=n_last)
+    _, label, _, centre, sd, z = _standardised(trials, modality, n_last)
+    if tangent is None:
+        planes = TunedSvm(n_labels).fit(z, label, np.arange(len(z))).planes()
+    else:  # lengths in the tangent space mean something: nothing is scaled
+        planes, sd = logistic_planes(z * sd, label, n_labels), np.ones_like(sd)
+        part = replace(part, tangent_mean=tangent.mean, tangent_axes=tangent.axes)
     weights, bias = planes[:, :-1] / sd, planes[:, -1]
     in_basis = np.column_stack([weights @ part.to_features, bias - weights @ centre])
     return replace(part, planes=_stored(in_basis).astype(np.float64))

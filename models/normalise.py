@@ -146,7 +146,8 @@ class Normaliser:
         """Return the scales about the level (n, F) of each of n windows, by modality."""
         means = {modality: level[:, None].float() for modality, level in levels.items()}
         if "eeg" in means and self.eeg is not None:
-            means["eeg"] = means["eeg"].unflatten(-1, self.eeg.mean.shape[-2:])
+            shape = self.eeg.mean.shape[-2:]  # features of covariances, if any, are behind
+            means["eeg"] = means["eeg"][..., : shape.numel()].unflatten(-1, shape)
         return self.centred_on(means, "level")
 
 

@@ -3,7 +3,8 @@
 Blanking a modality or a channel region masks it, as if its stream or its electrodes were gone. Blanking
 an EEG band sets its normalised entropy to 0, the mean of training (of the baseline, where one is in use):
 the network then sees an ordinary value there, not a missing one, because it has no mask for bands. A
-network on raw EEG has none to blank.
+network on raw EEG has none to blank. Of a model on covariances neither band nor region can be blanked: each
+of its features is of all channels.
 """
 
 import re
@@ -63,6 +64,8 @@ class OcclusionRun:
         self._decoder = decoder
         self._whole = decoder.probabilities(prediction.inputs)  # of this window alone, not averaged
         bands: tuple[str, ...] = ()
+        tangent = None if decoder.evidence is None else decoder.evidence.discriminant.tangent
+        self.has_parts = tangent is None
         if not decoder.config.network.takes_raw_eeg:
             bands = tuple(name for name, _, _ in decoder.config.features.bands)
         self._variants = variants(prediction.inputs, bands, prediction.band_ch_names)
@@ -70,7 +73,7 @@ class OcclusionRun:
     @torch.inference_mode()
     def advance(self) -> bool:
         """Ask the network about one more variant; return False when there was none left."""
-        variant = next(self._variants, None)
+        variant = next((one for one in self._variants if self.has_parts or one.kind == "modality"), None)
         if variant is None:
             return False
         inputs, label = variant.inputs, self.prediction.label

@@ -23,6 +23,7 @@ from acquisition.quality import COUNTS_FROM, FLAT_UV, MAX_SHARE_AT_RAIL, MOST_UV
 from acquisition.types import Step, Window
 from models.encoders.voice import LEAST_SPEECH_S
 from models.features.config import FeatureConfig
+from models.features.covariance import covariances
 from models.features.eeg import differential_entropy, raw_eeg
 from models.features.face import FaceFinder, crop_face, decode_frame
 from models.features.gaze import ScreenGeometry, eye_features
@@ -42,6 +43,8 @@ class EegStep:
     usable: Tensor  # (C,) bool: neither flat, at the rails, NaN, nor beyond all amplifiers
     raw: Tensor | None = None  # (C, raw_s * raw_sfreq) uV, filtered inside the step
     carries: Tensor | None = None  # (C,) bool: usable but for what was marked bad by hand; None: the same
+    covariance: NDArray[np.float32] | None = None  # (C, C) µV², of a model that reads it
+    tangent: NDArray[np.float32] | None = None  # (q,) what it is in such a model's `Tangent`
 
     @property
     def values(self) -> Tensor:
@@ -150,7 +153,12 @@ class StepFeatures:
         if self._takes_raw_eeg:
             raw = raw_eeg(x, step.sfreq, self.config).cpu()
             x = x[:, -round(step.sfreq) :]
-        found = EegStep(differential_entropy(x, step.sfreq, self.config).cpu(), torch.from_numpy(usable), raw)
+        found = EegStep(
+            differential_entropy(x, step.sfreq, self.config).cpu(),
+            torch.from_numpy(usable),
+            raw,
+            covariance=covariances(data, step.sfreq, self.config.covariance_hz, self.config.n_tapers),
+        )
         if self._smoother is not None:
             found = replace(found, de=self._smoother(step.t_end, found.usable_de).nan_to_num())
         return found

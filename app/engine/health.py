@@ -165,4 +165,5 @@ def _answer(run: OcclusionRun) -> Occlusion:
         prediction.label,
         prediction.probs[prediction.label],
         tuple(OcclusionRow(e.kind, e.name, e.delta_p, e.ch_names) for e in run.effects),
+        run.has_parts,
     )

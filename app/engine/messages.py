@@ -245,6 +245,7 @@ class Occlusion:
     label: str
     probability: float
     rows: tuple[OcclusionRow, ...]
+    has_parts: bool = True  # False: the model reads covariances, from which no band or region can be removed
 
 
 # --- commands ---

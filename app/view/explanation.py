@@ -220,7 +220,8 @@ def occlusion_bars(
     notes = {m: "missing" if m in read else NOT_USED for m in MODALITIES}
     if not asked:
         notes |= {m: "only input: not removed" for m in present if m in read}
-    nothing = [Bar("EEG", None, "missing" if "eeg" in read else NOT_USED)]
+    why = "missing" if answer.has_parts else "covariances: no parts"
+    nothing = [Bar("EEG", None, why if "eeg" in read else NOT_USED)]
     return {
         _HEADINGS["modality"]: [
             Bar(modality_word(name), asked.get(name), "" if name in asked else notes[name])

@@ -13,6 +13,7 @@ from acquisition.errors import ErrorCode, InputError
 from models.datasets.files import damaged
 from models.datasets.trials import Excluded, Trial, note
 from models.features.config import FeatureConfig
+from models.features.covariance import COVARIANCE_HZ, covariances
 from models.features.eeg import differential_entropy
 from models.features.smoothing import smoothed
 from models.steps import usable_channels
@@ -59,16 +60,26 @@ def entropy_steps(x: NDArray[np.floating], sfreq: float, config: FeatureConfig) 
     Samples after the last whole step are not used; NaN is where a channel is flat, at its rails or not finite
     in a step. Raises `InputError` if the rate is too low for a band.
     """
-    n_channels, n_times = x.shape
-    n_step = round(STEP_S * sfreq)
-    n_steps = n_times // n_step
-    if n_steps == 0:
-        return np.zeros((0, n_channels, len(config.bands)), dtype=np.float32)
-    steps = x[:, : n_steps * n_step].reshape(n_channels, n_steps, n_step).transpose(1, 0, 2)  # (W, C, n)
-    usable = np.array([usable_channels(step) for step in steps])[:, :, None]  # (W, C, 1)
-    filled = torch.from_numpy(np.where(usable, steps, 0.0))
-    de = differential_entropy(filled, sfreq, config).numpy()  # (W, C, n_bands)
+    steps, usable = _steps(x, sfreq)
+    if len(steps) == 0:
+        return np.zeros((0, len(x), len(config.bands)), dtype=np.float32)
+    de = differential_entropy(torch.from_numpy(steps), sfreq, config).numpy()  # (W, C, n_bands)
     return smoothed(np.where(usable, de, np.nan).astype(np.float32), config.smoothing, STEP_S)
+
+
+def covariance_steps(
+    x: NDArray[np.floating], sfreq: float, config: FeatureConfig
+) -> NDArray[np.float32] | None:
+    """Return covariances (W, C, C) of the same steps, 0 where entropy is NaN; None of too many channels."""
+    return covariances(_steps(x, sfreq)[0], sfreq, config.covariance_hz or COVARIANCE_HZ, config.n_tapers)
+
+
+def _steps(x: NDArray[np.floating], sfreq: float) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    """Return whole steps (W, C, n), 0 where a channel is not usable (W, C, 1)."""
+    n_step = round(STEP_S * sfreq)
+    steps = x[:, : x.shape[1] // n_step * n_step].reshape(len(x), -1, n_step).transpose(1, 0, 2)
+    usable = np.array([usable_channels(step) for step in steps], dtype=bool).reshape(*steps.shape[:2], 1)
+    return np.where(usable, steps, 0.0), usable
 
 
 def masked_channels(

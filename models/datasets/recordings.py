@@ -29,9 +29,10 @@ from acquisition.xdf.scan import scan_xdf
 from acquisition.xdf.source import XdfSource
 from models.datasets.csv_recordings import CSV_SUFFIXES, eyes_of, has_eyes, raw_of, read_table
 from models.datasets.files import first_line
-from models.datasets.layout import STEP_S, entropy_steps
+from models.datasets.layout import STEP_S, covariance_steps, entropy_steps
 from models.datasets.trials import Trial
 from models.features.config import FeatureConfig
+from models.features.covariance import COVARIANCE_HZ, MOST_CHANNELS
 from models.features.gaze import eye_features
 from models.features.smoothing import smoothed
 from models.steps import StepFeatures
@@ -357,7 +358,8 @@ class _RawFile:
                 remedy += "; a file that is one condition: --label CLASS=GLOB, or --trials TABLE"
             raise _unusable(what, self._path, remedy, ErrorCode.DATA, trial=number)
         found = self.trial(number, label, names, self.entropy(max(start, 0), stop))
-        return replace(found, covariance=_covariance(self.samples(max(start, 0), stop), self.sfreq))
+        covariance = covariance_steps(self.samples(max(start, 0), stop), self.sfreq, self._config)
+        return replace(found, covariance=covariance)
 
     def trial(self, number: int, label: int, names: tuple[str, ...], eeg: NDArray[np.float32]) -> Trial:
         """Return a trial of the file."""
@@ -407,15 +409,6 @@ def _check_unit(spec: StreamSpec, amplitude: float, path: Path, reading: Reading
         raise _unusable(
             what, path, "give --eeg-unit uV, mV, V, nV or a scale such as 0.02235uV", ErrorCode.DATA
         )
-
-
-def _covariance(x: NDArray[np.float64], sfreq: float) -> NDArray[np.float64]:
-    """Return the covariance (C, C) of EEG (C, n_times) from 1 to 40 Hz, with a ridge of 1 % on flat ones."""
-    spectrum = np.fft.rfft(np.nan_to_num(x), axis=1)
-    hz = np.fft.rfftfreq(x.shape[1], 1 / sfreq)
-    kept = spectrum[:, (hz >= 1) & (hz <= 40)]
-    found = 2 * np.real(kept @ kept.conj().T) / x.shape[1] ** 2
-    return np.asarray(found + 0.01 * np.trace(found) / len(found) * np.eye(len(found)))
 
 
 class _EyeFile:
@@ -571,7 +564,8 @@ class _Steps:
         self.source = XdfSource(
             path, kinds, intake_maker(reading.channels, self.windows.max_gap_s), index=self.index
         )
-        self._features = StepFeatures(features, torch.device("cpu"))
+        band = features.covariance_hz or COVARIANCE_HZ
+        self._features = StepFeatures(replace(features, covariance_hz=band), torch.device("cpu"))
         self._n_bands, self._n_eye = len(features.bands), features.eye_features
         self._pump = Pump(self.source, self.windows)
         self._pump.acquire(-math.inf)  # opens the streams
@@ -598,22 +592,26 @@ class _Steps:
 
     def trial(self, span: Span, number: int, label: int, names: tuple[str, ...]) -> Trial:
         """Return the steps wholly inside a span; spans have to come in the order of time."""
-        eeg, eye = self._inside(span)
+        eeg, eye, covariance = self._inside(span)
         if len(eeg) == 0 and names:
             what = f"trial {number} lasts {max(0.0, span.end - span.begin):.2f} s, too short for a step of "
             what += f"{self.windows.eeg_step_s:g} s"
             raise _unusable(what, self._path, "give the length of a trial", ErrorCode.DATA, trial=number)
         return Trial("xdf", self._path.stem, 1, number, label, names, self.windows.eeg_shift_s,
-                     eeg, eye, self._ch_names, "raw", str(self._path))  # fmt: skip
+                     eeg, eye, self._ch_names, "raw", str(self._path), covariance)  # fmt: skip
 
-    def _inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Return (W, C, n_bands) entropy and (W, E) eye features of the steps wholly inside a span."""
+    def _inside(
+        self, span: Span
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None]:
+        """Return entropy (W, C, n_bands), eye features (W, E), covariances (W, C, C) of whole steps."""
         config = self.windows
         first = math.ceil((span.begin + config.eeg_step_s) / config.hop_s - 1e-9)
         last = math.floor(span.end / config.hop_s + 1e-9)
         indices = range(first, last + 1, round(config.eeg_shift_s / config.hop_s))
         eeg = np.full((len(indices), len(self._ch_names), self._n_bands), np.nan, dtype=np.float32)
         eye = np.full((len(indices), self._n_eye), np.nan, dtype=np.float32)
+        n = len(self._ch_names)
+        covariance = None if n > MOST_CHANNELS else np.zeros((len(indices), n, n), dtype=np.float32)
         for row, index in enumerate(indices):
             t_end = index * config.hop_s
             self._pump.acquire(t_end)
@@ -621,6 +619,8 @@ class _Steps:
             newest = self._features.newest(window)
             if "eeg" in newest:
                 eeg[row] = newest["eeg"].usable_de.numpy()
+                if covariance is not None:
+                    covariance[row] = newest["eeg"].covariance
             if "eye" in newest:
                 eye[row] = newest["eye"].numpy()
-        return eeg, None if self._pump.aligner.spec("eye") is None else eye
+        return eeg, None if self._pump.aligner.spec("eye") is None else eye, covariance

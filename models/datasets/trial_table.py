@@ -259,6 +259,8 @@ def _alike(trials: list[Trial], excluded: list[Excluded] | None) -> list[Trial]:
         raise _unusable(what, bare.source, "train on recordings of one kind")
     if any(trial.eye is None for trial in trials):
         trials = [replace(trial, eye=None) for trial in trials]
+    if any(trial.covariance is None for trial in trials):
+        trials = [replace(trial, covariance=None) for trial in trials]
     common = [n for n in with_eeg[0].ch_names if all(n in t.ch_names for t in with_eeg)] if with_eeg else []
     if with_eeg and not common:
         what = "expected an EEG channel that all recordings have, found none"
@@ -268,7 +270,7 @@ def _alike(trials: list[Trial], excluded: list[Excluded] | None) -> list[Trial]:
         dropped |= dict.fromkeys(name for name in trial.ch_names if name not in common)
         if trial.eeg is not None and trial.ch_names != tuple(common):
             picks = [trial.ch_names.index(name) for name in common]
-            covariance = None if trial.covariance is None else trial.covariance[np.ix_(picks, picks)]
+            covariance = None if trial.covariance is None else trial.covariance[:, picks][:, :, picks]
             trial = replace(trial, eeg=trial.eeg[:, picks], ch_names=tuple(common), covariance=covariance)
         if any(rows is not None and np.isfinite(rows).any() for rows in (trial.eeg, trial.eye)):
             kept.append(trial)

@@ -40,7 +40,8 @@ class Trial:
     ch_names: tuple[str, ...]  # of eeg's C
     origin: str  # "raw": the live feature functions; "published": the data set's own feature files
     source: str  # file name, for messages
-    covariance: NDArray[np.float64] | None = None  # (C, C) µV², 1-40 Hz, of a file's EEG: for a reference
+    covariance: NDArray[np.float32] | None = None  # (W, C, C) µV² of its steps, of raw EEG
+    tangent: NDArray[np.float32] | None = None  # (W, q) the same in a model's `Tangent`
     baseline: Trial | None = None  # what its level is taken from; None: from its session's trials
 
     @property

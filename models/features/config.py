@@ -34,6 +34,7 @@ class FeatureConfig:
     smoothing: float | None = None  # q/r a second of the causal filter of `models.features.smoothing`
     line_hz: float | None = None  # 50 or 60: leave the mains out of its band
     line_halfwidth_hz: float = 2.0
+    covariance_hz: tuple[float, float] | None = None  # of a step's covariance, of models that read it
     variance_floor_uv2: float = 1e-4  # (0.01 uV)^2, below the noise of any amplifier
     # EEG spectrogram, for display
     spectrogram_window_s: float = 1.0
@@ -82,7 +83,8 @@ class FeatureConfig:
             value = getattr(self, entry.name)
             if isinstance(value, (int, float)) and not (value > 0 or entry.name == "face_margin"):
                 raise _refused(f"{entry.name}: expected more than 0, got {value}")
-        for name, low, high in (*self.bands, *self.pupil_bands):
+        covariance = () if self.covariance_hz is None else (("covariance", *self.covariance_hz),)
+        for name, low, high in (*self.bands, *self.pupil_bands, *covariance):
             if not 0 <= low < high:
                 raise _refused(f"expected 0 <= lo < hi, got {low}-{high} Hz in {name}")
 
@@ -104,6 +106,9 @@ class FeatureConfig:
             for name in ("bands", "pupil_bands"):
                 if name in known:
                     known[name] = tuple((str(n), float(lo), float(hi)) for n, lo, hi in known[name])
+            if known.get("covariance_hz") is not None:
+                low, high = known["covariance_hz"]
+                known["covariance_hz"] = float(low), float(high)
             return cls(**known)
         except (TypeError, ValueError) as error:
             raise _refused(f"expected a setting of another type: {error}", where) from error
@@ -111,8 +116,9 @@ class FeatureConfig:
     def digest(self) -> str:
         """Return the SHA-256 (hex) of the settings in canonical JSON: sorted keys, no spaces."""
         numbers = _numbers_as_float(self.to_dict())
-        if self.smoothing is None:
-            del numbers["smoothing"]  # as models were hashed before there was the setting
+        for name in ("smoothing", "covariance_hz"):
+            if getattr(self, name) is None:
+                del numbers[name]  # as models were hashed before there was the setting
         text = json.dumps(numbers, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -13,24 +13,21 @@ network's share), as `finetune` does; the other rows are references. Answers are
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from acquisition.errors import ErrorCode, InputError
-from models.baselines import over_all_labels
-from models.config import EVIDENCE_KINDS, ModelConfig
-from models.datasets.splits import by_session, cross_validation
+from models.config import ModelConfig
+from models.datasets.splits import cross_validation
 from models.datasets.trials import Excluded, Trial, exclude, label_names_of, steps_that_fit
 from models.level import Evidence
 from models.process import run_here_or_there
 from models.training.evaluate_trials import joined
-from models.training.evidence import fit_evidence, follow, preferred_kind
+from models.training.evidence import candidates, fit_evidence, follow, preferred_kind
 from models.training.finetune import finetune
 from models.training.finetune_config import FinetuneOptions, classifier_config
 from models.training.loop import Report
@@ -106,15 +103,17 @@ def answers_of(fold: Fold) -> tuple[dict[str, Predictions], str]:
     n_steps = steps_that_fit([*train, *tested], test.options.n_steps)
     options = replace(test.options, n_steps=n_steps, normalise=test.normalise)
     config = classifier_config(train, options, None, "")
-    levels = SessionLevels.of(train, config).exact([*train, *tested])
-    fitted = {kind: fit_evidence(train, config, kind, fold.subject) for kind in EVIDENCE_KINDS}
-    found = {kind: _of_evidence(evidence, tested, config, levels) for kind, evidence in fitted.items()}
-    found |= dict(_references(train, tested, config))
+    found, levels = {}, {}
+    for kind in candidates([*train, *tested], config):
+        evidence = fit_evidence(train, config, kind, fold.subject)
+        of_training = SessionLevels.of(train, config, evidence.discriminant.tangent)
+        levels[kind] = of_training.exact([*train, *tested])
+        found[kind] = _of_evidence(evidence, tested, config, levels[kind])
     kept = preferred_kind(train, config)
     found["kept"] = found[kept]
     if test.network:
         model = finetune(train, replace(options, kind=kept))
-        model = replace(model, levels=levels)
+        model = replace(model, levels=levels[kept])
         found["kept"] = per_trial(model.predict(tested, max_per_trial=_MOST_WINDOWS))
         found["network"] = per_trial(model.predict_parts(tested)["network"])
     return found, kept
@@ -128,56 +127,6 @@ def _of_evidence(
     scores = follow(trials, evidence, config, windows, levels).evidence.sum(dim=1)
     probs = torch.softmax(scores / (scores.abs().max() / 5).clamp_min(1.0), dim=-1)
     return per_trial(Predictions.of(probs.double().numpy(), windows))
-
-
-def _references(
-    train: Sequence[Trial], tested: Sequence[Trial], config: ModelConfig
-) -> Iterator[tuple[str, Predictions]]:
-    """Yield what a Riemannian classifier says, with covariances."""
-    label, n_labels = np.array([trial.label for trial in train]), len(config.labels)
-    told = {
-        name: np.array([getattr(t, name) for t in tested])
-        for name in ("label", "subject", "session", "trial")
-    }
-    if len(set(label)) > 1 and all(trial.covariance is not None for trial in (*train, *tested)):
-        tangent = tangent_vectors((*train, *tested))
-        fitted = LogisticRegression(max_iter=1000).fit(tangent[: len(train)], label)
-        probs = over_all_labels(fitted.predict_proba(tangent[len(train) :]), fitted.classes_, n_labels)
-        yield "riemann", Predictions(probs, **told)
-
-
-def tangent_vectors(trials: Sequence[Trial]) -> NDArray[np.float64]:
-    """Return (n, C (C + 1) / 2) logarithms of trials' covariances about the mean of their session's."""
-    vectors, above = [], np.triu_indices(len(np.asarray(trials[0].covariance)))
-    roots = {
-        key: _spectral(
-            geometric_mean(np.stack([np.asarray((t.baseline or t).covariance) for t in alike])),
-            lambda x: x**-0.5,
-        )
-        for key, alike in by_session(trials).items()
-    }
-    for trial in trials:
-        root = roots[trial.subject, trial.session]
-        log = _spectral(root @ np.asarray(trial.covariance) @ root, np.log)
-        vectors.append((log * np.where(np.eye(len(log)), 1, math.sqrt(2)))[above])
-    return np.stack(vectors)
-
-
-def geometric_mean(covariances: NDArray[np.float64], n_rounds: int = 10) -> NDArray[np.float64]:
-    """Return the Riemannian mean of covariances (n, C, C) by fixed-point iteration (Moakher 2005)."""
-    mean = covariances.mean(axis=0)
-    for _ in range(n_rounds if len(covariances) > 1 else 0):
-        root, inverse = _spectral(mean, np.sqrt), _spectral(mean, lambda x: x**-0.5)
-        logs = [_spectral(inverse @ one @ inverse, np.log) for one in covariances]
-        mean = root @ _spectral(np.mean(logs, axis=0), np.exp) @ root
-    return mean
-
-
-def _spectral(
-    matrix: NDArray[np.float64], function: Callable[[NDArray[Any]], NDArray[Any]]
-) -> NDArray[np.float64]:
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    return np.asarray((vectors * function(values)) @ vectors.T)
 
 
 def evaluate_recordings(
@@ -245,4 +194,3 @@ def sentences(result: Mapping[str, Any]) -> Iterator[str]:
         yield "Each subject has one trial, which its own level takes away: use --normalise training."
     if result["transductive"]:
         yield "Transductive: a subject's level is taken from all trials of the session, tested ones too."
-    yield "The Riemannian classifier is a reference: it is not kept, and does not run live."

@@ -288,7 +288,10 @@ def report_on_test(model: Finetuned, test: Sequence[Trial], protocol: str) -> Sc
     extra = {f"{name} alone": said.trial_scores() for name, said in model.predict_parts(test).items()}
     if extra:
         extra["with a running level, as live"] = replace(model, levels=None).predict(test).trial_scores()
+    is_whole = model.evidence is not None and model.evidence.discriminant.tangent is not None
     for one in conditions(held_modalities(model.config.modalities, test))[1:]:
+        if one.mask and is_whole:  # features of all channels
+            continue
         found = model.predict(test, one.modalities, mask=one.mask, same_channels=True)
         name = (
             f"{one.mask:.0%} of the EEG channels hidden, one draw for all windows" if one.mask else one.words

@@ -18,13 +18,14 @@ from acquisition.types import MODALITIES
 from models.config import EVIDENCE_KINDS, EvidenceConfig, ModelConfig
 from models.datasets.splits import by_session, folds_by_people, folds_of_people
 from models.datasets.trials import Trial, WindowSet
+from models.features.covariance import MOST_CHANNELS, Tangent
 from models.fusion import weighed
 from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LabelledTrial, own_level
 from models.training.finetune_config import FinetuneOptions
 from models.training.scores import preferred_share, trial_ids
-from models.training.session_levels import SessionLevels, rows_of
+from models.training.session_levels import SessionLevels, onto, rows_of, seconds_of
 from models.training.simulated_sessions import Course, run_session
 from models.training.trial_tensors import cut_for
 
@@ -43,11 +44,11 @@ def fit_evidence(
     Without a ``kind`` the one that tells held-out subjects better is fitted; ``person`` is whose labels are
     to be told, if some of the trials are theirs.
     """
-    labelled = [labelled_trial(trial, config) for trial in trials]
     subjects = {trial.subject for trial in trials}
     person = subjects.pop() if len(subjects) == 1 else person
     kind = kind or preferred_kind(trials, config)
-    discriminant = _fitted(kind, labelled, config, person)
+    discriminant = _fitted(kind, trials, config, person)
+    labelled = _labelled(trials, config, discriminant.tangent)
     last = max(trial.session for trial in trials)
     signals = {m: [trial.steps[m] for trial in labelled] for m in config.modalities}
     windows, seconds = config.windows, [trial.n_steps * trial.step_s for trial in trials]
@@ -66,15 +67,32 @@ def labelled_trial(trial: Trial, config: ModelConfig) -> LabelledTrial:
     return LabelledTrial(trial.subject, trial.session, trial.label, rows, baseline=baseline)
 
 
+def _labelled(trials: Sequence[Trial], config: ModelConfig, tangent: Tangent | None) -> list[LabelledTrial]:
+    return [labelled_trial(trial, config) for trial in onto(trials, config, tangent)]
+
+
 def _fitted(
-    kind: str, trials: Sequence[LabelledTrial], config: ModelConfig, person: str | None = None
+    kind: str, trials: Sequence[Trial], config: ModelConfig, person: str | None = None
 ) -> MixedDiscriminant:
-    n_labels, n_bands = len(config.labels), len(config.features.bands)
+    n_labels, n_bands, tangent = len(config.labels), len(config.features.bands), None
+    if kind == "riemann":
+        tangent = Tangent.fit([seconds_of(trial, config) for trial in trials])
+    labelled = _labelled(trials, config, tangent)
     if kind == "lda":
-        return MixedDiscriminant.lda(trials, n_labels)
-    if kind != "discriminant":
-        return MixedDiscriminant.linear(kind, trials, n_labels)
-    return MixedDiscriminant.fit(trials, n_labels, person=person, n_bands=n_bands)
+        return MixedDiscriminant.lda(labelled, n_labels)
+    if kind in ("svm", "riemann"):
+        return MixedDiscriminant.linear(labelled, n_labels, tangent)
+    return MixedDiscriminant.fit(labelled, n_labels, person=person, n_bands=n_bands)
+
+
+def candidates(trials: Sequence[Trial], config: ModelConfig) -> list[str]:
+    """Return which of `EVIDENCE_KINDS` can be fitted: ``riemann`` needs covariances in all trials."""
+    has_all = (
+        "eeg" in config.modalities
+        and len(config.ch_names) <= MOST_CHANNELS
+        and all(one.covariance is not None for trial in trials for one in (trial, trial.baseline or trial))
+    )
+    return [kind for kind in EVIDENCE_KINDS if kind != "riemann" or has_all]
 
 
 def preferred_kind(trials: Sequence[Trial], config: ModelConfig, seed: int = 0) -> str:
@@ -97,13 +115,13 @@ def kind_losses(
     losses: dict[str, NDArray[np.float64]] = {}
     if len({trial.subject for trial in trials}) < LEAST_SUBJECTS:
         return losses
-    labelled = [labelled_trial(trial, config) for trial in trials]
-    for kind in EVIDENCE_KINDS:
+    for kind in candidates(trials, config):
         scores, label, who = [], [], []
         for out in folds:
-            model = _fitted(kind, [t for t in labelled if t.person not in out], config)
+            model = _fitted(kind, [t for t in trials if t.subject not in out], config)
             for person in sorted(out):
-                mine = [t for t in labelled if t.person == person]
+                held = [trial for trial in trials if trial.subject == person]
+                mine = _labelled(held, config, model.tangent)
                 scores.append(trial_evidence(model, mine))
                 label += [t.label for t in mine]
                 who += [person] * len(mine)
@@ -155,7 +173,7 @@ def follow(
     columns = windows.subject, windows.session, windows.trial, windows.end_step
     wanted = list(zip(*(column.tolist() for column in columns), strict=True))
     asked, keys, courses = set(wanted), list[tuple[str, int, int, int]](), []
-    for (subject, session), group in by_session(trials).items():
+    for (subject, session), group in by_session(onto(trials, config, evidence.discriminant.tangent)).items():
         fixed = None if levels is None else levels.known((subject, session))
         parts = [rows_of(trial, config) for trial in group]
         features = {m: np.concatenate([part[m] for part in parts]) for m in parts[0]}
@@ -215,7 +233,8 @@ def evidence_alone(trials: Sequence[Trial], config: ModelConfig, options: Finetu
     for kept, out in folds:
         evidence = fit_evidence(kept, config, options.kind)
         windows = cut_for(config, out, max_per_trial=options.max_windows_per_trial)
-        parts.append(held_out_by(evidence, out, config, windows, SessionLevels.of(kept, config))[0])
+        levels = SessionLevels.of(kept, config, evidence.discriminant.tangent)
+        parts.append(held_out_by(evidence, out, config, windows, levels)[0])
     return parts
 
 

@@ -27,6 +27,7 @@ from models.config import ModelConfig
 from models.datasets.splits import coverage, folds_by_people, held_out
 from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.dcca import DCCA_WEIGHT, DccaLoss
+from models.features.covariance import COVARIANCE_HZ
 from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
@@ -117,6 +118,8 @@ def finetune(
     losses = kind_losses(trials, config, options.seed) if options.evidence and not options.kind else {}
     if options.evidence and options.kind is None:
         options = replace(options, kind=preferred(losses))
+    if options.evidence and options.kind == "riemann":
+        config = replace(config, features=replace(config.features, covariance_hz=COVARIANCE_HZ))
     if options.dcca is None:
         options = replace(options, dcca=len(trials) >= MIN_DCCA_TRIALS)
         if not options.dcca and len(config.modalities) > 1:
@@ -243,8 +246,9 @@ class Training:
     ) -> None:
         self._config, self._options = config, options
         known = None if pretrained is None else Normaliser.from_dict(pretrained.normaliser)
-        self.levels = SessionLevels.of(trials, config) if config.own_level else None
         self.evidence = fit_evidence(trials, config, options.kind) if options.evidence else None
+        tangent = None if self.evidence is None else self.evidence.discriminant.tangent
+        self.levels = SessionLevels.of(trials, config, tangent) if config.own_level else None
         rows = trials if self.levels is None else centred(trials, self.levels)
         self.normaliser = fit_normaliser(rows, config, known, eye_tails=options.eye_tails, fill=options.fill)
         self._is_new = pretrained is None

@@ -291,5 +291,10 @@ class TrialClassifier:
         scores = None if course is None else course.evidence
         if course is not None and self.evidence is not None and mask:
             hidden = tensors.hidden.repeat_interleave(len(self.config.features.bands), dim=1).numpy()
+            if (
+                tangent := self.evidence.discriminant.tangent
+            ) is not None:  # its features are of all channels
+                one = np.repeat(hidden.any(axis=1, keepdims=True), len(tangent.axes), axis=1)
+                hidden = np.concatenate([hidden, one], axis=1)
             scores = course.without(hidden, self.evidence)
         return windows, FrozenTokens(self.network, tensors), scores

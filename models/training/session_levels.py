@@ -19,6 +19,8 @@ from acquisition.errors import ErrorCode, InputError
 from models.config import ModelConfig
 from models.datasets.splits import by_session
 from models.datasets.trials import BASELINE, TRIAL_MODALITIES, Trial, WindowSet
+from models.features.covariance import Seconds, Tangent
+from models.mixed_part import unfit
 from models.normalise import Normaliser
 
 #: Most trials that a level of training rests on: as many as a calibration has.
@@ -44,9 +46,33 @@ def rows_of(trial: Trial, config: ModelConfig) -> dict[str, NDArray[np.float64]]
         here = [i for i, name in enumerate(trial.ch_names) if name in config.ch_names]
         eeg[:, [config.ch_names.index(trial.ch_names[i]) for i in here]] = trial.eeg[:, here]
         rows["eeg"] = eeg.reshape(len(eeg), -1)
+        if trial.tangent is not None:
+            rows["eeg"] = np.concatenate([rows["eeg"], trial.tangent], axis=1)
     if "eye" in config.modalities and trial.eye is not None:
         rows["eye"] = np.asarray(trial.eye, dtype=np.float64)
     return rows
+
+
+def seconds_of(trial: Trial, config: ModelConfig) -> Seconds:
+    """Return the covariances of a trial's steps over the model's channels; `InputError` where it has none."""
+    if trial.covariance is None or trial.eeg is None:
+        raise unfit("riemann: expected samples of EEG of at most 64 channels in every trial")
+    here = [i for i, name in enumerate(trial.ch_names) if name in config.ch_names]
+    usable = np.isfinite(trial.eeg[:, here]).all(axis=2)
+    at = [config.ch_names.index(trial.ch_names[i]) for i in here]
+    return Seconds.of(trial.covariance[:, here][:, :, here], usable, at, len(config.ch_names))
+
+
+def onto(trials: Sequence[Trial], config: ModelConfig, tangent: Tangent | None) -> list[Trial]:
+    """Return the trials, and their baselines, with what their covariances are in a tangent space, if any."""
+    if tangent is None:
+        return list(trials)
+    found = []
+    for trial in trials:
+        baseline = None if trial.baseline is None else onto([trial.baseline], config, tangent)[0]
+        rows = tangent.rows(seconds_of(trial, config))
+        found.append(replace(trial, tangent=rows, baseline=baseline))
+    return found
 
 
 def trial_mean(trial: Trial, config: ModelConfig) -> Level:
@@ -68,17 +94,18 @@ class SessionLevels:
     means: Mapping[tuple[str, int], Mapping[TrialKey, Level]] = field(repr=False)
     prior: Level
     kappa: Level
+    tangent: Tangent | None = None  # where covariances are among the features
 
     @classmethod
-    def of(cls, trials: Sequence[Trial], config: ModelConfig) -> Self:
+    def of(cls, trials: Sequence[Trial], config: ModelConfig, tangent: Tangent | None = None) -> Self:
         """Take the training trials, of one or more sessions."""
-        means = _means(trials, config)
+        means = _means(onto(trials, config, tangent), config)
         prior, kappa = {}, {}
         for modality in TRIAL_MODALITIES:
             of_session = [_stacked(list(found.values()), modality) for found in means.values()]
             if known := [rows for rows in of_session if rows is not None]:
                 prior[modality], kappa[modality] = _prior_and_kappa(known)
-        return cls(config, means, prior, kappa)
+        return cls(config, means, prior, kappa, tangent)
 
     @classmethod
     def unknown(cls, config: ModelConfig, normaliser: Normaliser) -> Self:
@@ -89,7 +116,7 @@ class SessionLevels:
 
     def knowing(self, trials: Sequence[Trial]) -> Self:
         """Return the levels with more trials known; those of training keep the prior."""
-        more = _means(trials, self.config)
+        more = _means(onto(trials, self.config, self.tangent), self.config)
         joined = {key: {**self.means.get(key, {}), **found} for key, found in more.items()}
         return replace(self, means={**self.means, **joined})
 
@@ -117,7 +144,7 @@ class SessionLevels:
             known = list(self.means.get(session, {}).values())
             so_far: list[Level] = []
             whole = self._level(known) if known and rng is None else None
-            for trial in group:
+            for trial in group if known else onto(group, self.config, self.tangent):
                 if not known:
                     so_far.append(trial_mean(trial, self.config))
                     found[key_of(trial)] = self._level(so_far)
@@ -159,7 +186,7 @@ def about_level(trials: Sequence[Trial], how: str, training: Sequence[Trial]) ->
             training[0],
             eeg=_grand_mean([trial.eeg for trial in training]),
             eye=_grand_mean([trial.eye for trial in training]),
-            covariance=np.mean(spreads, axis=0) if len(spreads) == len(training) else None,
+            covariance=_grand_mean(spreads) if len(spreads) == len(training) else None,
             baseline=None,
         )
     return [replace(trial, baseline=common) for trial in trials]
@@ -221,7 +248,7 @@ def centred(trials: Sequence[Trial], levels: SessionLevels) -> list[Trial]:
         by = {m: (x - levels.prior[m]).nan_to_num(nan=0.0).numpy() for m, x in found[key_of(trial)].items()}
         eeg, eye = trial.eeg, trial.eye
         if eeg is not None and "eeg" in by:
-            rows = by["eeg"].reshape(len(ch_names), -1)
+            rows = by["eeg"][: len(ch_names) * eeg.shape[2]].reshape(len(ch_names), -1)
             of_name = dict(zip(ch_names, rows, strict=True))
             eeg = eeg - np.stack([of_name.get(name, 0.0 * rows[0]) for name in trial.ch_names])
         if eye is not None and "eye" in by:

@@ -38,7 +38,7 @@ def linear():
     """Return those of a linear SVM."""
     rng = np.random.default_rng(2)
     trials = [LabelledTrial("", 1, n % 2, {"eye": rng.normal(n % 2, 1.0, (4, 33))}) for n in range(6)]
-    state, settings = MixedDiscriminant.linear("svm", trials, 2).state()
+    state, settings = MixedDiscriminant.linear(trials, 2).state()
     tensors = {f"discriminant.{name}": tensor for name, tensor in state.items()}
     return tensors, settings | {"signal_bounds": {}}
 

@@ -16,7 +16,7 @@ from models.datasets.trials import Trial, WindowSet
 from models.level import RunningLevel
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LabelledTrial
-from models.training.evaluate_recordings import RecordingsTest, evaluate_recordings, geometric_mean
+from models.training.evaluate_recordings import RecordingsTest, evaluate_recordings
 from models.training.evidence import fit_evidence, preferred_kind
 from models.training.finetune_config import FinetuneOptions, classifier_config
 from models.training.session_levels import about_level
@@ -130,7 +130,7 @@ def test_an_svm_as_evidence_says_what_the_classifier_says(n_labels):
         replace(trial, label=trial.trial % n_labels) for trial in about_level(made(), "training", made())
     ]
     label = np.array([trial.label for trial in trials])
-    model = MixedDiscriminant.linear("svm", labelled(trials), n_labels)
+    model = MixedDiscriminant.linear(labelled(trials), n_labels)
     level = model.level_prior("eeg").mean
     x = np.stack([t.eeg.mean(axis=0, dtype=np.float64).ravel() - level for t in trials])
     z = (x - x.mean(axis=0)) / x.std(axis=0)
@@ -157,19 +157,6 @@ def test_the_kept_kind_is_chosen_on_subjects_left_out_and_said():
     assert evidence.config.kind == "lda"
     level = RunningLevel(evidence.discriminant, EvidenceConfig())
     assert np.isfinite(level.mean("eeg")).all()
-
-
-def test_the_mean_of_covariances_is_that_of_their_logarithms_where_they_commute():
-    found = geometric_mean(np.stack([np.diag([1.0, 4.0]), np.diag([4.0, 16.0])]))
-    np.testing.assert_allclose(found, np.diag([2.0, 8.0]), rtol=1e-9)
-    rng = np.random.default_rng(0)
-    some = np.stack([(x := rng.normal(size=(3, 9))) @ x.T for _ in range(4)])
-    turn = rng.normal(size=(3, 3))
-    np.testing.assert_allclose(  # it moves with any change of channels
-        geometric_mean(np.stack([turn @ c @ turn.T for c in some])),
-        turn @ geometric_mean(some) @ turn.T,
-        rtol=1e-6,
-    )
 
 
 @pytest.mark.real_data
