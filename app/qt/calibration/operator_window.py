@@ -1,6 +1,9 @@
 """The operator's window: signals, trials, time and verdicts of a calibration, and the commands."""
 
-from collections.abc import Callable, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QScreen, QShortcut
@@ -35,6 +38,9 @@ from app.view.store import ViewStore
 from app.view.text import clock_text, one_line
 from calibration.types import Progress, SessionView
 
+if TYPE_CHECKING:
+    from app.qt.calibration.window import CalibrationWindow
+
 #: A command with a short text has a button here.
 KEYS = (
     Command("toggle_pause", "", ("P",), "pause the session, or resume it", "Pause"),
@@ -46,6 +52,7 @@ KEYS = (
 _BEFORE = "The participant reads the notice. No device is opened before the consent."
 _FROM = "Accuracy is shown from the fourth trial on."
 _MAX_NOTE = 500
+_N_COLUMNS = 6  # of the streams, up to their age: names need the room
 _NOTE = "Note (N); Enter sends it as a marker"
 
 
@@ -69,34 +76,28 @@ class MonitorScreen(Screen):
 
     def __init__(self, send: Send, order: Sequence[str]) -> None:
         super().__init__("Trials and signals", send, width=1000)
-        self._order = tuple(order)
+        self.order = tuple(order)  # planned emotion of each trial
         self._rows: list[tuple[str, str, str, str]] = []
         self.trials = plain_table("Trials", ("Trial", "Emotion", "State", "Answer"))
+        self._primary = self.trials
         self.trials.setToolTip("Answer: the emotion, and valence and arousal from 1 to 9")
         if (header := self.trials.horizontalHeader()) is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.figures = self.words(_FROM)
         self.bar = IntervalBar("Accuracy so far")
-        self.weakest, self.worth = self.words("", muted=True), self.words()
-        so_far = self.panel(
-            self.words("The model so far", bold=True), self.figures, self.bar, self.weakest, self.worth
-        )
+        self.worth = self.words("", muted=True)
+        so_far = self.panel(self.words("The model so far", bold=True), self.figures, self.bar, self.worth)
         self.panels = ElectrodesPanel(), StreamsPanel()
+        for column in range(_N_COLUMNS, self.panels[1].table.columnCount()):
+            self.panels[1].table.hideColumn(column)
         left = put(QVBoxLayout(), (self.trials, 1), so_far)
         right = put(QVBoxLayout(), (self.panels[0], 3), (self.panels[1], 2))
         self.stack((self.row((left, 3), (right, 5)), 1))
 
-    def set_order(self, order: Sequence[str]) -> None:
-        """Take the planned emotion of each trial."""
-        self._order = tuple(order)
-
-    def first_focus(self) -> QWidget:
-        return self.trials
-
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
         for panel in self.panels:
             panel.refresh(store, now)
-        rows = trial_rows(view, self._order)
+        rows = trial_rows(view, self.order)
         if rows != self._rows:
             self._rows = rows
             self.trials.setRowCount(len(rows))
@@ -115,53 +116,36 @@ class MonitorScreen(Screen):
         return suggested or view.step.trial or (view.trials[-1].number if view.trials else 0)
 
     def _show_progress(self, progress: Progress | None) -> None:
-        for part in (self.bar, self.weakest, self.worth):
-            part.setVisible(progress is not None)
+        self.bar.setVisible(progress is not None)
+        self.worth.setVisible(progress is not None)
         self.figures.setText(progress_in_words(progress) if progress is not None else _FROM)
-        if progress is None:
-            return
-        self.bar.show_values(progress.n_correct / progress.n_trials, progress.interval, progress.chance)
-        self.weakest.setText(f"Lowest accuracy: {one_line(progress.weakest)}." if progress.weakest else "")
-        number = progress.worth_repeating
-        self.worth.setText(f"Trial {number} is worth repeating." if number else "")
+        if progress is not None:
+            share, number = progress.n_correct / progress.n_trials, progress.worth_repeating
+            self.bar.show_values(share, progress.interval, progress.chance)
+            weakest = f"Lowest accuracy: {one_line(progress.weakest)}. " if progress.weakest else ""
+            self.worth.setText(weakest + (f"Trial {number} is worth repeating." if number else ""))
 
 
-_SKIPPED = {
-    "baseline_open": "baseline",
-    "baseline_closed": "baseline",
-    "practice": "practice",
-    "rest": "rest",
-}
+_SKIPPED = {kind: kind.split("_")[0] for kind in ("baseline_open", "baseline_closed", "practice", "rest")}
 
 
 class OperatorWindow(QMainWindow):
     """Shows the page that belongs to the participant's screen, and what can be done about it.
 
-    ``pages`` are by the names of `app.view.calibration_screens`; beside all others stands the ``monitor``.
-    ``commands`` are by the names of `KEYS` and ``shared``; ``choose_screen`` gets the participant's.
+    ``window`` is the participant's; ``shared`` are the commands of both.
     """
 
-    def __init__(
-        self,
-        parent: QWidget,
-        send: Send,
-        pages: Mapping[str, Screen],
-        monitor: MonitorScreen,
-        banners: QWidget,
-        commands: Mapping[str, Callable[[], object]],
-        shared: Sequence[Command],
-        choose_screen: Callable[[str], object],
-    ) -> None:
-        super().__init__(parent, Qt.WindowType.Window)
-        self.setWindowTitle(f"{parent.windowTitle()}: operator")
-        self.monitor, self._pages, self._send, self._close = monitor, pages, send, commands["close"]
-        self._name = ""
+    def __init__(self, window: CalibrationWindow, shared: Sequence[Command]) -> None:
+        super().__init__(window, Qt.WindowType.Window)
+        self.setWindowTitle(f"{window.windowTitle()}: operator")
+        self._window, self.monitor, self._pages = window, window.screens.monitor, window.screens.of_operator
+        self._name = self._elapsed = ""
         self._view: SessionView | None = None
         self._began: float | None = None
         self.state, self.times = plain_label(), plain_label(muted=True)
         self.state.setObjectName("title")
         self.stack = QStackedWidget()
-        for page in dict.fromkeys((*pages.values(), monitor)):
+        for page in (*self._pages.values(), self.monitor):
             self.stack.addWidget(page)
         self.note = QLineEdit()
         self.note.setMaxLength(_MAX_NOTE)
@@ -170,9 +154,9 @@ class OperatorWindow(QMainWindow):
         self.note.returnPressed.connect(self._send_note)
         self.screens = QComboBox()
         self.screens.setAccessibleName("Participant's screen")
-        self.screens.activated.connect(lambda at: choose_screen(self.screens.itemData(at)))
+        self.screens.activated.connect(lambda at: window.choose_screen(self.screens.itemData(at)))
         self.buttons: dict[str, QPushButton] = {}
-        self.commands = {**commands, "repeat": self._repeat, "write_note": self.note.setFocus}
+        self.commands = {**window.commands, "repeat": self._repeat, "write_note": self.note.setFocus}
         for command in (*KEYS, *shared):
             self._add_command(command)
         head = put(QHBoxLayout(), (self.state, 1), self.times, margins=(16, 8, 16, 4))
@@ -180,7 +164,8 @@ class OperatorWindow(QMainWindow):
         foot = put(QHBoxLayout(), *parts, margins=(16, 4, 16, 8))
         whole = QWidget()
         whole.setObjectName("page")
-        put(QVBoxLayout(whole), banners, head, (self.stack, 1), foot, margins=(0, 0, 0, 0), spacing=0)
+        rows: tuple[Part, ...] = (window.banners, head, (self.stack, 1), foot)
+        put(QVBoxLayout(whole), *rows, margins=(0, 0, 0, 0), spacing=0)
         self.setCentralWidget(whole)
 
     def _add_command(self, command: Command) -> None:
@@ -222,9 +207,11 @@ class OperatorWindow(QMainWindow):
         if self._began is None and is_armed:
             self._began = now
         self.state.setText(_BEFORE if self._name == "notice" else step_in_words(view, store.phase))
-        elapsed = f"Elapsed {clock_text(now - self._began)}" if self._began is not None else ""
-        left = view.ends - now if view is not None and view.ends is not None else 0.0
-        self.times.setText(f"{clock_text(left)} left in this step  ·  {elapsed}" if left > 0 else elapsed)
+        left = ""
+        if is_armed and view is not None and self._began is not None:
+            left = f"{clock_text(view.ends - now)} left in this step  ·  " if view.ends is not None else ""
+            self._elapsed = f"Elapsed {clock_text(now - self._began)}"
+        self.times.setText(left + self._elapsed)
         for button in (*self.buttons.values(), self.note):
             button.setEnabled(is_armed)
         self._name_buttons(view)
@@ -243,12 +230,12 @@ class OperatorWindow(QMainWindow):
 
     def _repeat(self) -> None:
         if self.buttons["repeat"].isEnabled():
-            self._send(RepeatTrial(self.monitor.trial_to_repeat(self._view)))
+            self._window.send(RepeatTrial(self.monitor.trial_to_repeat(self._view)))
             self.monitor.trials.clearSelection()
 
     def _send_note(self) -> None:
         if text := self.note.text().strip():
-            self._send(Note(text))
+            self._window.send(Note(text))
         self.note.clear()
         self.current.first_focus().setFocus()
 
@@ -256,4 +243,4 @@ class OperatorWindow(QMainWindow):
         """Close the whole calibration, which asks first."""
         if event is not None:
             event.ignore()
-            self._close()
+            self._window.close()

@@ -23,18 +23,11 @@ from PyQt6.QtWidgets import QApplication, QHBoxLayout, QPushButton, QStackedWidg
 from app.calibrate.prepare import Prepared, prepare
 from app.display import DEFAULT_SIZE
 from app.engine.messages import SessionCommand
+from app.qt.calibration import plain_screens as plain
 from app.qt.calibration.media import has_sound, kinds_of, sound_check
 from app.qt.calibration.onset import StepWatch
 from app.qt.calibration.operator_window import KEYS as OPERATOR_KEYS
 from app.qt.calibration.operator_window import MonitorScreen, OperatorWindow, distinct_screens, screen_words
-from app.qt.calibration.plain_screens import (
-    FailedScreen,
-    FixationScreen,
-    HintScreen,
-    PauseScreen,
-    ResumeScreen,
-    WaitingScreen,
-)
 from app.qt.calibration.preparation import NoticeScreen, PreflightScreen
 from app.qt.calibration.report import ReportScreen
 from app.qt.calibration.results import FinishScreen, RestScreen
@@ -73,18 +66,6 @@ SHARED = (
     Command("show_keys", "", ("F1",), "show this list"),
     Command("close", "", ("Ctrl+Q",), "close; asks first while recording"),
 )
-
-
-def key_command(event: QKeyEvent) -> str | None:
-    """Return the name of a key's command in the window, None without one."""
-    pressed = pressed_keys(event)
-    named = {
-        QKeySequence(text)[0].toCombined(): key.name
-        for key in (*KEYS, *SHARED)
-        for text in key.keys
-        if key.name
-    }
-    return named.get(pressed)
 
 
 _FULL_COLUMNS = 210.0
@@ -156,9 +137,9 @@ class CalibrationWindow(EngineWindow):
         self.clock, self._is_placed = clock, is_placed
         self.plan = prepared.plan
         self.live_profile: Path | None = None  # the profile to use live, if chosen
-        self._commands: dict[str, Callable[[], object]] = {
+        self.commands: dict[str, Callable[[], object]] = {
             "toggle_pause": self.toggle_pause,
-            "skip": self.skip,
+            "skip": lambda: self.send(SessionCommand.SKIP_TRIAL),
             "end": self.end,
             "switch_window": self.switch_window,
             "switch_theme": self.appearance.switch_theme,
@@ -167,6 +148,10 @@ class CalibrationWindow(EngineWindow):
             "smaller": lambda: self.appearance.change_scale(-1),
             "show_keys": self.show_keys,
             "close": self.close,
+        }
+        named = [key for key in (*KEYS, *SHARED) if key.name]
+        self._calls = {
+            QKeySequence(text)[0].toCombined(): self.commands[key.name] for key in named for text in key.keys
         }
         self._has_agreed = False
         self.is_split = False  # whether both windows have a screen of their own
@@ -192,16 +177,7 @@ class CalibrationWindow(EngineWindow):
         page.setObjectName("page")
         put(QVBoxLayout(page), (self.stack, 1), self.status, margins=(0, 0, 0, 0), spacing=0)
         self.setCentralWidget(page)
-        self.operator = OperatorWindow(
-            self,
-            self.send,
-            self.screens.of_operator,
-            self.screens.monitor,
-            self.banners,
-            self._commands,
-            SHARED,
-            self.choose_screen,
-        )
+        self.operator = OperatorWindow(self, SHARED)
         self.closing.asks_on = self.operator
 
     def open(self) -> None:
@@ -221,7 +197,7 @@ class CalibrationWindow(EngineWindow):
         if not resume:  # its protocol may be another one
             self.plan = prepare(self.request).plan
             self.screens.report.set_labels(self.plan.classes)
-            self.screens.monitor.set_order(order_of(self.plan, self.request.seed))
+            self.screens.monitor.order = order_of(self.plan, self.request.seed)
         self._chooses = False
         self.start()
 
@@ -256,11 +232,6 @@ class CalibrationWindow(EngineWindow):
             self.send(SessionCommand.RESUME_SESSION)
         else:
             self.pause()
-
-    def skip(self) -> None:
-        """Skip what runs, if it is something that can be skipped."""
-        if is_armed_to_pause(self.session.store.calibration):
-            self.send(SessionCommand.SKIP_TRIAL)
 
     def end(self) -> None:
         """End the session for good, after a question."""
@@ -431,9 +402,8 @@ class CalibrationWindow(EngineWindow):
         """Take keys that the focused control does not use: the screen's first, then the window's."""
         if event is None or self.current.take_key(event):
             return
-        command = key_command(event)
-        if command is not None:
-            self._commands[command]()
+        if (call := self._calls.get(pressed_keys(event))) is not None:
+            call()
         else:
             super().keyPressEvent(event)
 
@@ -454,11 +424,8 @@ class CalibrationWindow(EngineWindow):
             self.closed.emit()
 
     def pass_theme_on(self, theme: Theme) -> None:
-        for screen in (
-            *self.screens.by_name.values(),
-            *self.screens.of_operator.values(),
-            self.screens.monitor,
-        ):
+        pages = (*self.screens.of_operator.values(), self.screens.monitor)
+        for screen in (*self.screens.by_name.values(), *pages):
             screen.set_theme(theme)
 
 
@@ -479,28 +446,24 @@ class Screens:
         order = prepared.record.order if prepared.record is not None else ()
         self.monitor = MonitorScreen(send, order or order_of(plan, request.seed))
         self.finish = FinishScreen(send, window.open_report, window.use_live, window.close)
-        self.failed = FailedScreen(send, window.start_again, window.close)
-        self.resume = ResumeScreen(send, prepared.words, window.choose)
-        self.of_operator: dict[str, Screen] = {
-            "resume": self.resume,
-            "preflight": self.preflight,
-            "finish": self.finish,
-            "failed": self.failed,
-        }
-        begins = WaitingScreen(send, "The session is being prepared.")
+        self.failed = plain.FailedScreen(send, window.start_again, window.close)
+        self.resume = plain.ResumeScreen(send, prepared.words, window.choose)
+        pages = {"resume": self.resume, "preflight": self.preflight, "finish": self.finish}
+        self.of_operator: dict[str, Screen] = {**pages, "failed": self.failed}
+        begins = plain.WaitingScreen(send, "The session is being prepared.")
         wait = "Please wait for the experimenter."
         self.by_name: dict[str, Screen] = {
             "resume": begins,
             "notice": self.notice,
             "waiting": begins,
-            "preflight": WaitingScreen(send, "The signals are being checked. Please sit still and relax."),
-            "fixation": FixationScreen(send, has_sound=has_sound()),
+            "preflight": plain.WaitingScreen(send, "The signals are being checked. Please sit still."),
+            "fixation": plain.FixationScreen(send, has_sound=has_sound()),
             "practice": self.stimulus,
-            "hint": HintScreen(send),
+            "hint": plain.HintScreen(send),
             "stimulus": self.stimulus,
             "report": self.report,
             "rest": RestScreen(send),
-            "pause": PauseScreen(send, window.toggle_pause),
-            "finish": WaitingScreen(send, f"That was everything. {wait}", "Thank you", is_busy=False),
-            "failed": WaitingScreen(send, wait, "The session has stopped", is_busy=False),
+            "pause": plain.PauseScreen(send, window.toggle_pause),
+            "finish": plain.WaitingScreen(send, f"That was everything. {wait}", "Thank you", is_busy=False),
+            "failed": plain.WaitingScreen(send, wait, "The session has stopped", is_busy=False),
         }
