@@ -265,7 +265,8 @@ class Player:
     def _enter(self, phase: messages.PhaseName) -> None:
         self._phase = phase
         if phase != "running":
-            self._steps.pipeline.acquire(self._now + _BEYOND_S)
+            reached = self.last if phase == "ended" else self._now
+            self._steps.pipeline.acquire(reached + _BEYOND_S)
         self._tap.put(messages.Phase(phase, speed=self._speed))
 
     def _handle(self, commands: list[object]) -> None:

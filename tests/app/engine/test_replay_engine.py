@@ -117,8 +117,9 @@ def first_pass(recording, random_model):
             pass
 
     options = SessionOptions(model=random_model, extra_sinks=(digest, Collect()))
-    ReplaySession(ReplayRequest(recording, options)).run(lambda share: None)
-    return found, digest.line()
+    session = ReplaySession(ReplayRequest(recording, options))
+    session.run(lambda share: None)
+    return found, digest.line(), session.ledgers
 
 
 def assert_same(prediction, expected):
@@ -136,7 +137,9 @@ def test_played_to_the_end_it_gives_the_bytes_of_the_headless_replay(recording, 
     with Run(recording, random_model, extra_sinks=(digest,)) as run:
         opened = run.until(Opened)
         run.until_phase("ended")
+        health = run.until(HealthPart)
     assert digest.line() == first_pass[1]
+    assert health.ledgers == first_pass[2]  # what became of the samples is the same too
     assert [p.t_end for p in run.of(Prediction)] == list(first_pass[0])
     assert opened.mode == "replay"
     assert opened.is_simulated

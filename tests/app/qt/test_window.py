@@ -678,8 +678,8 @@ def dropped(window: MainWindow, *paths: Path) -> None:
 
 def test_what_is_dropped_is_used_by_what_it_is_or_refused_with_the_session_running_on(opened, tmp_path):
     window, engines = opened(live_news())
-    (tmp_path / "notes.txt").write_text("no recording")
-    for refused in (tmp_path / "notes.txt", tmp_path, tmp_path / "gone.xdf"):
+    (tmp_path / "notes.md").write_text("no recording")
+    for refused in (tmp_path / "notes.md", tmp_path, tmp_path / "gone.xdf"):
         dropped(window, refused)
         assert refused.name in window.banners.conditions["refused"].text
     dropped(window, DEMO_RECORDING, tmp_path)
