@@ -91,17 +91,24 @@ class SessionSummary:
         """Return the answers after each marker, or after all markers of one text ``together``."""
         begins = np.array([time for time, _ in self.markers])
         lengths = np.diff(np.append(begins, max(self.seconds, *begins, 0.0)))
-        after = np.searchsorted(begins, self.times, side="right") - 1  # which marker a window comes after
+        after = np.searchsorted(
+            begins, self.times, side="right"
+        )  # the marker before a window, from 1; 0: none
+        n_all = len(begins) + 1
+        counts = np.bincount(after, minlength=n_all)[1:]
+        answered = np.bincount(after, self.is_answer, minlength=n_all)[1:]
+        sums = np.zeros((n_all, len(self.labels)))
+        np.add.at(sums, after, self.probs)
         groups: dict[object, list[int]] = {}
         for at, (_, text) in enumerate(self.markers):
             groups.setdefault(text if together else at, []).append(at)
         found = []
         for ats in groups.values():
-            here, seconds = np.isin(after, ats), float(lengths[ats].sum())
-            n, (time, text) = int(here.sum()), self.markers[ats[0]]
-            means = self.probs[here].mean(axis=0) if n else np.full(len(self.labels), math.nan)
-            figures = n, int(self.is_answer[here].sum()), min(seconds, n * self.hop_s)
-            found.append(MarkerAnswers(time, text, len(ats), seconds, *figures, tuple(means.tolist())))
+            n, seconds = int(counts[ats].sum()), float(lengths[ats].sum())
+            means = sums[1:][ats].sum(axis=0) / (n or math.nan)
+            (time, text), n_answered = self.markers[ats[0]], int(answered[ats].sum())
+            decoded_s, p = min(seconds, n * self.hop_s), tuple(means.tolist())
+            found.append(MarkerAnswers(time, text, len(ats), seconds, n, n_answered, decoded_s, p))
         return found
 
 

@@ -38,6 +38,7 @@ _COLUMNS = 5  # of the small multiples
 _COURSE_ROW_IN = 1.45
 _COURSE_EDGES_IN = (0.28, 0.5)  # above: the legend; below: the axis' name
 _MOST_NAMED = 30  # markers that fit beside each other over a session's course
+_MOST_LINES = 1000  # markers: more of them would be a grey wall
 _LEAST = 1e-6  # smaller shares are treated as zero
 #: Letters in the cells of electrodes, by cause; a cell without a letter was never bad.
 LETTERS = {
@@ -235,6 +236,7 @@ def session_figure(
     for at, name in enumerate(classes):
         style: dict[str, Any] = {"color": _category(at), "linestyle": DASHES[at % len(DASHES)]}
         axes.plot(seconds, probs[:, at], linewidth=1.4, label=_short(name), **style)
+    markers = markers if len(markers) <= _MOST_LINES else ()
     axes.vlines([time for time, _ in markers], 0, 1, color=MUTED, linewidth=0.6, zorder=0)
     free_from = math.inf
     for time, name in reversed(markers):  # of those too close to be read, the last
