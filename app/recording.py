@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from acquisition.clock import LslClock
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, printable
 from acquisition.lsl.discovery import discover
 from acquisition.process import interruptible
 from acquisition.record.files import bytes_per_second, next_part_path, recorded_identity, write_sidecar
@@ -63,11 +64,17 @@ class NewStreams:
                 continue
             part = next_part_path(self._recorder.path)
             part = part.relative_to(Path.cwd()) if part.is_relative_to(Path.cwd()) else part
-            choice = f"source_id:{header.source_id}" if header.source_id else f"name:{header.name}"
             self._say(
                 f"{header.name} ({header.type}) appeared and is not in this file; to record it separately: "
-                f'affectscope record "{part}" --streams "{choice}"'
+                f"{record_command(part, header)}"
             )
+
+
+def record_command(path: Path, header: StreamHeader) -> str:
+    """Return the command that records a stream, to be pasted: what others name runs nothing in a shell."""
+    choice = f"source_id:{header.source_id}" if header.source_id else f"name:{header.name}"
+    words = ("affectscope", "record", str(path), "--streams", printable(choice))
+    return " ".join(map(shlex.quote, words))
 
 
 _RATE_AFTER_S = 5.0  # until then, how long the disk lasts is estimated from the streams' nominal rates

@@ -29,6 +29,7 @@ STATE_FILE = "session.json"
 LOCK_FILE = "session.lock"  # it stays, empty
 _SUBJECT = re.compile(r"[A-Za-z0-9]{1,32}")
 _SUBJECT_FOLDER = re.compile(r"sub-([A-Za-z0-9]{1,32})")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com|lpt)[0-9]*", re.IGNORECASE)
 _SESSION_FOLDER = re.compile(r"ses-([0-9]{2,6})")
 _MODE = 0o700
 _ID_REMEDY = "use an ID such as S01, and keep the list of names elsewhere"
@@ -58,6 +59,8 @@ def check_subject(subject: str) -> str:
     if not any(sign.isdigit() for sign in subject):
         found = f"expected a digit in it, found {subject!r}: without one it may be a name"
         raise _refused_subject(found, _ID_REMEDY)
+    if _DEVICE.fullmatch(subject):
+        raise _refused_subject(f"expected an ID, found {subject!r}, a device's name on Windows", _ID_REMEDY)
     return subject
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from command_line import exit_code, refused, run
 
+from acquisition.types import StreamHeader
 from app.model_loading import check_runs_live, make_decoder
+from app.recording import record_command
 from app.request import SessionOptions
 from models.checkpoint import load_checkpoint
 
@@ -102,3 +105,11 @@ def test_live_needs_the_length_of_a_baseline_and_no_two_levels(folder):
     for words in (("--normalise", "baseline"), ("--normalise", "training", "--baseline", "30")):
         assert "--normalise" in refused("replay", folder / "trials.csv", *words).where
     assert exit_code("evaluate", "recordings", "--help") == 0
+
+
+def test_a_command_to_be_pasted_runs_nothing_that_a_stream_names() -> None:
+    source_id = "$(touch x);`y` 'z' \x1b[2J"
+    header = StreamHeader("n", "EEG", source_id, "", "", 250.0, 1, "float32")
+    words = shlex.split(record_command(Path("a b.xdf"), header))
+    assert words == ["affectscope", "record", "a b.xdf", "--streams", "source_id:$(touch x);`y` 'z' [2J"]
+    assert "'source_id:$(touch x)" in record_command(Path("a.xdf"), header)
