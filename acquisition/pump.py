@@ -150,9 +150,9 @@ class Pump:
 
     def _cut(self, index: int, now: float, known: Known) -> Window:
         window = self.aligner.cut(index, now, live=self.live, known=known)
-        for ledger in self._ledgers.values():
-            steps = window.steps.get(ledger.modality, ())
-            if not steps or ledger.refused:
+        for key, ledger in self._ledgers.items():
+            steps, spec = window.steps.get(ledger.modality, ()), self.aligner.spec(ledger.modality)
+            if not steps or ledger.refused or spec is None or spec.key != key:  # another took its place
                 continue
             ledger.n_windows += 1
             ledger.n_late += self.live and steps[-1].is_late

@@ -131,10 +131,10 @@ def offer_words(name: str, modality: str, n_rivals: int, replaces: str, joins: b
     if joins:
         return f"{name} appeared and joins as {as_what} (--no-join would leave it out)"
     if n_rivals:
-        return f"{name} appeared: one of {n_rivals + 1} streams for {as_what}, choose one with --streams"
+        return f"{name} appeared, one of {n_rivals + 1} streams for {as_what}: choose one (--streams)"
     if replaces:
-        return f"{name} appeared: it could take the place of {replaces}, which has gone"
-    return f"{name} appeared: it could join as {as_what}, and is not used"
+        return f"{name} appeared: it can take the place of {replaces}, which has gone, as {as_what}"
+    return f"{name} appeared: it can join as {as_what} without a restart"
 
 
 # --- what became of samples ---

@@ -235,7 +235,7 @@ class LslSource:
         # Joining: what is wanted, what is being connected, and what has been.
         self._wanted: tuple[str | None, tuple[Kind, ...]] = (None, ())
         self._accept: Callable[[StreamSpec], object] = lambda spec: None
-        self._set_aside: set[str] = set()  # uids that are connected or refused
+        self._set_aside: frozenset[str] = frozenset()  # uids that are connected or refused
         self._connected: deque[tuple[Offer, OpenInlet | InputError]] = deque()
         opened = _open_all([(streams[key], kind) for key, kind in chosen.items()], connect_timeout_s)
         inlets = dict(zip(chosen, opened, strict=True))
@@ -387,7 +387,7 @@ class LslSource:
         info, _ = self._searcher.around.get(uid, (None, None))
         if offer is None or info is None:
             return
-        self._set_aside.add(uid)
+        self._set_aside = self._set_aside | {uid}
 
         def connect() -> None:
             self._connected.append((offer, _opened(info, offer.kind, _CONNECT_TIMEOUT_S)))
@@ -399,7 +399,7 @@ class LslSource:
         while self._connected:
             offer, opened = self._connected.popleft()
             if not self.lacks(offer.kind):
-                self._set_aside.discard(offer.uid)
+                self._set_aside = self._set_aside - {offer.uid}
                 continue
             gone = [k for k, live in self._streams.items() if live.kind is offer.kind is not Kind.MARKERS]
             try:
@@ -435,7 +435,7 @@ class LslSource:
         )
 
     def _refuse(self, header: StreamHeader, kind: Kind, error: InputError) -> None:
-        self._set_aside.add(header.uid)
+        self._set_aside = self._set_aside | {header.uid}
         key, modality = stream_identity(header), MODALITY_OF_KIND.get(kind, "")
         key = header.uid if key in self._streams else key
         message = f"{kind.value}: not used: {error}"

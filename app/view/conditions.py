@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass, replace
 
 from acquisition.errors import ErrorCode
-from acquisition.stream_words import DEVICES, Device
+from acquisition.stream_words import DEVICES, Device, offer_words
 from acquisition.text import age
-from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind
+from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
 from app.engine.messages import REST_S, Phase, RecordingInfo
 from app.telemetry import STATE_WORDS, StreamState
 from app.view.machine import ROOM_ALARM_S
@@ -200,15 +200,12 @@ def _of_offers(store: ViewStore) -> list[Condition]:
     found = []
     for rivals, actions in ((False, ("add_stream",)), (True, ("choose_streams",))):
         offers = [offer for offer in store.offers if bool(offer.n_rivals) is rivals]
-        if not offers:
-            continue
-        names = ", ".join(f"{one_line(o.header.name, 60)} ({MODALITY_NAMES.get(o.modality, o.modality)})"
-                          for o in offers)  # fmt: skip
-        gone = ", ".join(one_line(offer.replaces, 60) for offer in offers if offer.replaces)
-        place = f", in the place of {gone}, which has gone" if gone else ""
-        text = f"New: {names}{place}. {'Choose one of them' if rivals else 'It can join without a restart'}"
+        named = (
+            (one_line(o.header.name, 60), o.modality, o.n_rivals, one_line(o.replaces, 60)) for o in offers
+        )
+        text = "; ".join(offer_words(*given, joins=False) for given in named)
         key = f"offers {' '.join(offer.uid for offer in offers)}"
-        found.append(Condition(key, "info", text, "", actions, close="Not now"))
+        found += [Condition(key, "info", text, "", actions, close="Not now")] * bool(offers)
     return found
 
 
