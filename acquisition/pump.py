@@ -3,6 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from statistics import median
 
 from acquisition.types import (
@@ -75,12 +76,12 @@ class Pump:
                 self._take(item)
 
     def ledgers(self) -> dict[str, StreamLedger]:
-        """Return what became of each stream's samples so far, by key."""
+        """Return what became of each stream's samples so far, by key, as a copy: samples go on coming."""
         for key, counts in self.source.ledgers().items():
             own = self._ledger(key)
             own.name, own.modality = counts.name or own.name, counts.modality or own.modality
             own.n_received, own.n_with, own.seconds = counts.n_received, counts.n_with, counts.seconds
-        return dict(self._ledgers)  # others look at it while streams join
+        return {key: replace(ledger) for key, ledger in self._ledgers.items()}
 
     def _ledger(self, key: str) -> StreamLedger:
         return self._ledgers.setdefault(key, StreamLedger(name=key.split("|")[0]))

@@ -236,3 +236,13 @@ def test_a_stream_that_comes_about_at_the_limit_is_named_once() -> None:
     for now in np.arange(0.0, 80.0, 0.05):
         pump.acquire(now)
     assert [event.stream for event in events if event.change is Change.WARNING] == ["g"]
+
+
+def test_a_ledger_stays_as_of_its_moment_while_samples_go_on_coming() -> None:
+    script = Script([opened(EEG), *seconds_of(EEG, 0.0, 4.0)], complete=False)
+    pump = Pump(script, WindowConfig(), live=True)
+    pump.acquire(2.0)
+    then = pump.ledgers()["e"]
+    n_used = then.n_used
+    pump.acquire(4.0)
+    assert (then.n_used, pump.ledgers()["e"].n_used > n_used) == (n_used, True)
