@@ -22,6 +22,7 @@ RECORD = SessionRecord(
     trials=(
         TrialRecord(1, "sad", 100.123456789, 140.5, Report("sad", 2, 3), "repeated"),
         TrialRecord(2, "happy", 160.0, 200.0, None, "done", run=2),
+        TrialRecord(3, "sad", 220.0, 260.0, Report("sad"), "done", run=2),  # not rated in time
     ),
     baseline=((1.5, 31.5), (32.0, 62.0)),
     baseline_run=1,
