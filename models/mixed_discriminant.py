@@ -173,10 +173,10 @@ class MixedDiscriminant:
         """
         return self._by_mask(modality, mean, n_steps, known, self.n_labels, _Scorer.log_likelihood)
 
-    def of_trials(self, trials: Sequence[LabelledTrial], modalities: Sequence[str] = MODALITIES) -> Tensor:
-        """Return the evidence (n, n_labels) of some modalities of trials, as deviations from the level."""
+    def of_trials(self, trials: Sequence[LabelledTrial]) -> Tensor:
+        """Return the evidence (n, n_labels) of trials, as deviations from the level."""
         total = torch.zeros(len(trials), self.n_labels)
-        for modality in (m for m in self.modalities if m in modalities):
+        for modality in self.modalities:
             at = [number for number, trial in enumerate(trials) if modality in trial.steps]
             if at:
                 means, n_steps = zip(*(trials[number].mean(modality) for number in at), strict=True)

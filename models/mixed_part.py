@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -64,9 +64,7 @@ class LabelledTrial:
     session: int
     label: int
     steps: Mapping[str, NDArray[Any]]  # (n_steps, F) by modality; EEG channel-major, C · n_bands
-    means_of: Mapping[str, int] = field(default_factory=dict)  # of one row that is a mean: of how many steps
     baseline: LabelledTrial | None = None  # its level's; None: its session's trials are
-    trial: int = 0  # its number, where one is told from another
 
     @classmethod
     def of(cls, trial: Trial) -> LabelledTrial:
@@ -79,7 +77,7 @@ class LabelledTrial:
     def mean(self, modality: str) -> tuple[_Array, float]:
         """Return the mean (F,) over the steps and their number; NaN where half of the steps have none."""
         mean, n_steps = mean_of(np.asarray(self.steps[modality], dtype=np.float64))
-        return mean, float(self.means_of.get(modality, n_steps))
+        return mean, float(n_steps)
 
     def minus(self, level: Mapping[str, NDArray[np.floating]]) -> LabelledTrial:
         """Return the trial as deviations from a level, (F,) by modality."""

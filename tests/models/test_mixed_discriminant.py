@@ -355,15 +355,6 @@ def test_a_data_sets_trial_is_flattened_channel_by_channel():
     np.testing.assert_array_equal(found.steps["eeg"][1], np.arange(12, 24))
 
 
-def test_a_mean_with_its_number_of_steps_stands_for_the_steps(base, mine):
-    as_means = [
-        LabelledTrial(t.person, t.session, t.label, {"eye": t.mean("eye")[0][None]}, {"eye": N_STEPS})
-        for t in mine
-    ]
-    x = means(mine)
-    torch.testing.assert_close(evidence(base.update(as_means), x), evidence(base.update(mine), x))
-
-
 def test_nothing_to_learn_from_is_refused():
     with pytest.raises(InputError) as refused:
         MixedDiscriminant.fit([], N_LABELS)
