@@ -56,6 +56,7 @@ class TracesPanel(Panel):
         self.plot.choose_electrodes = self.choose_electrodes
         self.electrodes = self.add_words()
         self._of = self.add_choice("Type of channel whose gain is set", {})
+        self._of.hide()
         self._of.currentIndexChanged.connect(lambda _: self._auto.setChecked(self.gain.is_auto))
         self._button("−", "Smaller traces (-)", lambda: self._step(False))
         self._button("+", "Larger traces (+)", lambda: self._step(True))

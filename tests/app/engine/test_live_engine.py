@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from acquisition.record.files import log_path, status_path, stop_path
+from acquisition.record.files import log_path, read_sidecar, status_path, stop_path
 from acquisition.record.recorder import is_running, read_status
 from acquisition.simulator.source import SimulatorOptions
 from app.compare import compare_runs
@@ -214,10 +214,12 @@ def test_the_replay_repeats_what_was_masked_before_and_during_the_recording(
         send = watched.engine.send
         watched.next_prediction(lambda p: p.present["eeg"] and p.present["voice"])
         send(Mask("eeg", True))
+        send(Mask("eeg", True, "CZ"))
         send(StartRecording(path))
         watched.until_recording(path, "recording")
         begin = watched.next_prediction().t_end
         watched.next_prediction(lambda p: p.t_end > begin + 13.0)  # the replay is warm by then
+        send(Mask("eeg", True, "PZ"))
         for command in (Mask("eeg", False), Mask("voice", True), Mask("voice", False)):
             send(command)
             t_end = watched.next_prediction().t_end
@@ -229,6 +231,11 @@ def test_the_replay_repeats_what_was_masked_before_and_during_the_recording(
     )
     result = compare_runs(jsonl, replayed)
     lines = [json.loads(line) for line in list(jsonl.open())[:-1]]
+    marked = {line["t_end"]: line["marked_bad"] for line in lines if line["t_end"] > begin}
+    again = {line["t_end"]: line["marked_bad"] for line in map(json.loads, replayed.open())}
+    assert all(again.get(t_end, names) == names for t_end, names in marked.items())
+    assert sorted(map(tuple, marked.values()))[:: len(marked) - 1] == [("CZ",), ("CZ", "PZ")]
+    assert read_sidecar(path)["marked_bad"] == ["CZ", "PZ"]
     late = any(line["waited_s"] > 0.149 for line in lines)  # a busy machine loses a modality, and says so
     assert result.n_compared >= 20
     assert {tuple(line["present"].values()) for line in lines if line["t_end"] > begin} == {

@@ -213,3 +213,16 @@ def test_a_plot_is_named_reached_and_coloured(plot):
     assert plot.grab().toImage().pixelColor(2, 2) == QColor(LIGHT.surface)
     plot.set_notice("no data")
     assert (plot.notice, plot.accessibleDescription()) == ("no data", "no data")
+
+
+def test_few_electrodes_are_dots_with_nothing_made_up_between_them(widget):
+    names = ("FP1", "FP2", "TP7", "TP8")
+    widget.set_values(names, [1.0, 2.0, 3.0, np.nan], 0.0, 3.0, "nats")
+    rect = widget.plot_rect()
+    middle = pixels(widget)[int(rect.center().y()), int(rect.center().x())]
+    assert tuple(middle) == QColor(LIGHT.window).getRgb()[:3]
+    x, y = head_map(names).xy[2]
+    at = widget.pixel_of(x, y)
+    dot = pixels(widget)[int(at.y()), int(at.x())]
+    assert tuple(dot) == tuple(widget.colours_of(np.array([3.0], np.float32))[0])
+    assert widget.text_at(*head_map(names).xy[3]) == "TP8 no value"

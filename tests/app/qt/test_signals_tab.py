@@ -32,6 +32,7 @@ from app.engine.messages import (
     VoicePart,
 )
 from app.qt.dialogs.forms import ElectrodesDialog
+from app.qt.panels.band_maps import BandMapsPanel
 from app.qt.panels.eyes import GazePanel, PupilPanel
 from app.qt.panels.spectrogram import SpectrogramPanel
 from app.qt.panels.traces import TracesPanel
@@ -320,6 +321,21 @@ def test_channels_of_another_type_have_a_gain_of_their_own(qtbot):
     panel._step(True)
     assert not panel.gains["EOG"].is_auto
     assert panel.gains["EEG"].units_per_row == before
+
+
+def test_band_maps_leave_out_bad_electrodes(qtbot):
+    bands = (("alpha", 8.0, 14.0),)
+    model = ModelInfo("m", Path("m"), ("a",), NAMES, "", True, "small", 1, "cpu", bands, WindowConfig())
+    states = [ChannelQuality(name, "good", "", 1.0) for name in NAMES]
+    states[5] = ChannelQuality("E5", "bad", "pop", 0.0)
+    entropy = np.linspace(1, 2, 62, dtype=np.float32)[:, None]
+    entropy[5] = 90.0
+    found = dataclasses.replace(prediction(), band_de=entropy, band_ch_names=NAMES)
+    news = (Opened("live", model, None), eeg_part(), QualityPart(T - 0.5, tuple(states)), found)
+    panel = shown(qtbot, BandMapsPanel(), store_with(*news))
+    (head,) = panel._maps
+    assert np.flatnonzero(np.isnan(head.values)).tolist() == [5]
+    assert head.scale == (1.0, 2.0)
 
 
 @pytest.mark.parametrize(("unit", "said"), [("µV", "dB re 1 µV²/Hz"), ("unscaled", "dB, unit unknown")])

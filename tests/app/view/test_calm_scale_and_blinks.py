@@ -71,6 +71,15 @@ def test_calm_range_grows_at_once_and_keeps_still_otherwise():
     assert calm.fit(np.full(10, 22.0)) == (15.0, 30.0)
 
 
+def test_a_range_that_holds_shrinks_only_when_half_a_minute_left_it_unused():
+    calm = CalmRange(step=5.0, least=10.0, hold_s=30.0)
+    assert calm.fit(np.linspace(1, 41, 100), t=0.0) == (0.0, 45.0)
+    held = {calm.fit(np.linspace(1, 9, 100), t=t) for t in np.arange(0.25, 30.0, 0.25)}
+    assert held == {(0.0, 45.0)}
+    assert calm.fit(np.linspace(1, 9, 100), t=31.0) == (0.0, 10.0)
+    assert calm.fit(np.linspace(1, 19, 100), t=5.0) == (0.0, 20.0)  # a replay went back
+
+
 def times_and_seen(losses, seconds=10.0, sfreq=100.0):
     times = np.arange(int(seconds * sfreq)) / sfreq
     seen = np.ones(len(times), dtype=bool)
