@@ -162,7 +162,7 @@ class SpectrogramPart:
     ch_name: str
     times: NDArray[np.float64]  # (n,) end of each column's window
     freqs: NDArray[np.float32]  # (F,) Hz
-    power_db: NDArray[np.float32]  # (n, F) dB re 1 uV^2/Hz
+    power_db: NDArray[np.float32]  # (n, F) dB re 1 µV²/Hz; of an unknown unit likewise
     restarts: bool  # True: another channel was chosen, what came before is void
 
 

@@ -109,6 +109,19 @@ class Axis(pg.AxisItem):
             rect.adjusted(0, -line, 0, line) if self.is_vertical else rect.adjusted(-2 * line, 0, 2 * line, 0)
         )
 
+    def generateDrawSpecs(self, p: QPainter) -> Any:
+        """Return lines and texts as pyqtgraph places them, without those that would touch another."""
+        specs = super().generateDrawSpecs(p)
+        if specs is None:
+            return None
+        kept: list[Any] = []
+        gap = 0.0 if self.is_vertical else 0.3 * self.metrics.height()
+        for text in reversed(specs[2]):
+            room = text[0].adjusted(-gap, 0.0, gap, 0.0)
+            if not any(room.intersects(other[0]) for other in kept):
+                kept.append(text)
+        return (*specs[:2], kept)
+
     def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
         return [self.words(value * scale, spacing * scale) for value in values]
 

@@ -303,7 +303,8 @@ class Plot(pg.PlotWidget):
     def _place_labels(self, *_: object) -> None:
         rect = self.plot_rect().toRect()
         if self.notice:
-            self._notice.setGeometry(rect)
+            is_narrow = rect.width() < 16 * self.fontMetrics().averageCharWidth()
+            self._notice.setGeometry(self.rect() if is_narrow else rect)
         if self._reset.isVisible():
             self._reset.adjustSize()
             self._reset.move(rect.right() - self._reset.width() - 4, rect.top() + 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PyQt6.QtCore import QEvent, QPointF, Qt
-from PyQt6.QtGui import QColor, QContextMenuEvent, QImage, QKeyEvent, QMouseEvent
+from PyQt6.QtGui import QColor, QContextMenuEvent, QImage, QKeyEvent, QMouseEvent, QPainter
 from PyQt6.QtWidgets import QApplication, QLabel, QMenu
 from pyqtgraph.exporters import ImageExporter
 
@@ -226,3 +226,20 @@ def test_few_electrodes_are_dots_with_nothing_made_up_between_them(widget):
     dot = pixels(widget)[int(at.y()), int(at.x())]
     assert tuple(dot) == tuple(widget.colours_of(np.array([3.0], np.float32))[0])
     assert widget.text_at(*head_map(names).xy[3]) == "TP8 no value"
+
+
+def test_numbers_of_an_axis_never_overlap_however_little_room_there_is(qtbot):
+    axis = Axis("left", with_unit("Hz"), room="00 Hz")
+    plot = Plot("crowded", (axis, Axis("bottom", with_unit("s"))), x=(-30.0, 0.0), y=(0.0, 50.0))
+    axis.setTicks([[(hz, f"{hz} Hz") for hz in (1, 10, 20, 30, 40, 50)]])
+    qtbot.addWidget(plot)
+    plot.resize(140, 70)
+    plot.show()
+    drawn = {}
+    for each in plot._axes:
+        specs = each.generateDrawSpecs(QPainter(QImage(9, 9, QImage.Format.Format_RGB32)))
+        drawn[each.orientation] = [(rect, text) for rect, _, text in specs[2]]
+        rects = [rect for rect, _ in drawn[each.orientation]]
+        assert not any(a.intersects(b) for i, a in enumerate(rects) for b in rects[:i])
+    assert drawn["left"][0][1] == "50 Hz"
+    assert len(drawn["left"]) < 6
