@@ -17,13 +17,6 @@ from numpy.typing import NDArray
 #: ``(t0, t1) -> (times, values)``, times (n,) ascending, values (n, F).
 Read = Callable[[Any, Any], tuple[NDArray, NDArray]]
 
-#: Traces are cut off at their own row: a loose electrode, or a stream of them, covers no neighbour.
-CLIP_ROWS = 0.5
-#: At most this many categories of channels: each has 7 bits of a 32-bit sum, far more than channels meet at
-#: a pixel.
-MAX_CATEGORIES = 4
-_FIELD_BITS = 7
-
 
 class ColumnRing:
     """An image of ``width`` columns (device pixels) of which the newest overwrites the oldest."""
@@ -93,7 +86,11 @@ class Raster:
 
 
 class TraceRaster(Raster):
-    """Signals one below the other, each column a stroke from its lowest to its highest value."""
+    """Signals one below the other, each column a stroke from its lowest to its highest value.
+
+    Strokes are cut off at the edges of their own row: a loose electrode, or a stream of them, covers no
+    neighbour.
+    """
 
     def __init__(
         self,
@@ -102,20 +99,18 @@ class TraceRaster(Raster):
         *,
         bins_per_column: float,  # below 1 a bin is several columns wide
         units_per_row: float | Sequence[float],  # of the signal, from a channel to the next; or of each (C,)
-        categories: Sequence[int],  # (C,) each channel's kind; where channels overlap the highest is seen
+        categories: Sequence[int],  # (C,) each channel's kind
         colours: Sequence[int],  # 0xffRRGGBB of each kind
         background: int,
         thickness: int = 1,  # least height of a stroke in pixels
         rows: tuple[float, float]
         | None = None,  # upper and lower edge, where row i spans i to i + 1; else all
     ) -> None:
-        if not 0 < len(colours) <= MAX_CATEGORIES:
-            raise ValueError(f"expected 1 to {MAX_CATEGORIES} colours, got {len(colours)}")
         self.ring, self.column = ColumnRing(width, height, background), bins_per_column
         n_channels = len(categories)
         self._thickness = thickness
         self._palette = np.array([background, *colours], dtype=np.uint32)
-        self._weights = (1 << (_FIELD_BITS * np.asarray(categories, dtype=np.int64))).astype(np.int32)
+        self._kinds = np.asarray(categories, dtype=np.int32) + 1
         top, bottom = rows or (0.0, float(max(1, n_channels)))
         self._row = self.ring.height / (bottom - top)
         self._centres = (np.arange(n_channels) + 0.5 - top) * self._row  # (C,) pixels from the top
@@ -139,26 +134,23 @@ class TraceRaster(Raster):
     def _fill(self, low: NDArray, high: NDArray) -> NDArray[np.uint32]:
         """Return pixels (height, n) of strokes from ``low`` to ``high`` (n, C)."""
         n, height = len(low), self.ring.height
-        cut = CLIP_ROWS * self._row
+        cut = max((self._row - self._thickness) / 2, 0.0)
         top = self._centres - np.clip(high * self._scale, -cut, cut)
         bottom = self._centres - np.clip(low * self._scale, -cut, cut)
         is_shown = (self._centres >= 0) & (self._centres <= height)  # cut off at the edge; others may leave
         there = ((bottom >= 0) & (top <= height)) | (np.isfinite(top) & np.isfinite(bottom) & is_shown)
-        weights = np.where(there, self._weights, np.int32(0))
+        kinds = np.where(there, self._kinds, np.int32(0))
         first = np.clip(np.where(there, top, 0), 0, height - 1).astype(np.int64)
         last = np.clip(np.where(there, bottom, 0), 0, height - 1).astype(np.int64)
         last = np.minimum(np.maximum(last, first + self._thickness - 1), height - 1)
-        # Each stroke adds its weight where it begins and takes it away below its end; the sum down a
-        # column then tells which kinds of channel cover a pixel.
+        # Each stroke adds its kind where it begins and takes it away below its end, and the sum down a column
+        # tells what covers a pixel: strokes meet only where rows are thinner than they.
         steps = np.zeros((height + 1, n), dtype=np.int32)
         x = np.arange(n)[:, None]
-        np.add.at(steps.ravel(), (first * n + x).ravel(), weights.ravel())
-        np.add.at(steps.ravel(), ((last + 1) * n + x).ravel(), -weights.ravel())
+        np.add.at(steps.ravel(), (first * n + x).ravel(), kinds.ravel())
+        np.add.at(steps.ravel(), ((last + 1) * n + x).ravel(), -kinds.ravel())
         covered = np.cumsum(steps[:-1], axis=0, dtype=np.int32)
-        kinds = (covered > 0).astype(np.uint8)
-        for kind in range(1, len(self._palette) - 1):
-            kinds += covered >= 1 << (_FIELD_BITS * kind)
-        return self._palette[kinds]
+        return self._palette[np.minimum(covered, len(self._palette) - 1)]
 
 
 class HeatRaster(Raster):

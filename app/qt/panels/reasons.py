@@ -23,15 +23,15 @@ class ReasonsPanel(Panel):
         super().__init__("How far to trust it")
         self._rows: list[_Row] = []
         self._findings: tuple[Finding, ...] = ()
-        page = QWidget()
-        self._list = put(QVBoxLayout(page), 1, margins=(0, 0, 0, 0), spacing=3)
-        self.body.addWidget(scrolling(page, "Reasons not to trust the answer"), 1)
+        self._page = QWidget()
+        self._list = put(QVBoxLayout(self._page), 1, margins=(0, 0, 0, 0), spacing=3)
+        self.body.addWidget(scrolling(self._page, "Reasons not to trust the answer"), 1)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the findings at ``t``; what it waits for is no "note"."""
         _, verdict = judge_at(store, t)
         findings = verdict.findings or (NOTHING_FOUND,)
-        if not self.is_new(findings, verdict.label, verdict.state):
+        if not self.is_new(findings, verdict.label, verdict.state, self._page.width(), self._page.font()):
             return
         self._findings = findings
         self.title.setText("Waiting for" if verdict.label == NO_PREDICTION else "How far to trust it")
@@ -43,6 +43,8 @@ class ReasonsPanel(Panel):
             row.show_finding(finding, self.theme, says_note=verdict.state is not State.NOTHING)
         for index, row in enumerate(self._rows):
             row.setVisible(index < len(findings))
+        # A scroll area asks for no height at a width, and would squeeze texts that wrap.
+        self._page.setMinimumHeight(self._list.minimumHeightForWidth(self._page.width()))
 
     def texts(self) -> list[str]:
         return [row.text.text() for row in self._rows[: len(self._findings)]]

@@ -217,11 +217,13 @@ class RowAxis(DrawnAxis):
 
     def draw(self, painter: QPainter, rect: QRectF) -> None:
         theme, height, gap = self.theme, self.metrics.height(), self.metrics.averageCharWidth()
-        lowest = -math.inf
+        lowest: dict[int, float] = {}  # where each column was written last
         for row, y in self._placed(rect, height):
-            if not rect.top() - height / 2 <= y <= rect.bottom() + height / 2 or y < lowest + 0.8 * height:
+            written = [column for column, text in enumerate(row.texts) if text]
+            is_near = any(y < lowest.get(column, -math.inf) + 0.8 * height for column in written)
+            if not rect.top() - height / 2 <= y <= rect.bottom() + height / 2 or is_near:
                 continue
-            lowest = y
+            lowest |= dict.fromkeys(written, y)
             x = rect.left() + (5 if self.orientation == "right" else 3)
             if row.mark is not None:
                 radius, colour = self._mark_radius(), colour_of(theme, row.mark)
