@@ -16,6 +16,7 @@ from scipy.signal import butter, iirnotch, sosfilt, sosfilt_zi, tf2sos
 from acquisition.clock_fit import agrees
 from acquisition.quality import MOST_UV
 from acquisition.ring import Ring
+from acquisition.text import counted
 from acquisition.types import Chunk
 from app.engine.messages import EegLook, EegPart, SpectrogramPart
 from models.features.config import FeatureConfig
@@ -149,7 +150,7 @@ class EegDisplay:
             self.words += f", notch {look.notch_hz:g}"
         self._averaged = np.array([look.is_average and name not in look.excluded for name in ch_names])
         if look.is_average:
-            self.words += f", average of {self._averaged.sum()} channels"
+            self.words += f", average of {counted(int(self._averaged.sum()), 'channel')}"
         self._sos = np.concatenate(sections)
         self._steady = sosfilt_zi(self._sos)[:, :, None]  # (n, 2, 1): state of a constant input of 1
         self._state: NDArray[np.float64] | None = None

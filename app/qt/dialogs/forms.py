@@ -145,9 +145,6 @@ _BAD_MEANS = (
 )
 
 
-_SELECTABLE = Qt.ItemFlag.ItemIsSelectable
-
-
 class ElectrodesDialog(Dialog):
     """A table of electrodes with two ticks each, shown and bad; ``on_chosen`` takes those hidden and bad."""
 
@@ -168,7 +165,6 @@ class ElectrodesDialog(Dialog):
         for row, name in enumerate(names):
             for column, (word, is_on) in enumerate((("shown", name not in hidden), ("bad", name in bad)), 1):
                 tick = QTableWidgetItem()
-                tick.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled | _SELECTABLE)
                 tick.setCheckState(Qt.CheckState.Checked if is_on else Qt.CheckState.Unchecked)
                 tick.setData(Qt.ItemDataRole.AccessibleTextRole, f"{name} {word}")
                 self.table.setItem(row, column, tick)

@@ -102,7 +102,7 @@ def test_the_average_takes_out_what_channels_share_and_leaves_out_bad_ones():
     assert words == "from 0.5 Hz, average of 4 channels"
     assert alpha < 0.1
     (alpha,), words = looked_at(EegLook(is_average=True, excluded=("E1", "E2", "E3")), 10.0, n_channels=4)
-    assert words == "from 0.5 Hz, average of 1 channels"
+    assert words == "from 0.5 Hz, average of 1 channel"
     t = np.arange(0, 12, 1 / 250)
     display = EegDisplay(("A", "B", "BAD"), "µV", 250.0, EegLook(is_average=True, excluded=("BAD",)))
     wild = 1e4 * np.sin(2 * np.pi * 10 * t)
