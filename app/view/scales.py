@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.montage import canonical_name, electrode_directions
+from acquisition.montage import SEED_CH_NAMES, canonical_name, electrode_directions
 
 _LOOK_EVERY_S = 1.0
 _CHANGE_EVERY_S = 3.0
@@ -38,7 +38,7 @@ def next_step(value: float, up: bool) -> float:
 @functools.cache
 def channel_type(name: str) -> str:
     """Return the type of a channel by its name, for channels of a type share a gain: EEG, EOG, other..."""
-    if canonical_name(name) in electrode_directions():
+    if canonical_name(name) in {*SEED_CH_NAMES, *electrode_directions()}:
         return "EEG"
     found = re.search("EOG|EMG|ECG|EKG", name.upper())
     return "ECG" if found and found[0] == "EKG" else found[0] if found else "other"

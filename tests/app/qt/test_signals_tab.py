@@ -311,7 +311,7 @@ def test_filters_are_sent_kept_and_said(qtbot):
 
 
 def test_channels_of_another_type_have_a_gain_of_their_own(qtbot):
-    names = ("CZ", "PZ", "VEOG")
+    names = ("CZ", "CB1", "VEOG")  # CB1 is not of the 10-05 system, but SEED's
     part = eeg_part(names=names)
     high = part.high * np.array([1, 1, 50], np.float32)
     panel = shown(qtbot, TracesPanel(), store_with(dataclasses.replace(part, low=-high, high=high)))
