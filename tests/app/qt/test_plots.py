@@ -235,11 +235,13 @@ def test_numbers_of_an_axis_never_overlap_however_little_room_there_is(qtbot):
     qtbot.addWidget(plot)
     plot.resize(140, 70)
     plot.show()
-    drawn = {}
+    drawn, image = {}, QImage(9, 9, QImage.Format.Format_RGB32)
+    painter = QPainter(image)
     for each in plot._axes:
-        specs = each.generateDrawSpecs(QPainter(QImage(9, 9, QImage.Format.Format_RGB32)))
+        specs = each.generateDrawSpecs(painter)
         drawn[each.orientation] = [(rect, text) for rect, _, text in specs[2]]
         rects = [rect for rect, _ in drawn[each.orientation]]
         assert not any(a.intersects(b) for i, a in enumerate(rects) for b in rects[:i])
+    painter.end()
     assert drawn["left"][0][1] == "50 Hz"
     assert len(drawn["left"]) < 6
