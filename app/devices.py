@@ -88,7 +88,7 @@ def _made_of(stream: StreamReport) -> tuple[str, ...]:
     if stream.is_empty:
         return ("empty: not used",)
     if kind_of(stream.header) is Kind.OTHER:
-        return ("no EEG, eye, face or voice by its type: not used unless it is chosen",)
+        return ("no EEG, eye, face or voice by its type: not used",)
     return (f"not decoded: {stream.refused}",) if stream.refused else stream.notes or ("used",)
 
 

@@ -70,7 +70,7 @@ _STOPS: dict[ErrorCode, tuple[str, tuple[str, ...]]] = {
         "A chosen stream is missing or does not fit: choose the streams again",
         ("choose_streams",),
     ),
-    ErrorCode.CHANNELS: ("The channels of a stream do not fit", ("choose_streams",)),
+    ErrorCode.CHANNELS: ("The channels of a stream do not fit", ("map_channels",)),
     ErrorCode.MODEL: ("This model cannot be used", ("choose_model",)),
     ErrorCode.PROFILE: ("This profile cannot be used", ("choose_profile",)),
     ErrorCode.RECORDING: ("This recording cannot be replayed", ("open_recording",)),

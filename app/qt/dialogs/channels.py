@@ -12,6 +12,7 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import (
     QComboBox,
     QCompleter,
+    QFileDialog,
     QFormLayout,
     QLineEdit,
     QSplitter,
@@ -33,6 +34,7 @@ from app.qt.theme import DARK, LIGHT
 from app.view.text import one_line
 
 _KEPT, _LABELS = "as kept for this device", "by the stream's labels"
+_FILE = "from a file…"
 _OF_MNE = ("biosemi16", "biosemi32", "biosemi64", "standard_1020")
 _UNITS = ("uV", "mV", "V", "nV", "0.02235uV")  # the last: counts of an OpenBCI Cyton at gain 24
 _BAD_UNIT = "the unit is not known: write uV, mV, V, nV or a scale such as 0.02235uV"
@@ -111,7 +113,7 @@ class ChannelsDialog(Dialog):
             kept = kept_montage(header)
         except InputError:  # it can be made anew
             kept = None
-        self.preset.addItems([*([_KEPT] if kept else []), _LABELS, *headsets(), *_OF_MNE])
+        self.preset.addItems([*([_KEPT] if kept else []), _LABELS, *headsets(), *_OF_MNE, _FILE])
         self.unit.setCurrentText(kept.unit if kept else "")
         self.use_preset(_KEPT if kept else _LABELS)
         if not self.electrodes and (headset := electrodes.headset_of(labels, header.name)):
@@ -122,7 +124,9 @@ class ChannelsDialog(Dialog):
     def use_preset(self, name: str) -> None:
         """Fill in the electrodes of a preset; one that MNE knows takes a second."""
         self.preset.setCurrentText(name)
-        if name in _OF_MNE:
+        if name == _FILE:
+            name, _ = QFileDialog.getOpenFileName(self, "Montage file", "", "Montages (*.toml)")
+        if name in _OF_MNE or name.endswith(".toml"):
             Work(partial(electrodes.load_montage, name), self._fill, self._refuse, self)
         elif self._look is not None:
             self._fill(kept_montage(self._look.header) if name == _KEPT else headsets().get(name))

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QTableWidgetItem,
     QWidget,
 )
@@ -17,7 +15,6 @@ from PyQt6.QtWidgets import (
 from acquisition import select
 from acquisition.errors import InputError
 from acquisition.lsl.discovery import FoundStream, discover
-from acquisition.montage import load_montage
 from acquisition.text import counted, rate
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind, StreamHeader
 from app.devices import RecordedStream
@@ -27,7 +24,6 @@ from app.view.text import one_line, tooltip
 
 _LOOK_S = 2.0
 _ALT_KEYS = dict(zip(MODALITIES, "EyFV", strict=True))
-_MONTAGES = ("", "biosemi64", "biosemi32", "biosemi128", "standard_1020", "easycap-M1", "GSN-HydroCel-64_1.0")
 _LINES = ((None, "not removed"), (50, "50 Hz"), (60, "60 Hz"))
 _COLUMNS = ("Used as", "Name", "Type", "Rate", "Channels", "Host", "source_id", "Remarks")
 _OF_FILE = (*_COLUMNS[:5], "Seconds", "What a replay makes of it")
@@ -38,7 +34,6 @@ class StreamChoice:
     """What the dialog hands on; the fields are the options of `affectscope live`."""
 
     streams: str | None
-    montage: str | None = None
     line: int | None = None
     webcam: str | None = None
     microphone: str | None = None
@@ -48,7 +43,7 @@ class StreamsDialog(Dialog):
     """All streams on the network or of a ``file`` as plain text, and a choice for each modality.
 
     ``look`` returns the streams there are; it takes seconds, so it runs in a thread. ``map_channels`` opens
-    the mapping of the EEG's channels.
+    the mapping of the EEG's channels, ``go_live`` the streams on the network in place of a file's.
     """
 
     def __init__(
@@ -60,6 +55,7 @@ class StreamsDialog(Dialog):
         *,
         file: str = "",
         map_channels: Callable[[], object] = lambda: None,
+        go_live: Callable[[], object] = lambda: None,
         check: Callable[[StreamChoice, list[StreamHeader]], None] = lambda choice, headers: None,
     ) -> None:
         super().__init__(parent, f"Streams of {file}" if file else "Streams")
@@ -72,8 +68,6 @@ class StreamsDialog(Dialog):
         self.choices = {modality: _combo(_label(modality)) for modality in MODALITIES}
         for combo in self.choices.values():
             combo.activated.connect(lambda _at, combo=combo: _show_whole(combo))
-        self.montage = _combo("Montage", _MONTAGES, hint="none: the stream's channel names")
-        self.montage.setEditText(before.montage or "")
         self.line = _combo("Mains frequency", [text for _, text in _LINES])
         self.line.setCurrentIndex([value for value, _ in _LINES].index(before.line))
         self.webcam = _combo("Camera to publish", ("", "0", "1", "2"), hint="none; 0 is the first camera")
@@ -84,8 +78,9 @@ class StreamsDialog(Dialog):
         self.hidden.setProperty("muted", "true")
         self.apply = self.button("&Apply", Role.ActionRole, self.use)
         self.button("Cancel", Role.RejectRole, self.reject)
-        mapping = self.button("Channel &mapping…", Role.ActionRole, map_channels)
-        mapping.clicked.connect(self.reject)
+        others = {"Channel &mapping…": map_channels} | ({"&Live streams…": go_live} if file else {})
+        for text, call in others.items():
+            self.button(text, Role.ActionRole, call).clicked.connect(self.reject)
         self.again = self.button("&Refresh", Role.ResetRole, self.look_again)
         self.lay_out(self.table, self.hidden, *self._forms(), self.words, stretched=self.table)
         self.fit_screen(165, 38)
@@ -96,9 +91,6 @@ class StreamsDialog(Dialog):
         form, left, right = QFormLayout(), QFormLayout(), QFormLayout()
         for modality, combo in self.choices.items():
             form.addRow(_label(modality), combo)
-        label = QLabel("&Montage")
-        label.setBuddy(self.montage)
-        left.addRow(label, self.path_row(self.montage, self._browse))
         left.addRow("Mains &frequency", self.line)
         if not self._file:
             right.addRow("Publish &camera", self.webcam)
@@ -157,13 +149,10 @@ class StreamsDialog(Dialog):
         """Check the choice and hand it on."""
         chosen = {m: combo.currentData() or "" for m, combo in self.choices.items()}
         streams = select.format_choices(self._before | chosen)  # a choice of markers stays
-        montage = self.montage.currentText().strip() or None
         line, _ = _LINES[self.line.currentIndex()]
         webcam, microphone = (combo.currentText().strip() or None for combo in (self.webcam, self.microphone))
-        choice = StreamChoice(streams, montage, line, webcam, microphone)
+        choice = StreamChoice(streams, line, webcam, microphone)
         try:
-            if montage is not None and montage.lower().endswith(".toml"):
-                load_montage(montage)
             if webcam is None and microphone is None:
                 select.select_streams({stream.key: stream.header for stream in self._found}, streams)
                 self._check(choice, [stream.header for stream in self._found])
@@ -186,11 +175,6 @@ class StreamsDialog(Dialog):
     def _refuse(self, why: str) -> None:
         self.again.setEnabled(True)
         self.say(why, is_refused=True)
-
-    def _browse(self) -> None:
-        chosen, _ = QFileDialog.getOpenFileName(self, "Montage file", "", "Montages (*.toml)")
-        if chosen:
-            self.montage.setEditText(chosen)
 
 
 def _label(modality: str) -> str:

@@ -73,26 +73,29 @@ class Choosers:
         """Open the chooser of streams, those of the file in a replay."""
         request = request or self._session.request
         options = request.options if request is not None else None
-        live = request if isinstance(request, LiveRequest) else None
-        file = self._xdf_of(request)
+        file, live = self._xdf_of(request), request if isinstance(request, LiveRequest) else None
         kept = Settings(None) if file else self._settings
         before = StreamChoice(
             streams=(options.streams if options else None) or kept.text("streams"),
-            montage=(options.montage if options else None) or kept.text("montage"),
             line=(options.line if options else None) or _LINES.get(kept.text("line")),
             webcam=live.webcam if live else None,
             microphone=live.microphone if live else None,
         )
         given = self._parent, before, partial(self._use_streams, request)
         if file is None or options is None:
-            check = self._check_streams
+            check = partial(self._check_streams, request)
             return opened(StreamsDialog(*given, map_channels=self.channels, check=check))
+        plain = options.of_devices(are_simulated=True, profile=options.profile)  # none of the recording's
+        network = LiveRequest(plain, newcomers="offer")
 
         def look() -> list[RecordedStream]:
             wanted = options.adapter_options(read_model_summary(options.model).ch_names)
             return streams_of_file(file, wanted)
 
-        return opened(StreamsDialog(*given, look, file=file.name, map_channels=self.channels))
+        made = StreamsDialog(
+            *given, look, file=file.name, map_channels=self.channels, go_live=partial(self.streams, network)
+        )
+        return opened(made)
 
     def _xdf_of(self, request: Request | None) -> Path | None:
         """Return the XDF file of a replay, of an EEG file its copy."""
@@ -116,11 +119,12 @@ class Choosers:
 
         return opened(ChannelsDialog(self._parent, look, use))
 
-    def _check_streams(self, choice: StreamChoice, headers: list[StreamHeader]) -> None:
+    def _check_streams(
+        self, request: Request | None, choice: StreamChoice, headers: list[StreamHeader]
+    ) -> None:
         """Refuse a choice that could not run, while the session goes on."""
-        if (request := self._session.request) is not None:
-            options = replace(request.options, streams=choice.streams, montage=choice.montage)
-            check_streams(options, headers)
+        if request is not None:
+            check_streams(replace(request.options, streams=choice.streams), headers)
 
     def add_streams(self) -> None:
         """Let every stream that is offered, and not one of several, join the session."""
@@ -253,18 +257,14 @@ class Choosers:
         if request is None:
             return
         if isinstance(request, ReplayRequest):
-            options = replace(
-                request.options, streams=choice.streams, montage=choice.montage, line=choice.line
-            )
+            options = replace(request.options, streams=choice.streams, line=choice.line)
             self._change_to(continued(replace(request, options=options)))
             return
-        for name in ("streams", "montage", "line"):
+        for name in ("streams", "line"):
             self._settings.keep(name, str(getattr(choice, name) or ""))
         if isinstance(request, LiveRequest) and self._join_chosen(request, choice):
             return
-        options = replace(
-            continued(request).options, streams=choice.streams, montage=choice.montage, line=choice.line
-        )
+        options = replace(continued(request).options, streams=choice.streams, line=choice.line)
         live = request if isinstance(request, LiveRequest) else LiveRequest(options, newcomers="offer")
         newcomers: Literal["offer", "join"] = "join" if live.newcomers == "join" else "offer"
         live = replace(live, options=options, wait_s=math.inf, simulated=None, newcomers=newcomers)
@@ -273,7 +273,7 @@ class Choosers:
     def _join_chosen(self, request: LiveRequest, choice: StreamChoice) -> bool:
         """Let chosen streams that are offered join, where nothing else is changed; tell whether so."""
         used = request.options
-        before = StreamChoice(used.streams, used.montage, used.line, request.webcam, request.microphone)
+        before = StreamChoice(used.streams, used.line, request.webcam, request.microphone)
         was, now = (parse_choices(streams or "") for streams in (used.streams, choice.streams))
         changed = {m: now.get(m, "") for m in {*was, *now} if was.get(m) != now.get(m)}
         headers = {offer.uid: offer.header for offer in self._session.store.offers}

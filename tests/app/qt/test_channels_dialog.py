@@ -99,6 +99,6 @@ def test_streams_of_a_replay_are_the_file_s_and_a_choice_replays_it_again(qtbot,
     made = {dialog.table.item(row, 2).text(): dialog.table.item(row, 6).text() for row in range(4)}
     assert made["EEG"].startswith("not decoded: ")
     assert made["ACC"].startswith("no EEG")
-    dialog.montage.setEditText("muse")
+    dialog.choices["eye"].setCurrentIndex(1)
     dialog.use()
-    assert asked == [ReplayRequest(path, SessionOptions(montage="muse"))]
+    assert asked == [ReplayRequest(path, SessionOptions(streams="eye=none"))]

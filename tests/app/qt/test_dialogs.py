@@ -54,7 +54,7 @@ def test_streams_are_listed_as_plain_text_and_the_choice_is_handed_on(qtbot):
     dialog.choices["eye"].setCurrentIndex(1)
     dialog.line.setCurrentIndex(1)
     dialog.use()
-    assert chosen == [StreamChoice("eeg=name:Other, cap,eye=none", None, 50)]
+    assert chosen == [StreamChoice("eeg=name:Other, cap,eye=none", 50)]
 
 
 def test_the_program_s_own_streams_are_no_choice_and_said_to_be_hidden(qtbot):
@@ -73,7 +73,7 @@ def test_the_program_s_own_streams_are_no_choice_and_said_to_be_hidden(qtbot):
 
 def test_what_may_be_left_empty_says_so(qtbot):
     dialog, _ = streams_dialog(qtbot, [stream("Cap", "EEG", "a")], StreamChoice(None))
-    for combo in (dialog.montage, dialog.webcam, dialog.microphone):
+    for combo in (dialog.webcam, dialog.microphone):
         assert combo.lineEdit().placeholderText().startswith("none")
 
 
@@ -110,10 +110,10 @@ def test_two_streams_that_fit_are_refused_in_words_until_one_is_chosen(qtbot):
 
 def test_what_was_chosen_before_is_chosen_again(qtbot):
     found = [stream("One", "EEG", "a"), stream("Two", "EEG", "b")]
-    dialog, _ = streams_dialog(qtbot, found, StreamChoice("eeg=source_id:b,face=none", "cap.toml", 60))
+    dialog, _ = streams_dialog(qtbot, found, StreamChoice("eeg=source_id:b,face=none", 60))
     assert dialog.choices["eeg"].currentData() == "source_id:b"
     assert dialog.choices["face"].currentData() == "none"
-    assert (dialog.montage.currentText(), dialog.line.currentText()) == ("cap.toml", "60 Hz")
+    assert dialog.line.currentText() == "60 Hz"
 
 
 def test_a_choice_of_markers_outlives_the_dialog(qtbot):
