@@ -60,6 +60,19 @@ def mne_channels(raw: Any) -> tuple[ChannelInfo, ...]:
     )
 
 
+def trigger_events(raw: Any) -> list[tuple[float, str]]:
+    """Return onset (seconds, as of annotations) and code of each event in an ``Raw``'s trigger channels."""
+    kinds = zip(raw.ch_names, raw.get_channel_types(), strict=True)
+    triggers = [name for name, kind in kinds if kind == "stim"]
+    if not triggers:
+        return []
+    from mne import find_events
+
+    # The upper bits of BioSemi's Status are the amplifier's own.
+    codes = find_events(raw, triggers, shortest_event=1, mask=0xFFFF, mask_type="and", verbose="error")
+    return [(at / float(raw.info["sfreq"]), str(code)) for at, _, code in codes.tolist()]
+
+
 #: Units that no electrode has: the channel is another sensor whatever its label.
 _OTHER_UNITS = "g mg dps deg/s m/s^2 mmhg celsius percent % ohm kohm ohms s ms"
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.adapters.eeg import mne_channels
+from acquisition.adapters.eeg import mne_channels, trigger_events
 from acquisition.clock import Clock, LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import CLOCK_TYPE, PREDICTION_TYPE, make_info, stream_identity
@@ -109,7 +109,7 @@ def eeg_content(path: Path, raw: Any, unit: str | None = None) -> Content:
     eeg = StreamHeader(name, "EEG", source_id, "", "", sfreq, len(channels), "float32", channels)
     streams = {"eeg": eeg}
     notes = sorted(zip(raw.annotations.onset, map(str, raw.annotations.description), strict=True))
-    if notes:
+    if notes := notes or trigger_events(raw):
         marker = StreamHeader(f"{name} markers", "Markers", f"{source_id}-markers", "", "", 0.0, 1, "string")
         streams["markers"] = marker
     breaks = np.array([onset - raw.first_time for onset, text in notes if text == "boundary"])

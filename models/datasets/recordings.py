@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from acquisition.adapters import AdapterOptions
-from acquisition.adapters.eeg import EegAdapter, by_its_units, mne_channels, stated_unit
+from acquisition.adapters.eeg import EegAdapter, by_its_units, mne_channels, stated_unit, trigger_events
 from acquisition.adapters.media import marker_text
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import intake_maker
@@ -314,19 +314,7 @@ class _RawFile:
 
     def events(self) -> list[Note]:
         """Return onset and duration in seconds and text of the annotations, else of trigger channels."""
-        if self._notes:
-            return self._notes
-        triggers = [name for name, kind in zip(self.raw.ch_names, self.raw.get_channel_types(), strict=True)
-                    if kind == "stim"]  # fmt: skip
-        if not triggers:
-            return []
-        from mne import find_events
-
-        # The upper bits of BioSemi's Status are the amplifier's own.
-        codes = find_events(
-            self.raw, triggers, shortest_event=1, mask=0xFFFF, mask_type="and", verbose="error"
-        )
-        return [(at / self.sfreq, 0.0, str(code)) for at, _, code in codes.tolist()]
+        return self._notes or [(onset, 0.0, code) for onset, code in trigger_events(self.raw)]
 
     def samples(self, start: int, stop: int) -> NDArray[np.float64]:
         """Return EEG (C, n_times) in µV; NaN where it is annotated as bad, or broken off."""

@@ -426,3 +426,17 @@ def test_an_eeg_file_without_a_unit_is_played_as_it_is(tmp_path: Path) -> None:
 def test_what_is_no_recording_is_not_played(ramp_wav: Path) -> None:
     with pytest.raises(InputError):
         xdf_content(ramp_wav)
+
+
+def test_codes_of_a_trigger_channel_are_markers_and_a_boundary_leaves_a_gap(tmp_path):
+    import mne
+
+    status = np.full(400, float(1 << 20))  # as BioSemi's, with a bit of the amplifier's own
+    status[100:110] += 2
+    info = mne.create_info(["CZ", "Status"], 100.0, ["eeg", "stim"])
+    raw = mne.io.RawArray(np.vstack([np.zeros(400), status]), info, verbose="error")
+    played = [piece for piece in eeg_content(tmp_path / "a.bdf", raw)[1]() if piece.stream == "markers"]
+    assert [(piece.times.tolist(), piece.values) for piece in played] == [([1.0], [("2",)])]
+    raw.set_annotations(mne.Annotations([2.0], [0.0], ["boundary"]))
+    times = np.concatenate([p.times for p in eeg_content(tmp_path / "a.bdf", raw)[1]() if p.stream == "eeg"])
+    assert (times[199], times[200]) == (1.99, 3.0)
