@@ -182,7 +182,8 @@ def test_a_calibration_gets_the_devices_and_the_model_of_the_dashboard_and_none_
 
 def test_a_profile_runs_live_with_the_devices_of_its_calibration():
     request = CalibrationRequest(LIVE.options, "S01", webcam="0", n_trials=20)
-    assert request.live(Path("p")) == replace(LIVE, options=replace(LIVE.options, profile=Path("p")))
+    with_profile = replace(LIVE.options, profile=Path("p"))
+    assert request.live(Path("p")) == replace(LIVE, options=with_profile, newcomers="offer")
 
 
 def test_a_simulated_person_stays_the_same_one():
