@@ -24,6 +24,8 @@ from acquisition.types import StreamHeader
 MIN_FREE_BYTES = 200_000_000
 #: How much time of recording the disk must hold at the start.
 MIN_ROOM_S = 600.0
+#: Of LSL's formats; of int64, LabRecorder writes a header and nothing else.
+WRITTEN_FORMATS = ("float32", "double64", "string", "int32", "int16", "int8")
 _POLL_S = 0.05
 _DEAD_S = 10.0  # the supervisor writes its status four times a second
 
@@ -78,6 +80,7 @@ class Recorder:
         if not self._streams:
             where, remedy = str(self.path), "see `affectscope streams`"
             raise InputError("no stream is selected", where=where, remedy=remedy, code=ErrorCode.NO_STREAM)
+        check_formats(self._streams)
         check_target(self.path)
         check_room(self.path, self._streams, self._min_free_bytes, self._min_room_s)
         try:
@@ -150,6 +153,19 @@ class Recorder:
 def local_header(source_id: str) -> StreamHeader:
     """Return a stand-in header for a stream of this program that is known by ``source_id`` alone."""
     return StreamHeader(source_id, "", source_id, socket.gethostname(), "", 0.0, 1, "string")
+
+
+def check_formats(streams: Iterable[StreamHeader]) -> None:
+    """Refuse streams of which LabRecorder would write no sample, as `InputError`."""
+    for stream in streams:
+        if stream.channel_format not in WRITTEN_FORMATS:
+            raise InputError(
+                f"LabRecorder cannot write {stream.channel_format}: expected {', '.join(WRITTEN_FORMATS)}",
+                where=f"stream {stream.name!r}",
+                remedy="have its sender use another format, or leave it out with --streams",
+                code=ErrorCode.WRONG_STREAM,
+                stream=stream.name,
+            )
 
 
 def check_target(path: Path) -> None:

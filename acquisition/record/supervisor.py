@@ -24,6 +24,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import BinaryIO
+from xml.sax.saxutils import unescape
 
 from acquisition.record.files import log_path, status_path, stop_path, write_json
 
@@ -34,6 +36,8 @@ _START_LIMIT_S = 30.0
 _STOP_LIMIT_S = 60.0  # a stop takes about 4 s; a slow disk may need longer
 _STILL_S = 15.0  # clock offsets alone make the file grow every 5 s
 _MAX_NOTICES = 50
+_UNWRITTEN_S = 5.0  # LabRecorder writes what has come twice a second
+_HEADER_TAG, _SAMPLES_TAG, _LONGEST_HEADER = 2, 3, 1_000_000
 
 
 @dataclass
@@ -66,6 +70,45 @@ class RecordingStatus:
         return self.state == "recording" or 0 < self.n_streams <= self.n_opened
 
 
+class Arrivals:
+    """Follows an XDF file that grows: which streams of a stated rate have come into it, and when last."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._at = path, len("XDF:")
+        self._names: dict[bytes, str] = {}
+        self._newest: dict[bytes, float] = {}
+
+    def silent(self, now: float) -> list[str]:
+        """Return, once a silence, the names of streams of which no sample has come for `_UNWRITTEN_S`."""
+        with contextlib.suppress(OSError), self._path.open("rb") as file:
+            self._read_on(file, now)
+        late = [key for key, time_ in self._newest.items() if now - time_ > _UNWRITTEN_S]
+        self._newest.update(dict.fromkeys(late, float("inf")))
+        return [self._names[key] for key in late]
+
+    def _read_on(self, file: BinaryIO, now: float) -> None:
+        n_bytes = os.fstat(file.fileno()).st_size
+        while True:
+            file.seek(self._at)
+            head = file.read(15)
+            if len(head) < 15 or head[0] not in (1, 4, 8):
+                return
+            body = 1 + head[0]
+            length = int.from_bytes(head[1:body], "little")
+            if self._at + body + length > n_bytes:
+                return
+            tag, key = int.from_bytes(head[body : body + 2], "little"), head[body + 2 : body + 6]
+            if tag == _HEADER_TAG:
+                file.seek(self._at + body + 6)
+                xml = file.read(min(length - 6, _LONGEST_HEADER)).decode("utf-8", "replace")
+                rate, name = (re.search(f"<{tag}>([^<]*)<", xml) for tag in ("nominal_srate", "name"))
+                if rate is not None and re.search("[1-9]", rate[1]):
+                    self._names[key], self._newest[key] = unescape(name[1]) if name else "", now
+            elif tag == _SAMPLES_TAG and key in self._newest:
+                self._newest[key] = now
+            self._at += body + length
+
+
 class Supervisor:
     """Starts LabRecorder, watches it and ends it.
 
@@ -82,7 +125,7 @@ class Supervisor:
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
         self._free_bytes, self._path = free_bytes, path
-        self._queries = list(queries)
+        self._queries, self._arrivals = list(queries), Arrivals(path)
         self._min_free_bytes = min_free_bytes
         self._lines: list[str] = []
         self._stop = threading.Event()
@@ -168,6 +211,8 @@ class Supervisor:
             self._notice(f"the file has not grown for {_STILL_S:.0f} s: check that the streams still send")
             self._last_growth = now
         self.status.n_bytes = n_bytes
+        for name in self._arrivals.silent(now):
+            self._notice(f"no sample of stream {name!r} has come into the file for {_UNWRITTEN_S:.0f} s")
         if self.status.state == "starting" and self.status.all_opened and grown:
             if self.status.n_streams > len(self._queries):
                 self._notice(

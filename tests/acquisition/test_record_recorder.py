@@ -27,8 +27,9 @@ from acquisition.record.files import (
     write_sidecar,
 )
 from acquisition.record.recorder import Recorder, check_room, local_header, read_status, stop_recording
-from acquisition.record.supervisor import Supervisor
+from acquisition.record.supervisor import Arrivals, Supervisor
 from acquisition.types import StreamHeader
+from acquisition.xdf.write import XdfWriter
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -107,6 +108,32 @@ def test_nothing_selected_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         Recorder(tmp_path / "a.xdf", []).start()
     assert error.value.code is ErrorCode.NO_STREAM
+
+
+def test_a_format_of_which_no_sample_would_be_written_is_refused(tmp_path: Path) -> None:
+    stream = StreamHeader("Amp", "EEG", "a", "here", "u", 250.0, 8, "int64")
+    with pytest.raises(InputError) as error:
+        Recorder(tmp_path / "a.xdf", [stream]).start()
+    assert error.value.code is ErrorCode.WRONG_STREAM
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stream_that_does_not_come_into_the_file_is_named_once(tmp_path: Path) -> None:
+    header = (
+        "<info><name>{}</name><type>EEG</type><channel_count>1</channel_count>"
+        "<nominal_srate>{}</nominal_srate><channel_format>float32</channel_format></info>"
+    )
+    path = tmp_path / "a.xdf"
+    arrivals, said = Arrivals(path), []
+    with XdfWriter(path) as writer:
+        for stream_id, (name, sfreq) in enumerate([("a", 100), ("b &amp; c", 10), ("markers", 0)], start=1):
+            writer.add_stream(stream_id, header.format(name, sfreq))
+        for second in range(30):
+            for stream_id in (1, 2) if second < 10 or second >= 20 else (1,):
+                writer.samples(stream_id, [float(second)], [[1.0]])
+            writer._file.flush()
+            said.append(arrivals.silent(float(second)))
+    assert [(second, names) for second, names in enumerate(said) if names] == [(15, ["b & c"])]
 
 
 def test_too_little_room_is_refused_before_anything_starts(tmp_path: Path) -> None:
