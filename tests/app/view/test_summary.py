@@ -107,7 +107,7 @@ def test_electrodes_are_told_in_stretches_with_their_reason():
 
 def test_a_replay_in_the_terminal_writes_tables_of_markers_and_streams(random_model, tmp_path):
     target = tmp_path / "a.csv"
-    options = SessionOptions(model=random_model, seconds=16.0, summary=target, headless=True)
+    options = SessionOptions(model=random_model, seconds=6.0, summary=target, headless=True)
     session = ReplaySession(ReplayRequest(DEMO_RECORDING, options))
     show_replay(session, quiet=True)
     rows = list(csv.DictReader(target.open()))
