@@ -25,7 +25,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(Path(file.name).unlink)
     os.environ["LSLAPICFG"] = file.name
     # No channel mapping that this user keeps for a device may change a test.
-    os.environ["AFFECTSCOPE_SETTINGS"] = str(Path(file.name).with_suffix("") / "window.ini")
+    settings = tempfile.TemporaryDirectory(prefix="affectscope-settings-")
+    config.add_cleanup(settings.cleanup)
+    os.environ["AFFECTSCOPE_SETTINGS"] = str(Path(settings.name) / "window.ini")
 
 
 @pytest.fixture(scope="session")

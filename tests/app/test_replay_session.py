@@ -115,6 +115,7 @@ def test_jsonl_and_csv_hold_every_prediction(recording, random_model, tmp_path):
         *("present", "coverage", "waited_s", "warm_up", "normalisation", "latency_ms", "verdict"),
         "level_trials",
         "agreement",
+        "marked_bad",
         "face_landmarks",
     }
     latency = records[0]["latency_ms"]
