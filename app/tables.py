@@ -134,8 +134,7 @@ def recording_remarks(report: XdfReport) -> list[str]:
             remarks.append(f"{name}: {lag}: live needs --lateness, or its clock fixed")
         remarks += [f"{name}: {printable(note)}" for note in stream.notes]
         if stream.refused:
-            stops = kind_of(stream.header) is Kind.EEG and not stream.unix_stamped
-            what = "a replay stops here" if stops else "not used by a replay"
+            what = "a replay stops here" if stream.stops else "not used by a replay"
             remarks.append(f"{name}: {what}: {printable(stream.refused)}")
     if report.refused:
         remarks.append(f"a replay cannot choose its streams: {printable(report.refused)}")

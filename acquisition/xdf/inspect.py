@@ -18,10 +18,10 @@ from acquisition.errors import InputError
 from acquisition.header import stream_identity
 from acquisition.intake import make_adapter, make_mapper
 from acquisition.quality import AMPLITUDE_S, amplitude_of
-from acquisition.select import kind_of, select_streams
+from acquisition.select import exclude_unusable, kind_of, select_streams
 from acquisition.text import finite
 from acquisition.types import MODALITY_OF_KIND, Kind, MapSegment, StreamHeader, StreamLedger
-from acquisition.xdf.format import Damage, StreamIndex
+from acquisition.xdf.format import Damage, StreamIndex, XdfIndex
 from acquisition.xdf.outline import clock_reset_starts, read_recorded_segments, unix_message, unix_stamped
 from acquisition.xdf.reader import StreamReader
 from acquisition.xdf.scan import scan_xdf
@@ -59,6 +59,7 @@ class StreamReport:
     placed: tuple[float, float] = (math.nan, math.nan)  # first and last time as a replay places them
     ledger: StreamLedger = field(default_factory=StreamLedger)  # what a replay makes of its timestamps
     refused: str = ""  # why a replay does not use it
+    stops: bool = False  # nor goes on without it
     behind_s: float = 0.0  # its stamps behind those of the others beside which they stand in the file
     values: Mapping[str, int] = field(default_factory=dict)  # how often each marker occurs
     notes: tuple[str, ...] = ()  # what a replay has to say of its channels
@@ -125,6 +126,7 @@ def inspect_xdf(
         kinds = select_streams({i: stream.header for i, stream in index.streams.items()})
     except InputError as error:
         refused = str(error)
+    stopping = _stopping(index, kinds, options)
     signals = [i for i, kind in kinds.items() if kind in MODALITY_OF_KIND and i not in unix]
     behind = _behind([index.streams[i] for i in signals])
     n_done, n_all = 0, max(1, sum(stream.n_samples for stream in index.streams.values()))
@@ -160,12 +162,28 @@ def inspect_xdf(
                 adapter = make_adapter(stream.header, "", kind, options)
                 report, convert = replace(report, notes=adapter.spec.notes), adapter.convert
             except InputError as error:
-                report = replace(report, refused=report.refused or str(error))
+                said = report.refused or str(error)
+                report = replace(report, refused=said, stops=stream_id == stopping)
         if first:
             x = np.asarray(convert(np.concatenate(first)))
             report = replace(report, amplitude_uv=amplitude_of(x, report.measured_sfreq or 250.0))
         reports.append(report)
     return XdfReport(index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded), refused)
+
+
+def _stopping(index: XdfIndex, kinds: Mapping[int, Kind], options: AdapterOptions | None) -> int | None:
+    """Return the stream without which a replay refuses to begin, as it decides; None if it begins."""
+    tried = list[int]()
+
+    def use(stream_id: int, kind: Kind) -> None:
+        tried.append(stream_id)
+        make_adapter(index.streams[stream_id].header, "", kind, options)
+
+    try:
+        exclude_unusable(dict(kinds), use)
+    except InputError:
+        return tried[-1]
+    return None
 
 
 _FEWEST_CHUNKS = 10
