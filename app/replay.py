@@ -137,8 +137,11 @@ class ReplayFile:
         try:
             chosen = select_streams(headers, self.options.streams, unread=unread, tell=told)
         except InputError as error:
-            if not self.options.shows_unmapped or error.code is not ErrorCode.NO_STREAM:
+            if error.code is not ErrorCode.NO_STREAM:
                 raise
+            if not self.options.shows_unmapped:
+                remedy = f"see: affectscope inspect {self.path.name}"
+                raise InputError(error.what, where=str(self.path), remedy=remedy, code=error.code) from error
         chosen |= self._others(chosen)
         kinds = dict(chosen)
 
