@@ -194,6 +194,11 @@ class RecordingControl:
         return self._recordings[-1].text() if self._recordings else ""
 
 
+def _as_recorded(header: StreamHeader) -> tuple[object, ...]:
+    """Return what a file cannot hold two of in one stream."""
+    return recorded_identity(header), header.n_channels, header.nominal_sfreq, header.channel_format
+
+
 class _Recording:
     """One recording and how far it is."""
 
@@ -201,7 +206,7 @@ class _Recording:
         self, recorder: Recorder, streams: Sequence[StreamHeader], hooks: RecordingHooks, now: float
     ) -> None:
         self._recorder, self._hooks, self.path = recorder, hooks, recorder.path
-        self._known = {recorded_identity(stream) for stream in streams}
+        self._known = {_as_recorded(stream) for stream in streams}
         self._content: Mapping[str, Any] | None = None  # of the sidecar, once it is not to change any more
         self.state, self._message = "starting", "looking for the streams"
         self._status = RecordingStatus(str(recorder.path))
@@ -217,8 +222,8 @@ class _Recording:
 
     def lacking(self, streams: Sequence[StreamHeader]) -> list[StreamHeader]:
         """Return the streams that it does not record, each one once."""
-        found = [stream for stream in streams if recorded_identity(stream) not in self._known]
-        self._known |= {recorded_identity(stream) for stream in found}
+        found = [stream for stream in streams if _as_recorded(stream) not in self._known]
+        self._known |= {_as_recorded(stream) for stream in found}
         return found
 
     def freeze(self) -> None:

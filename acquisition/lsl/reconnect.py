@@ -104,7 +104,7 @@ def judge_return(
 def refusal(old: StreamHeader, difference: str) -> str:
     """Return the sentence for a stream that returned with different settings."""
     what = f"{old.name!r} returned with different settings and is not used: {difference}"
-    return f"{what}; restart the program to use it"
+    return f"{what}; add it as a new stream, or restart the session"
 
 
 def differences(old: StreamHeader, new: StreamHeader) -> str:

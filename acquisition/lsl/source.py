@@ -58,6 +58,7 @@ class LiveStream:
         self.watchdog = Watchdog(now, float("inf") if kind is Kind.MARKERS else STALE_S)
         self.opened: OpenInlet | None = opened
         self.is_lost = False
+        self.has_changed = False  # its sender is back with other settings, and was refused
         # A stamp is the push time only where the sender says so. This program's own senders push a
         # sample when its time has come, so there the stamp is at most one push interval too early.
         desc = opened.header.desc
@@ -75,7 +76,7 @@ class LiveStream:
     def install(self, opened: OpenInlet) -> None:
         """Continue with another inlet of the same stream; its clock is re-estimated."""
         self.opened = opened
-        self.is_lost = False
+        self.is_lost = self.has_changed = False
         self._placement = None
         self._last_stamp = float("nan")
 
@@ -366,7 +367,8 @@ class LslSource:
         headers = {
             uid: header
             for uid, (_, header) in self._searcher.around.items()
-            if uid not in used and not any(is_same_stream(live.header, header) for live in known)
+            if uid not in used
+            and not any(is_same_stream(live.header, header) and not live.has_changed for live in known)
         }
         found: list[Offer] = []
         for kind in filter(self.lacks, self._wanted[1]):
@@ -403,31 +405,33 @@ class LslSource:
                 continue
             gone = [k for k, live in self._streams.items() if live.kind is offer.kind is not Kind.MARKERS]
             try:
-                self._add(offer.kind, opened)
+                self._add(offer.kind, opened, gone)
             except InputError as error:
                 self._refuse(offer.header, offer.kind, error)
                 continue
             for key in gone:
                 self._searcher.forget(key)
-                self._former[key] = self._streams[key].intake.mapper.ledger
-                self._streams = {k: live for k, live in self._streams.items() if k != key}
                 message = f"{key.split('|')[0]}: replaced by {offer.header.name}"
                 self._events.insert(0, StreamEvent(key, Change.ENDED, self._clock.now(), message))
         events, self._events = self._events, []
         return events
 
-    def _add(self, kind: Kind, opened: OpenInlet | InputError) -> None:
+    def _add(self, kind: Kind, opened: OpenInlet | InputError, replaced: Collection[str] = ()) -> None:
         if isinstance(opened, InputError):
             raise opened
         key = stream_identity(opened.header)
-        if key in self._streams:
+        if key in self._streams and key not in replaced:
             what = f"two streams are called {key}"
             raise InputError(
                 what, where="streams", remedy="stop one of them", code=ErrorCode.AMBIGUOUS_STREAM, stream=key
             )
         now, intake = self._clock.now(), self._make_intake(opened.header, key, kind, ())
         self._accept(intake.spec)
-        self._streams = {**self._streams, key: LiveStream(key, kind, opened, intake, now)}
+        self._former |= {k: self._streams[k].intake.mapper.ledger for k in replaced}
+        if key in replaced:  # the same device, with other settings: one account
+            intake.mapper.ledger = self._former.pop(key)
+        others = {k: live for k, live in self._streams.items() if k not in replaced}
+        self._streams = {**others, key: LiveStream(key, kind, opened, intake, now)}
         self._meter.watch(key, opened)
         spec = intake.spec
         self._events.append(
@@ -464,6 +468,7 @@ class LslSource:
             if live is None:  # another stream has taken its place meanwhile
                 continue
             if returned.opened is None:
+                live.has_changed |= returned.is_refused
                 change = Change.REFUSED if returned.is_refused else Change.WARNING
                 events.append(StreamEvent(returned.key, change, now, returned.message))
                 continue

@@ -212,6 +212,30 @@ def test_a_sender_that_returns_changed_is_refused(
     source.close()
 
 
+@pytest.mark.slow
+def test_a_sender_that_returned_changed_can_be_added_without_a_restart(
+    source_id: str, start: Callable[[Sender], BaseProcess]
+) -> None:
+    process = start(Sender(source_id))
+    source = opened(source_id)
+    reading = Reading(source)
+    source.watch_for(f"eeg=source_id:{source_id},markers=none", ("eeg",))
+    reading.until(lambda: reading.n_samples() > 50, within_s=20.0)
+    process.kill()
+    start(Sender(source_id, sfreq=125.0, n_channels=4))
+    reading.until(reading.saw(Change.REFUSED), within_s=30.0)
+    reading.until(lambda: len(source.offers()) > 0, 20.0)
+    (offer,) = source.offers()
+    assert offer.replaces == "affectscope-test"
+    source.join(offer.uid)
+    n_before = reading.n_samples()
+    reading.until(lambda: reading.n_samples() > n_before + 20, 30.0)
+    assert [(spec.sfreq, len(spec.ch_names)) for spec in source.specs.values()] == [(125.0, 4)]
+    assert [ledger.n_received > n_before for ledger in source.ledgers().values()] == [True]
+    assert [e.change for e in reading.events][-2:] == [Change.ENDED, Change.OPENED]
+    source.close()
+
+
 def test_markers_that_end_before_they_are_opened_do_not_stop_the_others(
     source_id: str, start: Callable[[Sender], BaseProcess]
 ) -> None:
