@@ -301,8 +301,11 @@ class LiveSession:
                 self._tell_simulated(source)
         seen = {offer.uid for offer in self.offers}
         self.offers = tuple(source.offers())
+        own = {header.source_id for header in source.headers.values()} - {""}
         for offer in self.offers:
-            joins = self.request.newcomers == "join" and not (offer.n_rivals or offer.replaces)
+            # What takes the place of another device may be another participant's.
+            is_safe = not offer.n_rivals and (not offer.replaces or offer.header.source_id in own)
+            joins = self.request.newcomers == "join" and is_safe
             if joins or offer.uid not in seen:
                 words = offer_words(offer.header.name, offer.modality, offer.n_rivals, offer.replaces, joins)
                 self.telemetry.say(words, self._clock.now())
