@@ -17,6 +17,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.errors import ErrorCode, InputError
+
 _Array = NDArray[np.float64]
 
 #: 1 to 40 Hz: what a model on covariances reads.
@@ -66,8 +68,10 @@ def _spectral(matrices: _Array, function: Callable[[NDArray[Any]], NDArray[Any]]
 
 
 def _ridged(matrices: _Array) -> _Array:
-    n = matrices.shape[-1]
-    return matrices + _RIDGE * np.trace(matrices, axis1=-2, axis2=-1)[..., None, None] / n * np.eye(n)
+    variance = np.diagonal(matrices, axis1=-2, axis2=-1)
+    total = variance.sum(axis=-1)
+    mean = total / np.maximum((variance > 1e-9 * total[..., None]).sum(axis=-1), 1)
+    return matrices + _RIDGE * mean[..., None, None] * np.eye(matrices.shape[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +92,8 @@ class Seconds:
     def mean(self) -> _Array:
         """Return the mean covariance (C, C), of each pair where both carry a signal."""
         both = self.usable[:, :, None] & self.usable[:, None]
-        return np.asarray(np.where(both, self.covariance, 0).sum(axis=0) / np.maximum(both.sum(axis=0), 1))
+        mean = np.where(both, self.covariance, 0).sum(axis=0) / np.maximum(both.sum(axis=0), 1)
+        return _spectral(mean, lambda x: np.maximum(x, 0.0))  # pairs of unlike seconds can leave less
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,37 +111,44 @@ class Tangent:
     @classmethod
     def fit(cls, trials: Sequence[Seconds]) -> Self:
         """Take mean and axes from training trials; no label enters."""
-        mean = geometric_mean(np.stack([_ridged(trial.mean()) for trial in trials]))
+        found = [_ridged(trial.mean()) for trial in trials if trial.usable.any()]
+        mean = geometric_mean(np.stack(found)) if found else np.eye(trials[0].usable.shape[1])
         mean = mean.astype(np.float32).astype(np.float64)
         whole = cls(mean, np.eye(len(mean) * (len(mean) + 1) // 2))
         rows = [rows[np.isfinite(rows[:, 0])] for rows in map(whole.rows, trials)]
-        means = np.stack([each.mean(axis=0, dtype=np.float64) for each in rows if len(each)])
+        known = [each.mean(axis=0, dtype=np.float64) for each in rows if len(each)]
+        if not known:
+            what, remedy = "no second of EEG has a signal in most of the channels", "use other recordings"
+            raise InputError(what, where="covariances", remedy=remedy, code=ErrorCode.DATA)
+        means = np.stack(known)
         _, spread, axes = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
         axes = axes[spread > _LEAST_SPREAD * max(spread[0], 1e-9)]
         return cls(mean, axes.astype(np.float32).astype(np.float64))
 
     def rows(self, seconds: Seconds) -> NDArray[np.float32]:
-        """Return vectors (W, q); NaN where half or more of the channels carry no signal."""
+        """Return vectors (W, q); NaN where half or more of the channels of training carry no signal."""
         if not self._roots:
             self._roots.append(_spectral(self.mean, lambda x: x**-0.5))
         root, (above, beside) = self._roots[0], np.triu_indices(len(self.mean))
         found = np.full((len(seconds.covariance), len(self.axes)), np.nan, np.float32)
-        at = np.flatnonzero(2 * seconds.usable.sum(axis=1) > seconds.usable.shape[1])
+        beyond = np.abs(self.mean - np.diag(np.diag(self.mean))).sum(axis=0)  # 0 of a channel never seen
+        usable = seconds.usable[:, beyond > 1e-9 * np.trace(self.mean)]
+        at = np.flatnonzero(2 * usable.sum(axis=1) > usable.shape[1])
         if len(at):
             whole = np.stack([self._completed(seconds.covariance[k], seconds.usable[k]) for k in at])
-            logs = _spectral(root @ _ridged(whole) @ root, np.log)[:, above, beside]
+            logs = _spectral(root @ whole @ root, np.log)[:, above, beside]
             found[at] = (logs * np.where(above == beside, 1, math.sqrt(2))) @ self.axes.T
         return found
 
     def _completed(self, covariance: _Array, usable: NDArray[np.bool_]) -> _Array:
         """Return a covariance whose channels without signal are as the others lead to expect, by the mean."""
         if usable.all():
-            return covariance
+            return _ridged(covariance)
         known, unknown = np.ix_(usable, usable), np.ix_(usable, ~usable)
         weights = np.linalg.solve(self.mean[known], self.mean[unknown])  # (K, U)
         to_all = np.zeros((usable.sum(), len(usable)))
         to_all[:, usable], to_all[:, ~usable] = np.eye(usable.sum()), weights
-        found = to_all.T @ covariance[known] @ to_all
+        found = to_all.T @ _ridged(covariance[known]) @ to_all
         rest = np.ix_(~usable, ~usable)
         found[rest] += self.mean[rest] - self.mean[unknown].T @ weights
         return np.asarray(found)

@@ -136,6 +136,20 @@ def test_a_channel_without_signal_is_what_the_others_lead_to_expect():
     assert np.isnan(rows[1]).all()
 
 
+def test_channels_that_training_never_saw_do_not_count():
+    some = [Seconds.of(one.covariance, one.usable, (1, 3, 4, 6), 12) for one in spread()]
+    tangent, alone = Tangent.fit(some), Tangent.fit(spread())
+    assert tangent.axes.shape == (5, 78)
+    for one, other in zip(some, spread(), strict=True):  # but for the ridge
+        lengths = [np.linalg.norm(space.rows(x)) for space, x in ((tangent, one), (alone, other))]
+        assert lengths[0] == pytest.approx(lengths[1], rel=1e-3)
+    turns = [replace(one, usable=np.arange(5)[:, None] % 4 != np.arange(4)) for one in spread()]
+    assert np.isfinite(Tangent.fit(turns).rows(turns[0])).all()
+    with pytest.raises(InputError) as caught:
+        Tangent.fit([replace(one, usable=~one.usable) for one in spread()])
+    assert caught.value.code == ErrorCode.DATA
+
+
 def test_a_model_on_covariances_says_what_the_classifier_says(trials, model):
     discriminant = model.evidence.discriminant
     mapped = onto(trials, model.config, discriminant.tangent)
