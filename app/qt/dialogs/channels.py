@@ -47,14 +47,18 @@ class ChannelsDialog(Dialog):
     """A row for each channel with its electrode, a head that shows them, presets and the unit.
 
     ``look`` returns how the stream looks; it takes seconds, so it runs in a thread. ``on_kept`` is told the
-    file of a mapping that was kept, None of one that was dropped.
+    file of a mapping that was kept, None of one that was dropped. ``used`` is the session's ``--montage``.
     """
 
     def __init__(
-        self, parent: QWidget | None, look: Callable[[], Look], on_kept: Callable[[Path | None], None]
+        self,
+        parent: QWidget | None,
+        look: Callable[[], Look],
+        on_kept: Callable[[Path | None], None],
+        used: str | None = None,
     ) -> None:
         super().__init__(parent, "Channel mapping")
-        self._on_kept = on_kept
+        self._on_kept, self._used = on_kept, used
         self._look: Look | None = None
         self.electrodes: dict[int, str] = {}  # by channel, as far as they are names
         self._refuse = partial(self.say, is_refused=True)
@@ -116,7 +120,10 @@ class ChannelsDialog(Dialog):
         self.preset.addItems([*([_KEPT] if kept else []), _LABELS, *headsets(), *_OF_MNE, _FILE])
         self.unit.setCurrentText(kept.unit if kept else "")
         self.use_preset(_KEPT if kept else _LABELS)
-        if not self.electrodes and (headset := electrodes.headset_of(labels, header.name)):
+        if self._used and self._used != str(mapping_path(header)):  # which counts more than what is kept
+            self.preset.addItem(self._used)
+            self.use_preset(self._used)
+        elif not self.electrodes and (headset := electrodes.headset_of(labels, header.name)):
             self.use_preset(headset)
         self.table.resizeColumnsToContents()
         self.table.setCurrentCell(0, _ELECTRODE)
@@ -126,7 +133,7 @@ class ChannelsDialog(Dialog):
         self.preset.setCurrentText(name)
         if name == _FILE:
             name, _ = QFileDialog.getOpenFileName(self, "Montage file", "", "Montages (*.toml)")
-        if name in _OF_MNE or name.endswith(".toml"):
+        if name in (*_OF_MNE, self._used) or name.endswith(".toml"):
             Work(partial(electrodes.load_montage, name), self._fill, self._refuse, self)
         elif self._look is not None:
             self._fill(kept_montage(self._look.header) if name == _KEPT else headsets().get(name))

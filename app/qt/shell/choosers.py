@@ -117,7 +117,7 @@ class Choosers:
             is_stated = file is not None and path is not None
             self._change_options(montage=str(path) if is_stated else None, eeg_unit=None)
 
-        return opened(ChannelsDialog(self._parent, look, use))
+        return opened(ChannelsDialog(self._parent, look, use, request.options.montage))
 
     def _check_streams(
         self, request: Request | None, choice: StreamChoice, headers: list[StreamHeader]

@@ -74,6 +74,14 @@ def test_a_name_twice_and_an_unknown_name_are_refused(qtbot):
     assert "NOSE" in dialog.words.text()
 
 
+def test_the_montage_of_the_session_is_shown_first(qtbot):
+    look = Look(header(*"abcdefgh"), 250.0, np.ones(8), ())
+    dialog = ChannelsDialog(None, lambda: look, print, "openbci-cyton")
+    qtbot.addWidget(dialog)
+    qtbot.waitUntil(lambda: len(dialog.electrodes) == 8)
+    assert (dialog.preset.currentText(), dialog.electrodes[7]) == ("openbci-cyton", "O2")
+
+
 def test_a_preset_by_number_begins_after_a_packet_counter(qtbot):
     unnamed = parse_header(
         "<info><name>obci</name><type>EEG</type><channel_count>16</channel_count><nominal_srate>125"
