@@ -1,7 +1,6 @@
 """Saves pictures of a window with real content, then closes it (``--screenshot``)."""
 
-from collections.abc import Callable
-from enum import Enum, auto
+from collections.abc import Callable, Iterator
 from math import isnan
 from pathlib import Path
 from time import monotonic
@@ -14,13 +13,6 @@ from app.qt.widgets import lay_out
 _LOADING_LIMIT_S = 90.0
 _SETTLE_S = 1.0  # a tab that has just come to the front draws for so long before its picture
 _OCCLUSION_LIMIT_S = 15.0
-
-
-class _Stage(Enum):
-    LOADING = auto()
-    RUNNING = auto()
-    SHOWING = auto()
-    OVER = auto()
 
 
 class Screenshots:
@@ -38,48 +30,47 @@ class Screenshots:
     ) -> None:
         assert options.screenshot is not None
         self._window, self._options, self._say = window, options, say
-        self._folder, self._clock, self._since = options.screenshot, clock, clock()
+        self._folder, self._clock = options.screenshot, clock
         self.saved: list[Path] = []
         self.faults: list[str] = []
-        self._stage = _Stage.LOADING
-        self._left = list(options.tabs)
-        self._asked_at: float | None = None
+        self._steps = self._run()
 
     def poll(self) -> None:
         """Take the next step if it is due; called now and then."""
-        waited = self._clock() - self._since
-        phase = self._window.session.store.phase
-        is_over = phase.name in ("ended", "failed")
-        if self._stage is _Stage.LOADING:
-            has_content = not isnan(self._window.session.store.newest_time)
-            if has_content or is_over or waited > _LOADING_LIMIT_S:
-                self._go_to(_Stage.RUNNING)
-        elif self._stage is _Stage.RUNNING:
-            if waited > self._options.content_s or is_over:
-                self._show_next()
-        elif self._stage is _Stage.SHOWING and waited > _SETTLE_S and not self._waits_for_occlusion():
-            self._save(self._left.pop(0))
-            self._show_next()
+        next(self._steps, None)
 
-    def _go_to(self, stage: _Stage) -> None:
-        self._stage, self._since = stage, self._clock()
+    def _run(self) -> Iterator[None]:
+        """Do all of it, giving way wherever there is something to wait for."""
+        session = self._window.session
 
-    def _show_next(self) -> None:
-        if not self._left:
-            self._finish()
-            return
-        self._window.tabs.show_tab(self._left[0])
-        if self._left[0] == "why":
-            self._asked_at = self._clock()
-            self._window.session.send(SessionCommand.ASK_OCCLUSION)
-        self._go_to(_Stage.SHOWING)
+        def is_over() -> bool:
+            return session.store.phase.name in ("ended", "failed")
 
-    def _waits_for_occlusion(self) -> bool:
-        """Tell whether the check that the Why tab shows is still under way."""
-        if self._left[0] != "why" or self._asked_at is None or not self._window.session.is_running:
-            return False
-        has_come = self._window.session.store.occlusion is not None
-        return not has_come and self._clock() - self._asked_at < _OCCLUSION_LIMIT_S
+        def is_checked() -> bool:
+            return session.store.occlusion is not None or not session.is_running
+
+        yield from self._wait(_LOADING_LIMIT_S, lambda: not isnan(session.store.newest_time) or is_over())
+        yield from self._wait(self._options.content_s, is_over)
+        for tab in self._options.tabs:
+            self._window.tabs.show_tab(tab)
+            if tab == "why":
+                session.send(SessionCommand.ASK_OCCLUSION)
+            yield from self._wait(_SETTLE_S)
+            if tab == "why":
+                yield from self._wait(_OCCLUSION_LIMIT_S, is_checked)
+            self._save(tab)
+        phase, n_faults = session.store.phase, self._window.faults.n_faults
+        self.faults += [phase.message] if phase.name == "failed" else []
+        self.faults += [f"{n_faults} internal errors while the window was open"] if n_faults else []
+        for each in self.faults:
+            self._say(f"error: {each}")
+        self._window.closing.begin()
+
+    def _wait(self, most_s: float, until: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Give way until something is so, at most for some seconds."""
+        end = self._clock() + most_s
+        while not until() and self._clock() <= end:
+            yield
 
     def _save(self, tab: str) -> None:
         """Save the window as it is, under a name of tab, size, scale and theme."""
@@ -98,13 +89,3 @@ class Screenshots:
             self._say(f"saved {path}")
         else:
             self.faults.append(f"cannot write {path}")
-
-    def _finish(self) -> None:
-        """Report errors, also the window's own, and close the window."""
-        phase, n_faults = self._window.session.store.phase, self._window.faults.n_faults
-        self._go_to(_Stage.OVER)
-        self.faults += [phase.message] if phase.name == "failed" else []
-        self.faults += [f"{n_faults} internal errors while the window was open"] if n_faults else []
-        for each in self.faults:
-            self._say(f"error: {each}")
-        self._window.closing.begin()

@@ -1,8 +1,8 @@
 """The window's pages: Now, Why, Signals and Health, each an arrangement of panels."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
 from app.qt.panel import Panel
@@ -69,25 +69,15 @@ class NowTab(PanelPage):
         layout.addWidget(self.course, 2, 0, 1, 3)
         _stretch(layout, columns=(11, 9, 8), rows=(8, 8, 11))
 
-    def set_time_travel(self, choose_time: Callable[[float], None], choose_now: Callable[[], None]) -> None:
-        """Set what is called with a chosen time, and when the newest data are wanted again."""
-        self.course.choose_time = choose_time
-        self.course.choose_now = choose_now
-
 
 class WhyTab(PanelPage):
-    """Attention on the left, the occlusion check beside it, which ``ask_occlusion`` requests."""
+    """Attention on the left, the occlusion check beside it."""
 
-    moment_chosen = pyqtSignal(float)  # LSL time that was clicked in attention over time
-
-    def __init__(self, ask_occlusion: Callable[[], None]) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.modalities, self.channels = ModalityAttentionPanel(), ChannelAttentionPanel()
-        self.steps, self.occlusion = TimeAttentionPanel(), OcclusionPanel(ask_occlusion)
+        self.steps, self.occlusion = TimeAttentionPanel(), OcclusionPanel()
         self.panels = (self.modalities, self.channels, self.steps, self.occlusion)
-        self.modalities.plot.clicked.connect(
-            lambda x, y: self.moment_chosen.emit(self.modalities.plot.t_end + x)
-        )
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(6)
@@ -122,10 +112,6 @@ class SignalsTab(PanelPage):
         plots = (self.traces.plot, self.spectrogram.plot, self.pupils.plot, self.voice.plot)
         for plot, modality in zip(plots, ("eeg", "eeg", "eye", "voice"), strict=True):
             plot.highlight = of_modality.get(modality)
-
-    def on_choose_spectrogram(self, choose: Callable[[str], None]) -> None:
-        """Have ``choose`` called with the channel chosen for the spectrogram."""
-        self.spectrogram.choose = choose
 
 
 class HealthTab(PanelPage):

@@ -16,11 +16,10 @@ from PyQt6.QtGui import (
     QFont,
     QFontMetricsF,
     QPainter,
-    QPainterPath,
     QPalette,
     QPen,
-    QPolygonF,
     QResizeEvent,
+    QTransform,
 )
 from PyQt6.QtWidgets import QApplication, QWidget
 
@@ -96,10 +95,10 @@ def diverging(n: int = 256) -> NDArray[np.uint8]:
 
     The ends are Okabe and Ito's blue and vermillion, mixed linearly with the middle.
     """
-    low, middle, high = (np.array(c, float) for c in ((0, 114, 178), (245, 245, 245), (213, 94, 0)))
-    at = np.linspace(-1, 1, n)[:, None]
-    colours = np.where(at < 0, middle + (low - middle) * -at, middle + (high - middle) * at)
-    return colours.round().astype(np.uint8)
+    import pyqtgraph as pg
+
+    colours = pg.ColorMap([0.0, 0.5, 1.0], [(0, 114, 178), (245, 245, 245), (213, 94, 0)])
+    return np.asarray(colours.getLookupTable(nPts=n, alpha=False), dtype=np.uint8)
 
 
 def style_sheet(theme: Theme) -> str:
@@ -170,23 +169,16 @@ def let_fonts_through() -> None:
     QCoreApplication.setAttribute(Qt.ApplicationAttribute.AA_UseStyleSheetPropagationInWidgetStyles)
 
 
-class ThemedWidget(QWidget):
-    """A widget that paints itself in the theme's colours."""
+class GrowingPage(QWidget):
+    """A page in the theme's colours that enlarges the text of all its widgets as it grows."""
 
     theme: Theme = DARK
+    text_growth = 1.0
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
         self.theme = theme
         self.update()
-
-
-class GrowingPage(ThemedWidget):
-    """A page that enlarges the text of all its widgets as it grows."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.text_growth = 1.0
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)
@@ -214,16 +206,7 @@ _HATCHES = (
     Qt.BrushStyle.CrossPattern,
     Qt.BrushStyle.Dense6Pattern,
 )
-_PLUS = ((-4, -12), (4, -12), (4, -4), (12, -4), (12, 4), (4, 4), (4, 12), (-4, 12), (-4, 4), (-12, 4))
-_CORNERS = {  # of the marks, in tenths of their radius
-    1: ((-9, -9), (9, -9), (9, 9), (-9, 9)),  # square
-    2: ((0, -11), (11, 9), (-11, 9)),  # triangle
-    3: ((0, -13), (11, 0), (0, 13), (-11, 0)),  # diamond
-    4: (*_PLUS, (-12, -4), (-4, -4)),
-    5: ((0, 11), (11, -9), (-11, -9)),  # triangle, point down
-    6: ((-11, -9), (0, 0), (11, -9), (11, 9), (0, 0), (-11, 9)),  # bow tie
-    7: ((-12, -5), (12, -5), (12, 5), (-12, 5)),  # bar
-}
+_MARKS = ("o", "s", "t1", "d", "+", "t", "star", "_")  # of `pyqtgraph.ScatterPlotItem`
 
 
 def colour_of(theme: Theme, index: int, *, grey: bool = False) -> QColor:
@@ -258,18 +241,9 @@ def draw_mark(
     painter: QPainter, at: QPointF, radius: float, theme: Theme, index: int, colour: QColor
 ) -> None:
     """Draw an emotion's mark with an edge in the panel's colour."""
+    from pyqtgraph.graphicsItems.ScatterPlotItem import Symbols
+
+    shape = QTransform.fromTranslate(at.x(), at.y()).scale(2 * radius, 2 * radius)
     painter.setPen(QPen(QColor(theme.surface), 1))
     painter.setBrush(colour)
-    painter.drawPath(_mark(at, radius, index))
-
-
-def _mark(at: QPointF, radius: float, index: int) -> QPainterPath:
-    path = QPainterPath()
-    corners = _CORNERS.get(index % (len(_CORNERS) + 1))
-    if corners is None:
-        path.addEllipse(at, radius, radius)
-    else:
-        polygon = QPolygonF([at + QPointF(x * radius / 10, y * radius / 10) for x, y in corners])
-        path.addPolygon(polygon)
-        path.closeSubpath()
-    return path
+    painter.drawPath(shape.map(Symbols[_MARKS[index % len(_MARKS)]]))

@@ -21,7 +21,6 @@ from PyQt6.QtWidgets import (
 )
 
 from app.engine.messages import Note, RepeatTrial
-from app.qt.calibration.results import IntervalBar
 from app.qt.calibration.screen import Screen, Send
 from app.qt.dialogs.base import plain_table
 from app.qt.panels.electrodes import ElectrodesPanel
@@ -84,9 +83,8 @@ class MonitorScreen(Screen):
         if (header := self.trials.horizontalHeader()) is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.figures = self.words(_FROM)
-        self.bar = IntervalBar("Accuracy so far")
         self.worth = self.words("", muted=True)
-        so_far = self.panel(self.words("The model so far", bold=True), self.figures, self.bar, self.worth)
+        so_far = self.panel(self.words("The model so far", bold=True), self.figures, self.worth)
         self.panels = ElectrodesPanel(), StreamsPanel()
         for column in range(_N_COLUMNS, self.panels[1].table.columnCount()):
             self.panels[1].table.hideColumn(column)
@@ -116,12 +114,10 @@ class MonitorScreen(Screen):
         return suggested or view.step.trial or (view.trials[-1].number if view.trials else 0)
 
     def _show_progress(self, progress: Progress | None) -> None:
-        self.bar.setVisible(progress is not None)
         self.worth.setVisible(progress is not None)
         self.figures.setText(progress_in_words(progress) if progress is not None else _FROM)
         if progress is not None:
-            share, number = progress.n_correct / progress.n_trials, progress.worth_repeating
-            self.bar.show_values(share, progress.interval, progress.chance)
+            number = progress.worth_repeating
             weakest = f"Lowest accuracy: {one_line(progress.weakest)}. " if progress.weakest else ""
             self.worth.setText(weakest + (f"Trial {number} is worth repeating." if number else ""))
 

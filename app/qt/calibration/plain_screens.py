@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 
-from PyQt6.QtCore import QPointF, Qt
-from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PyQt6.QtWidgets import QProgressBar, QSizePolicy
+from PyQt6.QtCore import Qt
+from PyQt6.QtWidgets import QProgressBar
 
 from app.qt.calibration.screen import Screen, Send, TimeBar
-from app.qt.theme import ThemedWidget
 from app.view.conditions import LONGEST
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
@@ -125,7 +123,8 @@ class FixationScreen(Screen):
         self._has_sound = has_sound
         self.instruction = self.words("", 1.5, align=_CENTRE)
         self.more = self.words("", 1.2, muted=True, align=_CENTRE)
-        self.cross = _Cross()
+        self.cross = self.words("", 5.0, align=Qt.AlignmentFlag.AlignCenter)
+        self.cross.setAccessibleName("Fixation cross")
         self.time = TimeBar()
         self.stack(1, self.instruction, self.more, (self.cross, 8), 1, self.time)
 
@@ -134,30 +133,7 @@ class FixationScreen(Screen):
         self.instruction.setText(_CLOSED if is_closed else _OPEN)
         self.more.setText((_TONE if self._has_sound else _NO_SOUND) if is_closed else "")
         self.time.setVisible(not is_closed)
-        self.cross.is_shown = not is_closed
-        self.cross.update()
+        self.cross.setText("" if is_closed else "+")
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
-        """Show the time left, while eyes are open."""
-        if self.cross.is_shown:
-            self.time.show_time(view, now)
-
-
-class _Cross(ThemedWidget):
-    """A cross to look at, or nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_shown = True
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setAccessibleName("Fixation cross")
-
-    def paintEvent(self, event: QPaintEvent | None) -> None:
-        if not self.is_shown:
-            return
-        painter = QPainter(self)
-        arm = self.fontMetrics().height() * 1.6
-        centre = QPointF(self.width() / 2, self.height() / 2)
-        painter.setPen(QPen(QColor(self.theme.text), max(3.0, arm / 9)))
-        painter.drawLine(centre - QPointF(arm, 0), centre + QPointF(arm, 0))
-        painter.drawLine(centre - QPointF(0, arm), centre + QPointF(0, arm))
+        self.time.show_time(view, now)

@@ -12,13 +12,11 @@ from PyQt6.QtCore import QSize, Qt, QUrl, pyqtSignal
 from PyQt6.QtGui import (
     QCloseEvent,
     QDesktopServices,
-    QFontMetricsF,
     QGuiApplication,
     QKeyEvent,
     QKeySequence,
-    QResizeEvent,
 )
-from PyQt6.QtWidgets import QApplication, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from app.calibrate.prepare import Prepared, prepare
 from app.display import DEFAULT_SIZE
@@ -38,7 +36,7 @@ from app.qt.shell.appearance import Settings
 from app.qt.shell.commands import Command, pressed_keys
 from app.qt.shell.engine_window import EngineWindow, is_recording
 from app.qt.shell.session import EngineSession
-from app.qt.theme import Theme, growth, scaled
+from app.qt.theme import Theme
 from app.qt.widgets import plain_label, put
 from app.request import CalibrationRequest
 from app.view.calibration_screens import CALM_SCREENS, is_armed_to_pause, screen_of
@@ -66,47 +64,6 @@ SHARED = (
     Command("show_keys", "", ("F1",), "show this list"),
     Command("close", "", ("Ctrl+Q",), "close; asks first while recording"),
 )
-
-
-_FULL_COLUMNS = 210.0
-
-
-class StatusBar(QWidget):
-    """Signs on the left, buttons on the right; calm screens hide the buttons, but their keys work."""
-
-    def __init__(
-        self, subject: str, is_simulated: bool, buttons: list[tuple[str, Callable[[], object]]]
-    ) -> None:
-        super().__init__()
-        said = f"{subject}  ·  Emotion inference, for research only"
-        self.signs = plain_label(f"SIMULATED DATA  ·  {said}" if is_simulated else said, muted=True)
-        row = put(QHBoxLayout(self), (self.signs, 1), margins=(24, 0, 24, 8))
-        self._buttons: list[QPushButton] = []
-        for text, call in buttons:
-            button = QPushButton(text)
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            button.setAccessibleName(text)
-            button.clicked.connect(lambda _checked=False, call=call: call())
-            row.addWidget(button)
-            self._buttons.append(button)
-        self._keep_height()
-
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        super().resizeEvent(event)
-        font = QApplication.font()
-        larger = growth(self.width(), QFontMetricsF(font).averageCharWidth() * _FULL_COLUMNS, 1.5)
-        self.setFont(scaled(font, larger))
-        self._keep_height()
-
-    def _keep_height(self) -> None:
-        """Keep the height without buttons, so that all screens have the same size."""
-        self.setFixedHeight(max(button.sizeHint().height() for button in self._buttons) + 8)
-
-    def show_buttons(self, *, is_calm: bool, can_pause: bool) -> None:
-        """Show the buttons that apply now; the first one pauses."""
-        for place, button in enumerate(self._buttons):
-            button.setVisible(not is_calm and (place > 0 or can_pause))
-
 
 _REFRESH_MS = 15
 _SAY_IT_THEMSELVES = ("finish", "failed")  # screens with the session's message in them
@@ -165,17 +122,22 @@ class CalibrationWindow(EngineWindow):
 
     def _lay_out(self) -> None:
         self.setWindowTitle(f"Affectscope: calibration of {self.request.subject}")
-        self.status = StatusBar(
-            self.request.subject,
-            self.request.simulated is not None,
-            [("Pause (P)", self.toggle_pause), ("Keys (F1)", self.show_keys)],
-        )
+        said = f"{self.request.subject}  ·  Emotion inference, for research only"
+        self.signs = plain_label(f"SIMULATED DATA  ·  {said}" if self.request.simulated else said, muted=True)
+        self.buttons = QPushButton("Pause (P)"), QPushButton("Keys (F1)")
+        for button, call in zip(self.buttons, (self.toggle_pause, self.show_keys), strict=True):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            button.clicked.connect(lambda _checked=False, call=call: call())
+            policy = button.sizePolicy()
+            policy.setRetainSizeWhenHidden(True)  # so that all screens have the same size
+            button.setSizePolicy(policy)
+        status = put(QHBoxLayout(), (self.signs, 1), *self.buttons, margins=(24, 0, 24, 8))
         self.stack = QStackedWidget()
         for screen in dict.fromkeys(self.screens.by_name.values()):
             self.stack.addWidget(screen)
         page = QWidget()
         page.setObjectName("page")
-        put(QVBoxLayout(page), (self.stack, 1), self.status, margins=(0, 0, 0, 0), spacing=0)
+        put(QVBoxLayout(page), (self.stack, 1), status, margins=(0, 0, 0, 0), spacing=0)
         self.setCentralWidget(page)
         self.operator = OperatorWindow(self, SHARED)
         self.closing.asks_on = self.operator
@@ -291,9 +253,9 @@ class CalibrationWindow(EngineWindow):
         screen = self.current
         self.stack.setCurrentWidget(screen)
         is_calm = name in CALM_SCREENS
-        self.status.show_buttons(
-            is_calm=is_calm, can_pause=is_armed_to_pause(self.session.store.calibration) and name != "pause"
-        )
+        can_pause = is_armed_to_pause(self.session.store.calibration) and name != "pause"
+        for button, applies in zip(self.buttons, (can_pause, True), strict=True):
+            button.setVisible(applies and not is_calm)  # their keys work on calm screens too
         self.setCursor(Qt.CursorShape.BlankCursor if is_calm else Qt.CursorShape.ArrowCursor)
         if is_calm and not self._is_placed and not self.isFullScreen():
             self.showFullScreen()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
+from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtGui import QColor
 
 from acquisition.text import percent
@@ -62,6 +63,8 @@ class ModalityAttentionPanel(Panel):
 class LanesPlot(Plot):
     """A lane for each modality, from 0 to 100 %; where a modality is missing the lane is hatched."""
 
+    moment_chosen = pyqtSignal(float)  # LSL seconds
+
     def __init__(self) -> None:
         n = len(MODALITIES)
         self._names, self._figures = (
@@ -71,6 +74,7 @@ class LanesPlot(Plot):
         self._times = Axis("bottom", title="time before the prediction shown (s)", has_grid=True)
         axes, name = (self._names, self._figures, self._times), "Attention per modality over time"
         super().__init__(name, axes, x=(-60.0, 0.0), y=(0.0, float(n)), zoom="x", least=(36, 9.6))
+        self.clicked.connect(lambda x, y: self.moment_chosen.emit(self.t_end + x))
         self.setToolTip("Click to go to that moment")
         self.t_end = math.nan  # the moment at the right edge, LSL seconds
         self.times: NDArray[np.float64] = np.empty(0)  # before it

@@ -1,12 +1,12 @@
 """The probabilities over the last minutes, and a way back to any of these moments."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PyQt6.QtCore import QPointF, QRectF, Qt
+from PyQt6.QtCore import QPointF, QRectF, Qt, pyqtSignal
 from PyQt6.QtGui import QColor, QFontMetricsF, QKeyEvent, QPainter, QPen
 
 from acquisition.text import percent
@@ -37,15 +37,11 @@ class CoursePanel(Panel):
 
     def __init__(self) -> None:
         super().__init__("Time course")
-        #: Told the moment (LSL seconds, a prediction's ``t_end``) that was clicked or stepped to.
-        self.choose_time: Callable[[float], None] = lambda t: None
-        #: Called when the End key asks for the newest again.
-        self.choose_now: Callable[[], None] = lambda: None
         self.add_words("click or use ←/→ to look back", muted=True)
         spans = {f"{minutes} min": minutes for minutes in SPANS_MIN}
         self.span = self.add_choice("Time span of the time course", spans, SPANS_MIN.index(2))
         self.span.setToolTip("Minutes shown, once recorded")
-        self.plot = self.add_plot(CoursePlot(self))
+        self.plot = self.add_plot(CoursePlot())
 
     def refresh(self, store: ViewStore, t: float) -> None:
         self.plot.show_store(store, t, 60.0 * int(self.span.currentData()))
@@ -54,7 +50,10 @@ class CoursePanel(Panel):
 class CoursePlot(Plot):
     """A line each emotion, the answers as a ribbon above, markers, and the moment looked at."""
 
-    def __init__(self, panel: CoursePanel) -> None:
+    moment_chosen = pyqtSignal(float)  # LSL seconds, a prediction's ``t_end``, clicked or stepped to
+    now_chosen = pyqtSignal()  # the newest is asked for again
+
+    def __init__(self) -> None:
         self._levels = Axis("left", room="62.5 %", title="probability")
         self._names = RowAxis("right", aligned=Qt.AlignmentFlag.AlignLeft, is_spread=True)
         self._times = Axis("bottom", self._time_text, title="time before now (min:s)", has_grid=True)
@@ -64,7 +63,6 @@ class CoursePlot(Plot):
             "Left and right step from prediction to prediction, Page Up and Page Down by ten seconds, "
             "End returns to now."
         )
-        self._panel = panel
         self._store: ViewStore | None = None
         self._t = self.t0 = self.t1 = math.nan  # the moment looked at, first and last one shown, LSL seconds
         self.zero = math.nan  # the moment that the axis calls 0
@@ -220,11 +218,11 @@ class CoursePlot(Plot):
             self._choose(math.nextafter(self._shown_t_end(), -math.inf))
         elif key == Qt.Key.Key_Right:
             later = self._store.predictions.read(math.nextafter(self._shown_t_end(), math.inf), math.inf)
-            self._choose(later[0].t_end) if later else self._panel.choose_now()
+            self._choose(later[0].t_end) if later else self.now_chosen.emit()
         elif key in (Qt.Key.Key_PageUp, Qt.Key.Key_PageDown):
             self._choose(self._t + (_STEP_S if key == Qt.Key.Key_PageDown else -_STEP_S))
         elif key == Qt.Key.Key_End:
-            self._panel.choose_now()
+            self.now_chosen.emit()
         else:
             super().keyPressEvent(event)
 
@@ -240,7 +238,7 @@ class CoursePlot(Plot):
         prediction = self._store.predictions.at(t)
         if prediction is not None and t - prediction.t_end <= STALE_AFTER_S:
             t = prediction.t_end
-        self._panel.choose_time(t)
+        self.moment_chosen.emit(t)
 
 
 class _Ribbon(PixelItem):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
-from PyQt6.QtCore import Qt
+from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
@@ -42,12 +42,14 @@ _HEADS = {
 class OcclusionPanel(Panel):
     """Button, bars, head map of the regions, and whether attention agrees.
 
-    ``ask_occlusion`` sends the request; the answer arrives in ``store.occlusion``.
+    The answer to ``asked`` arrives in ``store.occlusion``.
     """
 
-    def __init__(self, ask_occlusion: Callable[[], None], now: Callable[[], float] = monotonic) -> None:
+    asked = pyqtSignal()
+
+    def __init__(self, now: Callable[[], float] = monotonic) -> None:
         super().__init__("Occlusion check")
-        self.ask_occlusion, self._now = ask_occlusion, now
+        self._now = now
         self.state = "no session"  # or ready, asking, no answer
         self._asked_at: float | None = None
         self._asked_with: Occlusion | None = None  # the answer there was when asked
@@ -84,7 +86,7 @@ class OcclusionPanel(Panel):
     def _ask(self) -> None:
         self._asked_at = self._now()
         self._asked_with = self._store.occlusion if self._store is not None else None
-        self.ask_occlusion()
+        self.asked.emit()
 
     def _state_of_asking(self, store: ViewStore) -> str:
         """Return "ready", "asking", "no answer" or "no session"."""

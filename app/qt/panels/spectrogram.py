@@ -1,7 +1,6 @@
 """Spectrogram of one EEG channel."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +24,8 @@ class SpectrogramPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__("Spectrogram")
-        self.choose: Callable[[str], None] = lambda ch_name: None  # called with the channel chosen
         self.plot = self.add_plot(HeatPlot("EEG spectrogram", 30.0, hold_s=1.1, unit="dB"))
         self.channels = self.add_choice("Channel of the spectrogram", {})
-        self.channels.activated.connect(lambda _: self.choose(self.channels.currentText()))
         self.channels.setEnabled(False)
         self._names: tuple[str, ...] = ()
         self._range = CalmRange(step=5.0, least=20.0, hold_s=_HOLD_S)

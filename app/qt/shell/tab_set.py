@@ -47,18 +47,20 @@ class TabSet(QTabWidget):
         self._display_latency = DisplayLatency()
         self._unpainted: Prediction | None = None  # given to the visible tab, and not yet on the screen
         self._store: ViewStore | None = None
-        self.now, self.signals = NowTab(), SignalsTab()
-        self.why = WhyTab(lambda: session.send(SessionCommand.ASK_OCCLUSION))
+        self.now, self.why, self.signals = NowTab(), WhyTab(), SignalsTab()
         self.health = HealthTab(self._display_latency)
         tabs = (self.now, self.why, self.signals, self.health)
         self.by_name: dict[str, PanelPage] = dict(zip(TAB_NAMES, tabs, strict=True))
         for name, tab in self.by_name.items():
             self.addTab(_Scrolled(tab), name.capitalize())
             self.setTabToolTip(self.count() - 1, f"{name.capitalize()} (Alt+{self.count()})")
-        self.now.set_time_travel(playback.hold, playback.to_end)
-        self.why.moment_chosen.connect(playback.hold)
+        self.now.course.plot.moment_chosen.connect(playback.hold)
+        self.now.course.plot.now_chosen.connect(playback.to_end)
+        self.why.modalities.plot.moment_chosen.connect(playback.hold)
+        self.why.occlusion.asked.connect(lambda: session.send(SessionCommand.ASK_OCCLUSION))
         self.signals.traces.send = session.send
-        self.signals.on_choose_spectrogram(lambda ch_name: session.send(ChooseSpectrogram(ch_name)))
+        of_spectrogram = self.signals.spectrogram.channels
+        of_spectrogram.textActivated.connect(lambda ch_name: session.send(ChooseSpectrogram(ch_name)))
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         self._give_room()

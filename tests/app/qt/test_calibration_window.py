@@ -475,7 +475,7 @@ def test_a_whole_session_ends_with_the_verdict_and_the_ways_on(stage, tmp_path):
     assert finish.verdict.text() == "Weak"
     assert finish.live.isVisible()
     assert [name in finish.files.text() for name in ("run-01.xdf", "run-02.xdf")] == [True, True]
-    assert "31 % to 83 %" in finish.bar.accessibleDescription()
+    assert "31\N{NO-BREAK SPACE}% to 83\N{NO-BREAK SPACE}%" in finish.verdict_words.text()
     assert len(stage.engine.session.record.trials) == 10
     assert stage.window.faults.n_faults == 0
 

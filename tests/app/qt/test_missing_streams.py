@@ -30,7 +30,7 @@ PARTS = {
     Kind.AUDIO: (VoicePart, LogMelPart),
     Kind.MARKERS: (MarkerPart,),
 }
-TABS = (NowTab, lambda: WhyTab(lambda: None), SignalsTab, lambda: HealthTab(DisplayLatency()))
+TABS = (NowTab, WhyTab, SignalsTab, lambda: HealthTab(DisplayLatency()))
 
 
 def store_of(kinds: tuple[Kind, ...]) -> ViewStore:

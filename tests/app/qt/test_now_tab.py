@@ -256,7 +256,7 @@ def click(qtbot, plot, x, y):
 
 def test_a_click_on_the_course_chooses_the_prediction_there(tab, qtbot):
     chosen = []
-    tab.set_time_travel(chosen.append, lambda: None)
+    tab.course.plot.moment_chosen.connect(chosen.append)
     show(tab, qtbot, filled())
     plot = tab.course.plot
     click(qtbot, plot, NOW - 20 - plot.zero, 0.5)
@@ -266,7 +266,8 @@ def test_a_click_on_the_course_chooses_the_prediction_there(tab, qtbot):
 
 def test_keys_step_from_prediction_to_prediction(tab, qtbot):
     chosen, ended = [], []
-    tab.set_time_travel(chosen.append, lambda: ended.append(True))
+    tab.course.plot.moment_chosen.connect(chosen.append)
+    tab.course.plot.now_chosen.connect(lambda: ended.append(True))
     store = filled()
     show(tab, qtbot, store)
     plot = tab.course.plot

@@ -486,7 +486,7 @@ def test_a_chosen_channel_is_asked_for_and_the_shown_one_is_listed(qtbot):
     )
     panel = SpectrogramPanel()
     asked = []
-    panel.choose = asked.append
+    panel.channels.textActivated.connect(asked.append)
     shown(qtbot, panel, store_with(eeg_part(), part))
     assert panel.channels.currentText() == "E3"
     panel.channels.setFocus()

@@ -63,7 +63,8 @@ def asked():
 
 @pytest.fixture
 def tab(qtbot, asked):
-    tab = WhyTab(lambda: asked.append(True))
+    tab = WhyTab()
+    tab.occlusion.asked.connect(lambda: asked.append(True))
     qtbot.addWidget(tab)
     tab.set_theme(LIGHT)
     tab.setStyleSheet(f"background: {LIGHT.surface}")
@@ -135,7 +136,7 @@ def test_a_missing_modality_is_hatched_and_said(tab, store):
 def test_a_click_chooses_the_moment_below_it(tab, store, qtbot):
     tab.refresh(store, 160.0)
     plot = tab.modalities.plot
-    with qtbot.waitSignal(tab.moment_chosen) as chosen:
+    with qtbot.waitSignal(plot.moment_chosen) as chosen:
         middle = lane_rect(plot, 0).center().toPoint()
         qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=middle)
     assert chosen.args[0] == pytest.approx(159.75 - 30, abs=0.2)
@@ -215,7 +216,7 @@ def test_disagreement_is_flagged_in_words(tab, store):
 
 def test_no_answer_in_time_is_said_and_can_be_asked_again(qtbot, store):
     clock = [0.0]
-    panel = OcclusionPanel(lambda: None, now=lambda: clock[0])
+    panel = OcclusionPanel(now=lambda: clock[0])
     qtbot.addWidget(panel)
     panel.refresh(store, 160.0)
     panel.ask.click()
