@@ -1,6 +1,6 @@
 """Small widgets of the windows: layouts, labels of plain text, tables and lists to copy from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +22,7 @@ from PyQt6.QtWidgets import (
     QListWidget,
     QScrollArea,
     QTableWidget,
+    QTableWidgetItem,
     QWidget,
 )
 
@@ -29,6 +30,8 @@ from PyQt6.QtWidgets import (
 Part = QWidget | QLayout | tuple[QWidget | QLayout, int] | int | None
 L = TypeVar("L", bound=QBoxLayout)
 _GAP = 10
+#: Of a label whose text can be selected and copied.
+COPYABLE = Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
 
 
 def put(
@@ -161,8 +164,9 @@ class _Rows(_View):
 class RowTable(_Rows, QTableWidget):
     """A read-only table: arrow keys move by rows, Tab leaves it, Ctrl+C copies."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
+    def __init__(self, name: str, columns: Sequence[str] = (), rows: Iterable[Sequence[str]] = ()) -> None:
+        super().__init__(0, len(columns))
+        self.setHorizontalHeaderLabels(list(columns))
         self._make_read_only(name)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setTabKeyNavigation(False)
@@ -171,6 +175,18 @@ class RowTable(_Rows, QTableWidget):
         if (header := self.verticalHeader()) is not None:
             header.hide()
             header.setMinimumSectionSize(1)
+        if (header := self.horizontalHeader()) is not None:
+            header.setStretchLastSection(True)
+        self.fill(rows)
+
+    def fill(self, rows: Iterable[Sequence[str]], *, has_tips: bool = False) -> None:
+        """Show other rows; with tips, a cell that is cut tells all of its text."""
+        self.setRowCount(len(rows := list(rows)))
+        for at, row in enumerate(rows):
+            for column, text in enumerate(row):
+                item = QTableWidgetItem(text)
+                item.setToolTip(f"<p>{escape(text)}</p>" if has_tips else "")
+                self.setItem(at, column, item)
 
 
 class RowList(_Rows, QListWidget):

@@ -15,18 +15,16 @@ from PyQt6.QtWidgets import (
     QMainWindow,
     QPushButton,
     QStackedWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from app.engine.messages import Note, RepeatTrial
 from app.qt.calibration.screen import Screen, Send
-from app.qt.dialogs.base import plain_table
 from app.qt.panels.electrodes import ElectrodesPanel
 from app.qt.panels.streams import StreamsPanel
 from app.qt.shell.commands import Command
-from app.qt.widgets import Part, plain_label, put
+from app.qt.widgets import Part, RowTable, plain_label, put
 from app.view.calibration_screens import (
     is_armed_to_pause,
     progress_in_words,
@@ -77,7 +75,7 @@ class MonitorScreen(Screen):
         super().__init__("Trials and signals", send, width=1000)
         self.order = tuple(order)  # planned emotion of each trial
         self._rows: list[tuple[str, str, str, str]] = []
-        self.trials = plain_table("Trials", ("Trial", "Emotion", "State", "Answer"))
+        self.trials = RowTable("Trials", ("Trial", "Emotion", "State", "Answer"))
         self._primary = self.trials
         self.trials.setToolTip("Answer: the emotion, and valence and arousal from 1 to 9")
         if (header := self.trials.horizontalHeader()) is not None:
@@ -98,10 +96,7 @@ class MonitorScreen(Screen):
         rows = trial_rows(view, self.order)
         if rows != self._rows:
             self._rows = rows
-            self.trials.setRowCount(len(rows))
-            for at, cells in enumerate(rows):
-                for column, text in enumerate(cells):
-                    self.trials.setItem(at, column, QTableWidgetItem(text))
+            self.trials.fill(rows)
         self._show_progress(view.progress if view is not None else None)
 
     def trial_to_repeat(self, view: SessionView | None) -> int:

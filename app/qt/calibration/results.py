@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
 from acquisition.text import percent
 from app.qt.calibration.screen import Screen, Send, TimeBar, mark_primary
-from app.qt.widgets import put, scrolling
+from app.qt.widgets import COPYABLE, put, scrolling
 from app.view.calibration_screens import done_so_far, named_files
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
@@ -59,9 +58,7 @@ class FinishScreen(Screen):
         self.verdict = self.words("", 1.9, bold=True)
         self.verdict_words = self.words("", 1.15)
         self.files = self.words("", muted=True)
-        self.files.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
+        self.files.setTextInteractionFlags(COPYABLE)
         self.report = self.button("Open the &report", open_report)
         self.live = self.button("&Use it live", use_live, primary=True)
         self.close_button = self.button("&Close", close)

@@ -10,19 +10,16 @@ from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QHBoxLayout,
     QLabel,
     QLayout,
     QMessageBox,
     QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from acquisition.errors import InputError
-from app.qt.widgets import plain_label, put
+from app.qt.widgets import RowTable, plain_label, put
 from app.view.text import message_line
 
 Role = QDialogButtonBox.ButtonRole
@@ -55,12 +52,6 @@ class Dialog(QDialog):
         button.clicked.connect(lambda: call())
         return button
 
-    def path_row(self, edit: QWidget, browse: Callable[[], object]) -> QHBoxLayout:
-        """Return a field with a button beside it to browse for a file."""
-        button = QPushButton("&Browse…")
-        button.clicked.connect(lambda: browse())
-        return put(QHBoxLayout(), (edit, 1), button)
-
     def lay_out(self, *parts: QWidget | QLayout, stretched: QWidget | None = None) -> None:
         """Put parts and buttons below each other; ``stretched`` takes the room there is."""
         put(QVBoxLayout(self), *((part, int(part is stretched)) for part in (*parts, self._box)))
@@ -75,34 +66,43 @@ class Dialog(QDialog):
             height = min(height, round(_SHARE * room.height()))
         self.resize(width, height or self.sizeHint().height())
 
-    def say(self, text: str, *, is_refused: bool = False) -> None:
-        """Show a text, such as why a choice is refused."""
-        self.is_refused = is_refused
-        self.words.setText(f"Cannot be used: {message_line(text, _LONGEST)}" if is_refused else text)
+    def say(self, text: str) -> None:
+        """Show a text."""
+        self.is_refused = False
+        self.words.setText(text)
+
+    def refuse(self, why: str) -> None:
+        """Show why a choice is refused."""
+        self.is_refused = True
+        self.words.setText(f"Cannot be used: {message_line(why, _LONGEST)}")
+
+    def work(
+        self,
+        function: Callable[[], Any],
+        on_done: Callable[[Any], object],
+        said: str = "",
+        button: QPushButton | None = None,
+    ) -> None:
+        """Call a function in a background thread, a button idle meanwhile; its `InputError` is shown."""
+
+        def then(act: Callable[[Any], object]) -> Callable[[Any], None]:
+            def finish(what: Any) -> None:
+                if button is not None:
+                    button.setEnabled(True)
+                act(what)
+
+            return finish
+
+        if button is not None:
+            button.setEnabled(False)
+        self.say(said)
+        Work(function, then(on_done), then(self.refuse), self)
 
 
 def short_path(widget: QWidget, path: Path, n_characters: int) -> str:
     """Return a path cut in its middle where it is wider than so many characters of average width."""
     width = widget.fontMetrics().averageCharWidth() * n_characters
     return widget.fontMetrics().elidedText(str(path), Qt.TextElideMode.ElideMiddle, width)
-
-
-def plain_table(name: str, columns: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> QTableWidget:
-    """Return a read-only table, selected by rows."""
-    rows = list(rows)
-    table = QTableWidget(len(rows), len(columns))
-    table.setHorizontalHeaderLabels(list(columns))
-    table.setAccessibleName(name)
-    table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-    for at, row in enumerate(rows):
-        for column, words in enumerate(row):
-            table.setItem(at, column, QTableWidgetItem(words))
-    if (numbers := table.verticalHeader()) is not None:
-        numbers.hide()
-    if (header := table.horizontalHeader()) is not None:
-        header.setStretchLastSection(True)
-    return table
 
 
 def key_names(keys: Iterable[str]) -> str:
@@ -118,7 +118,7 @@ class KeysDialog(Dialog):
         self, parent: QWidget | None, columns: Sequence[str], rows: Iterable[Sequence[str]], note: str = ""
     ) -> None:
         super().__init__(parent, "Keyboard shortcuts")
-        table = plain_table("All keys", columns, rows)
+        table = RowTable("All keys", columns, rows)
         table.selectRow(0)
         table.resizeColumnsToContents()
         table.resizeRowsToContents()

@@ -28,9 +28,10 @@ from acquisition.montage import Montage, canonical_name, headsets
 from acquisition.quality import amplitude_trouble
 from acquisition.text import rate
 from app.devices import Look, keep_montage, kept_montage, mapping_path
-from app.qt.dialogs.base import Dialog, Role, Work, plain_table
+from app.qt.dialogs.base import Dialog, Role
 from app.qt.plots.heads import ElectrodeState, HeadPlot, head_map
 from app.qt.theme import DARK, LIGHT
+from app.qt.widgets import RowTable
 from app.view.text import one_line
 
 _KEPT, _LABELS = "as kept for this device", "by the stream's labels"
@@ -61,7 +62,6 @@ class ChannelsDialog(Dialog):
         self._on_kept, self._used = on_kept, used
         self._look: Look | None = None
         self.electrodes: dict[int, str] = {}  # by channel, as far as they are names
-        self._refuse = partial(self.say, is_refused=True)
         self.preset, self.unit = QComboBox(), QComboBox()
         self.preset.activated.connect(lambda _: self.use_preset(self.preset.currentText()))
         self.unit.setEditable(True)
@@ -69,7 +69,7 @@ class ChannelsDialog(Dialog):
         self.unit.lineEdit().setPlaceholderText("as the stream states")  # type: ignore[union-attr]
         self.unit.currentTextChanged.connect(lambda _: self._judge())
         self.device, self.amplitude = self.label(), self.label(n_lines=2)
-        self.table = plain_table("Channels and their electrodes", _COLUMNS)
+        self.table = RowTable("Channels and their electrodes", _COLUMNS)
         self.table.setEditTriggers(self.table.EditTrigger.AllEditTriggers)
         self.table.setItemDelegateForColumn(_ELECTRODE, _Names(self.table))
         self.table.itemChanged.connect(lambda _: self._judge())
@@ -91,8 +91,7 @@ class ChannelsDialog(Dialog):
             button.setEnabled(False)
         self.lay_out(self.device, form, self.amplitude, body, self.words, stretched=body)
         self.fit_screen(150, 38)
-        self.say("Looking at the channels …")
-        Work(look, self.show_look, self._refuse, self)
+        self.work(look, self.show_look, "Looking at the channels …")
 
     def show_look(self, look: Look) -> None:
         """Fill the table, with the mapping that is kept or the preset that fits."""
@@ -134,7 +133,7 @@ class ChannelsDialog(Dialog):
         if name == _FILE:
             name, _ = QFileDialog.getOpenFileName(self, "Montage file", "", "Montages (*.toml)")
         if name in (*_OF_MNE, self._used) or name.endswith(".toml"):
-            Work(partial(electrodes.load_montage, name), self._fill, self._refuse, self)
+            self.work(partial(electrodes.load_montage, name), self._fill)
         elif self._look is not None:
             self._fill(kept_montage(self._look.header) if name == _KEPT else headsets().get(name))
 
@@ -143,7 +142,7 @@ class ChannelsDialog(Dialog):
         try:
             names = fitting_electrodes(self._look, montage)
         except InputError as error:
-            self._refuse(str(error))
+            self.refuse(str(error))
             return
         self._write(_ELECTRODE, [names.get(row, "") for row in range(self.table.rowCount())])
         self._judge()
@@ -166,7 +165,7 @@ class ChannelsDialog(Dialog):
         try:
             path = keep_montage(self._look.header, self.electrodes, self.unit.currentText().strip())
         except OSError as error:
-            self._refuse(f"the mapping cannot be kept: {error}")
+            self.refuse(f"the mapping cannot be kept: {error}")
             return
         self.accept()
         self._on_kept(path)
@@ -204,7 +203,7 @@ class ChannelsDialog(Dialog):
         trouble = "; ".join(filter(None, troubles))
         n_out = len(typed) - len(names)
         said = trouble or f"{len(names)} of {len(typed)} channels mapped, {n_out} left out"
-        self.say(said, is_refused=bool(trouble and names))
+        (self.refuse if trouble and names else self.say)(said)
         self.keep.setEnabled(not trouble)
         self.electrodes = {row: name for row, name in names.items() if name not in unknown}
         self._show_amplitudes(self._look, unit)

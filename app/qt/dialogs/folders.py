@@ -9,7 +9,7 @@ from PyQt6.QtWidgets import QFileDialog, QListWidget, QListWidgetItem, QWidget
 
 from acquisition.errors import InputError
 from app.model_check import ModelSummary, check_model, make_starter, read_model_summary
-from app.qt.dialogs.base import Dialog, Role, Work, short_path
+from app.qt.dialogs.base import Dialog, Role, short_path
 from app.view.text import one_line, tooltip
 from assets import DEMO_MODEL
 from calibration.profile_summary import ProfileSummary, model_sha256, read_summary
@@ -80,7 +80,7 @@ class FolderDialog(Dialog):
         try:
             self.say(self._description(self._chosen()))
         except InputError as error:
-            self.say(str(error), is_refused=True)
+            self.refuse(str(error))
         self.use.setEnabled(not self.is_refused)
 
     def _browse(self) -> None:
@@ -110,22 +110,15 @@ class ModelDialog(FolderDialog):
         return f"{path.name}{f' ({remark})' if remark else ''}, {_training(path)}"
 
     def _take(self) -> None:
-        """Load the chosen model in another process and hand it on if that works."""
-        path = self._chosen()
-        if path is None:
+        if (path := self._chosen()) is None:
             return
-        self.use.setEnabled(False)
-        self.say("Loading the model to check that it fits …")
 
         def accept(summary: ModelSummary) -> None:
             self.accept()
             self._on_chosen(summary.path)
 
-        def refuse(why: str) -> None:
-            self.use.setEnabled(True)
-            self.say(why, is_refused=True)
-
-        Work(lambda: check_model(path), accept, refuse, self)
+        said = "Loading the model to check that it fits …"
+        self.work(lambda: check_model(path), accept, said, self.use)
 
     def _description(self, path: Path | None) -> str:
         if path is None:
@@ -159,17 +152,12 @@ class StarterDialog(Dialog):
         self.lay_out(self.label(offer, n_columns=75), self.words)
 
     def _install(self) -> None:
-        self.install.setEnabled(False)
-        self.say("Fetching and converting the weights …")
-        Work(lambda: make_starter(self.weights), self._take, self._refuse, self)
+        said = "Fetching and converting the weights …"
+        self.work(lambda: make_starter(self.weights), self._take, said, self.install)
 
     def _take(self, folder: Path) -> None:
         self.accept()
         self._on_made(folder)
-
-    def _refuse(self, why: str) -> None:
-        self.install.setEnabled(True)
-        self.say(why, is_refused=True)
 
 
 def _training(path: Path) -> str:

@@ -9,8 +9,10 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import (
     QFileDialog,
     QFormLayout,
+    QHBoxLayout,
     QLabel,
     QLineEdit,
+    QPushButton,
     QTableWidget,
     QTableWidgetItem,
     QWidget,
@@ -18,7 +20,8 @@ from PyQt6.QtWidgets import (
 
 from acquisition.errors import InputError
 from acquisition.text import data_size
-from app.qt.dialogs.base import Dialog, Role, plain_table, short_path
+from app.qt.dialogs.base import Dialog, Role, short_path
+from app.qt.widgets import RowTable, put
 from app.view.text import tooltip
 from calibration.storage import check_subject
 
@@ -36,7 +39,9 @@ class RecordDialog(Dialog):
         self._folder.setWordWrap(False)
         file, form = QLabel("&File"), QFormLayout()
         file.setBuddy(self.path_edit)
-        form.addRow(file, self.path_row(self.path_edit, self._browse))
+        browse = QPushButton("&Browse…")
+        browse.clicked.connect(self._browse)
+        form.addRow(file, put(QHBoxLayout(), (self.path_edit, 1), browse))
         form.addRow("Folder", self._folder)
         form.addRow("Disk", self.words)
         self.start = self.button("&Start recording", Role.AcceptRole, self.accept)
@@ -158,9 +163,7 @@ class ElectrodesDialog(Dialog):
     ) -> None:
         super().__init__(parent, "Electrodes")
         self._names, self._on_chosen = names, on_chosen
-        self.table = plain_table(
-            "Electrodes, Space ticks", ("Electrode", "Shown", "Bad"), ((n,) for n in names)
-        )
+        self.table = RowTable("Electrodes, Space ticks", ("Electrode", "Shown", "Bad"), ((n,) for n in names))
         self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectItems)
         for row, name in enumerate(names):
             for column, (word, is_on) in enumerate((("shown", name not in hidden), ("bad", name in bad)), 1):

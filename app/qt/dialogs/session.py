@@ -21,7 +21,7 @@ from PyQt6.QtWidgets import (
 from acquisition.errors import InputError
 from app.cli.groups import described
 from app.cli.options import LiveStreamOptions, PersonalModelOptions
-from app.qt.dialogs.base import Dialog, Role, Work
+from app.qt.dialogs.base import Dialog, Role
 from app.request import LiveRequest, Request
 from app.summary import SessionSummary
 
@@ -48,7 +48,7 @@ class SummaryDialog(Dialog):
         self.button("&Close", Role.RejectRole, self.reject)
         self.lay_out(self.page, self.words, stretched=self.page)
         self.fit_screen(150, 48)
-        Work(self._drawn, self._show, self._refuse, self)
+        self.work(self._drawn, self._show)
 
     def _drawn(self) -> tuple[bytes, bytes]:
         """Return the figures as pictures; loading what draws them takes a second."""
@@ -85,10 +85,7 @@ class SummaryDialog(Dialog):
         def tell(written: list[Path]) -> None:
             self.say(f"Saved: {', '.join(map(str, written))}")
 
-        Work(lambda: write_summary(self._summary, path), tell, self._refuse, self)
-
-    def _refuse(self, why: str) -> None:
-        self.say(why, is_refused=True)
+        self.work(lambda: write_summary(self._summary, path), tell)
 
 
 #: Of options that are numbers: the label, the unit, how many of it make 1, the step, and what no value means.
@@ -178,7 +175,7 @@ class SettingsDialog(Dialog):
         try:
             replace(self._options, **values).screen()  # type: ignore[arg-type]
         except InputError as error:
-            self.say(str(error), is_refused=True)
+            self.refuse(str(error))
             return
         self.accept()
         self._on_chosen(values, [marker_name(n, edit.text().strip()) for n, edit in enumerate(self.names, 1)])

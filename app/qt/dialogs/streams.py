@@ -8,7 +8,6 @@ from PyQt6.QtWidgets import (
     QComboBox,
     QFormLayout,
     QHBoxLayout,
-    QTableWidgetItem,
     QWidget,
 )
 
@@ -18,8 +17,8 @@ from acquisition.lsl.discovery import FoundStream, discover
 from acquisition.text import counted, rate
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind, StreamHeader
 from app.devices import RecordedStream
-from app.qt.dialogs.base import Dialog, Role, Work, plain_table
-from app.qt.widgets import put
+from app.qt.dialogs.base import Dialog, Role
+from app.qt.widgets import RowTable, put
 from app.view.text import one_line, tooltip
 
 _LOOK_S = 2.0
@@ -63,7 +62,7 @@ class StreamsDialog(Dialog):
         self._found: Sequence[FoundStream] = []
         self._before = select.parse_choices(before.streams or "")
         where = "in the file" if file else "on the network"
-        self.table = plain_table(f"Streams {where}", _OF_FILE if file else _COLUMNS)
+        self.table = RowTable(f"Streams {where}", _OF_FILE if file else _COLUMNS)
         self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.choices = {modality: _combo(_label(modality)) for modality in MODALITIES}
         for combo in self.choices.values():
@@ -101,9 +100,8 @@ class StreamsDialog(Dialog):
 
     def look_again(self) -> None:
         """Look for streams in a thread."""
-        self.again.setEnabled(False)
-        self.say(f"Looking through {self._file} …" if self._file else "Looking for streams …")
-        Work(self._look, self.show_found, self._refuse, self)
+        said = f"Looking through {self._file} …" if self._file else "Looking for streams …"
+        self.work(self._look, self.show_found, said, self.again)
 
     def show_found(self, found: Sequence[FoundStream]) -> None:
         """Fill table and choices, without the program's own streams."""
@@ -115,13 +113,7 @@ class StreamsDialog(Dialog):
         n_own = counted(sum(is_ours), "stream")
         self.hidden.setText(f"Not shown: {n_own} of Affectscope itself (predictions, clock map, notes)")
         self.hidden.setVisible(any(is_ours))
-        self.again.setEnabled(True)
-        self.table.setRowCount(len(found))
-        for row, stream in enumerate(found):
-            for column, words in enumerate(_row(stream)):
-                item = QTableWidgetItem(one_line(words))
-                item.setToolTip(tooltip(one_line(words)))
-                self.table.setItem(row, column, item)
+        self.table.fill([[one_line(words) for words in _row(stream)] for stream in found], has_tips=True)
         self.table.resizeColumnsToContents()
         if self._file:  # sentences, broken into lines
             last, room = self.table.columnCount() - 1, self.table.maximumViewportSize().width()
@@ -157,7 +149,7 @@ class StreamsDialog(Dialog):
                 select.select_streams({stream.key: stream.header for stream in self._found}, streams)
                 self._check(choice, [stream.header for stream in self._found])
         except InputError as error:
-            self._refuse(str(error))
+            self.refuse(str(error))
             return
         self.accept()
         self._on_chosen(choice)
@@ -171,10 +163,6 @@ class StreamsDialog(Dialog):
         if header.name and all(other.name != header.name for other in others):
             return f"name:{header.name}"
         return f"id:{stream.key}"
-
-    def _refuse(self, why: str) -> None:
-        self.again.setEnabled(True)
-        self.say(why, is_refused=True)
 
 
 def _label(modality: str) -> str:

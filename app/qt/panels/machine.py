@@ -8,7 +8,7 @@ from PyQt6.QtWidgets import QGridLayout, QLabel
 
 from app.qt.panel import Panel
 from app.qt.plots.bar_plot import BarPlot, BarRow, Level
-from app.qt.widgets import plain_label
+from app.qt.widgets import COPYABLE, plain_label
 from app.view.machine import (
     TARGET_MS,
     DisplayLatency,
@@ -68,9 +68,7 @@ class MachinePanel(Panel):
     def _add(self, label: str) -> None:
         row = self._grid.rowCount()
         value = plain_label(wraps=True)
-        value.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
+        value.setTextInteractionFlags(COPYABLE)
         value.setAccessibleName(label)
         self._grid.addWidget(plain_label(label, muted=True), row, 0, Qt.AlignmentFlag.AlignTop)
         self._grid.addWidget(value, row, 1)

@@ -13,7 +13,7 @@ from types import TracebackType
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from app.qt.widgets import plain_label, put
+from app.qt.widgets import COPYABLE, plain_label, put
 from app.view.conditions import SEVERITIES, Condition
 from app.view.text import message_line
 
@@ -94,9 +94,7 @@ class Banner(QFrame):
         self._sign = QLabel(f"{_SIGNS[condition.severity]}:")
         self._sign.setStyleSheet("font-weight: 600;")
         self._text = plain_label(wraps=True)
-        self._text.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
+        self._text.setTextInteractionFlags(COPYABLE)
         self._text.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self._title = plain_label(wraps=True)
         self._title.setObjectName("title")

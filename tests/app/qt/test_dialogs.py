@@ -288,7 +288,7 @@ def test_the_starter_model_is_offered_for_real_people_and_then_used_with_the_web
         assert dialog is None
         return
     qtbot.addWidget(dialog)
-    dialog._refuse("npm is not installed")
+    dialog.refuse("npm is not installed")
     assert dialog.is_refused
     assert dialog.install.isEnabled()
     dialog._take(tmp_path / "starter")
