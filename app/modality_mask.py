@@ -37,14 +37,12 @@ class MaskChange:
 
     @property
     def marker(self) -> str:
-        """The text of the marker that notes it."""
         if self.ch_name:
             return f"affectscope/{'bad' if self.masked else 'good'}/{self.ch_name}"
         return f"affectscope/{'unplug' if self.masked else 'plug'}/{self.modality}"
 
     @property
     def sentence(self) -> str:
-        """The message of a replay."""
         if self.ch_name:
             what = "marked bad" if self.masked else "no longer marked bad"
             return f"electrode {self.ch_name}: {what} here, as in the live run"
@@ -61,12 +59,10 @@ class Rest:
 
     @property
     def marker(self) -> str:
-        """The text of the marker that notes it."""
         return f"affectscope/rest/{self.duration_s:.0f}"
 
     @property
     def sentence(self) -> str:
-        """The message of a replay."""
         what = f"a rest of {self.duration_s:g} s begins" if self.duration_s else "the rest was ended early"
         return f"{what} here, as in the live run"
 
@@ -80,7 +76,6 @@ class CheckMark:
 
     @property
     def marker(self) -> str:
-        """The text of the marker that notes it."""
         return f"affectscope/check/{self.what if self.what in (ASKED, UNDO) else f'felt/{self.what}'}"
 
 

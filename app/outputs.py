@@ -157,7 +157,6 @@ class JsonlSink(_TextSink):
         self._remark, self._ledgers, self._n = dict(remark), ledgers, 0
 
     def write(self, prediction: Prediction) -> None:
-        """Append a line."""
         with _writing(self._where):
             self._file.write(json_text(prediction_record(prediction) | self._remark) + "\n")
             self._file.flush()
@@ -186,7 +185,6 @@ class CsvSink(_TextSink):
         self._writer.writerow(["t_end_s", "label", *names, *present, "warm_up", "total_ms", *verdict])
 
     def write(self, prediction: Prediction) -> None:
-        """Append a row; sets are emotions separated by spaces, what is not known is empty."""
         verdict = prediction.verdict
         row = (
             [repr(prediction.t_end), prediction.label]
@@ -225,7 +223,6 @@ class DigestSink:
         self.n_windows = 0
 
     def write(self, prediction: Prediction) -> None:
-        """Take one prediction into the hash."""
         update = self._hash.update
         update(np.float64(prediction.t_end).tobytes())
         for name, values in network_features(prediction).items():
@@ -296,7 +293,6 @@ class AnnotatedCopySink:
             self._flush()
 
     def close(self) -> None:
-        """Finish the file."""
         self._flush()
         self._writer.footer(self._stream_id, f"<info><sample_count>{self._n_written}</sample_count></info>")
         self._writer.close()

@@ -33,12 +33,10 @@ class Questions:
 
     @property
     def now(self) -> float:
-        """LSL seconds."""
         return self._opened.clock.now()
 
     @property
     def is_due(self) -> bool:
-        """True when it is time for the next question."""
         return self._reminder.is_due(self.now)
 
     def note(self, what: str) -> None:
@@ -82,7 +80,6 @@ class TerminalCheck(Observer):
         return [self._notes.header.source_id]
 
     def on_open(self, opened: OpenSession) -> None:
-        """Begin to ask, and to read what is typed."""
         assert self._notes is not None
         self._questions = Questions(opened, self._notes.push, self._every_s)
         if not self._is_simulated:
@@ -94,11 +91,9 @@ class TerminalCheck(Observer):
             self._typed.append(line.strip().lower())
 
     def on_emotion(self, emotion: str) -> None:
-        """Keep it for the next answer."""
         self._shown = emotion
 
     def attend(self) -> None:
-        """Ask where it is time, and take answers."""
         questions = self._questions
         if questions is None:
             return

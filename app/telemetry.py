@@ -158,7 +158,6 @@ class Telemetry:
         return [{stage: percentile(v, percent) for stage, v in values.items()} for percent in percents]
 
     def snapshot(self) -> Snapshot:
-        """Return the state now."""
         with self._lock:
             return Snapshot(
                 prediction=self._prediction,

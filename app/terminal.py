@@ -173,7 +173,6 @@ class _Lines:
             self.say(line)
 
     def __call__(self) -> None:
-        """Print what is new."""
         snapshot = self._telemetry.snapshot()
         for message in snapshot.new_messages(self._n_messages):
             self.say(f"- {printable(message)}")

@@ -90,7 +90,6 @@ class Beginning:
 
     @cached_property
     def fusion(self) -> Fusion:
-        """What weighs the modalities."""
         return fusion_of(self.session.base.network, self.classes)
 
     @cached_property

@@ -120,7 +120,6 @@ class SessionLog:
             self._on_marker(text, time)
 
     def change(self, **changes: Any) -> None:
-        """Change fields of the record."""
         self.record = replace(self.record, **changes)
         self._on_change(self.record)
 

@@ -38,12 +38,10 @@ class Finished:
     damage: tuple[str, ...] = ()  # of the recordings, as far as they were read
 
     def result(self) -> Result:
-        """Return what the window shows."""
         is_simulated, said = self.summary.record.is_simulated, against_base(self.summary)
         return Result(self.summary.verdict, self.profile, self.report, self.recordings, is_simulated, said)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values for ``--json``."""
         report = to_json(self.summary)
         return {name: report[name] for name in _OF_REPORT} | {
             "recording": str(self.recordings[-1]) if self.recordings else None,
@@ -54,7 +52,6 @@ class Finished:
         }
 
     def lines(self) -> list[str]:
-        """Return the same in words."""
         summary = self.summary
         subject = f"{summary.record.subject}, session {summary.record.session}"
         if summary.record.is_simulated:
@@ -79,7 +76,6 @@ class Material:
     ledgers: Sequence[StreamLedger] = ()  # as read, where no sidecar holds what the live run noted
 
     def rows(self) -> RowTable:
-        """Return the rows of all runs."""
         return RowTable.concatenate(self.tables)
 
     def used_modalities(self, record: SessionRecord) -> tuple[str, ...]:

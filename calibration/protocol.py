@@ -78,7 +78,6 @@ class Agenda:
         return (*self._again, *self._waiting)
 
     def emotion(self, number: int) -> str:
-        """Return the emotion of a trial."""
         return self._order[number - 1]
 
     def repeat(self, number: int, shown: str | None = None) -> int:
@@ -121,7 +120,6 @@ class Agenda:
         return self._take(max(apart or self.waiting, key=lambda n: counts[self.emotion(n)]))
 
     def was_shown(self, emotion: str) -> None:
-        """Note the emotion that a stimulus has begun with."""
         self._shown = emotion
 
     def _may_come(self, number: int, closing: str) -> bool:

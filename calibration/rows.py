@@ -62,7 +62,6 @@ class RowTable:
         return len(self.t_end)
 
     def select(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> RowTable:
-        """Return some of the rows."""
         return self._map(lambda name, array: array if name in _WHOLE else array[rows])
 
     def _map(self, change: Callable[[str, NDArray[Any]], NDArray[Any]]) -> RowTable:

@@ -91,11 +91,9 @@ class Session:
 
     @property
     def record(self) -> SessionRecord:
-        """What has happened so far."""
         return self._log.record
 
     def view(self, now: float) -> SessionView:
-        """Return where the session stands."""
         duration_s = self._step.duration_s
         ends = None
         if self._began is not None and duration_s is not None:

@@ -87,7 +87,6 @@ class SessionPlace:
 
     @property
     def profile(self) -> Path:
-        """The folder of the personal model."""
         return self.folder / "profile"
 
     @property
@@ -97,7 +96,6 @@ class SessionPlace:
 
     @property
     def report_json(self) -> Path:
-        """The report in figures."""
         return self.folder / "report.json"
 
 

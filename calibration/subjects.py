@@ -152,7 +152,6 @@ class Contents:
 
 
 def plain(entry: SubjectEntry | Contents | Exported) -> dict[str, Any]:
-    """Return plain values for JSON."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(entry).items()}
 
 

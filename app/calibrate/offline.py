@@ -56,7 +56,6 @@ class RecordedRun:
     ledgers: tuple[StreamLedger, ...]  # what became of its samples
 
     def qualities(self, trials: Iterable[TrialRecord]) -> list[TrialQuality]:
-        """Return the quality of trials."""
         return [self.quality.of_trial(trial.number, trial.begin, trial.end) for trial in trials]
 
 
@@ -320,7 +319,6 @@ class Tested:
     dropped: Mapping[str, int]  # excluded classes, and how many trials were among those to fit to
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values for ``--json``."""
         return self.finished.to_json() | {
             "protocol": self.protocol,
             "test": {
@@ -338,7 +336,6 @@ class Tested:
         }
 
     def lines(self) -> list[str]:
-        """Return the same in words."""
         low, high = self.test.interval
         threshold = self.threshold.balanced_accuracy
         least = "not reachable" if threshold is None else percent(threshold, 1)
@@ -432,7 +429,6 @@ def _fit(
 
 
 def _dropped(few: Mapping[str, int], words: str) -> list[str]:
-    """Return a sentence for each excluded class."""
     return [
         f"class {label!r} is excluded: {words} contain only {n}; {LEAST_PER_CLASS} needed"
         for label, n in few.items()

@@ -237,7 +237,6 @@ class CalibrationRun(Observer):
     # --- called by the live session ---
 
     def on_stage(self, stage: PhaseName, message: str = "") -> None:
-        """Pass the stage on."""
         self._watcher.on_stage(stage, message)
 
     def own_source_ids(self) -> list[str]:
@@ -250,7 +249,6 @@ class CalibrationRun(Observer):
         return [h for h in headers if kind_of(h) in kept or kind_of(h) not in MODALITY_OF_KIND]
 
     def sidecar(self) -> Mapping[str, object]:
-        """Return consent and settings."""
         record = self.session.record
         shown = notice(record.subject, self.place.folder)
         return {
@@ -266,7 +264,6 @@ class CalibrationRun(Observer):
         }
 
     def on_open(self, opened: OpenSession) -> None:
-        """Begin the session, with its signal checks."""
         self.opened = opened
         request = self.prepared.request
         headers = list(opened.source.headers.values())
@@ -328,7 +325,6 @@ class CalibrationRun(Observer):
         self._watcher.on_recording()
 
     def on_chunk(self, chunk: Chunk) -> None:
-        """Look at it in the background, and pass it on."""
         self._signals.on_chunk(chunk)
         self._watcher.on_chunk(chunk)
 

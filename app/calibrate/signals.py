@@ -96,7 +96,6 @@ class SignalListener(Listener):
         self._listener.on_event(event)
 
     def on_chunk(self, chunk: Chunk) -> None:
-        """Take a chunk; returns at once."""
         self._background.submit(self._guarded, self._quality.on_chunk, chunk)
 
     def on_prediction(self, prediction: Prediction) -> None:

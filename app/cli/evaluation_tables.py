@@ -32,7 +32,6 @@ def label_tables(result: dict[str, Any]) -> Iterable[Table]:
 
 
 def recordings_tables(result: dict[str, Any]) -> Iterable[Table]:
-    """Yield the table of `evaluate recordings`."""
     first = result["rows"][0]
     title = (
         f"{first['protocol']}, level: {first['normalise']}; {first['n_subjects']} subjects, "
@@ -52,7 +51,6 @@ def interval_words(interval: Sequence[float]) -> str:
 
 
 def voice_tables(result: dict[str, Any]) -> Iterable[Table]:
-    """Yield the tables of `evaluate voice`."""
     speakers, rows = list(result["rows"][0]["speakers"]), []
     for row in result["rows"]:
         interval = row["interval"]

@@ -215,7 +215,6 @@ class Trained:
         )
 
     def lines(self, sha256: str) -> list[str]:
-        """Return the result as text."""
         task, config = self.task, self.model.config
         marks = {  # what no figure may be quoted without
             "generated data": task.generated,
@@ -234,7 +233,6 @@ class Trained:
         ]
 
     def to_dict(self, sha256: str) -> dict[str, Any]:
-        """Return the same for ``--json``."""
         return self.report.to_dict() | {
             "trained_on": self.model.config.trained_on,
             "notes": list(self.model.notes),

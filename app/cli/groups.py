@@ -131,7 +131,6 @@ class Command(TyperCommand):
     """A command whose help shows its options under the headings of their groups."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments and options."""
         _write_options(self, ctx, formatter)
 
 
@@ -139,7 +138,6 @@ class Group(TyperGroup):
     """Commands whose help shows them under their headings."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write options, then commands."""
         _write_options(self, ctx, formatter)
         rows = []
         for name in self.list_commands(ctx):

@@ -47,7 +47,6 @@ class CalibrationEngine(WatchedSession):
                 self._fit(run)
 
     def _wait_for_consent(self) -> Consent | None:
-        """Return the participant's consent, None if refused."""
         while True:
             self._link.commands.wait(_LISTEN_S)
             for command in self._link.commands.take():

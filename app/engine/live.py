@@ -37,7 +37,6 @@ class WatchedSession(Observer):
         return [self._notes.header.source_id]
 
     def on_open(self, opened: OpenSession) -> None:
-        """Tell the window about model and streams."""
         assert self._notes is not None
         self._model = model = model_info(opened.checkpoint, self._options)
         self._link.tell_stage(self._opening(opened.source.headers.values()))
@@ -46,7 +45,6 @@ class WatchedSession(Observer):
         self._handler = CommandHandler(*given)
 
     def on_streams(self, headers: Collection[StreamHeader]) -> None:
-        """Tell the window that a stream has joined."""
         self._link.tell(self._opening(headers))
 
     def _opening(self, headers: Collection[StreamHeader]) -> Opened:
@@ -62,7 +60,6 @@ class WatchedSession(Observer):
         self._link.tap.on_chunk(chunk)
 
     def after_decode(self) -> None:
-        """Use the decode thread's free time for an occlusion check."""
         if self._handler is not None:
             self._handler.occlusion.work()
 
@@ -107,7 +104,6 @@ class LiveEngine(WatchedSession):
                 self._close(session)
 
     def _attend(self, session: LiveSession) -> None:
-        """Handle commands and tell figures, ten times a second."""
         handler = self._handler
         assert handler is not None
         for command in self._link.commands.take():

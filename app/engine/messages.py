@@ -187,7 +187,6 @@ class QualityPart:
 
     @property
     def n_bad(self) -> int:
-        """Number of bad electrodes."""
         return sum(channel.state == "bad" for channel in self.channels)
 
 

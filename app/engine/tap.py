@@ -132,7 +132,6 @@ class VideoLine:
         self._display = VideoDisplay()
 
     def push(self, chunks: list[Chunk]) -> Sequence[object]:
-        """Add chunks of frames."""
         return self._display.push([(t, x) for t, x in _samples(chunks)])
 
 
@@ -267,7 +266,6 @@ class Tap(Listener):
         self._wanted_look = look
 
     def start(self) -> None:
-        """Begin to send."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -354,7 +352,6 @@ class Tap(Listener):
 
 
 def _size(chunk: Chunk) -> int:
-    """Return about how many bytes a chunk takes."""
     if isinstance(chunk.data, tuple):
         return 200 + sum(len(x) if isinstance(x, (bytes, str)) else x.nbytes for x in chunk.data)
     return 200 + chunk.data.nbytes

@@ -254,7 +254,6 @@ def _of_rest(store: ViewStore) -> list[Condition]:
 
 
 def can_report(store: ViewStore) -> bool:
-    """Tell whether a self-report can be given."""
     return store.mode == "live" and store.phase.name == "running" and store.model is not None
 
 
@@ -267,7 +266,6 @@ def _of_check(store: ViewStore) -> list[Condition]:
 
 
 def why_shown_only(shown: StreamState) -> str:
-    """Return why a stream is shown and not decoded."""
     name = one_line(shown.spec.name, 40)
     if shown.spec.kind is Kind.EEG:
         return f"the channels of {name} are not mapped to electrodes"
@@ -296,7 +294,6 @@ def _of_damage(store: ViewStore) -> list[Condition]:
 
 
 def simulated_names(store: ViewStore) -> list[str]:
-    """Return the names of the streams that say that they are simulated."""
     return [one_line(stream.spec.name, 40) for stream in store.streams.values() if stream.spec.is_simulated]
 
 

@@ -196,7 +196,6 @@ class MessageRow:
         return self.severity in ("suspect", "bad")
 
     def line(self, clock_text: Callable[[float], str]) -> str:
-        """Return time, severity in words and text."""
         return f"{clock_text(self.time)}  {_WORDS[self.severity]}  {self.text}"
 
 

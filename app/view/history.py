@@ -41,7 +41,6 @@ class BinnedHistory:
 
     @property
     def n_bins(self) -> int:
-        """How many bins are kept at most."""
         return len(self._low)
 
     @property
@@ -196,7 +195,6 @@ class SampleHistory:
             self._cut(int(np.searchsorted(self._kept, t, side="right")))
 
     def clear(self) -> None:
-        """Void everything."""
         self._cut(0)
 
     @property

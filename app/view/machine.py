@@ -89,7 +89,6 @@ class Stage:
 
     @property
     def figures(self) -> tuple[str, str, str]:
-        """Took, p50 and p99 in words."""
         return tuple(number(v, 1 if abs(v) < 100 else 0) for v in (self.took_ms, self.p50_ms, self.p99_ms))  # type: ignore[return-value]
 
 
@@ -169,7 +168,6 @@ class DisplayLatency:
             del self._shown[next(iter(self._shown))]
 
     def forget(self) -> None:
-        """Forget all times: another engine starts."""
         self._shown.clear()
 
     def of(self, prediction: Prediction) -> float:

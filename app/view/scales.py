@@ -86,7 +86,6 @@ class Gain:
         self.units_per_row = next_step(self.units_per_row, up=not larger)
 
     def auto(self) -> None:
-        """Choose from the data again."""
         self.is_auto, self._looked, self._changed = True, -math.inf, -math.inf
 
 

@@ -205,11 +205,9 @@ class Cursor:
 
     @property
     def is_following(self) -> bool:
-        """True while the newest data are shown."""
         return self._held is None
 
     def follow(self) -> None:
-        """Show the newest data from now on."""
         self._held = None
 
     def hold(self, t: float) -> None:

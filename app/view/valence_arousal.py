@@ -60,7 +60,6 @@ def place_of(label: str) -> tuple[float, float] | None:
 
 
 def unplaced(labels: Iterable[str]) -> tuple[str, ...]:
-    """Return the labels without a place."""
     return tuple(label for label in labels if place_of(label) is None)
 
 

@@ -299,7 +299,6 @@ def _escaped(line: str) -> str:
 
 
 def paragraph(words: str, css: str = "") -> str:
-    """Return a paragraph of any length; nothing for no words."""
     return f"<p{_css(css)}>{_escaped(printable(words))}</p>" if words else ""
 
 

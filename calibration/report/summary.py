@@ -64,7 +64,6 @@ class HeldOutTrial:
 
     @property
     def predicted(self) -> int:
-        """Index of the top class."""
         return int(np.argmax(self.probs))
 
     @property
@@ -152,7 +151,6 @@ class SetScore:
 
     @classmethod
     def of(cls, trials: Sequence[HeldOutTrial], level: float, others: float | None) -> SetScore:
-        """Score the sets of trials with windows."""
         own = quantile([trial.score for trial in trials], level)
         means = np.array([trial.course.mean(axis=0) for trial in trials])
         label = np.array([trial.label for trial in trials])

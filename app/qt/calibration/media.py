@@ -154,13 +154,11 @@ class Media(QObject):
         self._player.setSource(QUrl.fromLocalFile(str(path)))
 
     def play(self) -> None:
-        """Play from the start."""
         self.began = None
         self._player.setPosition(0)
         self._player.play()
 
     def stop(self) -> None:
-        """Stop and close the file."""
         self._player.stop()
         self._player.setSource(QUrl())
 

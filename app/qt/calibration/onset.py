@@ -46,7 +46,6 @@ class OnsetClock:
         screen.update()
 
     def disarm(self) -> None:
-        """Wait for nothing."""
         self._step_id = self._screen = self._drawn_at = None
 
     def note_flushed(self) -> None:

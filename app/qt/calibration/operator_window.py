@@ -172,7 +172,6 @@ class OperatorWindow(QMainWindow):
 
     @property
     def current(self) -> Screen:
-        """The page that is shown."""
         page = self.stack.currentWidget()
         assert isinstance(page, Screen)
         return page

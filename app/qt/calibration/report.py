@@ -48,7 +48,6 @@ class Scale(QSlider):
 
     @property
     def rating(self) -> int | None:
-        """The value given."""
         return None if self.property("unset") else self.value()
 
     def clear(self) -> None:
@@ -164,12 +163,10 @@ class ReportScreen(Screen):
         self.send(Answer(self._step_id, Report(self.label, valence, arousal)))
 
     def choose(self, label: str) -> None:
-        """Choose an emotion, as its key does."""
         self._choose(self._labels.index(label))
 
     @property
     def label(self) -> str | None:
-        """The emotion chosen."""
         at = self.buttons.checkedId()
         return self._labels[at] if at >= 0 else None
 
@@ -177,7 +174,6 @@ class ReportScreen(Screen):
         return self  # an answer that has the focus is more easily given
 
     def take_key(self, event: QKeyEvent) -> bool:
-        """Choose an emotion by its digit; continue with Enter."""
         place = event.key() - Qt.Key.Key_1
         if 0 <= place < len(self._labels) and not event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             self._choose(place)

@@ -77,7 +77,6 @@ class Screen(GrowingPage):
                 part.set_theme(theme)
 
     def stack(self, *parts: Part) -> None:
-        """Put parts into the column, one below the other."""
         put(self.column, *parts)
 
     def row(self, *parts: Part) -> QHBoxLayout:

@@ -40,7 +40,6 @@ class StimulusScreen(Screen):
 
     @property
     def plays(self) -> bool:
-        """True for sound and video."""
         return self._stimulus is not None and self._stimulus.kind in ("sound", "video") and not self._has_told
 
     def prepare(self, stimulus: Stimulus | None) -> None:
@@ -65,7 +64,6 @@ class StimulusScreen(Screen):
         self._stimulus = stimulus
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
-        """Note its onset, and what cannot be shown."""
         if not self.plays:
             return
         media = self.media()

@@ -188,7 +188,6 @@ class CalibrationWindow(EngineWindow):
             self.send(SessionCommand.PAUSE_SESSION)
 
     def toggle_pause(self) -> None:
-        """Pause the session, or resume it."""
         view = self.session.store.calibration
         if view is not None and view.is_paused:
             self.send(SessionCommand.RESUME_SESSION)
@@ -228,7 +227,6 @@ class CalibrationWindow(EngineWindow):
             self.banners.tell(Condition("report", "info", f"No program is set up to open the report: {path}"))
 
     def refresh(self) -> None:
-        """Show the screen that belongs to the newest messages, and refresh it."""
         store = self.session.store
         view, now = store.calibration, self.clock()
         if not self._chooses:
@@ -241,7 +239,6 @@ class CalibrationWindow(EngineWindow):
 
     @property
     def current(self) -> Screen:
-        """The screen that is shown."""
         return self.screens.by_name[self.screen_name]
 
     def _show_screen(self, name: str) -> None:

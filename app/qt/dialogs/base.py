@@ -46,7 +46,6 @@ class Dialog(QDialog):
         return label
 
     def button(self, text: str, role: Role, call: Callable[[], object]) -> QPushButton:
-        """Add a button to the row."""
         button = self._box.addButton(text, role)
         assert button is not None
         button.clicked.connect(lambda: call())
@@ -67,7 +66,6 @@ class Dialog(QDialog):
         self.resize(width, height or self.sizeHint().height())
 
     def say(self, text: str) -> None:
-        """Show a text."""
         self.is_refused = False
         self.words.setText(text)
 

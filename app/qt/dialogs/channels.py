@@ -171,7 +171,6 @@ class ChannelsDialog(Dialog):
         self._on_kept(path)
 
     def drop(self) -> None:
-        """Forget the mapping of this device."""
         assert self._look is not None
         mapping_path(self._look.header).unlink(missing_ok=True)
         self.accept()

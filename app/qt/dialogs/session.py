@@ -164,7 +164,6 @@ class SettingsDialog(Dialog):
             edit.setText(marker_name(number))
 
     def use(self) -> None:
-        """Check the settings and hand them on."""
         values: dict[str, object] = {
             "line": self.line.currentData(),
             "screen_cm": self.screen_cm.text().strip() or None,

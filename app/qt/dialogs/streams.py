@@ -99,7 +99,6 @@ class StreamsDialog(Dialog):
         return form, put(QHBoxLayout(), (left, 1), (right, 1), spacing=2 * self.fontMetrics().height())
 
     def look_again(self) -> None:
-        """Look for streams in a thread."""
         said = f"Looking through {self._file} …" if self._file else "Looking for streams …"
         self.work(self._look, self.show_found, said, self.again)
 
@@ -138,7 +137,6 @@ class StreamsDialog(Dialog):
         self.say("" if found else nothing)
 
     def use(self) -> None:
-        """Check the choice and hand it on."""
         chosen = {m: combo.currentData() or "" for m, combo in self.choices.items()}
         streams = select.format_choices(self._before | chosen)  # a choice of markers stays
         line, _ = _LINES[self.line.currentIndex()]

@@ -89,7 +89,6 @@ class AnswerPanel(Panel):
         self.fit()
 
     def fit(self) -> None:
-        """Choose the largest fonts that fit."""
         em = QFontMetricsF(self.font()).height()
         larger = growth(self.height(), 16 * em)
         self.hits.setFont(scaled_font(self, 1.05 * larger))
@@ -136,7 +135,6 @@ class ScalePlot(Plot):
         self.percent = self.threshold = math.nan
 
     def show_verdict(self, verdict: Shown) -> None:
-        """Show the probability and where answers begin."""
         self.percent, self.threshold = 100 * verdict.probability, 100 * verdict.needed
         is_known = self.threshold <= 100
         level = [(self.threshold, f"{self.threshold:.3g} % needed")] if is_known else []

@@ -130,7 +130,6 @@ class LanesPlot(Plot):
         self.setAccessibleDescription(words)
 
     def text_at(self, x: float, y: float) -> str:
-        """Return the shares at that time."""
         at = int(np.searchsorted(self.times, x, side="right")) - 1
         if at < 0:
             return ""
@@ -211,7 +210,6 @@ class StepsPlot(Plot):
         self.set_bins([])
 
     def set_bins(self, bins: list[tuple[float, float, float]]) -> None:
-        """Draw other shares."""
         self.bins = bins
         self.set_notice("" if bins else "No prediction yet")
         if not bins:

@@ -114,7 +114,6 @@ class CoursePlot(Plot):
         self._ribbon.hold(held - self.zero)
 
     def text_at(self, x: float, y: float) -> str:
-        """Return the texts of the markers near a place, and the probabilities that held there."""
         lines = texts_near(self, self.markers, self.zero + x)
         at = int(np.searchsorted(self.course.times, self.zero + x, side="right")) - 1
         if at >= 0 and np.isfinite(self.course.lines[at]).any():
@@ -210,7 +209,6 @@ class CoursePlot(Plot):
         return self._store is not None and t < self._store.newest_time - _HELD_S
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Step from prediction to prediction."""
         if event is None or self._store is None or math.isnan(self._t):
             return
         key = event.key()

@@ -203,7 +203,6 @@ class PupilPlot(TimePlot):
             curve.setPen(pg.mkPen(_eye_colour(theme, name), width=1, style=_STROKES[name]))
 
     def value_at(self, x: float, y: float) -> str:
-        """Return each pupil's size at that time."""
         said = []
         for name, curve in self.curves.items():
             times, values = curve.getOriginalDataset()

@@ -46,7 +46,6 @@ class MachinePanel(Panel):
         self._timer.start(_SAMPLE_MS)
 
     def sample(self) -> None:
-        """Sample this process's CPU and memory."""
         self._cpu_percent = self._process.cpu_percent(None)
         self._memory_mb = self._process.memory_info().rss / 1e6
         self._shown = ()

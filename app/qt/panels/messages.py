@@ -36,7 +36,6 @@ class MessagesPanel(Panel):
         self._show([], moment_text(ViewStore()))
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Add what is new."""
         events = store.events
         self._store, problems_only = store, bool(self.filter.currentData())
         if self.is_new(id(store), len(events), events[-1] if events else None, problems_only):

@@ -50,7 +50,6 @@ class ReasonsPanel(Panel):
         return [row.text.text() for row in self._rows[: len(self._findings)]]
 
     def fit(self) -> None:
-        """Take a larger font where there is room."""
         em = QFontMetricsF(self.font()).height()
         factor = growth(min(self.height() / 26, self.width() / 36), em)
         for row in self._rows:

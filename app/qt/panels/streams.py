@@ -42,7 +42,6 @@ class StreamsPanel(Panel):
         self.table.hide()
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the streams of now; figures come twice a second."""
         self.empty.setText(_no_stream(store))
         health, states = store.health, tuple(store.streams.values())
         newest = store.predictions.at(t)
@@ -108,7 +107,6 @@ class _Table(RowTable):
             self.lay_out()
 
     def lay_out(self) -> None:
-        """Set widths, spans and heights for the lines there are."""
         header, metrics = self.horizontalHeader(), self.fontMetrics()
         assert header is not None
         digit, line = metrics.horizontalAdvance("0"), round(metrics.height() * 1.35)
@@ -136,7 +134,6 @@ class _Table(RowTable):
             self.lay_out()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Break the lines of remedies to the new width."""
         super().resizeEvent(event)
         self.lay_out()
 

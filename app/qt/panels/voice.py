@@ -66,7 +66,6 @@ class LevelMeter(Plot):
         self.plot_item.addItem(self._peak)
 
     def show_level(self, store: ViewStore, t: float, is_grey: bool) -> None:
-        """Take the level at ``t``."""
         levels = store.voice
         if math.isfinite(t) and levels.ch_names:
             end = math.floor(t / levels.bin_s)

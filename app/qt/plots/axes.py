@@ -54,22 +54,18 @@ class Axis(pg.AxisItem):
 
     @property
     def is_vertical(self) -> bool:
-        """Whether it stands left or right of the plot."""
         return self.orientation in ("left", "right")
 
     @property
     def metrics(self) -> QFontMetricsF:
-        """Sizes of its font."""
         return QFontMetricsF(self.style["tickFont"])
 
     def set_title(self, title: str) -> None:
-        """Write another text along the axis."""
         if title != self._title:
             self._title = title
             self.restyle(self.theme, self.style["tickFont"])
 
     def restyle(self, theme: Theme, font: QFont) -> None:
-        """Take other colours and another font."""
         self.theme = theme
         self.setTickFont(font)
         self.setPen(theme.grid)
@@ -193,13 +189,11 @@ class RowAxis(DrawnAxis):
         super().__init__(side)
 
     def set_columns(self, columns: Sequence[str]) -> None:
-        """Have room for other texts."""
         if tuple(columns) != self._columns:
             self._columns = tuple(columns)
             self.fit()
 
     def set_rows(self, rows: Sequence[Row]) -> None:
-        """Write other rows."""
         if tuple(rows) != self.rows:
             self.rows = tuple(rows)
             if self._widths() != self._drawn_widths:

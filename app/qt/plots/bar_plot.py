@@ -70,7 +70,6 @@ class BarPlot(Plot):
         self.bars = Bars(self)
 
     def set_rows(self, rows: Sequence[BarRow]) -> None:
-        """Draw other rows, the first at the top."""
         if tuple(rows) == self.rows:
             return
         if len(rows) != len(self.rows):
@@ -100,7 +99,6 @@ class BarPlot(Plot):
         return QSize(super().minimumSizeHint().width(), round(n_rows * self.line + axes))
 
     def set_levels(self, levels: Sequence[Level]) -> None:
-        """Draw other levels."""
         if tuple(levels) == self.levels:
             return
         self.levels = tuple(levels)

@@ -127,7 +127,6 @@ class HeadPlot(Plot):
             self._changed()
 
     def set_title(self, title: str) -> None:
-        """Change the text above the head."""
         self._title.set_title(title)
         self.setAccessibleName(title or self.accessibleName())
 
@@ -136,7 +135,6 @@ class HeadPlot(Plot):
         return self._ranked()[:n]
 
     def text_at(self, x: float, y: float) -> str:
-        """Return the words for the electrode at a place, empty beside all of them."""
         if self._missing or not self.names:
             return self._missing
         off = np.hypot(*(head_map(self.names).xy - (x, y)).T)
@@ -265,7 +263,6 @@ class _Head(PixelItem):
     _are_few = False
 
     def forget(self) -> None:
-        """Recolour the surface."""
         plot, self._surface = self.plot, None
         if plot.values is not None and not plot.notice:
             cap = head_map(plot.names)

@@ -147,13 +147,11 @@ class Plot(pg.PlotWidget):
         raise NotImplementedError
 
     def save_table(self, path: str | Path) -> None:
-        """Write `table` as CSV."""
         names, rows = self.table()
         with open(path, "w", newline="", encoding="utf-8") as file:
             TableWriter(file).writerows([names, *rows])
 
     def reset_zoom(self) -> None:
-        """Show the whole plot again."""
         self._is_zoomed = False
         self._reset.hide()
         self._apply_home()
@@ -222,7 +220,6 @@ class Plot(pg.PlotWidget):
             painter.drawRect(QRectF(self.viewport().rect()).adjusted(1, 1, -1, -1))
 
     def open_menu(self, at: QPoint) -> None:
-        """Offer zoom, picture and data."""
         menu = QMenu(self)
         for text, act in self.menu_actions():
             action = QAction(text, menu)
@@ -339,13 +336,11 @@ class PixelItem(pg.GraphicsObject):
         self.restyle(plot.theme, plot.font())
 
     def set_content(self, content: Iterable[Any]) -> None:
-        """Draw something else."""
         if (given := tuple(content)) != self.content:
             self.content = given
             self.update()
 
     def restyle(self, theme: Theme, font: QFont) -> None:
-        """Take other colours and another font."""
         self.theme, self.font = theme, font
         self.update()
 

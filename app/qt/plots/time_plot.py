@@ -42,11 +42,9 @@ class TimePlot(Plot):
 
     @property
     def span_s(self) -> float:
-        """Seconds shown."""
         return -self.home[0][0]
 
     def set_span(self, seconds: float) -> None:
-        """Show so many seconds."""
         self.set_home(x=(-float(seconds), 0.0))
         self.reset_zoom()
 
@@ -61,7 +59,6 @@ class TimePlot(Plot):
         self.redraw()
 
     def text_at(self, x: float, y: float) -> str:
-        """Return the texts of the markers nearby, and the values at that time."""
         lines = texts_near(self, self.markers, self.end + x)
         value = self.value_at(x, y)
         return "\n".join([*lines, f"{figure_text(x, 1)} s  {value}"] if value else lines)
@@ -147,12 +144,10 @@ class HeatPlot(ScrollingPlot):
         self.scroll(store, t, history, (self._scale, history.n_columns))
 
     def make_raster(self, width: int, height: int, column_s: float, rows: Span) -> HeatRaster:
-        """Return a picture of the values as colours."""
         background = rgb32(self.theme.surface)
         return HeatRaster(width, height, column_s, self._hold_s, self._scale, cividis(), background, rows)
 
     def value_at(self, x: float, y: float) -> str:
-        """Return the value under the mouse with its frequency."""
         if self._history is None or not math.isfinite(self.end):
             return ""
         times, values = self._history.read(self.end + x - self._hold_s, self.end + x)

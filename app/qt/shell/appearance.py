@@ -32,7 +32,6 @@ class Settings:
             return default
 
     def flag(self, name: str) -> bool:
-        """Return whether something was chosen."""
         return self.text(name) == "yes"
 
     def state(self, name: str) -> QByteArray | None:
@@ -57,7 +56,6 @@ class Settings:
         self.keep(name, "|".join(str(path) for path in paths[:_MAX_RECENT]))
 
     def save(self) -> None:
-        """Write the file now."""
         if self._file is not None:
             self._file.sync()
 
@@ -79,7 +77,6 @@ class Appearance:
         self.theme = DARK
 
     def use_theme(self, theme: Theme) -> None:
-        """Take these colours."""
         self.theme = theme
         QApplication.setPalette(palette(theme))
         self._window.setStyleSheet(style_sheet(theme))
@@ -101,7 +98,6 @@ class Appearance:
         self._tell(Condition("scale", "info", text))
 
     def toggle_full_screen(self) -> None:
-        """Fill the screen, or return to a window."""
         if self._window.isFullScreen():
             self._window.showNormal()
         else:

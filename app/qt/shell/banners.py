@@ -31,7 +31,6 @@ class Faults:
 
     @property
     def n_faults(self) -> int:
-        """Number of exceptions so far."""
         return sum(self._counts.values())
 
     def install(self) -> None:
@@ -41,7 +40,6 @@ class Faults:
         threading.excepthook = self._thread_hook
 
     def remove(self) -> None:
-        """Restore the hooks."""
         sys.excepthook, threading.excepthook = self._hooks
 
     def take(self, error: BaseException) -> None:
@@ -59,7 +57,6 @@ class Faults:
         self._on_fault(Condition(key, "error", text, remedy, details=details))
 
     def deliver(self) -> None:
-        """Take the exceptions of other threads."""
         waiting, self._waiting = self._waiting, []
         for error in waiting:
             self.take(error)

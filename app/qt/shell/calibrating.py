@@ -62,7 +62,6 @@ class CalibrateCommand:
         return self._waiting is not None or self.window is not None
 
     def start(self) -> QDialog | None:
-        """Ask for the participant."""
         request = self._session.request
         if self.is_running:
             self._say(_RUNS)

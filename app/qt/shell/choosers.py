@@ -133,7 +133,6 @@ class Choosers:
                 self._session.send(AddStream(offer.uid))
 
     def model(self) -> QDialog | None:
-        """Open the model chooser."""
         request = self._session.request
         if request is None:
             return None
@@ -234,14 +233,12 @@ class Choosers:
                 action.setEnabled(path.exists())
 
     def settings(self) -> QDialog | None:
-        """Open the settings of sessions and marker keys."""
         request = self._session.request
         if request is None:
             return None
         return opened(SettingsDialog(self._parent, request, self.marker_names(), self._use_settings))
 
     def marker_names(self) -> list[str]:
-        """Return the names of the marker keys."""
         return [marker_name(n, self._settings.text(f"marker {n}")) for n in range(1, N_MARKERS + 1)]
 
     def _use_settings(self, values: dict[str, object], names: list[str]) -> None:
@@ -299,7 +296,6 @@ class Choosers:
         self._change_options(profile=path)
 
     def _change_options(self, **options: Any) -> None:
-        """Run the same request with other options."""
         if self._session.request is not None:
             following = continued(self._session.request)
             self._change_to(replace(following, options=replace(following.options, **options)))
@@ -339,7 +335,6 @@ class RecordCommand:
         return opened(dialog)
 
     def refresh(self) -> None:
-        """Show on the action what it does now."""
         store = self._session.store
         records = is_recording(store)
         can = store.mode == "live" and store.phase.name == "running"
@@ -410,11 +405,9 @@ class MaskCommands:
         self._actions = {modality: actions[f"mask_{modality}"] for modality in MODALITIES}
 
     def toggle(self, modality: str) -> None:
-        """Mask a modality, or use it again."""
         self._session.send(Mask(modality, self._actions[modality].isChecked()))
 
     def refresh(self) -> None:
-        """Show which modalities are masked."""
         store = self._session.store
         is_running = store.phase.name in ("running", "paused")
         masked = store.health.masked if store.health is not None else ()

@@ -138,7 +138,6 @@ def make_actions(owner: QWidget, handlers: Mapping[str, Callable[[], object]]) -
 
 
 def fill_menus(bar: QMenuBar, actions: Mapping[str, QAction]) -> None:
-    """Put every action into its menu."""
     for title, commands in MENUS.items():
         menu = bar.addMenu(f"&{title}")
         assert menu is not None

@@ -56,7 +56,6 @@ class EngineSession(Generic[R]):
 
     @property
     def is_over(self) -> bool:
-        """True when no engine's process is left."""
         return self._engine is None and not self._retired and self._waiting is None
 
     @property
@@ -186,7 +185,6 @@ class Playback:
 
     @property
     def is_replay(self) -> bool:
-        """True for a recorded file."""
         return self.store.mode == "replay"
 
     @property
@@ -207,7 +205,6 @@ class Playback:
         self.speed = speed
 
     def toggle(self) -> None:
-        """Pause, or resume."""
         if self.is_playing:
             self.hold(self.time)
         else:
@@ -300,7 +297,6 @@ class Playback:
             self.hold(store.oldest_time)
 
     def set_speed(self, speed: float) -> None:
-        """Replay at ``speed`` times real time from now on."""
         self.speed = speed
         if self.is_replay and not self._is_paused:
             self._session.send(Play(speed))
@@ -339,5 +335,4 @@ class Playback:
 
 
 def speed_text(speed: float) -> str:
-    """Return a speed in words."""
     return "max" if math.isinf(speed) else f"{speed:g}×"

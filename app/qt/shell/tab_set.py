@@ -74,11 +74,9 @@ class TabSet(QTabWidget):
 
     @property
     def name(self) -> str:
-        """The visible tab's name."""
         return TAB_NAMES[self.currentIndex()]
 
     def show_tab(self, name: str) -> None:
-        """Bring a tab to the front."""
         self.setCurrentIndex(TAB_NAMES.index(name))
 
     def set_theme(self, theme: Theme) -> None:

@@ -143,7 +143,6 @@ class MainWindow(EngineWindow):
         self.toolbar.note.confirm(name)
 
     def _name_markers(self) -> None:
-        """Show the names of the marker keys on buttons and in the menu."""
         for number, name in enumerate(self.choosers.marker_names(), 1):
             action = self.actions_by_name[f"mark_{number}"]
             if action.text() != (text := one_line(name).replace("&", "&&")):
@@ -242,7 +241,6 @@ class MainWindow(EngineWindow):
         return replace(request, preferred=tuple(filter(None, self.settings.text("last streams").split("|"))))
 
     def start_again(self) -> None:
-        """Run the last request again."""
         if self.session.request is not None:
             self.change_to(continued(self.session.request))
 
@@ -308,7 +306,6 @@ class MainWindow(EngineWindow):
         dialog.open()
 
     def after_painting(self) -> None:
-        """Time the display."""
         self.tabs.note_painted()
 
     def first_focus(self) -> QWidget:
@@ -319,7 +316,6 @@ class MainWindow(EngineWindow):
             super().keyPressEvent(event)
 
     def before_closing(self) -> None:
-        """Keep the window's place and tab."""
         self.calibrating.close()
         self.settings.keep("geometry", self.saveGeometry())
         self.settings.keep("tab", self.tabs.name)
@@ -331,7 +327,6 @@ class MainWindow(EngineWindow):
         self.header.set_theme(theme)
 
     def button_of(self, name: str) -> tuple[str, Callable[[], None]]:
-        """Return a command's text and what it does."""
         return plain_text(BY_NAME[name]), self.actions_by_name[name].trigger
 
 
