@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -57,6 +57,7 @@ from models.training.finetune_tokens import (
     projection_of,
     trained_modules,
     whitened,
+    within_class_whitener,
 )
 from models.training.loop import Progress, train_steps
 from models.training.scores import Predictions, best_temperature
@@ -235,7 +236,7 @@ class Curve:
 
 
 class Training:
-    """One training of one network."""
+    """One training of one network, which a further one on other trials may go on from."""
 
     def __init__(
         self,
@@ -261,6 +262,9 @@ class Training:
                 self._dcca = DccaLoss(config.network.fusion.d_model, config.modalities)
         if pretrained is not None:
             self.network.load_state_dict(dict(pretrained.weights), strict=False)
+        self._white: dict[str, tuple[Tensor, Tensor]] = {}  # coordinates of projections that have trained
+        self._towards: list[tuple[nn.Parameter, Tensor]] = []
+        self._weights: Tensor | None = None  # of the classes, where few trials hold them in unlike shares
         drawn = np.random.default_rng([options.seed, 1])  # levels as uncertain as they will be
         self._tensors = self._tensors_of(trials, options.seed, drawn)
         if self._is_new and options.freeze:
@@ -269,6 +273,22 @@ class Training:
                 fit_norms(self.network, self._tensors, _NORM_BATCHES)
             self.network.prepare_inference()  # its tokens are computed once
         self._tokens = self._token_source(self._tensors)
+
+    def going_on(self, trials: Sequence[Trial], options: FinetuneOptions) -> Self:
+        """Return a training of a copy of this one's network on other trials, held to this one's weights.
+
+        Its loss has ``options.pull`` times the squared distance to the weights it begins with (L2-SP; Li,
+        Grandvalet and Davoine 2018), for a channel projection in the coordinates that it was trained in.
+        """
+        other = copy(self)
+        other.network = deepcopy(self.network)
+        other.levels = None if self.levels is None else self.levels.knowing(trials)
+        other._options, other._rng = options, np.random.default_rng(options.seed)
+        other._tensors = other._tensors_of(trials, options.seed, None)
+        other._tokens = other._token_source(other._tensors)
+        n_of = torch.bincount(other._tensors.label, minlength=len(self._config.labels))
+        other._weights = len(other._tensors) / (n_of.clamp(min=1) * (n_of > 0).sum())
+        return other
 
     @property
     def correlates(self) -> bool | None:
@@ -313,11 +333,19 @@ class Training:
             if self._is_new and not options.freeze:
                 fit_norms(self.network, self._tensors)
             for modality, encoded in self._tokens.encoded().items():
-                samples = fit_center(self.network, modality, encoded, self._tensors)
-                stack.enter_context(whitened(projection_of(self.network, modality), *samples))
+                begin = None
+                if modality not in self._white:
+                    x, label, places = fit_center(self.network, modality, encoded, self._tensors)
+                    white = within_class_whitener(x.double().numpy(), label.numpy(), options.least_shrinkage)
+                    self._white[modality] = torch.from_numpy(white).float(), places
+                    begin = x, label
+                projection = projection_of(self.network, modality)
+                stack.enter_context(whitened(projection, *self._white[modality], begin))
+            trained = self._trainable()
             self._optimiser = torch.optim.AdamW(
-                self._trainable(), options.learning_rate, weight_decay=options.weight_decay
+                trained, options.learning_rate, weight_decay=options.weight_decay
             )
+            self._towards = [(p, p.detach().clone()) for p in trained] if options.pull else []
             yield
 
     def train(self, epochs: int, progress: Progress) -> None:
@@ -371,12 +399,15 @@ class Training:
             )
             kept = torch.where(kept.any(dim=1, keepdim=True), kept, present)  # never a window's last
         logits, _ = self.network.fusion(tokens, kept)
-        loss = nn.functional.cross_entropy(logits, label)
+        loss = nn.functional.cross_entropy(logits, label, self._weights)
         for modality in self._config.modalities if len(self._config.modalities) > 1 else ():
             token = tokens[:, MODALITIES.index(modality)]
-            loss = loss + nn.functional.cross_entropy(self.network.heads[modality](token.detach()), label)
+            own = self.network.heads[modality](token.detach() if self._options.detach_heads else token)
+            loss = loss + nn.functional.cross_entropy(own, label, self._weights)
         if self._dcca is not None:
             loss = loss + DCCA_WEIGHT * self._dcca(tokens, present)
+        for parameter, start in self._towards:
+            loss = loss + self._options.pull * (parameter - start).square().sum()
         return loss
 
 

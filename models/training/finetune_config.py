@@ -49,9 +49,13 @@ class FinetuneOptions:
     fusion: str = "attention"  # attention | concat | shared_attention
     freeze: bool = False  # keep the pre-trained encoders as they are
     dcca: bool | None = None  # CE + 0.1 DCCA, where there are two modalities; None: and `MIN_DCCA_TRIALS`
+    detach_heads: bool = True  # heads of single modalities read tokens without changing them
     network: bool = True  # train one; else what gives the evidence answers alone
     kind: str | None = None  # of evidence, `EVIDENCE_KINDS`; None: what subjects left out prefer
     evidence: bool = False  # fit a discriminant beside the network, each session about its own level
+    own_level: bool = False  # the network alone, each session about its own level
+    least_shrinkage: float = 0.1  # of a new projection's discriminant, which counts windows that overlap
+    pull: float = 0.0  # towards the weights that `Training.going_on` begins with
     eye_tails: float = 0.0  # share of the eye features' values beyond either limit of their scale
     epochs: int = 30  # at most, where training stops early
     few_epochs: int = 15  # where it does not
@@ -158,7 +162,7 @@ def classifier_config(
         is_classifier=True,
         feature_origin=first.origin,
         step_s=first.step_s,
-        own_level=options.evidence,
+        own_level=options.own_level or options.evidence,
         evidence=None,
         answers=None,
         profile_answers=None,

@@ -36,7 +36,6 @@ from models.training.trial_tensors import TrialTensors, cut_for
 from models.window_batch import NetworkInput
 
 _LEAST_SD = 0.02  # of the largest: what varies less is rounding, or a channel that was never there
-_LEAST_SHRINKAGE = 0.1
 _NOISE = 0.1  # share of the random weights that stays beside the means
 #: Windows that are encoded at a time where nothing is learned from them.
 ENCODE_BATCH = 64
@@ -63,12 +62,19 @@ class _Whitened(nn.Module):
 
 
 @contextmanager
-def whitened(projection: ChannelWeights, inputs: Tensor, label: Tensor, positions: Tensor) -> Iterator[None]:
-    """Train a new projection in coordinates that whiten what `fit_center` returns, from class means."""
-    matrix = torch.from_numpy(within_class_whitener(inputs.double().numpy(), label.numpy())).float()
+def whitened(
+    projection: ChannelWeights, matrix: Tensor, positions: Tensor, begin: tuple[Tensor, Tensor] | None
+) -> Iterator[None]:
+    """Train a projection in coordinates ``matrix``, from class means of samples and labels or its weights."""
     parametrize.register_parametrization(projection, "weight", _Whitened(matrix, positions))
     try:
-        _begin_at_means(projection, inputs @ matrix, label, positions)
+        if begin is not None:
+            _begin_at_means(projection, begin[0] @ matrix, begin[1], positions)
+        else:
+            trained = projection.get_parameter("parametrizations.weight.original").data
+            trained[positions] = torch.linalg.solve(matrix, trained[positions].flatten(0, 1)).view(
+                len(positions), -1, trained.shape[-1]
+            )
         yield
     finally:
         parametrize.remove_parametrizations(projection, "weight")
@@ -85,12 +91,14 @@ def _begin_at_means(projection: nn.Module, white: Tensor, label: Tensor, positio
     trained.index_add_(0, positions, mixed.view(len(positions), -1, trained.shape[-1]))
 
 
-def within_class_whitener(x: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
+def within_class_whitener(
+    x: NDArray[np.float64], label: NDArray[np.int64], least_shrinkage: float = 0.1
+) -> NDArray[np.float64]:
     """Return (d, d), which turns samples (n, d) into ones of unit covariance within their classes.
 
-    The covariance is shrunk by Ledoit and Wolf's share, which overlapping windows make too small, and by a
-    tenth or more. Where classes have a sample each the total covariance serves, and identity where there is
-    none.
+    The covariance is shrunk by Ledoit and Wolf's share, which overlapping windows make too small, and by no
+    less than ``least_shrinkage``. Where classes have a sample each the total covariance serves, and identity
+    where there is none.
     """
     total = x - x.mean(axis=0)
     scatter = x.copy()
@@ -103,7 +111,7 @@ def within_class_whitener(x: NDArray[np.float64], label: NDArray[np.int64]) -> N
         return np.eye(x.shape[1])
     sd = np.maximum(sd, _LEAST_SD * sd.max())
     scaled = scatter / sd
-    shrinkage = max(ledoit_wolf_shrinkage(scaled, assume_centered=True), _LEAST_SHRINKAGE)
+    shrinkage = max(ledoit_wolf_shrinkage(scaled, assume_centered=True), least_shrinkage)
     covariance = shrunk_covariance(scaled.T @ scaled / len(x), shrinkage)
     # By torch, which keeps to the threads it was given; numpy's would crowd other processes' out.
     values, vectors = torch.linalg.eigh(torch.from_numpy(covariance))

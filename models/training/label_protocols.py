@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,11 +29,18 @@ from models.training.loop import Report
 from models.training.scores import Predictions, interval_over
 from models.training.sources import Source
 from models.training.tables import Entry
+from models.training.transfer import (
+    ALONE,
+    GIVEN,
+    Answers,
+    Split,
+    answers_of,
+    blended,
+    chosen_weight,
+    inner_folds,
+    joined_answers,
+)
 
-#: What a model says, by what is given of a window.
-Answers = dict[str, Predictions]
-#: What is given of a window, by the name of a row.
-GIVEN = {"eeg": ("eeg",), "eye": ("eye",), "both": TRIAL_MODALITIES}
 _OTHERS_WINDOWS = 4  # of a trial of someone else, for the references: more change little and take long
 
 
@@ -47,6 +54,7 @@ class LabelTest:
     n_steps: int = 10
     n_jobs: int = 1
     subjects: tuple[str, ...] | None = None  # who is judged; None: all
+    network: bool = True  # else nothing trains one, and it has no share in what is kept
 
     def split(self, session: Sequence[Trial]) -> tuple[list[Trial], list[Trial]]:
         """Return a session's labelled trials and those to test on."""
@@ -61,6 +69,7 @@ class LabelResult:
     test: LabelTest
     entries: Mapping[tuple[str, str], list[Entry]]
     excluded: tuple[Excluded, ...]
+    shares: Mapping[str, Sequence[float]] = field(default_factory=dict)  # of the network in what is kept
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; ``mean`` is per window, over subjects, ``interval`` its 95 % t interval."""
@@ -93,6 +102,7 @@ class LabelResult:
             "chance": float(counts.max() / counts.sum()),
             "n_trials": n_trials,
             "ece": float(np.mean([entry.window.ece for entry in entries])),
+            **({"network_shares": list(self.shares.get(given, ()))} if model == "kept" else {}),
             "subjects": [
                 {"subject": name, "mean": window, "trial_mean": trial}
                 for name, window, trial in zip(subjects, per_window, per_trial, strict=True)
@@ -129,10 +139,17 @@ class Parts:
                 train, judged = job.test.split(session)
                 own, test = own + train, test + judged
         others = [t for t in job.trials if t.subject != job.subject and job.test.protocol == "transfer"]
-        n_steps = steps_that_fit([*own, *test, *others], job.test.n_steps)
+        return cls.made(others, own, test, job.test.n_steps)
+
+    @classmethod
+    def made(
+        cls, others: Sequence[Trial], own: Sequence[Trial], test: Sequence[Trial], most_steps: int
+    ) -> Parts:
+        """Take windows of ``most_steps`` or what all trials can fill, and levels from what trains."""
+        n_steps = steps_that_fit([*own, *test, *others], most_steps)
         sessions = by_session([*own, *others]).items()
         levels = {key: own_level([LabelledTrial.of(t) for t in session]) for key, session in sessions}
-        return cls(others, own, test, n_steps, levels)
+        return cls(list(others), list(own), list(test), n_steps, levels)
 
     def of_session(self, key: tuple[str, int]) -> tuple[list[Trial], list[Trial]]:
         """Return what trains and what is tested of one session of the judged subject."""
@@ -160,21 +177,37 @@ class Parts:
         return replace(windows, **arrays)
 
 
-def discriminant_answers(parts: Parts) -> Answers:
-    """Return what the discriminant with two levels says of each session, updated by its own trials."""
-    n_labels, base = len(parts.own[0].label_names), None
+def discriminants(parts: Parts) -> dict[tuple[str, int], MixedDiscriminant]:
+    """Return the discriminant with two levels for each tested session, which its own trials update."""
+    n_labels, base, models = len(parts.own[0].label_names), None, {}
     if parts.others:
         base = MixedDiscriminant.fit([LabelledTrial.of(trial) for trial in parts.others], n_labels)
-    found: list[tuple[dict[str, NDArray[Any]], WindowSet]] = []
     for key in by_session(parts.test):
-        train, test = parts.of_session(key)
-        own = [LabelledTrial.of(trial) for trial in train]
-        if base is None:
-            model = MixedDiscriminant.fit(own, n_labels, person=own[0].person)
-        else:
-            centred = [trial.minus(parts.levels[key]) for trial in own]
-            model = base.in_session(own[0].session).aligned(centred).update(centred)
-        windows = parts.centred_means(test)
+        labelled = [LabelledTrial.of(trial) for trial in parts.of_session(key)[0]]
+        models[key] = adapted(base, labelled, parts.levels[key], n_labels)
+    return models
+
+
+def adapted(
+    base: MixedDiscriminant | None,
+    own: Sequence[LabelledTrial],
+    level: Mapping[str, NDArray[np.float64]],
+    n_labels: int,
+) -> MixedDiscriminant:
+    """Return the discriminant for one session, by other subjects' ``base`` or by the ``own`` trials alone."""
+    if base is None:
+        return MixedDiscriminant.fit(own, n_labels, person=own[0].person)
+    centred = [trial.minus(level) for trial in own]
+    return base.in_session(own[0].session).aligned(centred).update(centred)
+
+
+def discriminant_answers(
+    parts: Parts, models: Mapping[tuple[str, int], MixedDiscriminant] | None = None, mask: float = 0.0
+) -> Answers:
+    """Return what `discriminants` say, with a share of each test window's EEG channels hidden."""
+    found: list[tuple[dict[str, NDArray[Any]], WindowSet]] = []
+    for key, model in (models or discriminants(parts)).items():
+        windows = hidden(parts.centred_means(parts.of_session(key)[1]), mask)
         n_steps = torch.full((len(windows),), parts.n_steps)
         evidence = {}
         for modality in TRIAL_MODALITIES:
@@ -212,6 +245,29 @@ def reference_answers(kind: type[LdaClassifier] | type[SvmClassifier], parts: Pa
     return _joined(found)
 
 
+def kept_answers(
+    parts: Parts, split: Split, discriminant: Answers
+) -> tuple[Answers, Answers, dict[str, float]]:
+    """Return what is kept of discriminant and network, what the network says, and the network's shares.
+
+    The shares are chosen on other subjects alone; without them the discriminant is kept.
+    """
+    shares: dict[str, float] = {}
+    if parts.others:
+        network = answers_of(parts.others, parts.own, parts.test, parts.n_steps)
+        ours, theirs = list[Answers](), list[Answers]()
+        for train, own, judged in inner_folds(parts.others, split):
+            ours.append(discriminant_answers(Parts.made(train, own, judged, parts.n_steps)))
+            theirs.append(answers_of(train, own, judged, parts.n_steps))
+        reference = joined_answers(ours)
+        shares = {name: chosen_weight(reference[name], said) for name, said in joined_answers(theirs).items()}
+    else:
+        sessions = map(parts.of_session, by_session(parts.test))
+        network = joined_answers([answers_of(own, [], test, parts.n_steps, ALONE) for own, test in sessions])
+    kept = {name: blended(ours, network[name], shares.get(name, 0.0)) for name, ours in discriminant.items()}
+    return kept, network, shares
+
+
 def hidden(windows: WindowSet, share: float, seed: int = 1) -> WindowSet:
     """Return the windows without a share of the EEG channels, others in each; as the network's are drawn."""
     if share <= 0 or windows.eeg is None:
@@ -239,8 +295,15 @@ def _joined(found: Sequence[tuple[dict[str, NDArray[Any]], WindowSet]]) -> Answe
     return answers
 
 
-def judge(job: Job) -> dict[tuple[str, str], list[Entry]] | Excluded:
-    """Return each model's scores on one subject, an entry a session, by model and what was given."""
+class Judged(NamedTuple):
+    """One judged subject."""
+
+    entries: dict[tuple[str, str], list[Entry]]  # by model and what was given, one a session
+    shares: dict[str, float]  # the network's in what is kept, by what was given
+
+
+def judge(job: Job) -> Judged | Excluded:
+    """Return the scores of every model on one subject's sessions."""
     torch.set_num_threads(1)
     try:
         parts = Parts.of(job)
@@ -249,13 +312,18 @@ def judge(job: Job) -> dict[tuple[str, str], list[Entry]] | Excluded:
             "lda": reference_answers(LdaClassifier, parts),
             "svm": reference_answers(SvmClassifier, parts),
         }
+        kept, shares = answers["discriminant"], dict[str, float]()
+        if job.test.network:
+            kept, answers["network"], shares = kept_answers(parts, job.test.split, kept)
+        answers["kept"] = kept
     except InputError as error:
         return Excluded(job.subject, str(error))
-    return {
+    entries = {
         (model, given): [Entry.of(one, None) for one in predictions.by_session()]
         for model, of_model in answers.items()
         for given, predictions in of_model.items()
     }
+    return Judged(entries, shares)
 
 
 def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:
@@ -279,14 +347,17 @@ def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:
         for name in subjects
     ]
     entries: dict[tuple[str, str], list[Entry]] = {}
+    shares: dict[str, list[float]] = {}
     for number, result in enumerate(run_here_or_there(judge, jobs, test.n_jobs), start=1):
         if isinstance(result, Excluded):
             excluded.append(result)
         else:
-            for key, found in result.items():
+            for key, found in result.entries.items():
                 entries.setdefault(key, []).extend(found)
+            for given, share in result.shares.items():
+                shares.setdefault(given, []).append(share)
         report("subjects", number / len(jobs), math.nan, f"{number} of {len(jobs)}")
     if not entries:
         what = f"nobody could be judged; first: {excluded[0].why}"
         raise InputError(what, where=where, code=ErrorCode.DATA)
-    return LabelResult(test, entries, tuple(excluded))
+    return LabelResult(test, entries, tuple(excluded), shares)

@@ -9,12 +9,7 @@ import pytest
 from acquisition.errors import ErrorCode, InputError
 from models.datasets.make.options import MakeOptions
 from models.datasets.make.seed import make_seed_iv
-from models.training.label_protocols import (
-    Job,
-    LabelTest,
-    Parts,
-    evaluate_labels,
-)
+from models.training.label_protocols import Job, LabelTest, Parts, evaluate_labels
 from models.training.sources import Source
 from tests.studies.generated_labels import GeneratedTest, evaluate_generated, label_claims
 
@@ -46,7 +41,7 @@ def rows(folder) -> dict[str, dict]:
 
 
 def test_every_model_is_judged_on_the_same_trials_by_eeg_eyes_and_both(rows):
-    assert len(rows) == 2 * 3 * 3
+    assert len(rows) == 2 * 5 * 3
     for row in rows.values():
         subjects = JUDGED[row["protocol"]]
         assert (row["labels"], row["n_trials"]) == (6, len(subjects) * 3 * 4)
@@ -63,6 +58,15 @@ def test_other_peoples_labels_help_where_patterns_are_shared(rows):
     assert transfer > rows["own lda both"]["subjects"][0]["mean"]
 
 
+def test_the_network_has_a_share_in_what_is_kept_only_where_other_people_say_so(rows):
+    for given in ("eeg", "eye", "both"):
+        shares = rows[f"transfer kept {given}"]["network_shares"]
+        assert len(shares) == 1
+        assert set(shares) <= {0.0, 0.25, 0.5, 0.75, 1.0}
+        assert rows[f"own kept {given}"]["mean"] == rows[f"own discriminant {given}"]["mean"]
+    assert rows["transfer network both"]["mean"] > rows["transfer network both"]["chance"]
+
+
 def label_row(protocol, n, model, *means):
     subjects = [{"subject": f"1-{at}", "mean": mean} for at, mean in enumerate(means)]
     mean = sum(means) / len(means)
@@ -72,17 +76,17 @@ def label_row(protocol, n, model, *means):
     }  # fmt: skip
 
 
-def test_the_discriminant_is_held_against_the_better_reference_of_the_same_labels_and_of_own_ones():
+def test_what_is_kept_is_held_against_the_better_reference_of_the_same_labels_and_of_own_ones():
     rows = [
-        label_row("own", 10, "discriminant", 0.5, 0.7), label_row("own", 10, "lda", 0.6, 0.6),
-        label_row("own", 10, "svm", 0.4, 0.4), label_row("transfer", 10, "discriminant", 0.8, 0.9),
+        label_row("own", 10, "kept", 0.5, 0.7), label_row("own", 10, "lda", 0.6, 0.6),
+        label_row("own", 10, "svm", 0.4, 0.4), label_row("transfer", 10, "kept", 0.8, 0.9),
         label_row("transfer", 10, "lda", 0.5, 0.5), label_row("transfer", 10, "svm", 0.7, 0.7),
     ]  # fmt: skip
     found = {one["claim"]: one["difference"] for one in label_claims(rows)}
     assert found == {
-        "10 own trials: discriminant, transfer, is ahead of SVM, transfer": pytest.approx(0.15),
-        "10 own trials: discriminant, transfer, is ahead of LDA, own": pytest.approx(0.25),
-        "10 own trials: discriminant, own, is ahead of LDA, own": pytest.approx(0.0),
+        "10 own trials: kept, transfer, is ahead of SVM, transfer": pytest.approx(0.15),
+        "10 own trials: kept, transfer, is ahead of LDA, own": pytest.approx(0.25),
+        "10 own trials: kept, own, is ahead of LDA, own": pytest.approx(0.0),
     }
     # differences 0.1 and 0.2: SD 0.0707, t of one degree of freedom 12.706
     assert label_claims(rows)[0]["interval"] == pytest.approx([0.15 - 0.635, 0.15 + 0.635], abs=1e-3)
@@ -90,9 +94,9 @@ def test_the_discriminant_is_held_against_the_better_reference_of_the_same_label
 
 @pytest.mark.slow
 def test_sets_are_pooled_by_subject_over_protocols_and_numbers_of_labels():
-    result = evaluate_generated(GeneratedTest((1, 2), 2, 1), quiet)
+    result = evaluate_generated(GeneratedTest((1, 2), 2, 1, network=False), quiet)
     keys = [(row["protocol"], row["labels"], row["model"], row["modalities"]) for row in result["labels"]]
-    assert len(set(keys)) == len(keys) == 2 * 2 * 3 * 3
+    assert len(set(keys)) == len(keys) == 2 * 2 * 4 * 3
     assert [one["subject"] for one in result["labels"][0]["subjects"]] == ["1-1", "1-2", "2-1", "2-2"]
 
 

@@ -37,7 +37,8 @@ def test_projection_begins_with_what_tells_the_classes_apart():
     projection = ChannelWeights(dim=2, n_positions=2, width=6)
     inputs = torch.from_numpy(x).float()
     labels = torch.from_numpy(label)
-    with whitened(projection, inputs, labels, torch.arange(2)):
+    white = torch.from_numpy(within_class_whitener(x, label)).float()
+    with whitened(projection, white, torch.arange(2), (inputs, labels)):
         read = (inputs @ projection.weight.flatten(0, 1)).detach().numpy()
     gap = np.abs(read[label == 0].mean(axis=0) - read[label == 1].mean(axis=0)) / read[label == 0].std(axis=0)
     assert np.median(gap) > 2.0  # of 3, which column 0 alone has
@@ -48,9 +49,12 @@ def test_weights_are_plain_afterwards_and_those_of_the_end():
     projection = ChannelWeights(dim=2, n_positions=3, width=6)
     before = projection.weight.detach().clone()
     inputs, labels = torch.from_numpy(x).float(), torch.from_numpy(label)
-    with whitened(projection, inputs, labels, torch.tensor([0, 2])):
+    white, places = torch.from_numpy(within_class_whitener(x, label)).float(), torch.tensor([0, 2])
+    with whitened(projection, white, places, (inputs, labels)):
         inside = projection.weight.detach().clone()
     assert torch.equal(projection.weight, inside)
+    with whitened(projection, white, places, None):  # going on from what has trained
+        assert torch.allclose(projection.weight, inside, atol=1e-5)
     assert set(projection.state_dict()) == {"weight", "bias", "center", "known"}
     assert not torch.equal(projection.weight[[0, 2]], before[[0, 2]])
 
