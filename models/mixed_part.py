@@ -65,6 +65,7 @@ class LabelledTrial:
     label: int
     steps: Mapping[str, NDArray[Any]]  # (n_steps, F) by modality; EEG channel-major, C · n_bands
     baseline: LabelledTrial | None = None  # its level's; None: its session's trials are
+    trial: int = 0  # its number, where one is told from another
 
     @classmethod
     def of(cls, trial: Trial) -> LabelledTrial:

@@ -58,6 +58,7 @@ class EavClip:
     label_names: tuple[str, ...]
     task: str  # listening | speaking
     raw: NDArray[Any]  # (30, 500) float32 µV at 100 Hz, 0.5-45 Hz
+    de: NDArray[Any]  # (5, 30, n_bands) float32 nats, NaN where unusable
     ch_names: tuple[str, ...]
     video: Path | None  # of the whole trial
     audio: Path | None  # of the whole trial; listening has none
@@ -119,11 +120,7 @@ def load_eav(
 
     def trials_of(recording: _Recording) -> Iterator[Trial]:
         for at in recording.speaking:
-            de, where = (
-                entropy_steps(recording.eeg[:, :, at].T, SFREQ, config),
-                f"{recording.source}, trial {at + 1}",
-            )
-            de = masked_channels(de, CH_NAMES, recording.subject, where, excluded)
+            de = recording.masked(entropy_steps(recording.eeg[:, :, at].T, SFREQ, config), at, excluded)
             yield Trial("eav", recording.subject, 1, at + 1, int(recording.label[at]), LABELS, STEP_S,
                         de, None, CH_NAMES, "raw", str(recording.source))  # fmt: skip
 
@@ -146,8 +143,9 @@ def load_eav_clips(
             for segment in range(len(recording.eeg) // n_segment):
                 x = recording.eeg[segment * n_segment : (segment + 1) * n_segment, :, at].T  # (30, 2500)
                 raw = raw_eeg(torch.from_numpy(np.where(np.isfinite(x), x, 0.0)), SFREQ, config)
+                de = recording.masked(entropy_steps(x, SFREQ, config), at, excluded)
                 yield EavClip("eav", recording.subject, 1, at + 1, segment, int(recording.label[at]), LABELS,
-                              TASKS[recording.task[at]], raw.numpy(), CH_NAMES, video, audio,
+                              TASKS[recording.task[at]], raw.numpy(), de, CH_NAMES, video, audio,
                               segment * SEGMENT_S, SEGMENT_S, str(recording.source))  # fmt: skip
 
     return _read(folder, subjects, clips_of, excluded)
@@ -220,6 +218,11 @@ class _Recording:
     def speaking(self) -> list[int]:
         """The trials in which the subject speaks: they alone have audio."""
         return np.flatnonzero(self.task == TASKS.index("speaking")).tolist()
+
+    def masked(
+        self, de: NDArray[np.float32], trial: int, excluded: list[Excluded] | None
+    ) -> NDArray[np.float32]:
+        return masked_channels(de, CH_NAMES, self.subject, f"{self.source}, trial {trial + 1}", excluded)
 
     def media(self, trial: int, excluded: list[Excluded] | None) -> tuple[Path | None, Path | None]:
         """Return a trial's video and audio; None, and noted, where missing, damaged or of another class."""

@@ -22,9 +22,10 @@ from models.datasets.splits import coverage, eav_split
 from models.datasets.trials import Excluded
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg
+from models.papers.eav_discriminant import DIFFERS, ROWS, SubjectClips, features_of, our_entries
 from models.papers.eav_network import PROTOCOL, ClipBatches, network_config, read_clips
 from models.papers.reproduce import FIT_ERRORS, in_words, usable
-from models.papers.settings import EAV, EAV_ROWS
+from models.papers.settings import EAV, EAV_ROWS, EavRow
 from models.process import keep_freed_memory, run_here_or_there
 from models.training.loop import Report, StageOptions, train_stage
 from models.training.scores import Predictions
@@ -78,24 +79,28 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
     differs = (EAV["encoders_differ"].format(size=size), *EAV["differs"])
     excluded: list[Excluded] = []
     entries: dict[str, list[Entry]] = {}
+    clips: list[SubjectClips] = []
     subjects = eav.eav_subjects(options.folder)[: QUICK_SUBJECTS if options.quick else None]
     jobs = _jobs(options, subjects, excluded)
     results = run_here_or_there(run_subject, jobs, options.n_jobs, options.dask)
     for result in usable(results, len(subjects), "subjects", excluded, report):
-        for model, entry in result.items():
+        for model, entry in result[0].items():
             entries.setdefault(model, []).append(entry)
+        clips.append(result[1])
     if not entries:
         why = excluded[0].why if excluded else "no subject"
         what = f"no usable subject in it; first: {why}"
         raise InputError(what, where=str(options.folder), code=ErrorCode.DATA)
-    ordered = [model for model in EAV_ROWS if model in entries]  # the first subject may lack some
+    for model, entry in our_entries(clips):
+        entries.setdefault(model, []).append(entry)
+    ordered = [model for model in (*EAV_ROWS, *ROWS) if model in entries]  # the first subject may lack some
     return Table(
         title="EAV, Table I of the EEG, video and audio paper",
         protocol=f"{PROTOCOL}; accuracy per clip of 5 s, or per frame where the row says so; SD over "
         "subjects (n - 1)",
         rows=tuple(_row(model, entries[model]) for model in ordered),
         excluded=tuple(excluded),
-        differs=differs,
+        differs=(*differs, DIFFERS),
         quick=options.quick,
         generated=is_generated(options.folder),
         unit="clip",
@@ -104,9 +109,10 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
 
 
 def _row(model: str, entries: Sequence[Entry]) -> Row:
-    row = EAV_ROWS[model]
+    row = EAV_ROWS.get(model, EavRow("clip"))
     average = None if row.column is None else (EAV["average"][row.column], None)
-    return Row(model, False, "all", 0.0, tuple(entries), average, row.unit)
+    by_subject = model in EAV_ROWS or model.startswith("mixed discriminant, Multimodal")
+    return Row(model, False, "all", 0.0, tuple(entries), average, row.unit, by_subject)
 
 
 def _jobs(options: EavOptions, subjects: Sequence[str], excluded: list[Excluded]) -> Iterator[EavJob]:
@@ -117,12 +123,13 @@ def _jobs(options: EavOptions, subjects: Sequence[str], excluded: list[Excluded]
             yield EavJob(subject, clips, options)
 
 
-def run_subject(job: EavJob) -> dict[str, Entry] | Excluded:
-    """Train and score all four models of one subject, who is excluded where the data make a fit fail."""
+def run_subject(job: EavJob) -> tuple[dict[str, Entry], SubjectClips] | Excluded:
+    """Return a subject's scores by row and what our rows are made of, or why the data make a fit fail."""
     torch.set_num_threads(1)
     keep_freed_memory()
     try:
-        return SubjectTraining(job).entries()
+        training = SubjectTraining(job)
+        return training.entries(), training.features
     except (InputError, *FIT_ERRORS) as error:
         return Excluded(job.subject, in_words(error))
 
@@ -136,6 +143,7 @@ class SubjectTraining:
         self._classes_seen = sum(count > 0 for count in coverage(train).counts)
         config = network_config(job.options.preset)
         arrays = [read_clips(part, config.features, job.options.n_frames) for part in (train, test)]
+        self.features = SubjectClips(*map(features_of, (train, test), arrays))
         self._is_generated = is_generated(job.options.folder)
         modalities = tuple(m for m in ("eeg", "face", "voice") if len(arrays[0].rows(m)))
         self._rng = np.random.default_rng(job.options.seed)

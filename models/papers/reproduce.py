@@ -19,11 +19,11 @@ from models.checkpoint import load_checkpoint
 from models.datasets.make.options import is_generated
 from models.datasets.splits import by_session, coverage, published_split
 from models.datasets.trials import Excluded, Trial, cut_windows, steps_that_fit
-from models.papers.settings import MMV, Setting, settings_of
+from models.papers.settings import MMV, OURS, Setting, settings_of
 from models.process import run_here_or_there
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
-from models.training.label_protocols import hidden
+from models.training.label_protocols import Parts, discriminant_answers, discriminants, hidden, kept_answers
 from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, joined_world
@@ -45,6 +45,7 @@ _LOOP = LoopOptions(epochs=30)
 _QUICK_LOOP = LoopOptions(epochs=2, learning_rate=1e-3)
 _QUICK_WINDOWS = 320  # a pass of the quick pre-training
 MASKED_TEST = ", masked in the test only"
+_OF_GIVEN = {"eeg": ", EEG", "eye": ", EYE", "both": ""}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +53,11 @@ class Job:
     """One setting on one subject's session, with all it needs: it may run on another machine."""
 
     setting: Setting
-    trials: tuple[Trial, ...]  # of one subject and session, training and test
+    trials: tuple[Trial, ...]  # of one subject and session, training and test; of ours all sessions
     options: FinetuneOptions
     pretrained: PretrainedEncoders | None
     shortened: bool = False  # of a generated folder, whose sessions may be shorter than the published ones
+    others: tuple[Trial, ...] = ()  # of other subjects, where their labels train too
 
     def fitted_options(self) -> FinetuneOptions:
         """Return the options as setting and trials want them."""
@@ -93,14 +95,32 @@ def jobs_of(
     *,
     shortened: bool = False,
 ) -> list[Job]:
-    """Return a job for each setting, subject and session."""
-    return [
+    """Return a job for each setting, subject and session; of our own settings one for each subject."""
+    jobs = [
         Job(
             setting, tuple(group), options, pretrained if setting.pretrained else None, shortened
         )
         for group in by_session(trials).values()
         for setting in settings
+        if setting.kind != OURS
     ]  # fmt: skip
+    whole = [t for group in by_session(trials).values() if _has_split(group, shortened) for t in group]
+    for subject in dict.fromkeys(trial.subject for trial in whole):
+        mine = tuple(trial for trial in whole if trial.subject == subject)
+        others = tuple(trial for trial in trials if trial.subject != subject)
+        jobs += [
+            Job(setting, mine, options, None, shortened, others if setting.others else ())
+            for setting in settings
+            if setting.kind == OURS and (others or not setting.others)
+        ]
+    return jobs
+
+
+def _has_split(session: Sequence[Trial], shortened: bool) -> bool:
+    try:
+        return bool(published_split(session, shortened=shortened))
+    except InputError:  # other settings' jobs exclude it in words
+        return False
 
 
 def run_job(job: Job) -> list[Outcome] | Excluded:
@@ -113,18 +133,21 @@ def run_job(job: Job) -> list[Outcome] | Excluded:
         return Excluded(first.subject, str(error))
     try:
         chosen = setting.labels.choose(training, steps_that_fit(job.trials, job.options.n_steps))
-        answers_of = _network_answers if setting.kind == "network" else _reference_answers
+        answers_of = {"network": _network_answers, OURS: _our_answers}.get(setting.kind, _reference_answers)
         answers = answers_of(job, chosen, test)
     except (InputError, *FIT_ERRORS) as error:
         return Excluded(first.subject, f"session {first.session}, {setting.name}: {in_words(error)}")
-    labels, n_classes = setting.labels, sum(count > 0 for count in coverage(chosen).counts)
-    notes = tuple(filter(None, (labels.too_few(chosen), missing_classes(chosen, labels))))
-    return [
-        Outcome(
-            model, setting, mask, number == 0, Entry.of(predictions, n_classes), labels.words(chosen), notes
-        )
-        for number, (model, mask, predictions) in enumerate(answers)
-    ]
+    labels, sessions = setting.labels, by_session(chosen)
+    notes = [n for own in sessions.values() for n in (labels.too_few(own), missing_classes(own, labels)) if n]
+    outcomes = []
+    for number, (model, mask, predictions) in enumerate(answers):
+        for one in predictions.by_session():
+            own = sessions[str(one.subject[0]), int(one.session[0])]
+            entry = Entry.of(one, sum(count > 0 for count in coverage(own).counts))
+            outcomes.append(
+                Outcome(model, setting, mask, number == 0, entry, labels.words(own), tuple(notes))
+            )
+    return outcomes
 
 
 def usable(
@@ -162,6 +185,33 @@ def _network_answers(
     return answers + [
         (f"{setting.model}, {modality.upper()} alone", setting.mask, model.predict(test, [modality]))
         for modality in alone
+    ]
+
+
+def _our_answers(
+    job: Job, chosen: Sequence[Trial], test: Sequence[Trial]
+) -> list[tuple[str, float, Predictions]]:
+    """Return (row's model, mask, predictions) of our model, by what is given and what the test hides."""
+    setting, options = job.setting, job.options
+    parts = Parts.made(job.others, chosen, test, steps_that_fit(job.trials, options.n_steps))
+    models = discriminants(parts)
+
+    def split(session: Sequence[Trial]) -> tuple[list[Trial], list[Trial]]:  # another subject's, the same way
+        training, tested = published_split(session, shortened=job.shortened)
+        return setting.labels.choose(training, parts.n_steps), tested
+
+    found = [(setting.model, "", 0.0, discriminant_answers(parts, models))]
+    if setting.kept:
+        found.append(("kept", "", 0.0, kept_answers(parts, split, found[0][3])[0]))
+    for share in setting.test_masks:
+        answers = discriminant_answers(parts, models, share)
+        found.append((setting.model, MASKED_TEST, share, answers))
+    theirs = ", other subjects' labels too" if setting.others else ""
+    return [
+        (f"{model}{_OF_GIVEN[given]}{theirs}{masked}", mask, answers[given])
+        for model, masked, mask, answers in found
+        for given in setting.given
+        if given in answers
     ]
 
 
@@ -289,7 +339,7 @@ def _table(
         "one classifier a session, a subject's score is the mean over sessions",
         rows=tuple(rows),
         excluded=tuple(dict.fromkeys(excluded)),
-        differs=(*differs, MMV["differs_in_table"][str(options.table)]),
+        differs=(*differs, MMV["ours_differ"], MMV["differs_in_table"][str(options.table)]),
         quick=options.quick,
         generated=is_generated(options.folder),
         notes=tuple(dict.fromkeys(note for outcome in outcomes for note in outcome.notes)),

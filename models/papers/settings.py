@@ -1,7 +1,7 @@
 """A setting for each row of the two papers' tables, beside the figures that they print: `assets.PAPERS`."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from assets import PAPERS
@@ -44,6 +44,7 @@ _NETWORKS: dict[str, tuple[tuple[str, ...], str]] = {
     "MMV-SSTMA-Concat": (_BOTH, "concat"),
     "MMV-SSTMA-Att": (_BOTH, "attention"),
 }
+OURS = "ours"  # the kind of our own model's settings
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Setting:
     """One row of a table, before it has figures."""
 
     model: str  # as the paper calls it, or our own words
-    kind: str = "network"  # or a name of `models.baselines.BASELINES`
+    kind: str = "network"  # or a name of `models.baselines.BASELINES`, or `OURS`
     modalities: tuple[str, ...] = _BOTH
     fusion: str = "attention"
     pretrained: bool = False
@@ -59,6 +60,9 @@ class Setting:
     mask: float = 0.0  # share of EEG channels hidden, in fine-tuning and test alike
     test_masks: tuple[float, ...] = ()  # hidden in the test alone: a row more for each
     alone: bool = False  # a row more for each modality alone, the others removed
+    given: tuple[str, ...] = ()  # of ours: eeg, eye, both; a row for each
+    others: bool = False  # of ours: other subjects' labels train too
+    kept: bool = False  # of ours: rows more for what is kept of discriminant and network
     paper: Figure | None = None  # None where the paper has no such row
 
     @property
@@ -67,6 +71,7 @@ class Setting:
         parts = [self.model]
         if self.kind == "network":
             parts.append("pre-trained" if self.pretrained else "from scratch")
+        parts += ["other subjects' labels too"] if self.others else []
         parts.append(f"labels: {self.labels.words()}")
         if self.mask:
             parts.append(f"{self.mask:.0%} masked")
@@ -99,7 +104,7 @@ def _table_1(column: int, quick: bool) -> list[Setting]:
         for pretrained, words in ((False, ""), (True, ", pre-trained"))
     ]
     for labels in wanted:
-        rows += [_lda(signal, labels) for signal in ("eeg", "eye")]
+        rows += [_lda(signal, labels) for signal in ("eeg", "eye")] + _ours(labels, ("eeg", "eye"), quick)
     return rows
 
 
@@ -107,7 +112,7 @@ def _table_2(column: int, quick: bool) -> list[Setting]:
     """All labels: fusion, beside references of our own."""
     figures = {model: _figure(2, model, column) for model in _NETWORKS}
     rows = [_network(m, alone=m == "MMV-SSTMA-Att", paper=figure) for m, figure in figures.items()]
-    return rows + _references(ALL_LABELS)
+    return rows + _references(ALL_LABELS) + _ours(ALL_LABELS, ("both", "eeg"), quick)
 
 
 def _network(model: str, **rest: Any) -> Setting:
@@ -120,6 +125,12 @@ def _lda(signal: str, labels: Labels, **rest: Any) -> Setting:
     """Return the reference on one signal alone."""
     name = f"shrinkage LDA, {signal.upper()}"
     return Setting(name, kind="lda", modalities=(signal,), labels=labels, **rest)
+
+
+def _ours(labels: Labels, given: tuple[str, ...], quick: bool, **rest: Any) -> list[Setting]:
+    """Return our model by own labels, and by other subjects' too; ``quick`` leaves the network out."""
+    own = Setting("mixed discriminant", kind=OURS, labels=labels, given=given, **rest)
+    return [own, replace(own, others=True, kept=not (quick or own.test_masks))]
 
 
 def _references(labels: Labels) -> list[Setting]:
@@ -138,7 +149,7 @@ def _table_3(column: int, quick: bool) -> list[Setting]:
         for labels in ([TEN_TRIALS, TEN_WINDOWS] if quick else [TEN_TRIALS, TEN_WINDOWS, TWO_A_CLASS])
         for model in _NETWORKS
     ]
-    return rows + _references(TEN_TRIALS)
+    return rows + _references(TEN_TRIALS) + _ours(TEN_TRIALS, ("both", "eeg"), quick)
 
 
 def _table_4(column: int, quick: bool) -> list[Setting]:
@@ -151,4 +162,4 @@ def _table_4(column: int, quick: bool) -> list[Setting]:
     ]
     lda = Setting("shrinkage LDA", kind="lda", labels=TEN_TRIALS, test_masks=MASKS)
     references = [lda, _lda("eeg", TEN_TRIALS, test_masks=MASKS)]
-    return unmasked + masked + references
+    return unmasked + masked + references + _ours(TEN_TRIALS, ("both", "eeg"), quick, test_masks=MASKS)

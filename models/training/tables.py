@@ -63,6 +63,7 @@ class Row:
     entries: tuple[Entry, ...]
     paper: Figure | None = None  # None: the paper has no such row
     unit: str = "window"  # or clip, frame; trial takes the scores per trial
+    by_subject: bool = True  # has bars in a plot of every subject
 
     @property
     def name(self) -> str:
@@ -243,9 +244,10 @@ def draw_subjects(table: Table, path: Path) -> None:
     """Write a PNG of every subject's accuracy by model, the paper's lighter: the EAV paper's Figure 2."""
     subjects = sorted({entry.subject for row in table.rows for entry in row.entries}, key=int)
     has_paper = any(e.paper_accuracy is not None for row in table.rows for e in row.entries)
-    width = (0.4 if has_paper else 0.8) / len(table.rows)
-    figure, axes = _figure(max(6.0, 1.5 + 0.35 * len(subjects) * len(table.rows) / 2), 4.0)
-    for number, row in enumerate(table.rows):
+    rows = [row for row in table.rows if row.by_subject]
+    width = (0.4 if has_paper else 0.8) / len(rows)
+    figure, axes = _figure(max(6.0, 1.5 + 0.35 * len(subjects) * len(rows) / 2), 4.0)
+    for number, row in enumerate(rows):
         ours = {entry.subject: 100 * row.scores(entry).accuracy for entry in row.entries}
         theirs = {e.subject: 100 * e.paper_accuracy for e in row.entries if e.paper_accuracy is not None}
         place = (2 * number if has_paper else number) + 0.5

@@ -55,6 +55,7 @@ def test_clips_pair_eeg_frames_and_sound_by_the_trials_number(eav_folder: Path):
     second = clips[1]
     assert (second.trial, second.segment, second.start_s) == (2, 1, 5.0)
     assert second.raw.shape == (30, 500)
+    assert second.de.shape == (5, 30, 5)
     assert second.video.name == f"002_Trial_02_Speaking_{LABELS[second.label].capitalize()}.mp4"
     frames = second.frames()
     assert frames.shape == (25, 120, 160, 3)

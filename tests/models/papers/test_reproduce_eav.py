@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from models.datasets.eav import LABELS, load_eav_clips
+from models.datasets.splits import eav_split
 from models.features.config import FeatureConfig
 from models.network import FusionNetwork
 from models.papers import settings as paper
 from models.papers.eav import EavJob, EavOptions, SubjectTraining, reproduce_eav, run_subject
+from models.papers.eav_discriminant import ROWS as OUR_ROWS
+from models.papers.eav_discriminant import SubjectClips, features_of, our_entries, trials_of
 from models.papers.eav_network import network_config, read_clips
 from models.training.loop import StageOptions
 from models.training.scores import Scores
@@ -52,12 +55,13 @@ def job(folder, **options):
 
 
 def test_rows_count_clips_and_frames(table):
-    assert [row.model for row in table.rows] == ROWS
+    assert [row.model for row in table.rows] == [*ROWS, *OUR_ROWS[: len(OUR_ROWS) // 2]]  # nobody else
     assert {row.model: row.entries[0].window.n for row in table.rows[:6]} == {
         **dict.fromkeys(ROWS[:4], N_TEST), **dict.fromkeys(ROWS[4:], 2 * N_TEST)
     }  # fmt: skip
     assert {row.unit for row in table.rows[:4]} == {"clip"}
     assert {row.unit for row in table.rows[4:6]} == {"frame"}
+    assert {row.unit for row in table.rows[6:]} == {"clip"}
     assert all(row.entries[0].trial.n == N_TEST for row in table.rows)
     assert table.excluded == ()
     assert "GENERATED DATA" in table.marks()
@@ -65,6 +69,7 @@ def test_rows_count_clips_and_frames(table):
 
 def test_the_papers_figures_stand_in_the_rows_of_their_unit(table):
     average = dict(zip(COLUMNS, paper.EAV["average"], strict=True))
+    assert all(row.paper is None for row in table.rows[6:])
     assert {row.model: row.paper and row.paper[0] for row in table.rows[:6]} == {
         "Vision": None,
         "Audio": average["Audio"],
@@ -80,7 +85,7 @@ def test_subjects_of_the_real_set_have_the_papers_figure(folder, tmp_path):
     real = tmp_path / "real"
     shutil.copytree(folder, real)
     (real / "README.md").unlink()  # the notice that says it is generated
-    entries = run_subject(job(real))
+    entries, _ = run_subject(job(real))
     theirs = dict(zip(COLUMNS, paper.EAV["table_1"][0], strict=True))
     assert {model: entry.paper_accuracy for model, entry in entries.items()} == {
         "Vision": None,
@@ -90,6 +95,37 @@ def test_subjects_of_the_real_set_have_the_papers_figure(folder, tmp_path):
         "Vision, per frame": pytest.approx(theirs["Vision"] / 100),
         "Multimodal, per frame": pytest.approx(theirs["Multimodal"] / 100),
     }
+
+
+def test_our_rows_are_of_the_same_clips_and_other_subjects_labels_have_rows_of_their_own(folder):
+    clips = list(load_eav_clips(folder, excluded=[]))
+    parts = [features_of(part, read_clips(part, FeatureConfig(), 2)) for part in eav_split(clips)]
+    one = SubjectClips(*parts)
+    as_other = [[replace(c, person="2") for c in part] for part in parts]
+    twin = SubjectClips(*as_other)
+    found = list(our_entries([one, twin]))
+    assert sorted(row for row, _ in found) == sorted([*OUR_ROWS, *OUR_ROWS])
+    assert {entry.window.n for _, entry in found} == {N_TEST}
+    assert {entry.classes_seen for _, entry in found} == {5}
+    known = {row: entry.window.accuracy for row, entry in found[: len(OUR_ROWS)]}
+    assert (
+        known["mixed discriminant, Multimodal, other subjects' labels too"] == 1.0
+    )  # its twin's tests train
+
+
+def test_features_of_a_clip_are_steps_of_entropy_faces_and_voice(folder):
+    clips = list(load_eav_clips(folder, excluded=[]))[:2]
+    arrays = read_clips(clips, FeatureConfig(), 2)
+    arrays.has_crops[1], arrays.n_mel[1] = False, 0
+    whole, eeg_alone = features_of(clips, arrays)
+    assert {m: steps.shape for m, steps in whole.steps.items()} == {
+        "eeg": (5, 150), "face": (2, 64), "voice": (5, 32)
+    }  # fmt: skip
+    assert whole.steps["face"][0].mean() == pytest.approx(arrays.crops[0, 0].mean(), rel=0.02)
+    assert whole.steps["voice"][0, :16].mean() == pytest.approx(arrays.mel[0, :100].mean(), abs=0.02)
+    assert set(eeg_alone.steps) == {"eeg"}
+    joined = trials_of([whole, replace(eeg_alone, trial=whole.trial)])[0].steps
+    assert {m: len(steps) for m, steps in joined.items()} == {"eeg": 10, "face": 2, "voice": 5}
 
 
 def test_figure_2_has_the_papers_bars_beside_ours_where_there_are_some(tmp_path, monkeypatch):
@@ -140,7 +176,7 @@ def test_everything_of_a_batch_is_on_the_networks_device(folder):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_subject_trains_on_a_gpu(folder):
-    assert list(run_subject(job(folder, device="cuda"))) == ROWS
+    assert list(run_subject(job(folder, device="cuda"))[0]) == ROWS
 
 
 def test_a_broken_video_is_noted_and_its_clip_kept_without_it(folder, tmp_path):
@@ -163,7 +199,8 @@ def test_without_any_video_there_is_no_row_of_it(folder, tmp_path):
     shutil.copytree(folder, bare)
     shutil.rmtree(bare / "subject1" / "Video")
     found = reproduce_eav(Brief(bare, quick=True), quiet)
-    assert [row.model for row in found.rows] == ["Audio", "EEG", "Multimodal"]
+    ours = [row for row in OUR_ROWS[: len(OUR_ROWS) // 2] if "Vision" not in row]
+    assert [row.model for row in found.rows] == ["Audio", "EEG", "Multimodal", *ours]
     assert len(found.excluded) == 10  # videos, each named
 
 
@@ -210,7 +247,7 @@ def test_json_has_the_keys_of_every_table(table, tmp_path):
     assert set(found) >= {"protocol", "unit", "rows", "subjects", "left_out", "quick"}
     assert found["generated"] is True
     assert found["unit"] == "clip"
-    assert {row["model"] for row in found["subjects"]} == set(ROWS)
+    assert {row["model"] for row in found["subjects"]} == {*ROWS, *OUR_ROWS[: len(OUR_ROWS) // 2]}
     paths = write_table(table, tmp_path, by_subject=True)
     assert paths[3].read_bytes().startswith(b"\x89PNG")
 

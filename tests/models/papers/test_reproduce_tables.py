@@ -22,10 +22,10 @@ from models.datasets.trials import Excluded, Trial, cut_windows
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
 from models.papers import settings as paper
-from models.papers.reproduce import Job, ReproduceOptions, reproduce, run_job
-from models.papers.settings import TEN_TRIALS, TWO_A_CLASS, settings_of
+from models.papers.reproduce import Job, ReproduceOptions, jobs_of, reproduce, run_job
+from models.papers.settings import OURS, TEN_TRIALS, TWO_A_CLASS, settings_of
 from models.training.finetune_config import FinetuneOptions
-from models.training.label_protocols import hidden
+from models.training.label_protocols import LabelTest, evaluate_labels, hidden
 from models.training.scores import Scores, wilson_interval
 from models.training.sources import Source
 from models.training.tables import Entry, Row, write_table
@@ -120,6 +120,44 @@ def test_table_4_masks_training_and_test_and_adds_masks_of_the_test_alone(folder
     assert rows["MV-SSTMA-EEG, masked in the test only", 0.5].paper is None
 
 
+def test_our_rows_say_what_evaluate_says_and_other_subjects_labels_are_a_row_of_their_own(folder):
+    trials = Source("seed-iv", folder, "published").trials()
+    ours = [setting for setting in settings_of("seed-iv", 3, quick=True) if setting.kind == OURS]
+    jobs = jobs_of(ours, trials, FinetuneOptions(), None, shortened=True)
+    assert [(len({t.subject for t in job.trials}), bool(job.others)) for job in jobs] == [
+        (1, False), (1, True), (1, False), (1, True)
+    ]  # fmt: skip
+    found = {job.setting.others: run_job(job) for job in jobs if job.trials[0].subject == "2"}
+    names = {outcome.model for outcomes in found.values() for outcome in outcomes}
+    alone = {"mixed discriminant", "mixed discriminant, EEG"}
+    assert names == alone | {f"{name}, other subjects' labels too" for name in alone}
+    for others, outcomes in found.items():
+        protocol = "transfer" if others else "own"
+        test = LabelTest(Source("seed-iv", folder, "published"), protocol, 10, subjects=("2",), network=False)
+        entries = evaluate_labels(test, quiet).entries["discriminant", "both"]
+        whole = [outcome.entry for outcome in outcomes if ", EEG" not in outcome.model]
+        assert [e.session for e in whole] == [1, 2, 3]
+        assert [e.window.nll for e in whole] == pytest.approx([e.window.nll for e in entries], rel=1e-4)
+        assert [e.classes_seen for e in whole] == [4, 4, 3]  # session 3's first ten hold no neutral
+
+
+@pytest.mark.slow
+def test_what_is_kept_is_chosen_on_other_subjects_of_shortened_sets_too(tmp_path):
+    make_seed_iv(MakeOptions(tmp_path / "s4", subjects=3, seed=5, trials=12, trial_s=24, jobs=1))
+    trials = [t for t in Source("seed-iv", tmp_path / "s4", "published").trials() if t.session == 1]
+    ours = [setting for setting in settings_of("seed-iv", 3) if setting.kept]
+    outcomes = run_job(jobs_of(ours, trials, FinetuneOptions(), None, shortened=True)[0])
+    assert "kept, other subjects' labels too" in {outcome.model for outcome in outcomes}
+
+
+def test_what_is_kept_has_a_row_except_where_channels_are_hidden():
+    for table in (1, 2, 3, 4):
+        own, theirs = [s for s in settings_of("seed-v", table) if s.kind == OURS][:2]
+        assert (own.others, own.kept, own.paper) == (False, False, None)
+        assert (theirs.others, theirs.kept, theirs.paper) == (True, table != 4, None)
+        assert not any(s.kept for s in settings_of("seed-v", table, quick=True))
+
+
 def test_hidden_channels_are_those_the_network_lacks(folder):
     trials = [t for t in Source("seed-iv", folder, "published").trials() if t.session == 1][:3]
     windows = cut_windows(trials, 10)
@@ -158,7 +196,7 @@ def test_ten_trials_of_seed_v_are_its_nine(seed_v_folder, pretrained, table):
     labels = {row.labels for row in found.rows} - {"first 10 windows"}
     assert labels == {"all 9 training trials (fewer than 10)"}
     assert "seed-v, session 1: only 9 training trials, fewer than 10" in found.notes
-    assert len(found.rows) == {1: 4 + 2, 3: 6 + 4, 4: 12 + 9 + 8}[table]
+    assert len(found.rows) == {1: 4 + 4, 3: 6 + 4 + 2, 4: 12 + 9 + 16}[table]
 
 
 def test_labels_of_a_table_take_what_there_is_and_say_so():
