@@ -199,9 +199,10 @@ class OperatorWindow(QMainWindow):
         self.state.setText(_BEFORE if self._name == "notice" else step_in_words(view, store.phase))
         left = ""
         if is_armed and view is not None and self._began is not None:
-            left = f"{clock_text(view.ends - now)} left in this step  ·  " if view.ends is not None else ""
+            left = f"{clock_text(view.ends - now)} left in this step" if view.ends is not None else ""
             self._elapsed = f"Elapsed {clock_text(now - self._began)}"
-        self.times.setText(left + self._elapsed)
+        signs = self._window.signs.text()
+        self.times.setText("  ·  ".join(part for part in (signs, left, self._elapsed) if part))
         for button in (*self.buttons.values(), self.note):
             button.setEnabled(is_armed)
         self._name_buttons(view)

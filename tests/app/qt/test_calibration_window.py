@@ -556,3 +556,9 @@ def test_a_session_that_was_broken_off_is_offered_before_anything_starts(qtbot, 
     window.poll()
     assert window.screen_name == "notice"
     assert window.engine.request.resume is resumes
+
+
+def test_both_windows_say_that_emotion_is_inferred_and_data_are_simulated(stage: Stage) -> None:
+    for text in (stage.window.signs.text(), stage.window.operator.times.text()):
+        assert "SIMULATED DATA" in text
+        assert "Emotion inference" in text
