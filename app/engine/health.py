@@ -1,14 +1,14 @@
 """Figures of model, streams, latency and computer for the window, and the occlusion check on request."""
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
+from typing import Any
 
 import psutil
 import torch
 
 from acquisition.clock import stopwatch
-from acquisition.types import Offer, StreamHealth, StreamLedger
-from app.engine.messages import HealthPart, ModelInfo, Occlusion, OcclusionRow, RecordingInfo
+from app.engine.messages import HealthPart, ModelInfo, Occlusion, OcclusionRow
 from app.modality_mask import Rest
 from app.model_loading import choose_device
 from app.request import SessionOptions
@@ -55,44 +55,24 @@ class HealthMeter:
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call begins the count
 
-    def part(
-        self,
-        time: float,
-        *,
-        streams: Mapping[str, StreamHealth] | None = None,
-        recording: RecordingInfo | None = None,
-        masked: Collection[str] = (),
-        marked_bad: Collection[str] = (),
-        n_view_dropped: int = 0,
-        rest: Rest | None = None,
-        n_predictions: int | None = None,
-        check_due: bool = False,
-        offers: tuple[Offer, ...] = (),
-        ledgers: Mapping[str, StreamLedger] | None = None,
-    ) -> HealthPart:
-        """Return the figures at ``time`` (LSL seconds).
-
-        ``n_predictions`` overrides the count where a replay decodes some of them again.
-        """
+    def part(self, time: float, *, rest: Rest | None = None, **of_session: Any) -> HealthPart:
+        """Return the figures at ``time`` (LSL seconds); ``of_session`` are fields of `HealthPart`."""
         p50, p99 = self._telemetry.latency_ms(50, 99)
+        given: dict[str, Any] = {
+            "streams": {},
+            "recording": None,
+            "n_predictions": self._telemetry.n_predictions,
+        }
         return HealthPart(
             time=time,
-            streams=dict(streams or {}),
-            ledgers=dict(ledgers or {}),
             latency_p50_ms=p50,
             latency_p99_ms=p99,
-            n_predictions=self._telemetry.n_predictions if n_predictions is None else n_predictions,
             n_skipped=self._telemetry.n_skipped,
             cpu_percent=self._process.cpu_percent(),
             memory_mb=self._process.memory_info().rss / 1e6,
             gpu=self._gpu(),
-            recording=recording,
-            masked=tuple(masked),
-            marked_bad=tuple(marked_bad),
-            n_view_dropped=n_view_dropped,
-            check_due=check_due,
-            offers=offers,
             rest_left_s=0.0 if rest is None else max(0.0, rest.time + rest.duration_s - time),
+            **given | of_session,
         )
 
     def _gpu(self) -> str:

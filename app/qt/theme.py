@@ -206,7 +206,7 @@ _HATCHES = (
     Qt.BrushStyle.CrossPattern,
     Qt.BrushStyle.Dense6Pattern,
 )
-_MARKS = ("o", "s", "t1", "d", "+", "t", "star", "_")  # of `pyqtgraph.ScatterPlotItem`
+_MARKS = ("o", "s", "t1", "d", "t", "star", "p")  # of `pyqtgraph.ScatterPlotItem`
 
 
 def colour_of(theme: Theme, index: int, *, grey: bool = False) -> QColor:
@@ -243,7 +243,7 @@ def draw_mark(
     """Draw an emotion's mark with an edge in the panel's colour."""
     from pyqtgraph.graphicsItems.ScatterPlotItem import Symbols
 
-    shape = QTransform.fromTranslate(at.x(), at.y()).scale(2 * radius, 2 * radius)
+    shape = QTransform.fromTranslate(at.x(), at.y()).scale(2.4 * radius, 2.4 * radius)
     painter.setPen(QPen(QColor(theme.surface), 1))
     painter.setBrush(colour)
     painter.drawPath(shape.map(Symbols[_MARKS[index % len(_MARKS)]]))

@@ -1,6 +1,6 @@
 """Everything the window may show, filled by the engine's messages; bounded, without Qt.
 
-One store serves one engine; a new engine gets a new store. `Cursor` says which moment of it is shown.
+One store serves one engine; a new engine gets a new store.
 """
 
 import math
@@ -195,29 +195,3 @@ class ViewStore:
 def _latest(times: Iterable[float]) -> float:
     """Return the latest time that is known, NaN without any."""
     return max((t for t in times if not math.isnan(t)), default=math.nan)
-
-
-class Cursor:
-    """Follows the newest data until it is held."""
-
-    def __init__(self) -> None:
-        self._held: float | None = None
-
-    @property
-    def is_following(self) -> bool:
-        return self._held is None
-
-    def follow(self) -> None:
-        self._held = None
-
-    def hold(self, t: float) -> None:
-        """Stay at ``t`` (LSL seconds); NaN, where there is no data yet, changes nothing."""
-        if math.isfinite(t):
-            self._held = t
-
-    def time(self, store: ViewStore) -> float:
-        """Return the moment to show, between the oldest and the newest that is kept; NaN without data."""
-        newest = store.newest_time
-        if self._held is None or math.isnan(newest):
-            return newest
-        return min(max(self._held, store.oldest_time), newest)

@@ -1,4 +1,4 @@
-"""Chooses which streams feed which modality, and how EEG is to be read."""
+"""Chooses which streams feed which modality."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import (
     QComboBox,
     QFormLayout,
-    QHBoxLayout,
     QWidget,
 )
 
@@ -18,12 +17,11 @@ from acquisition.text import counted, rate
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind, StreamHeader
 from app.devices import RecordedStream
 from app.qt.dialogs.base import Dialog, Role
-from app.qt.widgets import RowTable, put
+from app.qt.widgets import RowTable
 from app.view.text import one_line, tooltip
 
 _LOOK_S = 2.0
 _ALT_KEYS = dict(zip(MODALITIES, "EyFV", strict=True))
-_LINES = ((None, "not removed"), (50, "50 Hz"), (60, "60 Hz"))
 _COLUMNS = ("Used as", "Name", "Type", "Rate", "Channels", "Host", "source_id", "Remarks")
 _OF_FILE = (*_COLUMNS[:5], "Seconds", "What a replay makes of it")
 
@@ -33,7 +31,6 @@ class StreamChoice:
     """What the dialog hands on; the fields are the options of `affectscope live`."""
 
     streams: str | None
-    line: int | None = None
     webcam: str | None = None
     microphone: str | None = None
 
@@ -67,8 +64,6 @@ class StreamsDialog(Dialog):
         self.choices = {modality: _combo(_label(modality)) for modality in MODALITIES}
         for combo in self.choices.values():
             combo.activated.connect(lambda _at, combo=combo: _show_whole(combo))
-        self.line = _combo("Mains frequency", [text for _, text in _LINES])
-        self.line.setCurrentIndex([value for value, _ in _LINES].index(before.line))
         self.webcam = _combo("Camera to publish", ("", "0", "1", "2"), hint="none; 0 is the first camera")
         self.webcam.setEditText(before.webcam or "")
         self.microphone = _combo("Microphone to publish", ("", "default"), hint="none; default, or a name")
@@ -81,22 +76,19 @@ class StreamsDialog(Dialog):
         for text, call in others.items():
             self.button(text, Role.ActionRole, call).clicked.connect(self.reject)
         self.again = self.button("&Refresh", Role.ResetRole, self.look_again)
-        self.lay_out(self.table, self.hidden, *self._forms(), self.words, stretched=self.table)
+        self.lay_out(self.table, self.hidden, self._form(), self.words, stretched=self.table)
         self.fit_screen(165, 38)
         self.look_again()
 
-    def _forms(self) -> tuple[QFormLayout, QHBoxLayout]:
-        """Return a choice for each modality, and below it what else can be set."""
-        form, left, right = QFormLayout(), QFormLayout(), QFormLayout()
+    def _form(self) -> QFormLayout:
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for modality, combo in self.choices.items():
             form.addRow(_label(modality), combo)
-        left.addRow("Mains &frequency", self.line)
         if not self._file:
-            right.addRow("Publish &camera", self.webcam)
-            right.addRow("Publish micro&phone", self.microphone)
-        for each in (form, left, right):
-            each.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        return form, put(QHBoxLayout(), (left, 1), (right, 1), spacing=2 * self.fontMetrics().height())
+            form.addRow("Publish &camera", self.webcam)
+            form.addRow("Publish micro&phone", self.microphone)
+        return form
 
     def look_again(self) -> None:
         said = f"Looking through {self._file} …" if self._file else "Looking for streams …"
@@ -139,9 +131,8 @@ class StreamsDialog(Dialog):
     def use(self) -> None:
         chosen = {m: combo.currentData() or "" for m, combo in self.choices.items()}
         streams = select.format_choices(self._before | chosen)  # a choice of markers stays
-        line, _ = _LINES[self.line.currentIndex()]
         webcam, microphone = (combo.currentText().strip() or None for combo in (self.webcam, self.microphone))
-        choice = StreamChoice(streams, line, webcam, microphone)
+        choice = StreamChoice(streams, webcam, microphone)
         try:
             if webcam is None and microphone is None:
                 select.select_streams({stream.key: stream.header for stream in self._found}, streams)

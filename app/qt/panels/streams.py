@@ -78,6 +78,7 @@ class _Table(RowTable):
             self.setHorizontalHeaderItem(column, item)
         if (header := self.horizontalHeader()) is not None:
             header.setHighlightSections(False)
+            header.setStretchLastSection(False)  # the names take what room there is
             header.setSectionsClickable(False)
             header.setMinimumSectionSize(1)
 

@@ -45,7 +45,6 @@ from assets import DEMO_MODEL
 from calibration.profile_summary import is_profile, model_sha256, read_summary
 from calibration.storage import default_data_folder
 
-_LINES = {"50": 50, "60": 60}
 _FILES = f"Recordings (*.xdf *.xdfz *.xdf.gz {' '.join(f'*{suffix}' for suffix in EEG_SUFFIXES)})"
 
 
@@ -77,7 +76,6 @@ class Choosers:
         kept = Settings(None) if file else self._settings
         before = StreamChoice(
             streams=(options.streams if options else None) or kept.text("streams"),
-            line=(options.line if options else None) or _LINES.get(kept.text("line")),
             webcam=live.webcam if live else None,
             microphone=live.microphone if live else None,
         )
@@ -254,23 +252,23 @@ class Choosers:
         if request is None:
             return
         if isinstance(request, ReplayRequest):
-            options = replace(request.options, streams=choice.streams, line=choice.line)
+            options = replace(request.options, streams=choice.streams)
             self._change_to(continued(replace(request, options=options)))
             return
-        for name in ("streams", "line"):
-            self._settings.keep(name, str(getattr(choice, name) or ""))
+        self._settings.keep("streams", choice.streams or "")
         if isinstance(request, LiveRequest) and self._join_chosen(request, choice):
             return
-        options = replace(continued(request).options, streams=choice.streams, line=choice.line)
+        options = replace(continued(request).options, streams=choice.streams)
         live = request if isinstance(request, LiveRequest) else LiveRequest(options, newcomers="offer")
         newcomers: Literal["offer", "join"] = "join" if live.newcomers == "join" else "offer"
         live = replace(live, options=options, wait_s=math.inf, simulated=None, newcomers=newcomers)
-        self._change_to(replace(live, webcam=choice.webcam, microphone=choice.microphone))
+        live = replace(live, webcam=choice.webcam, microphone=choice.microphone)
+        self._change_to(with_kept(live, self._settings))
 
     def _join_chosen(self, request: LiveRequest, choice: StreamChoice) -> bool:
         """Let chosen streams that are offered join, where nothing else is changed; tell whether so."""
         used = request.options
-        before = StreamChoice(used.streams, used.line, request.webcam, request.microphone)
+        before = StreamChoice(used.streams, request.webcam, request.microphone)
         was, now = (parse_choices(streams or "") for streams in (used.streams, choice.streams))
         changed = {m: now.get(m, "") for m in {*was, *now} if was.get(m) != now.get(m)}
         headers = {offer.uid: offer.header for offer in self._session.store.offers}

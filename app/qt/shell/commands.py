@@ -27,12 +27,7 @@ class Command:
 
 MENUS: dict[str, tuple[Command, ...]] = {
     "Session": (
-        Command(
-            "choose_streams",
-            "&Streams…",
-            ("Ctrl+E",),
-            "choose streams, of the file in a replay, and mains frequency",
-        ),
+        Command("choose_streams", "&Streams…", ("Ctrl+E",), "choose streams, of the file in a replay"),
         Command(
             "add_stream", "A&dd new streams", ("Ctrl+Shift+A",), "let streams that have appeared join", "Add"
         ),

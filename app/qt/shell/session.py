@@ -14,7 +14,7 @@ from acquisition.types import StreamHeader
 from app.engine.messages import Opened, Play, Seek, SessionCommand
 from app.engine.process import EngineProcess
 from app.request import EngineRequest, LiveRequest, Request
-from app.view.store import Cursor, ViewStore
+from app.view.store import ViewStore
 from models.trust import STALE_AFTER_S
 
 #: Then an engine is killed, which takes up to a second more: closing takes three at most.
@@ -174,7 +174,7 @@ class Playback:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.cursor = Cursor()
+        self._held: float | None = None  # the moment shown, LSL seconds; None: the newest
         self.speed = 1.0
         self._is_paused = False
         self._sought = math.nan
@@ -189,18 +189,21 @@ class Playback:
 
     @property
     def time(self) -> float:
-        """The moment to show, LSL seconds; NaN before the first data."""
-        return self.cursor.time(self.store)
+        """The moment to show, LSL seconds, within what is kept; NaN before the first data."""
+        newest = self.store.newest_time
+        if self._held is None or math.isnan(newest):
+            return newest
+        return min(max(self._held, self.store.oldest_time), newest)
 
     @property
     def is_playing(self) -> bool:
         """True while the view moves by itself."""
         stands = self.is_replay and (self._is_paused or self.store.phase.name == "ended")
-        return self.cursor.is_following and not stands
+        return self._held is None and not stands
 
     def restart(self, speed: float) -> None:
         """Follow the newest data: a new session starts."""
-        self.cursor.follow()
+        self._held = None
         self._is_paused = False
         self.speed = speed
 
@@ -212,7 +215,7 @@ class Playback:
 
     def hold(self, t: float) -> None:
         """Pause at ``t``, e.g. to look at the window of one prediction."""
-        self.cursor.hold(t)
+        self._hold(t)
         if self.is_replay and not self._is_paused:
             self._is_paused = True
             self._session.send(SessionCommand.PAUSE)
@@ -221,23 +224,23 @@ class Playback:
         """Follow the newest data; in a replay, play from the moment shown."""
         if self.is_replay:
             t = self.time
-            if not self.cursor.is_following and t < self.store.newest_time - _SAME_S:
+            if self._held is not None and t < self.store.newest_time - _SAME_S:
                 self._session.send(Seek(t))
             self._play()
-        self.cursor.follow()
+        self._held = None
 
     def seek(self, t: float) -> None:
         """Show ``t``; a replay that does not have it in memory plays from there."""
         store = self.store
         if not self.is_replay:
             if t >= store.newest_time - 0.5:
-                self.cursor.follow()
+                self._held = None
             else:
-                self.cursor.hold(t)
+                self._hold(t)
         elif self._is_paused and self._is_shown_whole(t):
-            self.cursor.hold(t)
+            self._hold(t)
         else:
-            self.cursor.follow()
+            self._held = None
             self._session.send(Seek(t))
 
     def step(self, direction: int) -> None:
@@ -251,7 +254,7 @@ class Playback:
             and is_newest
             and self.store.model is not None
         ):
-            self.cursor.follow()
+            self._held = None
             self._session.send(Seek(times[-1] + self.store.model.windows.hop_s))
             return
         self._go_to(times, direction)
@@ -280,7 +283,7 @@ class Playback:
         """Follow the newest data."""
         if self.is_replay and self._is_paused:
             self._play()
-        self.cursor.follow()
+        self._held = None
 
     def seek_or_hold(self, t: float) -> None:
         """Pause at ``t`` where it is in memory, else replay from there."""
@@ -288,11 +291,11 @@ class Playback:
         if t < store.newest_time and self._is_shown_whole(t):
             self.hold(t)
         elif self.is_replay and store.timeline is not None:
-            self.cursor.follow()
+            self._held = None
             self._sought = min(max(t, store.timeline.first), store.timeline.last)
             self._session.send(Seek(self._sought))
         elif t >= store.newest_time:
-            self.cursor.follow()
+            self._held = None
         else:
             self.hold(store.oldest_time)
 
@@ -305,6 +308,10 @@ class Playback:
         """Take the next speed of the list."""
         nearest = bisect_left(SPEEDS, self.speed)
         self.set_speed(SPEEDS[min(max(nearest + direction, 0), len(SPEEDS) - 1)])
+
+    def _hold(self, t: float) -> None:
+        if math.isfinite(t):  # else there is no data yet
+            self._held = t
 
     def _is_shown_whole(self, t: float) -> bool:
         """Tell whether all there is to show of ``t`` is in memory.
@@ -325,13 +332,13 @@ class Playback:
         t = self.time
         if math.isnan(t):
             return
-        if self._is_paused and self.cursor.is_following and 0 <= t - self._sought < _WITHIN_S:
+        if self._is_paused and self._held is None and 0 <= t - self._sought < _WITHIN_S:
             t = self._sought  # else the previous mark would be the one that is shown
         at = bisect_left(times, t - _SAME_S) - 1 if direction < 0 else bisect_right(times, t + _SAME_S)
         if 0 <= at < len(times):
             self.seek_or_hold(times[at])
         elif direction > 0 and not self.is_replay:
-            self.cursor.follow()
+            self._held = None
 
 
 def speed_text(speed: float) -> str:

@@ -52,9 +52,8 @@ def test_streams_are_listed_as_plain_text_and_the_choice_is_handed_on(qtbot):
     assert dialog.table.item(0, 1).text() == "<b>Cap</b>"
     dialog.choices["eeg"].setCurrentIndex(3)
     dialog.choices["eye"].setCurrentIndex(1)
-    dialog.line.setCurrentIndex(1)
     dialog.use()
-    assert chosen == [StreamChoice("eeg=name:Other, cap,eye=none", 50)]
+    assert chosen == [StreamChoice("eeg=name:Other, cap,eye=none")]
 
 
 def test_the_program_s_own_streams_are_no_choice_and_said_to_be_hidden(qtbot):
@@ -110,10 +109,9 @@ def test_two_streams_that_fit_are_refused_in_words_until_one_is_chosen(qtbot):
 
 def test_what_was_chosen_before_is_chosen_again(qtbot):
     found = [stream("One", "EEG", "a"), stream("Two", "EEG", "b")]
-    dialog, _ = streams_dialog(qtbot, found, StreamChoice("eeg=source_id:b,face=none", 60))
+    dialog, _ = streams_dialog(qtbot, found, StreamChoice("eeg=source_id:b,face=none"))
     assert dialog.choices["eeg"].currentData() == "source_id:b"
     assert dialog.choices["face"].currentData() == "none"
-    assert dialog.line.currentText() == "60 Hz"
 
 
 def test_a_choice_of_markers_outlives_the_dialog(qtbot):

@@ -33,9 +33,13 @@ def playback(mode: str) -> tuple[Playback, Engines]:
 def test_holding_live_keeps_the_moment_and_tells_the_engine_nothing():
     live, engines = playback("live")
     newest = live.time
+    live.hold(math.nan)
+    assert live.is_playing
     live.toggle()
     assert not live.is_playing
     assert live.time == newest
+    live.hold(-1000.0)
+    assert live.time == live.store.oldest_time
     live.toggle()
     assert live.is_playing
     assert engines.commands == []

@@ -21,7 +21,7 @@ from app.engine.messages import (
     VoicePart,
 )
 from app.telemetry import Failure
-from app.view.store import Cursor, ViewStore
+from app.view.store import ViewStore
 from models.prediction import Prediction
 
 
@@ -144,20 +144,3 @@ def test_odd_news_harms_nothing():
     assert store.events[-1] == (3.0, "decoding: out of memory", "bad")
     assert len(store.gaze) == 0
     assert store.newest_time == pytest.approx(0.14)
-
-
-def test_the_cursor_follows_holds_and_stays_within_the_data(store):
-    cursor = Cursor()
-    assert math.isnan(cursor.time(ViewStore()))
-    assert cursor.is_following
-    newest, oldest = store.newest_time, store.oldest_time
-    assert cursor.time(store) == newest
-    cursor.hold(newest - 5)
-    assert not cursor.is_following
-    assert cursor.time(store) == pytest.approx(newest - 5)
-    cursor.hold(oldest - 1000)
-    assert cursor.time(store) == oldest
-    cursor.hold(math.nan)
-    assert cursor.time(store) == oldest
-    cursor.follow()
-    assert cursor.time(store) == newest
