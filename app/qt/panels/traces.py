@@ -189,10 +189,10 @@ class TracesPanel(Panel):
             self.send(Mask("eeg", name in bad, name))
 
     def _kept(self, what: str) -> set[str]:
-        return set(filter(None, self.settings.text(f"{what}/{self._device}").split("|")))
+        return set(self.settings.names(f"{what}/{self._device}"))
 
     def _keep(self, what: str, names: Iterable[str]) -> None:
-        self.settings.keep(f"{what}/{self._device}", "|".join(sorted(names)))
+        self.settings.keep_names(f"{what}/{self._device}", sorted(names))
 
     def _choose(self, field: str, value: Any) -> None:
         self.look = replace(self.look, **{field: value})

@@ -147,11 +147,6 @@ class RingPicture(PixelItem):
         painter.setWorldTransform(world)
 
 
-def rgb32(colour: str) -> int:
-    """Return ``#rrggbb`` as 0xffRRGGBB."""
-    return 0xFF000000 | int(colour[1:], 16)
-
-
 def mixed(colour: str, other: str, share: float) -> str:
     """Return ``share`` of a colour mixed with another, all as #rrggbb."""
     pairs = ((int(colour[i : i + 2], 16), int(other[i : i + 2], 16)) for i in (1, 3, 5))

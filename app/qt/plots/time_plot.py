@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from PyQt6.QtGui import QColor
+
 from app.engine.messages import MarkerPart
 from app.qt.plots.axes import Axis, ColourBar, with_unit
-from app.qt.plots.items import Markers, RingPicture, rgb32
+from app.qt.plots.items import Markers, RingPicture
 from app.qt.plots.plot import Plot, Span, Table, figure_text
 from app.qt.theme import cividis
 from app.view.history import BinnedHistory, SampleHistory
@@ -144,7 +146,7 @@ class HeatPlot(ScrollingPlot):
         self.scroll(store, t, history, (self._scale, history.n_columns))
 
     def make_raster(self, width: int, height: int, column_s: float, rows: Span) -> HeatRaster:
-        background = rgb32(self.theme.surface)
+        background = QColor(self.theme.surface).rgb()
         return HeatRaster(width, height, column_s, self._hold_s, self._scale, cividis(), background, rows)
 
     def value_at(self, x: float, y: float) -> str:

@@ -9,7 +9,7 @@ from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
 from acquisition.quality import ChannelQuality
 from app.qt.plots.axes import DrawnAxis
-from app.qt.plots.items import mixed, rgb32
+from app.qt.plots.items import mixed
 from app.qt.plots.plot import Span, Table, figure_text
 from app.qt.plots.time_plot import SECONDS, ScrollingPlot
 from app.qt.theme import Theme, scaled
@@ -81,8 +81,8 @@ class TracePlot(ScrollingPlot):
             bins_per_column=column_s / self._store.eeg.bin_s,
             units_per_row=self._units_per_row,
             categories=self._categories,
-            colours=[rgb32(colour) for colour in trace_colours(self.theme)],
-            background=rgb32(self.theme.surface),
+            colours=[QColor(colour).rgb() for colour in trace_colours(self.theme)],
+            background=QColor(self.theme.surface).rgb(),
             thickness=max(1, round(self.devicePixelRatioF())),
             rows=rows,
         )

@@ -1,6 +1,6 @@
 """Colours, scale and full screen of a window, and the choices kept between runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from PyQt6.QtCore import QByteArray, QSettings
@@ -39,9 +39,13 @@ class Settings:
         value = self._kept.get(name)
         return value if isinstance(value, QByteArray) else None
 
+    def names(self, name: str) -> list[str]:
+        """Return what `keep_names` has kept."""
+        return [each for each in self.text(name).split("|") if each]
+
     def paths(self, name: str) -> list[Path]:
         """Return paths, the newest first."""
-        return [Path(line) for line in self.text(name).split("|") if line]
+        return [Path(each) for each in self.names(name)]
 
     def keep(self, name: str, value: str | float | bool | QByteArray) -> None:
         if isinstance(value, bool):
@@ -50,10 +54,13 @@ class Settings:
         if self._file is not None:
             self._file.setValue(name, kept)
 
+    def keep_names(self, name: str, names: Iterable[str]) -> None:
+        self.keep(name, "|".join(names))
+
     def keep_recent(self, name: str, path: Path) -> None:
         """Put a path before the others of that name."""
         paths = [path, *(other for other in self.paths(name) if other != path)]
-        self.keep(name, "|".join(str(path) for path in paths[:_MAX_RECENT]))
+        self.keep_names(name, map(str, paths[:_MAX_RECENT]))
 
     def save(self) -> None:
         if self._file is not None:

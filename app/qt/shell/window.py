@@ -238,7 +238,7 @@ class MainWindow(EngineWindow):
         """Return a request that takes the streams of the last live session where several fit."""
         if not isinstance(request, LiveRequest) or request.preferred or request.simulated:
             return request
-        return replace(request, preferred=tuple(filter(None, self.settings.text("last streams").split("|"))))
+        return replace(request, preferred=tuple(self.settings.names("last streams")))
 
     def start_again(self) -> None:
         if self.session.request is not None:
@@ -277,9 +277,9 @@ class MainWindow(EngineWindow):
         self.calibrating.poll()
         request = self.session.request
         if isinstance(request, LiveRequest) and not request.simulated and store.headers:
-            ids = "|".join(header.source_id for header in store.headers if header.source_id)
-            if ids != self.settings.text("last streams"):
-                self.settings.keep("last streams", ids)
+            ids = [header.source_id for header in store.headers if header.source_id]
+            if ids != self.settings.names("last streams"):
+                self.settings.keep_names("last streams", ids)
         self.masks.refresh()
         can_note = store.mode == "live" and store.phase.name == "running"
         self.toolbar.note.allow(can_note)
