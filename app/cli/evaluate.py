@@ -161,7 +161,7 @@ def seed_iv(folder: _Folder, part: SubjectsOptions, classifier: SeedClassifierOp
     """On the test trials of SEED-IV's published split.
 
     A model with all input, each modality alone, and EEG channels hidden; by subject, with confusion matrices.
-    With --protocol the discriminant, LDA and SVM, each fitted to the same trials.
+    With --protocol the discriminant, the network, LDA and SVM, each fitted to the same trials.
 
     \b
     Example:
@@ -175,7 +175,7 @@ def seed_v(folder: _Folder, part: SubjectsOptions, classifier: SeedClassifierOpt
     """On the test trials of SEED-V's published split.
 
     A model with all input, each modality alone, and EEG channels hidden; by subject, with confusion matrices.
-    With --protocol the discriminant, LDA and SVM, each fitted to the same trials.
+    With --protocol the discriminant, the network, LDA and SVM, each fitted to the same trials.
 
     \b
     Example:

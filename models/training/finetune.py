@@ -348,7 +348,7 @@ class Training:
             self._towards = [(p, p.detach().clone()) for p in trained] if options.pull else []
             yield
 
-    def train(self, epochs: int, progress: Progress) -> None:
+    def train(self, epochs: int, progress: Progress = lambda stage, share, loss: None) -> None:
         """Train for so many epochs."""
         with self._training():
             for epoch in range(epochs):

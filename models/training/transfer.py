@@ -57,22 +57,18 @@ def answers_of(
     base, adapted = replace(base, n_steps=n_steps), replace(adapted, n_steps=n_steps)
     config = classifier_config(train, base, None, "labelled trials of other subjects")
     first = Training(config, train, base, None)
-    first.train(base.few_epochs, _quietly)
+    first.train(base.few_epochs)
     labelled, found = by_session(own), []
     for key, group in by_session(test).items():
         run = first
         if key in labelled:
             run = first.going_on(labelled[key], adapted)
-            run.train(adapted.few_epochs, _quietly)
+            run.train(adapted.few_epochs)
         network = run.network.prepare_inference()
         classifier = TrialClassifier(config, network, run.normaliser, levels=run.levels)
         known = {name: wanted for name, wanted in GIVEN.items() if set(wanted) <= set(config.modalities)}
         found.append({name: classifier.predict(group, wanted) for name, wanted in known.items()})
     return joined_answers(found)
-
-
-def _quietly(stage: str, share: float, loss: float) -> None:
-    """Report nothing."""
 
 
 def joined_answers(parts: Sequence[Answers]) -> Answers:
