@@ -1,6 +1,6 @@
 """The window's pages: Now, Why, Signals and Health, each an arrangement of panels."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
@@ -59,15 +59,8 @@ class NowTab(PanelPage):
         self.answer, self.bars, self.reasons = AnswerPanel(), BarsPanel(), ReasonsPanel()
         self.plane, self.course = PlanePanel(), CoursePanel()
         self.panels = (self.answer, self.bars, self.reasons, self.plane, self.course)
-        layout = QGridLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        layout.addWidget(self.answer, 0, 0)
-        layout.addWidget(self.bars, 1, 0)
-        layout.addWidget(self.reasons, 0, 1, 2, 1)
-        layout.addWidget(self.plane, 0, 2, 2, 1)
-        layout.addWidget(self.course, 2, 0, 1, 3)
-        _stretch(layout, columns=(11, 9, 8), rows=(8, 8, 11))
+        places = ((0, 0, 1, 1), (1, 0, 1, 1), (0, 1, 2, 1), (0, 2, 2, 1), (2, 0, 1, 3))
+        _arrange(self, places, columns=(11, 9, 8), rows=(8, 8, 11)).setContentsMargins(6, 6, 6, 6)
 
 
 class WhyTab(PanelPage):
@@ -78,14 +71,8 @@ class WhyTab(PanelPage):
         self.modalities, self.channels = ModalityAttentionPanel(), ChannelAttentionPanel()
         self.steps, self.occlusion = TimeAttentionPanel(), OcclusionPanel()
         self.panels = (self.modalities, self.channels, self.steps, self.occlusion)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(6)
-        grid.addWidget(self.modalities, 0, 0, 1, 2)
-        grid.addWidget(self.channels, 1, 0)
-        grid.addWidget(self.steps, 1, 1)
-        grid.addWidget(self.occlusion, 0, 2, 2, 1)
-        _stretch(grid, columns=(3, 3, 6), rows=(1, 1))
+        places = ((0, 0, 1, 2), (1, 0, 1, 1), (1, 1, 1, 1), (0, 2, 2, 1))
+        _arrange(self, places, columns=(3, 3, 6), rows=(1, 1)).setContentsMargins(0, 0, 0, 0)
 
 
 class SignalsTab(PanelPage):
@@ -131,11 +118,19 @@ class HealthTab(PanelPage):
         put(QVBoxLayout(self), (above, 4), (below, 6), margins=(0, 0, 0, 0), spacing=6)
 
 
-def _stretch(grid: QGridLayout, columns: tuple[int, ...], rows: tuple[int, ...]) -> None:
+def _arrange(
+    page: PanelPage, places: Iterable[tuple[int, int, int, int]], columns: Iterable[int], rows: Iterable[int]
+) -> QGridLayout:
+    """Put a page's panels into a grid: row and column, and how many of them; stretches of both."""
+    grid = QGridLayout(page)
+    grid.setSpacing(6)
+    for panel, place in zip(page.panels, places, strict=True):
+        grid.addWidget(panel, *place)
     for column, stretch in enumerate(columns):
         grid.setColumnStretch(column, stretch)
     for row, stretch in enumerate(rows):
         grid.setRowStretch(row, stretch)
+    return grid
 
 
 def _split(orientation: Qt.Orientation, shares: Mapping[QWidget, int]) -> QSplitter:
