@@ -98,7 +98,7 @@ class Notice:
         return "\n".join(lines)
 
 
-def notice(subject: str, folder: Path, modalities: Collection[str] = MODALITIES) -> Notice:
+def notice(subject: str, folder: Path) -> Notice:
     """Return what the participant is told; ``folder`` is the session's absolute path."""
     stays = (
         f"Everything stays on this computer, in {folder}, under the participant ID {subject}, without your "
@@ -111,9 +111,8 @@ def notice(subject: str, folder: Path, modalities: Collection[str] = MODALITIES)
         "You can have all of it deleted at any time, recordings and model: "
         f"affectscope subjects delete {subject}{elsewhere}"
     )
-    shown = tuple(one for one in MODALITY_NOTICES if one.modality in modalities)
     paragraphs = (INTENDED_USE, WHAT_HAPPENS, TAKING_PART, stays, ALWAYS_KEPT, withdraw, WITHOUT_RAW)
-    return Notice(NOTICE_VERSION, paragraphs, shown)
+    return Notice(NOTICE_VERSION, paragraphs, MODALITY_NOTICES)
 
 
 def give_consent(
@@ -154,19 +153,10 @@ def check_consent(consent: Consent) -> Consent:
     return consent
 
 
-def used_kinds(consent: Consent) -> frozenset[Kind]:
-    """Return the kinds of signals that may be opened and used."""
-    return frozenset(KIND_OF_MODALITY[modality] for modality in consent.modalities)
-
-
 def recorded_kinds(consent: Consent) -> frozenset[Kind]:
     """Return the kinds of signals that may go into the recording."""
-    excluded = set()
-    if not consent.keep_face_video:
-        excluded.add(Kind.VIDEO)
-    if not consent.keep_voice:
-        excluded.add(Kind.AUDIO)
-    return used_kinds(consent) - excluded
+    kept = {"face": consent.keep_face_video, "voice": consent.keep_voice}
+    return frozenset(KIND_OF_MODALITY[m] for m in consent.modalities if kept.get(m, True))
 
 
 def consent_record(consent: Consent, shown: Notice) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Small widgets of the windows: layouts, labels of plain text, tables and lists to copy from."""
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import TYPE_CHECKING, TypeVar
 
 from PyQt6.QtCore import QCoreApplication, QEvent, QSize, Qt
@@ -25,6 +24,8 @@ from PyQt6.QtWidgets import (
     QTableWidgetItem,
     QWidget,
 )
+
+from app.view.text import tooltip
 
 #: A part of a layout: a widget or layout, with its stretch if any; a number is a stretch, None a gap.
 Part = QWidget | QLayout | tuple[QWidget | QLayout, int] | int | None
@@ -126,7 +127,7 @@ class ElidedLabel(QLabel):
 
     def _tell(self) -> None:
         words = self._details or self.text()
-        self.setToolTip(f"<p>{escape(self._meaning)}</p><p>{escape(words)}</p>")
+        self.setToolTip(tooltip(self._meaning, words))
 
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class RowTable(_Rows, QTableWidget):
         for at, row in enumerate(rows):
             for column, text in enumerate(row):
                 item = QTableWidgetItem(text)
-                item.setToolTip(f"<p>{escape(text)}</p>" if has_tips else "")
+                item.setToolTip(tooltip(text) if has_tips else "")
                 self.setItem(at, column, item)
 
 

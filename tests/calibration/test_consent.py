@@ -19,7 +19,6 @@ from calibration.consent import (
     give_consent,
     notice,
     recorded_kinds,
-    used_kinds,
 )
 from calibration.types import Consent
 
@@ -57,12 +56,6 @@ def test_raw_video_and_voice_have_a_tick_of_their_own_that_says_what_it_means() 
     assert "hear what I say" in keeps["voice"]
 
 
-def test_the_notice_speaks_only_of_what_there_is() -> None:
-    told = notice("S01", Path("d"), ["voice", "eeg"])
-    assert [one.modality for one in told.modalities] == ["eeg", "voice"]
-    assert "amera" not in told.text()
-
-
 def test_consent_is_in_the_modalities_order_and_in_utc() -> None:
     given = give_consent(["voice", "eeg"], NOON.astimezone(timezone(timedelta(hours=5))))
     assert given.modalities == ("eeg", "voice")
@@ -70,14 +63,13 @@ def test_consent_is_in_the_modalities_order_and_in_utc() -> None:
     assert (given.keep_face_video, given.keep_voice) == (False, False)
 
 
-def test_what_is_not_agreed_to_is_not_opened_and_raw_face_and_voice_not_recorded() -> None:
+def test_what_is_not_agreed_to_and_raw_face_and_voice_are_not_recorded() -> None:
     given = give_consent(MODALITIES, NOON)
-    assert used_kinds(given) == {Kind.EEG, Kind.GAZE, Kind.VIDEO, Kind.AUDIO}
     assert recorded_kinds(given) == {Kind.EEG, Kind.GAZE}
     kept = give_consent(["face", "voice"], NOON, keep_face_video=True)
     assert recorded_kinds(kept) == {Kind.VIDEO}
     assert recorded_kinds(give_consent(["voice"], NOON, keep_voice=True)) == {Kind.AUDIO}
-    assert used_kinds(give_consent(["eeg"], NOON)) == {Kind.EEG}
+    assert recorded_kinds(give_consent(["eeg"], NOON)) == {Kind.EEG}
 
 
 GIVEN = give_consent(["eeg", "face"], NOON)
