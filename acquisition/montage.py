@@ -179,6 +179,9 @@ def headset_of(labels: Sequence[str], device: str) -> str:
     """Return the name of a headset that may have sent these labels, from a device's or file's name too."""
     upper = {label.strip().upper() for label in labels}
     if is_numbered_cap(upper) or {f"A{n}" for n in range(1, 17)} <= upper:
+        if (n := sum(re.fullmatch(r"E\d+", label) is not None for label in upper)) > 32:  # EGI: all are E
+            nets = {64: "64_1.0", 65: "65_1.0", 128: "128", 129: "129", 256: "256", 257: "257"}
+            return next((f"GSN-HydroCel-{name}" for net, name in nets.items() if n <= net), "")
         n = sum(re.fullmatch(r"[A-H]\d+", label) is not None for label in upper)
         return next((f"biosemi{cap}" for cap in (16, 32, 64, 128, 160, 256) if n <= cap), "")
     for name, montage in headsets().items():

@@ -81,7 +81,15 @@ class Pump:
             own = self._ledger(key)
             own.name, own.modality = counts.name or own.name, counts.modality or own.modality
             own.n_received, own.n_with, own.seconds = counts.n_received, counts.n_with, counts.seconds
-        return {key: replace(ledger) for key, ledger in self._ledgers.items()}
+        return {
+            key: replace(ledger, decodable_s=ledger.decodable_s - ledger.faulty_s)
+            for key, ledger in self._ledgers.items()
+        }
+
+    def note_faulty(self, modality: str) -> None:
+        """Count the seconds of a window in which nothing of a modality that was present can be used."""
+        if (spec := self.aligner.spec(modality)) is not None:
+            self._ledger(spec.key).faulty_s += self.aligner.config.hop_s
 
     def _ledger(self, key: str) -> StreamLedger:
         return self._ledgers.setdefault(key, StreamLedger(name=key.split("|")[0]))

@@ -200,16 +200,25 @@ def share_of_equal_steps(x: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.where(typical != 0, (np.abs(steps - typical) <= 1e-3 * np.abs(typical)).mean(axis=0), 0.0)
 
 
+_ROUNDING = 1e-12  # of the largest value: what is left of a constant without its trend
+
+
 def amplitude_of(x: NDArray[np.float64], sfreq: float) -> float:
-    """Return the median standard deviation of the seconds of x (n, C), detrended; NaN if nothing varies."""
+    """Return the median standard deviation of the seconds of x (n, C), detrended; NaN of none.
+
+    What is flat is left aside; where all is, it is 0.
+    """
     n = max(2, round(sfreq))
     seconds = [_detrended(x[at : at + n])[1].std(axis=0) for at in range(0, len(x) - n + 1, n)]
-    found = np.array([sd for sd in np.ravel(seconds) if math.isfinite(sd) and sd > 0])
-    return float(np.median(found)) if len(found) else math.nan
+    found = np.array([sd for sd in np.ravel(seconds) if math.isfinite(sd)])
+    varying = found[found > _ROUNDING * np.nanmax(abs(x))] if len(found) else found
+    return float(np.median(varying)) if len(varying) else 0.0 if len(found) else math.nan
 
 
 def amplitude_trouble(amplitude: float) -> str:
     """Return a sentence where EEG has an amplitude that no EEG has, else ""."""
+    if amplitude == 0:
+        return "the EEG is flat: its first seconds do not vary"
     if math.isnan(amplitude) or EEG_UV.suspect <= amplitude <= EEG_UV.bad:
         return ""
     limits = f"{EEG_UV.suspect:g} to {EEG_UV.bad:,.0f} µV"
@@ -247,8 +256,9 @@ class AmplitudeWatch:
         if counts.any():
             names = ", ".join(name for name, is_so in zip(self._ch_names, counts, strict=True) if is_so)
             return f"{names} counts packets, no electrode: those after it may be one place off, see --montage"
-        trouble = amplitude_trouble(amplitude_of(x, self._sfreq or len(x) / span))
-        return trouble and f"{trouble}, state it with --eeg-unit"
+        amplitude = amplitude_of(x, self._sfreq or len(x) / span)
+        trouble = amplitude_trouble(amplitude)
+        return f"{trouble}, state it with --eeg-unit" if trouble and amplitude else trouble
 
 
 @dataclass(frozen=True)

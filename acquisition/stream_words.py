@@ -192,6 +192,8 @@ def ledger_line(ledger: StreamLedger) -> str:
     parts = [f"{counted(ledger.n_received, 'sample')} received, {ledger.n_used:,} used", *fates(ledger)]
     if ledger.modality:
         parts.append(f"decodable {duration(ledger.decodable_s, 1)}")
+    if ledger.faulty_s:
+        parts.append(f"no usable electrode for {duration(ledger.faulty_s, 1)}")
     return f"{ledger.name}: {'; '.join(parts)}"
 
 
@@ -231,10 +233,14 @@ def _why_not(ledger: StreamLedger) -> str:
         )
     if ledger.n_used == 0:
         return "no sample in the chosen range"
+    if ledger.n_with[Fate.GAP] > ledger.n_used / 2:
+        return "its timestamps are more than a second apart throughout, as when they are in milliseconds"
     if ledger.n_late > ledger.n_windows / 2:
         return "its samples come after the windows close: raise --lateness or fix its clock"
+    if ledger.faulty_s > ledger.decodable_s:
+        return "samples came, but no electrode was usable: flat, faulty or annotated as bad"
     if ledger.decodable_s > 0:
-        return "samples came, but flat, faulty or masked"
-    if ledger.n_windows < _FEWEST_WINDOWS:
-        return f"too short: {counted(ledger.n_received, 'sample')} make less than three steps"
+        return "samples came, but they were masked or marked as bad"
+    if ledger.n_windows <= _FEWEST_WINDOWS:
+        return f"too short: {counted(ledger.n_received, 'sample')} span too few steps by their timestamps"
     return "not one window had enough unbroken, valid steps"

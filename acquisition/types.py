@@ -209,7 +209,8 @@ class StreamLedger:
     n_used: int = 0  # in windows' reach: placed, and inside the part that is replayed
     n_with: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
     seconds: dict[Fate, float] = field(default_factory=lambda: dict.fromkeys(Fate, 0.0))
-    decodable_s: float = 0.0  # of windows in which the modality was present
+    decodable_s: float = 0.0  # of windows in which the modality was present, and of EEG some electrode usable
+    faulty_s: float = 0.0  # of windows in which EEG was present, but no electrode usable
     n_windows: int = 0
     n_late: int = 0  # windows that closed before their newest sample had come
     refused: str = ""  # why it is not used at all

@@ -53,6 +53,7 @@ class Pipeline(Pump):
         self._pass_on = on_chunk
         self._amplitudes: dict[str, AmplitudeWatch] = {}
         self._decoding = threading.Lock()  # a stream that joins must not change the decoder under a window
+        self._counted_to = -1  # index of the newest window counted as faulty: one may be decoded again
         self._not_before = -1  # index of a window; those before were cut from other EEG channels
         self.decoder, self._mask = decoder, mask
         self._meter = None if decoder.landmarks is None else FaceMeter(decoder.landmarks, is_live=live)
@@ -117,6 +118,7 @@ class Pipeline(Pump):
             self._checked_to = window.t_end
         rests = self.decoder.is_in_baseline
         prediction = self.decoder.decode(window)
+        self._count_faulty(window, prediction)
         if rests and not self.decoder.is_in_baseline:
             self._on_event(_rest_over(window.t_end, self.decoder.rest_failed))
         if prediction is None:
@@ -141,6 +143,14 @@ class Pipeline(Pump):
         hand_over = total - arrival - wait - features - network
         age = (done - window.t_end) * 1e3
         return replace(prediction, latency=Latency(arrival, wait, hand_over, features, network, total, age))
+
+    def _count_faulty(self, window: Window, prediction: Prediction | None) -> None:
+        """Count a window whose EEG came, but of which no electrode can be used."""
+        is_used = prediction is not None and prediction.present["eeg"]
+        hidden = is_used or "eeg" in self.decoder.masked or "eeg" not in self.decoder.config.modalities
+        if window.present["eeg"] and not hidden and window.index > self._counted_to:
+            self._counted_to = window.index
+            self.note_faulty("eeg")
 
     def _self_check(self, mark: CheckMark) -> None:
         outcome, check = self.check.take(mark.what, mark.time), self.check

@@ -81,6 +81,7 @@ class ReplayFile:
     def __init__(self, request: ReplayRequest) -> None:
         self.path, self.start_s = request.path, request.start_s
         self._folder: TemporaryDirectory[str] | None = None
+        self._notices = list[str]()
         self.xdf = self._as_xdf(request.options.eeg_unit)  # the file that is read
         self._stop_s, self._chunk = request.stop_s, request.chunk
         self.outline: Outline | None = None
@@ -96,7 +97,7 @@ class ReplayFile:
                 raise InputError(what, where=str(sidecar_path(self.path)), remedy=remedy, code=ErrorCode.FILE)
             taken[option] = value
         said = ", ".join(f"{option} {value}" for option, value in taken.items())
-        self._notices = [f"options from the recording's sidecar: {said}"] if said else []
+        self._notices += [f"options from the recording's sidecar: {said}"] if said else []
         self.options = replace(request.options, **taken)
 
     def _as_xdf(self, unit: str | None) -> Path:
@@ -105,9 +106,11 @@ class ReplayFile:
             check_xdf(self.path)
             return self.path
         from acquisition.publish.recording import eeg_content, write_xdf
-        from models.datasets.recordings import Reading, opened
+        from models.datasets.recordings import Reading, opened, reader_notes
 
-        content = eeg_content(self.path, opened(self.path, Reading(unit=unit)), unit)
+        raw = opened(self.path, Reading(unit=unit))
+        self._notices += reader_notes(raw)
+        content = eeg_content(self.path, raw, unit)
         self._folder = TemporaryDirectory(prefix="affectscope-")
         path = Path(self._folder.name) / f"{self.path.stem}.xdf"
         write_xdf(content, path)

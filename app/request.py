@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from acquisition.adapters import AdapterOptions, parse_screen_cm
-from acquisition.adapters.eeg import stated_unit
+from acquisition.adapters.eeg import refuse_companion, stated_unit
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import make_adapter
 from acquisition.montage import load_montage
@@ -253,6 +253,7 @@ EEG_SUFFIXES = (".edf", ".bdf", ".gdf", ".fif", ".vhdr", ".set", ".cnt", ".csv",
 def check_recording(path: Path) -> None:
     """Refuse what a replay cannot be of, with `InputError`; EEG files are read by the engine alone."""
     if path.suffix.lower() not in EEG_SUFFIXES or not path.is_file():
+        refuse_companion(path)
         check_xdf(path)
 
 

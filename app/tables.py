@@ -152,6 +152,8 @@ def eeg_file_lines(found: Mapping[str, Any]) -> list[str]:
         f"- unit {unit or 'not stated'}; EEG's amplitude (SD of a second) {number(amplitude, 2)} µV"
         + ("" if unit else ", if its unit is µV"),
     ]
+    if amplitude == 0:
+        lines.append(f"- {amplitude_trouble(amplitude)}")
     if found["bads"]:
         lines.append(f"- marked as bad: {' '.join(found['bads'])}")
     lines += [f"- {note}" for note in found["notes"]]

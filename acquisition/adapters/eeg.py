@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,39 @@ def mne_channels(raw: Any) -> tuple[ChannelInfo, ...]:
         ChannelInfo(label, "bad" if label in bad else "" if kind == "misc" else kind, units.get(label, "V"))
         for label, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True)
     )
+
+
+#: Files that hold a part of a recording, and how the file ends that has to be given.
+_HEADERS = {".eeg": ".vhdr", ".vmrk": ".vhdr", ".fdt": ".set"}
+
+
+def refuse_companion(path: Path) -> None:
+    """Raise `InputError` for a file of BrainVision or EEGLAB that is not the header."""
+    end = path.suffix.lower()
+    if (header := _HEADERS.get(end)) is None:
+        return
+    there = path.with_suffix(header)
+    if end == ".eeg" and not there.is_file() and path.read_bytes()[:4] in (b"EEG-", b"BNI "):
+        return  # Nihon Kohden's
+    remedy = f"give its header file: {there.name if there.is_file() else f'the {header} that names it'}"
+    what = f"a {end} file is only a part of a recording: its header says the channels and the rate"
+    raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
+
+
+def is_bad_note(text: str) -> bool:
+    """Tell if an annotation marks a stretch that is not to be used, or a break, as MNE or EEGLAB do."""
+    return text.lower().startswith("bad") or text.lower() in ("boundary", "edge")
+
+
+def bad_spans(raw: Any) -> list[tuple[int, int]]:
+    """Return from which sample to which (exclusive) an ``mne.io.Raw`` is annotated as bad, or broken off."""
+    own, sfreq = raw.annotations, float(raw.info["sfreq"])
+    notes = zip(own.onset - raw.first_time, own.duration, map(str, own.description), strict=True)
+    return [
+        (round(at * sfreq), round((at + length) * sfreq) + 1)
+        for at, length, text in notes
+        if is_bad_note(text)
+    ]
 
 
 def trigger_events(raw: Any) -> list[tuple[float, str]]:
@@ -246,6 +280,12 @@ def _no_channels(header: StreamHeader, options: AdapterOptions, where: str) -> I
     )
     if described_wrongly(header):
         labels += f" ({described_wrongly(header)})"
+    bad = [channel.label for channel in header.channels if channel.type == "bad"]
+    marked = [label for label in bad if canonical_name(label) in options.ch_names]
+    if marked:
+        what = f"every channel with a known name is marked as bad: {_some(marked, len(marked))}"
+        remedy = "unmark in the file those that can be used"
+        return InputError(what, where=where, remedy=remedy, code=ErrorCode.CHANNELS)
     known = _some(options.ch_names, len(options.ch_names))
     headset = headset_of([channel.label for channel in header.channels], header.name)
     return InputError(

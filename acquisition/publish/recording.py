@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.adapters.eeg import mne_channels, trigger_events
+from acquisition.adapters.eeg import bad_spans, mne_channels, trigger_events
 from acquisition.clock import Clock, LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import CLOCK_TYPE, PREDICTION_TYPE, make_info, stream_identity
@@ -95,7 +95,8 @@ def xdf_content(path: Path, say: Callable[[str], None] = lambda text: None) -> C
 def eeg_content(path: Path, raw: Any, unit: str | None = None) -> Content:
     """Return an EEG file as MNE has opened it (``mne.io.Raw``): its channels, and its annotations as markers.
 
-    EEG is sent in µV; what has no known unit, as MNE's ``misc``, is sent as it is, and states ``unit``.
+    EEG is sent in µV; what has no known unit, as MNE's ``misc``, is sent as it is, and states ``unit``. What
+    is annotated as bad is sent as NaN.
     """
     sfreq, name = float(raw.info["sfreq"]), path.stem
     known = mne_channels(raw)
@@ -112,6 +113,7 @@ def eeg_content(path: Path, raw: Any, unit: str | None = None) -> Content:
     if notes := notes or trigger_events(raw):
         marker = StreamHeader(f"{name} markers", "Markers", f"{source_id}-markers", "", "", 0.0, 1, "string")
         streams["markers"] = marker
+    spans = bad_spans(raw)
     breaks = np.array([onset - raw.first_time for onset, text in notes if text == "boundary"])
 
     def placed(times: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -126,6 +128,8 @@ def eeg_content(path: Path, raw: Any, unit: str | None = None) -> Content:
             except Exception as error:  # a damaged file makes MNE raise whatever its bytes happen to say
                 what = f"the samples cannot be read: {error}"
                 raise InputError(what, where=str(path), code=ErrorCode.RECORDING) from error
+            for begin, end in spans:
+                values[max(begin - start, 0) : max(end - start, 0)] = np.nan
             times = np.arange(start, start + len(values)) / sfreq
             while left and left[0][0] - raw.first_time <= times[-1]:
                 onset, text = left.pop(0)

@@ -167,6 +167,8 @@ def inspect_xdf(
         if first:
             x = np.asarray(convert(np.concatenate(first)))
             report = replace(report, amplitude_uv=amplitude_of(x, report.measured_sfreq or 250.0))
+            if not np.isfinite(x).any():
+                report = replace(report, notes=(*report.notes, "none of its first values is a number"))
         reports.append(report)
     return XdfReport(index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded), refused)
 

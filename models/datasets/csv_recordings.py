@@ -59,7 +59,10 @@ class TextTable:
             return float(said[1])
         times = None if self.times is None else self.times[rows & np.isfinite(self.times)]
         if times is None or len(times) < 2 or not times[-1] > times[0]:
-            raise self.refused("it says no sampling rate, and has no time stamps", "give --sfreq HZ")
+            raise self.refused(
+                "it says no sampling rate, and has no time stamps",
+                "give --sfreq HZ, or a column timestamp in seconds",
+            )
         return float((len(times) - 1) / (times[-1] - times[0]))
 
     def refused(self, what: str, remedy: str) -> InputError:

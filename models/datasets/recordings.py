@@ -3,6 +3,7 @@
 import hashlib
 import math
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +15,20 @@ import torch
 from numpy.typing import NDArray
 
 from acquisition.adapters import AdapterOptions
-from acquisition.adapters.eeg import EegAdapter, by_its_units, mne_channels, stated_unit, trigger_events
+from acquisition.adapters.eeg import (
+    EegAdapter,
+    bad_spans,
+    by_its_units,
+    is_bad_note,
+    mne_channels,
+    refuse_companion,
+    stated_unit,
+    trigger_events,
+)
 from acquisition.adapters.media import marker_text
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import intake_maker
-from acquisition.montage import SEED_CH_NAMES, load_montage
+from acquisition.montage import SEED_CH_NAMES, canonical_name, load_montage
 from acquisition.pump import Pump
 from acquisition.quality import amplitude_of, amplitude_trouble
 from acquisition.select import select_streams
@@ -210,10 +220,19 @@ def opened(path: Path, reading: Reading = PLAIN) -> Any:
 
     if not path.is_file() and not path.is_dir():
         raise _unusable("expected an EEG file, found none", path, "")
+    if path.is_file() and path.stat().st_size == 0:
+        raise _unusable("the file is empty (0 bytes)", path, "copy it again from where it was recorded")
     if path.suffix.lower() in CSV_SUFFIXES:
         return raw_of(read_table(path), reading.sfreq, reading.unit, montage=reading.montage is not None)
+    refuse_companion(path)
+    if path.suffix.lower() == ".mat":
+        raise _unusable("a MATLAB file may hold anything", path, "export the recording as EDF or EEGLAB .set")
     try:
-        raw = read_raw(path, verbose="error")
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            raw = read_raw(path, verbose="warning")
+        if len(set(raw._raw_extras[0].get("n_samps", ()))) > 1 and len(raw.filenames) == 1:
+            raw = _of_one_rate(path, raw)  # EDF: read by blocks MNE would resample each block by itself
         if found := interrupted_edf(path):
             from mne import Annotations
 
@@ -222,13 +241,41 @@ def opened(path: Path, reading: Reading = PLAIN) -> Any:
             raw.set_annotations(
                 Annotations(*(zip(*notes, strict=True) if notes else ([], [], []))), verbose="error"
             )
-        return raw
     except InputError:
         raise
+    except FileNotFoundError as error:  # BrainVision's .eeg, EEGLAB's .fdt
+        what = f"the file of samples that it names is missing: {error.filename or first_line(error)}"
+        raise _unusable(what, path, "copy it there, or correct its name in the header") from error
     except Exception as error:  # a damaged file makes MNE raise whatever its bytes happen to say
         remedy = "give an EDF, BDF, BrainVision, FIF, GDF or CNT file"
         what = f"MNE cannot read the EEG file: {first_line(error)}"
         raise _unusable(what, path, remedy) from error
+    if not raw.ch_names:
+        raise _unusable("holds annotations only, no channel", path, "give the file that holds the signals")
+    raw.info["temp"] = dict.fromkeys(
+        f"MNE: {first_line(str(one.message))}" for one in said
+    )  # for `reader_notes`
+    return raw
+
+
+def reader_notes(raw: Any) -> list[str]:
+    """Return what MNE warned of as it opened a file."""
+    return list(raw.info.get("temp") or ())
+
+
+def _of_one_rate(path: Path, raw: Any) -> Any:
+    """Return an EDF file, opened as ``raw``, without channels that have another rate than its electrodes.
+
+    Where the electrodes themselves differ, MNE resamples the whole signals to the highest rate, in memory.
+    """
+    from mne.io import read_raw
+
+    rates = dict(zip(raw.ch_names, raw._raw_extras[0]["n_samps"], strict=False))
+    electrodes = {rate for name, rate in rates.items() if canonical_name(name) in SEED_CH_NAMES}
+    if len(electrodes) != 1:
+        return read_raw(path, preload=True, verbose="error")
+    others = [name for name, rate in rates.items() if rate not in electrodes]
+    return read_raw(path, exclude=others, verbose="error")
 
 
 #: Onset and duration in seconds, and text.
@@ -301,16 +348,7 @@ class _RawFile:
         own = self.raw.annotations
         texts = map(marker_text, own.description)
         notes = sorted(zip(own.onset.tolist(), own.duration.tolist(), texts, strict=True))
-        is_bad = [
-            text.lower().startswith("bad") or text.lower() in ("boundary", "edge") for *_, text in notes
-        ]
-        bad = [
-            (onset - self.raw.first_time, length)
-            for (onset, length, _), b in zip(notes, is_bad, strict=True)
-            if b
-        ]
-        holes = [(round(at * self.sfreq), round((at + length) * self.sfreq) + 1) for at, length in bad]
-        return [note for note, b in zip(notes, is_bad, strict=True) if not b], holes
+        return [note for note in notes if not is_bad_note(note[2])], bad_spans(self.raw)
 
     def events(self) -> list[Note]:
         """Return onset and duration in seconds and text of the annotations, else of trigger channels."""
@@ -363,30 +401,32 @@ def describe(path: Path, reading: Reading = PLAIN) -> dict[str, Any]:
     cannot be used with this reading. Raises `InputError` if it cannot be read at all.
     """
     raw = opened(path, reading)
-    kinds = raw.get_channel_types()
+    kinds, is_table = raw.get_channel_types(), path.suffix.lower() in CSV_SUFFIXES
     channels, sfreq = mne_channels(raw), float(raw.info["sfreq"])
     eeg = [at for at, kind in enumerate(kinds) if kind == "eeg"]
     header = StreamHeader("", "", "", "", "", sfreq, len(eeg), "", tuple(channels[at] for at in eeg))
-    first = by_its_units(header, raw.get_data(eeg, stop=min(round(_AMPLITUDE_S * sfreq), raw.n_times)).T)
+    stop = min(round(_AMPLITUDE_S * sfreq), raw.n_times)
+    first = by_its_units(header, raw.get_data(eeg, stop=stop).T if eeg else np.empty((0, 0)))
     found: dict[str, Any] = {
         "path": str(path), "n_channels": len(channels), "sfreq": sfreq, "duration_s": raw.n_times / sfreq,
         "ch_names": raw.ch_names, "types": kinds,
-        "units": sorted({text for text in raw._orig_units.values() if text != "n/a"}),
+        "units": sorted({text for text in raw._orig_units.values() if text != "n/a"})
+        or (["V, by its format"] if eeg and not raw._orig_units and not is_table else []),
         "bads": raw.info["bads"], "amplitude_uv": amplitude_of(first, sfreq) if first.size else math.nan,
-        "refused": "", "notes": [], "holes_s": [], "events": {},
+        "refused": "", "notes": reader_notes(raw), "holes_s": [], "events": {},
     }  # fmt: skip
     try:
         file = _RawFile(path, reading)
     except InputError as error:
         return found | {"refused": f"{error.what} ({error.remedy})"}
     holes = [(start / sfreq, stop / sfreq) for start, stop in file._holes]
-    return found | {"notes": file._adapter.spec.notes, "holes_s": holes,
+    return found | {"notes": [*reader_notes(raw), *file._adapter.spec.notes], "holes_s": holes,
                     "events": Counter(text for *_, text in file.events())}  # fmt: skip
 
 
 def _check_unit(spec: StreamSpec, amplitude: float, path: Path, reading: Reading) -> None:
     """Refuse EEG whose unit is not known, or that has an amplitude (µV) that no EEG has."""
-    if reading.unit is not None:
+    if reading.unit is not None or amplitude == 0:  # flat at first says nothing of its unit
         return
     unknown = "unscaled" in spec.units
     if what := amplitude_trouble(amplitude) or (

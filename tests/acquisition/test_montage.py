@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from acquisition.errors import ErrorCode, InputError
-from acquisition.montage import SEED_CH_NAMES, canonical_name, load_montage, unit_positions
+from acquisition.montage import SEED_CH_NAMES, canonical_name, headset_of, load_montage, unit_positions
 
 MONTAGES = Path(__file__).parent.parent / "data" / "montages"
 
@@ -114,3 +114,12 @@ def test_biosemi_numbers_follow_the_order_of_its_cap() -> None:
     labels = load_montage("biosemi32").labels
     assert [labels[f"A{n}"] for n in (1, 8, 31, 32)] == ["FP1", "C3", "FZ", "CZ"]
     assert load_montage("biosemi64").labels["B16"] == "CZ"
+
+
+@pytest.mark.parametrize(
+    ("n", "name"), [(64, "GSN-HydroCel-64_1.0"), (129, "GSN-HydroCel-129"), (32, "biosemi32")]
+)
+def test_a_net_that_numbers_all_its_electrodes_e_is_no_biosemi_cap(n: int, name: str):
+    labels = [f"E{i}" if n > 32 else f"A{i}" for i in range(1, n + 1)]
+    assert headset_of(labels, "amp") == name
+    assert load_montage(name).labels

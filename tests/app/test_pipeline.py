@@ -10,6 +10,7 @@ import torch
 
 from acquisition.errors import InputError
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
+from acquisition.stream_words import why_nothing
 from acquisition.types import MODALITIES, Change, Chunk, Kind, StreamSpec
 from app.outputs import network_features
 from app.pipeline import Pipeline
@@ -101,6 +102,30 @@ def test_only_one_modality_is_enough(checkpoint):
     predictions, _ = run(checkpoint, 6.0, streams=("eeg",))
     assert predictions[0].t_end == pytest.approx(1003.0)
     assert predictions[-1].modality_attention == {"eeg": 1.0, "eye": 0.0, "face": 0.0, "voice": 0.0}
+
+
+class FlatEeg(SimulatedSource):
+    """Its EEG holds one value from 1006 s on."""
+
+    def read(self, now):
+        is_flat = now > 1006.0
+        return [
+            replace(item, data=np.ones_like(item.data))
+            if is_flat and isinstance(item, Chunk) and item.stream.startswith("eeg")
+            else item
+            for item in super().read(now)
+        ]
+
+
+def test_seconds_in_which_no_electrode_is_usable_are_not_decodable(checkpoint):
+    source = FlatEeg(SimulatorOptions(seed=5, streams=("eeg",)), start=1000.0)
+    pipeline = Pipeline(source, Decoder(checkpoint), live=False)
+    predictions = [p for hop in range(1, 81) for p in pipeline.step(1000.0 + hop * 0.25)]
+    (ledger,) = pipeline.ledgers().values()
+    assert ledger.decodable_s == len(predictions) * 0.25
+    assert ledger.faulty_s > ledger.decodable_s > 2.0
+    (reason,) = why_nothing([replace(ledger, n_received=9, decodable_s=0.0)], ["eeg"])
+    assert "usable" in reason
 
 
 class JoiningSource(SimulatedSource):

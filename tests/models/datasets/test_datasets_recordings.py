@@ -11,11 +11,14 @@ from refused import refused
 
 from acquisition.errors import ErrorCode
 from acquisition.montage import SEED_CH_NAMES, load_montage
+from acquisition.publish.recording import eeg_content
+from acquisition.quality import amplitude_trouble
 from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.write import XdfWriter
 from models.datasets.recordings import (
     Reading,
     class_names,
+    describe,
     end_to_end,
     opened,
     parse_events,
@@ -171,9 +174,15 @@ def test_counts_are_refused_until_their_scale_is_stated(real_data: Path):
 
 
 def write_edf(
-    path: Path, unit: str = "uV", notes: dict[float, str] | None = None, gap_s: float = 0.0
+    path: Path,
+    unit: str = "uV",
+    notes: dict[float, str] | None = None,
+    gap_s: float = 0.0,
+    ecg_rate: int = 0,
 ) -> Path:
     """Write 12 s of C3 and C4 at 100 Hz, noise of 10 in the unit; EDF+D with notes and a gap after 6 s.
+
+    ``ecg_rate`` adds a flat ECG of another rate.
 
     Layout: Kemp et al. 1992, Kemp and Olivan 2003.
     """
@@ -186,6 +195,10 @@ def write_edf(
             signals, ("EDF Annotations", "", "", "-1", "1", "-32768", "32767", "", "30", ""), strict=True
         ):
             column.append(text)
+    if ecg_rate:
+        ecg = ("ECG", "", "mV", "-1", "1", "-32768", "32767", "", str(ecg_rate), "")
+        for column, text in zip(signals, ecg, strict=True):
+            column.append(text)
     n = len(signals[0])
     head = ["0", "X", "X", "01.01.20", "00.00.00", str(256 * (n + 1)), kind, "12", "1", str(n)]
     widths = (8, 80, 80, 8, 8, 8, 44, 8, 8, 4), (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
@@ -197,7 +210,8 @@ def write_edf(
         tal = f"+{onset:g}\x14\x14\x00" + "".join(
             f"+{t:g}\x14{note}\x14\x00" for t, note in (notes or {}).items() if onset <= t < onset + 1
         )
-        records.append(record.tobytes() + (tal.encode().ljust(60, b"\x00") if notes else b""))
+        tals = tal.encode().ljust(60, b"\x00") if notes else b""
+        records.append(record.tobytes() + tals + bytes(2 * ecg_rate))
     path.write_bytes(text.encode("ascii") + b"".join(records))
     return path
 
@@ -243,6 +257,68 @@ def test_bad_spans_and_bad_channels_of_a_file_are_not_used(tmp_path: Path):
     assert whole.ch_names == ("C3", "CZ")
     assert np.flatnonzero(np.isnan(whole.eeg).all(axis=(1, 2))).tolist() == [3, 4, 6]
     assert refused(lambda: raw_file_trials(path)).code is ErrorCode.RECORDING  # neither is an event
+    _, read = eeg_content(path, opened(path))  # as it is replayed and published
+    played = np.concatenate([part.values for part in read() if part.stream == "eeg"])
+    assert np.isnan(played).any(axis=1).sum() == 152
+    assert np.isnan(played[320:471]).all()
+
+
+def test_a_slower_or_faster_channel_leaves_the_samples_of_the_eeg_as_they_are(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+):
+    alone = opened(write_edf(tmp_path / "alone.edf")).get_data()
+    for rate in (25, 250):
+        raw = opened(write_edf(tmp_path / f"mixed{rate}.edf", ecg_rate=rate))
+        found = np.concatenate([raw.get_data(start=at, stop=at + 4) for at in range(0, 1200, 4)], axis=1)
+        np.testing.assert_array_equal(found, alone)  # resampled by blocks they differ by half their size
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("a.eeg", "a.vhdr"), ("a.vmrk", "a.vhdr"), ("a.fdt", ".set"), ("a.mat", ".set"), ("empty.edf", "copy")],
+)
+def test_what_is_only_a_part_of_a_recording_is_refused_with_what_to_give(
+    tmp_path: Path, name: str, remedy: str
+):
+    (tmp_path / "a.vhdr").write_text("Brain Vision Data Exchange Header File Version 1.0\n")
+    (tmp_path / name).write_bytes(b"" if name == "empty.edf" else bytes(400))
+    assert remedy in refused(lambda: opened(tmp_path / name)).remedy
+
+
+def test_a_header_without_its_samples_is_refused_with_the_file_that_is_missing(tmp_path: Path):
+    header = "[Common Infos]\nDataFile=gone.eeg\nDataFormat=BINARY\nDataOrientation=MULTIPLEXED\n"
+    header += "NumberOfChannels=1\nSamplingInterval=5000\n[Binary Infos]\nBinaryFormat=INT_16\n"
+    header += "[Channel Infos]\nCh1=Cz,,0.1,uV\n"
+    path = tmp_path / "a.vhdr"
+    path.write_text("Brain Vision Data Exchange Header File Version 1.0\n" + header)
+    assert "gone.eeg" in refused(lambda: opened(path)).what
+
+
+def test_what_mne_warns_of_a_file_is_described(tmp_path: Path):
+    path = write_edf(tmp_path / "cut.edf")
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert any("Number of records" in note for note in describe(path)["notes"])
+
+
+def test_files_without_eeg_or_with_bad_electrodes_alone_are_described_with_the_reason(tmp_path: Path):
+    mne = pytest.importorskip("mne")
+    noise = np.random.default_rng(1).normal(0, 1e-5, (1, 1000))
+    for kind, name, reason in (("mag", "MEG 0111", "no channel has"), ("eeg", "Cz", "marked as bad: Cz")):
+        raw = mne.io.RawArray(noise, mne.create_info([name], 100.0, kind), verbose="error")
+        raw.info["bads"] = [name]
+        raw.save(tmp_path / f"{kind}_raw.fif", verbose="error")
+        assert reason in describe(tmp_path / f"{kind}_raw.fif")["refused"]
+
+
+def test_flat_seconds_say_nothing_of_a_unit(tmp_path: Path):
+    mne = pytest.importorskip("mne")
+    x = np.random.default_rng(1).normal(0, 1e-5, (1, 2400)) * (np.arange(2400) >= 1100)
+    path = tmp_path / "a_raw.fif"
+    mne.io.RawArray(x, mne.create_info(["Cz"], 100.0, "eeg"), verbose="error").save(path, verbose="error")
+    found = describe(path)
+    assert (found["amplitude_uv"], found["refused"]) == (0.0, "")
+    assert "flat" in amplitude_trouble(0.0)
 
 
 def test_an_edf_file_without_a_unit_is_refused_until_it_is_stated(tmp_path: Path):
