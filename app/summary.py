@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from acquisition.stream_words import why_nothing
 from acquisition.types import MODALITIES, StreamLedger
-from app.engine.messages import HealthPart, MarkerPart, ModelInfo, Opened, QualityPart
+from app.engine.messages import HealthPart, Mark, ModelInfo, Opened, QualityPart
 from app.modality_mask import read_change
 from calibration.quality import TrialQuality
 from calibration.report.summary import Excluded
@@ -147,7 +147,7 @@ class SessionLog:
                 if (names, bad) != self._newest:
                     self._newest = names, bad
                 self._quality[message.time] = self._newest  # mostly the same object
-            case MarkerPart():
+            case Mark():
                 if read_change(message.text, message.time) is None:  # not of the program itself
                     self._markers[message.time, message.text] = None
 

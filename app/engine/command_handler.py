@@ -113,7 +113,7 @@ class CommandHandler:
 
     def _push(self, text: str, time: float) -> None:
         if line := self._notes.push(text, time):
-            self._tap.put(messages.MarkerPart(time, line, self._notes.header.name))
+            self._tap.put(messages.Mark(time, line, self._notes.header.name))
 
     def _now(self) -> float:
         return self._opened.clock.now()

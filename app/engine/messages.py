@@ -51,12 +51,12 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Mark:
-    """A moment of a recording: a marker's text, or a gap."""
+    """A marker, or a gap of a recording."""
 
     time: float
     text: str
-    duration_s: float = 0.0  # of a gap
     stream: str = ""
+    duration_s: float = 0.0  # of a gap
 
 
 @dataclass(frozen=True)
@@ -164,15 +164,6 @@ class SpectrogramPart:
     freqs: NDArray[np.float32]  # (F,) Hz
     power_db: NDArray[np.float32]  # (n, F) dB re 1 µV²/Hz; of an unknown unit likewise
     restarts: bool  # True: another channel was chosen, what came before is void
-
-
-@dataclass(frozen=True)
-class MarkerPart:
-    """A marker."""
-
-    time: float
-    text: str
-    stream: str
 
 
 # --- figures ---

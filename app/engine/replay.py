@@ -94,13 +94,13 @@ _N_MOST_DAMAGE = 20
 def timeline_of(outline: Outline, path: Path, first: float, last: float) -> messages.Timeline:
     """Return the part of a recording from ``first`` to ``last`` (LSL seconds) with its marks and gaps."""
     marks = tuple(
-        messages.Mark(marker.time, marker.text, stream=marker.stream)
+        messages.Mark(marker.time, marker.text, marker.stream)
         for marker in outline.markers
         if first <= marker.time <= last
     )
     gaps = tuple(
         messages.Mark(
-            gap.time, f"{gap.stream}: nothing for {gap.duration_s:.1f} s", gap.duration_s, gap.stream
+            gap.time, f"{gap.stream}: nothing for {gap.duration_s:.1f} s", gap.stream, gap.duration_s
         )
         for gap in outline.gaps
         if gap.time + gap.duration_s >= first and gap.time <= last

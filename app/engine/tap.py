@@ -19,7 +19,7 @@ from acquisition.quality import LEAST_SFREQ, QualityMeter
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec
 from app.engine.eeg_display import LEAST_UNSCALED, EegDisplay, Piece, RateGate, SpectrogramDisplay, joined
 from app.engine.media_display import LogMelStream, VideoDisplay, VoiceLevel
-from app.engine.messages import EegLook, GazePart, MarkerPart, QualityPart
+from app.engine.messages import EegLook, GazePart, Mark, QualityPart
 from app.telemetry import Failure, Listener
 from models.config import ModelConfig
 from models.features.config import FeatureConfig
@@ -146,7 +146,7 @@ class PlainLine:
     def push(self, chunks: list[Chunk]) -> list[object]:
         """Add chunks of (n, 5) gaze or of texts."""
         if self._spec.kind is Kind.MARKERS:
-            return [MarkerPart(t, str(x), self._spec.name) for t, x in _samples(chunks)]
+            return [Mark(t, str(x), self._spec.name) for t, x in _samples(chunks)]
         piece = joined(chunks)
         data = piece.data.astype(np.float32)
         return [GazePart(piece.times, data[:, :2], data[:, 2:4], data[:, 4], self._pupil_unit)]

@@ -54,7 +54,7 @@ class ViewStore:
         self.spectrogram_ch = ""
         self.spectrogram_freqs: NDArray[np.float32] = np.empty(0, np.float32)
         self.frames = FrameHistory()
-        self.markers: TimedHistory[messages.MarkerPart] = TimedHistory(lambda marker: marker.time)
+        self.markers: TimedHistory[messages.Mark] = TimedHistory(lambda marker: marker.time)
         self.predictions: TimedHistory[Prediction] = TimedHistory(lambda prediction: prediction.t_end)
         self.quality: TimedHistory[messages.QualityPart] = TimedHistory(lambda part: part.time)
         self.health: messages.HealthPart | None = None
@@ -176,7 +176,7 @@ class ViewStore:
                     self.spectrogram.clear()
                 self.spectrogram_ch, self.spectrogram_freqs = part.ch_name, part.freqs
                 self.spectrogram.append(part.times, part.power_db)
-            case messages.MarkerPart():
+            case messages.Mark():
                 self.markers.add(part)
 
     def _notice_jump(self, t: float, newest: float) -> None:

@@ -10,7 +10,7 @@ from PyQt6.QtCore import QPointF, QRectF, Qt, pyqtSignal
 from PyQt6.QtGui import QColor, QFontMetricsF, QKeyEvent, QPainter, QPen
 
 from acquisition.text import percent
-from app.engine.messages import MarkerPart
+from app.engine.messages import Mark
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis, Row, RowAxis
 from app.qt.plots.items import Markers, mixed
@@ -71,7 +71,7 @@ class CoursePlot(Plot):
         self._stretch_for: object = None
         self.course = course((), (), math.nan)
         self.figures: NDArray[np.float32] = np.empty(0, np.float32)  # (n_labels,) beside names
-        self.markers: Sequence[MarkerPart] = ()
+        self.markers: Sequence[Mark] = ()
         self._least_line = pg.InfiniteLine(angle=0)
         self.plot_item.addItem(self._least_line)
         self._faint: list[pg.PlotDataItem] = []

@@ -6,7 +6,7 @@ from typing import Any
 
 from PyQt6.QtGui import QColor
 
-from app.engine.messages import MarkerPart
+from app.engine.messages import Mark
 from app.qt.plots.axes import Axis, ColourBar, with_unit
 from app.qt.plots.items import Markers, RingPicture
 from app.qt.plots.plot import Plot, Span, Table, figure_text
@@ -36,7 +36,7 @@ class TimePlot(Plot):
         marker_texts: bool = False,
     ) -> None:
         self.end = math.nan  # the moment shown, LSL seconds: x is 0 there
-        self.markers: Sequence[MarkerPart] = ()
+        self.markers: Sequence[Mark] = ()
         self.highlight: Span | None = None  # of the window of a chosen prediction, LSL seconds
         self.time_axis = Axis("bottom", with_unit("s"))
         super().__init__(name, (self.time_axis, *axes), x=(-span_s, 0.0), least=least)
@@ -172,7 +172,7 @@ class HeatPlot(ScrollingPlot):
         return [SECONDS, *names], rows
 
 
-def texts_near(plot: Plot, markers: Sequence[MarkerPart], t: float) -> list[str]:
+def texts_near(plot: Plot, markers: Sequence[Mark], t: float) -> list[str]:
     """Return the texts of the markers that the mouse is at when it is at a moment."""
     near_s = _NEAR_PX * plot.view.viewRect().width() / max(plot.plot_rect().width(), 1.0)
     return [one_line(marker.text, 300) for marker in markers if abs(marker.time - t) <= near_s]

@@ -162,7 +162,7 @@ class Timeline(QSlider):
         if store.timeline is not None:
             marks = [*store.timeline.marks, *store.timeline.gaps]
         else:
-            marks = [Mark(m.time, m.text) for m in store.markers.read(self._first, self._last)]
+            marks = store.markers.read(self._first, self._last)
             marks += [Mark(time, text) for time, text, severity in store.events if severity != "info"]
         self._marks = sorted(marks, key=lambda mark: mark.time)[-_MAX_MARKS:]
         predictions = store.predictions.read(self._first, self._last)

@@ -22,7 +22,7 @@ from acquisition.simulator.source import SimulatorOptions
 from app.compare import compare_runs
 from app.engine.messages import (
     HealthPart,
-    MarkerPart,
+    Mark,
     Mask,
     Note,
     Occlusion,
@@ -108,7 +108,7 @@ def session(tmp_path_factory, random_model) -> SimpleNamespace:
         send(StartRecording(first))
         watched.until_recording(first, "recording")
         send(Note("  eyes\nclosed "))
-        watched.until(lambda: any(m.text == "eyes closed" for m in watched.of(MarkerPart)))
+        watched.until(lambda: any(m.text == "eyes closed" for m in watched.of(Mark)))
         watched.next_prediction()
         send(StartRecording(second))
         watched.until(lambda: watched.of(Failure))
@@ -157,7 +157,7 @@ def test_a_masked_modality_is_absent_from_predictions(session) -> None:
 
 
 def test_a_note_lands_in_the_recording_on_one_line(session) -> None:
-    shown = [m for m in session.watched.of(MarkerPart) if m.stream == "Affectscope notes"][-1]
+    shown = [m for m in session.watched.of(Mark) if m.stream == "Affectscope notes"][-1]
     notes = streams_of(session.first)["Affectscope notes"]
     assert notes["time_series"] == [["eyes closed"]]
     assert notes["time_stamps"][0] == pytest.approx(shown.time, abs=0.01)

@@ -17,7 +17,7 @@ from app.engine.messages import (
     FramePart,
     GazePart,
     LogMelPart,
-    MarkerPart,
+    Mark,
     QualityPart,
     SpectrogramPart,
     VoicePart,
@@ -126,7 +126,7 @@ def test_gaze_markers_and_frames_pass_with_their_times():
     np.testing.assert_allclose(gaze.xy, rows[:, :2], rtol=1e-6)
     np.testing.assert_allclose(gaze.pupil[:, 1], [3.5, 3.6], rtol=1e-6)
     assert gaze.pupil_unit == "mm"
-    assert MarkerPart(1.05, "<b>start</b>", "Task") in told
+    assert Mark(1.05, "<b>start</b>", "Task") in told
     frames = [part for part in told if isinstance(part, FramePart)]
     assert [frame.time for frame in frames] == [1.0]
     assert frames[0].jpeg.startswith(b"\xff\xd8")

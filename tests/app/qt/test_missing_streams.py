@@ -14,7 +14,7 @@ from app.engine.messages import (
     FramePart,
     GazePart,
     LogMelPart,
-    MarkerPart,
+    Mark,
     QualityPart,
     SpectrogramPart,
     VoicePart,
@@ -28,7 +28,7 @@ PARTS = {
     Kind.GAZE: (GazePart,),
     Kind.VIDEO: (FramePart,),
     Kind.AUDIO: (VoicePart, LogMelPart),
-    Kind.MARKERS: (MarkerPart,),
+    Kind.MARKERS: (Mark,),
 }
 TABS = (NowTab, WhyTab, SignalsTab, lambda: HealthTab(DisplayLatency()))
 

@@ -14,7 +14,7 @@ from pyqtgraph.exporters import ImageExporter
 
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from acquisition.windowing import WindowConfig
-from app.engine.messages import GazePart, MarkerPart, ModelInfo, Opened, Phase
+from app.engine.messages import GazePart, Mark, ModelInfo, Opened, Phase
 from app.qt.panels.reasons import NOTHING_FOUND, ReasonsPanel
 from app.qt.shell.tab_set import model_words
 from app.qt.tabs import NowTab
@@ -177,7 +177,7 @@ def test_what_is_stale_is_grey_and_says_why(tab, qtbot):
 
 def test_names_from_outside_stay_plain_text(tab, qtbot):
     store = filled()
-    store.take(MarkerPart(NOW - 10, HOSTILE, HOSTILE))
+    store.take(Mark(NOW - 10, HOSTILE, HOSTILE))
     store.take(StreamEvent("e", Change.STALE, NOW + 1, HOSTILE))
     seen(store, NOW + 3)
     show(tab, qtbot, store, NOW + 3)
@@ -324,7 +324,7 @@ def test_what_came_after_the_moment_held_is_faded(tab, qtbot):
 
 def test_a_marker_tells_its_whole_text_below_the_mouse(tab, qtbot):
     store = filled()
-    store.take(MarkerPart(NOW - 30, HOSTILE, "m"))
+    store.take(Mark(NOW - 30, HOSTILE, "m"))
     show(tab, qtbot, store)
     plot = tab.course.plot
     assert "<b>T7" in plot.text_at(NOW - 29.9 - plot.zero, 0.5)

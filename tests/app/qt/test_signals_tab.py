@@ -22,7 +22,7 @@ from app.engine.messages import (
     GazePart,
     HealthPart,
     LogMelPart,
-    MarkerPart,
+    Mark,
     Mask,
     ModelInfo,
     Opened,
@@ -192,7 +192,7 @@ def test_markers_and_the_chosen_window_cross_all_time_plots(qtbot):
     gaze_times = np.arange(T - 40, T, 0.01)
     ones = np.ones((len(gaze_times), 2), dtype=np.float32)
     gaze = GazePart(gaze_times, 0.5 * ones, 3 * ones, ones[:, 0], "mm")
-    store = store_with(eeg_part(), gaze, MarkerPart(T - 5, "<b>now</b>", "notes"))
+    store = store_with(eeg_part(), gaze, Mark(T - 5, "<b>now</b>", "notes"))
     tab = SignalsTab()
     tab.set_theme(LIGHT)
     tab.set_highlight(dict.fromkeys(("eeg", "eye", "voice"), (T - 4, T - 2)))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from app.engine.messages import FramePart, MarkerPart
+from app.engine.messages import FramePart, Mark
 from app.view.history import BinnedHistory, FrameHistory, SampleHistory, TimedHistory
 
 BIN_S = 0.01
@@ -157,7 +157,7 @@ def test_frames_that_run_back_void_the_newer_ones():
 
 def test_items_are_found_at_and_between_times():
     history = TimedHistory(lambda marker: marker.time, keep_s=100.0)
-    markers = [MarkerPart(float(k), f"m{k}", "Task") for k in range(300)]
+    markers = [Mark(float(k), f"m{k}", "Task") for k in range(300)]
     for marker in markers:
         history.add(marker)
     assert history.newest == markers[-1]
@@ -166,9 +166,9 @@ def test_items_are_found_at_and_between_times():
     assert history.read(250, 252) == markers[250:253]
     assert history.oldest_time == 199.0
     history.add(markers[-1])  # again
-    history.add(MarkerPart(math.nan, "lost", "Task"))
+    history.add(Mark(math.nan, "lost", "Task"))
     assert len(history) == 101
-    history.add(MarkerPart(250.5, "late", "Other"))
+    history.add(Mark(250.5, "late", "Other"))
     assert [marker.text for marker in history.read(250, 251)] == ["m250", "late", "m251"]
     history.cut_after(249.0)
     assert history.newest_time == 249.0

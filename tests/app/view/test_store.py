@@ -14,7 +14,7 @@ from app.engine.messages import (
     FramePart,
     GazePart,
     LogMelPart,
-    MarkerPart,
+    Mark,
     Phase,
     QualityPart,
     SpectrogramPart,
@@ -71,7 +71,7 @@ def begins(piece):
 def test_seeking_back_voids_the_signals_after_it_and_shows_no_later_prediction():
     store = filled_store()
     start = store.timeline.first
-    store.take(MarkerPart(start + 15, "a marker", "Task"))
+    store.take(Mark(start + 15, "a marker", "Task"))
     target = start + 8  # what comes first lies before it
     for piece in news():
         if start + 3 <= begins(piece) < target and not isinstance(piece, Prediction | StreamEvent):

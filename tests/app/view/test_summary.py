@@ -11,7 +11,7 @@ from filled_store import news
 from acquisition.errors import ErrorCode, InputError
 from acquisition.quality import ChannelQuality
 from acquisition.types import StreamLedger
-from app.engine.messages import HealthPart, MarkerPart, Opened, QualityPart
+from app.engine.messages import HealthPart, Mark, Opened, QualityPart
 from app.replay import ReplaySession
 from app.request import ReplayRequest, SessionOptions
 from app.summary import ANSWERED, NOTHING, SessionLog
@@ -58,7 +58,7 @@ def test_windows_belong_to_the_marker_before_them_and_equal_markers_together():
         log.take(prediction)
     first = predictions[0].t_end
     for at, text in ((0.9, "a"), (2.9, "b"), (4.9, "a"), (4.9, "affectscope/rest/60")):
-        log.take(MarkerPart(first + at, text, "markers"))
+        log.take(Mark(first + at, text, "markers"))
     summary = log.summary()
     assert [(one.marker, one.n_windows) for one in summary.answers(together=False)] == [
         *(("a", 8), ("b", 8), ("a", 20))

@@ -6,7 +6,7 @@ import pytest
 from test_trust import prediction, store
 
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
-from app.engine.messages import MarkerPart
+from app.engine.messages import Mark
 from app.view.truth import Score, score, true_emotion
 
 MARKERS = (
@@ -29,8 +29,8 @@ def session(is_simulated=True):
     spec = StreamSpec("m", "Task", Kind.MARKERS, ("m",), ("",), 0.0, is_simulated=is_simulated)
     made.take(StreamEvent("m", Change.OPENED, 0.0, "", spec))
     for time, text in MARKERS:
-        made.take(MarkerPart(time, text, "Task"))
-        made.take(MarkerPart(time + 1, "trial_start/disgust", "somebody's notes"))
+        made.take(Mark(time, text, "Task"))
+        made.take(Mark(time + 1, "trial_start/disgust", "somebody's notes"))
     said = (
         (12.0, "sad", 0.9, True),  # warming up: no window
         (15.0, "sad", 0.9, False),  # an answer, right
