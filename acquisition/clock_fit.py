@@ -208,9 +208,9 @@ class Spreader:
             sizes = sorted(n for n, _ in self._chunks)
             if len(sizes) == 4 and sizes[1] > 1:
                 period_s = sorted(seconds / n for n, seconds in self._chunks)[1]
-                out[at] = time + self._n * period_s
-                if step > 0:
-                    out[at] = max(time, self._newest + 0.25 * period_s)
+                # A chunk's stamp is that of its last sample, as `push_chunk` writes it.
+                placed = time + (self._n + 1 - sizes[1]) * period_s
+                out[at] = max(placed, self._newest + 0.25 * period_s)
                 self.n_spread += step == 0
             self._newest = float(out[at])
             self._n += 1

@@ -189,6 +189,7 @@ def test_equal_stamps_of_whole_chunks_are_spread_by_the_measured_rate(size):
     mapper = ClockMapper("s", 0.0)
     times, breaks = map_in_pieces(mapper, stamps, size)
     np.testing.assert_allclose(np.diff(times[10:]), 0.016, atol=1e-6)
+    assert times[-1] == pytest.approx(stamps[-1])  # a chunk's stamp is its last sample's, as it was sent
     assert len(times) == 1600 - mapper.n_dropped
     assert mapper.n_dropped == 4 * 7  # of the chunks that showed the rate
     assert mapper.ledger.n_with[Fate.SPREAD] == 195 * 7 + 7
