@@ -16,7 +16,7 @@ from pathlib import Path
 
 from acquisition.clock import stopwatch
 from acquisition.errors import InputError
-from acquisition.text import data_size, duration
+from acquisition.text import counted, data_size, duration
 from app.display import has_display, qt_fault, remedy_for_qt
 
 _LOOPBACK_S = 2.0
@@ -80,7 +80,7 @@ def check_python() -> str:
 def check_torch() -> str:
     with _needs("pip install torch"):
         import torch
-    return f"{torch.__version__}, {torch.get_num_threads()} threads"
+    return f"{torch.__version__}, {counted(torch.get_num_threads(), 'thread')}"
 
 
 def check_gpu() -> str:

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +88,8 @@ class RecordingHooks:
     on_failure: Callable[[str], None] = lambda message: None  # called with what ended a recording early
     on_opened: Callable[[], None] = lambda: None  # a recording has begun to take every stream
     sidecar: Callable[[], Mapping[str, Any]] | None = None  # content of the JSON file next to a recording
-    is_told: Callable[[StreamHeader], bool] = lambda header: (
-        False
-    )  # the session itself speaks of such streams
+    #: The session itself speaks of such streams.
+    is_told: Callable[[StreamHeader], bool] = lambda header: False
     confirm_within_s: float = 30.0  # a recording fails unless every stream answers by then
 
 
@@ -157,9 +156,14 @@ class RecordingControl:
                 newest.stop(now)
 
     def _make(self, path: Path, now: float) -> _Recording:
-        return _Recording(
-            Recorder(path, self._streams, self._own_source_ids), self._streams, self._hooks, now
+        hooks = replace(
+            self._hooks, is_told=lambda header: self._takes(header) or self._hooks.is_told(header)
         )
+        return _Recording(Recorder(path, self._streams, self._own_source_ids), self._streams, hooks, now)
+
+    def _takes(self, header: StreamHeader) -> bool:
+        """Tell whether the next part has a stream that the one before lacks."""
+        return recorded_identity(header) in map(recorded_identity, self._streams)
 
     @property
     def _all(self) -> list[_Recording]:

@@ -157,7 +157,11 @@ def eeg_file_lines(found: Mapping[str, Any]) -> list[str]:
     if found["bads"]:
         lines.append(f"- marked as bad: {' '.join(found['bads'])}")
     lines += [f"- {note}" for note in found["notes"]]
-    lines += [f"- not used from {begin:.1f} to {end:.1f} s: bad, or a gap" for begin, end in found["holes_s"]]
+    for begin, end in found["holes_s"]:
+        span = (
+            f"from {begin:.1f} to {end:.1f} s: bad" if end - begin > 0.05 else f"across {begin:.1f} s: a gap"
+        )
+        lines.append(f"- not used {span}")
     if found["refused"]:
         lines.append(f"- training refuses it: {found['refused']}")
     else:

@@ -291,7 +291,8 @@ def _no_channels(header: StreamHeader, options: AdapterOptions, where: str) -> I
     return InputError(
         f"no channel has a known name: the stream has {labels}; known names are {known}",
         where=where,
-        remedy=f"pass --montage {headset or 'FILE.toml, which maps labels or indices to 10-20 names'}",
+        remedy=f"pass --montage {headset or 'HEADSET (see --help) or FILE.toml (labels or indices to 10-20 names)'}, or map them "
+        "in the window (Ctrl+Shift+E)",
         code=ErrorCode.CHANNELS,
     )
 

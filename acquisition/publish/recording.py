@@ -17,6 +17,7 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.header import CLOCK_TYPE, PREDICTION_TYPE, make_info, stream_identity
 from acquisition.intake import StreamIntake
 from acquisition.publish.capture import Capture, PacedFile, Publishing, publisher_source_id, run_publisher
+from acquisition.text import counted
 from acquisition.timebase import ClockMapper
 from acquisition.types import Chunk, Kind, MapSegment, StreamHeader, StreamSpec
 from acquisition.xdf.scan import check_xdf, scan_xdf
@@ -236,7 +237,9 @@ def publish_recording(path: Path, content: Content, publishing: Publishing) -> N
 
     for header in headers.values():
         rate = f"{header.nominal_sfreq:g} Hz" if header.nominal_sfreq else "irregular"
-        publishing.report(f"stream {header.name!r} ({header.type}): {header.n_channels} channels, {rate}")
+        publishing.report(
+            f"stream {header.name!r} ({header.type}): {counted(header.n_channels, 'channel')}, {rate}"
+        )
     run_publisher(
         Player(content, clock, publishing.loop), next(iter(outlets.values())), push, clock, publishing
     )

@@ -137,6 +137,13 @@ def evaluate_recordings(
 ) -> dict[str, Any]:
     """Return a row for each model: the mean over subjects of their accuracy per trial, and its interval."""
     names = label_names_of(trials)
+    if test.normalise == "subject" and len({trial.subject for trial in trials}) == len(trials):
+        raise InputError(
+            f"expected several trials a subject, found one of each of {len(trials)}: no level is its own",
+            where="--normalise subject",
+            remedy="say whose each file is (column subject, or --subject-from), or use --normalise training",
+            code=ErrorCode.SUBJECT,
+        )
     folds = list(folds_of(test, trials, excluded))
     if not folds:
         why = excluded[0].why if excluded else "no subject"
@@ -190,7 +197,5 @@ def sentences(result: Mapping[str, Any]) -> Iterator[str]:
         )
     if result["named_by_file"]:
         yield "Without a column subject each file counts as a subject: people may be on both sides."
-    if result["transductive"] and all(row["n_subjects"] == row["n_trials"] for row in result["rows"]):
-        yield "Each subject has one trial, which its own level takes away: use --normalise training."
     if result["transductive"]:
         yield "Transductive: a subject's level is taken from all trials of the session, tested ones too."

@@ -27,6 +27,7 @@ from models.training.scores import Predictions, Scores
 from models.training.session_levels import about_level, rows_of
 from models.training.sources import Source
 from models.training.tables import Entry, Row, Table
+from models.trust import needed_probability
 
 #: Shares of the EEG channels hidden, as in Table 4 of the MMV-SSTMA paper.
 MASKS = (0.3, 0.5, 0.7)
@@ -255,6 +256,20 @@ class ScoreReport:
     window: Scores
     trial: Scores
     extra: dict[str, Scores]  # per trial: modalities alone and removed, masked channels, other classifiers
+    needed: float  # probability from which on a window is an answer
+    n_answers: int  # windows that reach it
+    n_right: int  # of these
+
+    @classmethod
+    def of(
+        cls, protocol: str, found: Predictions, extra: dict[str, Scores], config: ModelConfig
+    ) -> ScoreReport:
+        """Return the report on predictions of a model that has this config."""
+        needed = needed_probability(len(config.labels), config.answers)
+        is_answer = found.probs.max(axis=1) >= needed
+        n_right = int((found.probs.argmax(axis=1) == found.label)[is_answer].sum())
+        scores, of_trials = found.scores(), found.trial_scores()
+        return cls(protocol, scores, of_trials, extra, needed, int(is_answer.sum()), n_right)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -264,6 +279,9 @@ class ScoreReport:
             "trial": self.trial.to_dict(),
             "interval": list(self.trial.interval),
             "chance": self.trial.chance,
+            "needed": self.needed,
+            "n_answers": self.n_answers,
+            "n_right": self.n_right,
             "extra": {name: scores.to_dict() for name, scores in self.extra.items()},
         }
 
@@ -279,7 +297,12 @@ class ScoreReport:
             f"ECE {trial.ece:.2f}",
             f"per window: {window.accuracy:.1%} of {window.n}, balanced {window.balanced_accuracy:.1%}, "
             f"macro-F1 {window.macro_f1:.2f}, NLL {window.nll:.2f}, ECE {window.ece:.2f}",
+            f"answers:    {self.n_answers} of {window.n} windows reach the {self.needed:.2f} that an "
+            f"answer needs, {self.n_right} of them are right"
+            + ("" if self.n_answers else ": live would say uncertain all the time"),
         ]
+        if low <= trial.chance:
+            lines.insert(2, "            not distinguishable from always naming the most frequent class")
         return lines + [f"{name}: {s.accuracy:.1%} per trial" for name, s in self.extra.items()]
 
 
@@ -298,7 +321,7 @@ def report_on_test(model: Finetuned, test: Sequence[Trial], protocol: str) -> Sc
         )
         extra[name] = found.trial_scores()
     found = model.predict(test)
-    return ScoreReport(protocol, found.scores(), found.trial_scores(), extra)
+    return ScoreReport.of(protocol, found, extra, model.config)
 
 
 _OWN_LEVEL = "about each session's own level (transductive: from all of its trials, without labels)"
@@ -339,8 +362,7 @@ def report_by_cross_validation(
         "test; each session about the level that runs, as live"
     )
     extra = {name: joined(said).trial_scores() for name, said in beside.items()}
-    whole = joined(parts)
-    return ScoreReport(protocol, whole.scores(), whole.trial_scores(), extra)
+    return ScoreReport.of(protocol, joined(parts), extra, model.config)
 
 
 def _lda(train: Sequence[Trial], test: Sequence[Trial], options: FinetuneOptions) -> Predictions:

@@ -26,7 +26,7 @@ from acquisition.adapters.eeg import electrodes_of, uv_per_unit
 from acquisition.errors import InputError
 from acquisition.montage import Montage, canonical_name, headsets
 from acquisition.quality import amplitude_trouble
-from acquisition.text import rate
+from acquisition.text import counted, rate
 from app.devices import Look, keep_montage, kept_montage, mapping_path
 from app.qt.dialogs.base import Dialog, Role
 from app.qt.plots.heads import ElectrodeState, HeadPlot, head_map
@@ -98,7 +98,7 @@ class ChannelsDialog(Dialog):
         self._look, header = look, look.header
         measured = f"{look.sfreq:.2f} Hz measured" if look.sfreq > 0 else "rate not measured: too few samples"
         self.device.setText(
-            f"{one_line(header.name)} ({one_line(header.type)}), {header.n_channels} channels, {measured}, "
+            f"{one_line(header.name)} ({one_line(header.type)}), {counted(header.n_channels, 'channel')}, {measured}, "
             f"{rate(header.nominal_sfreq)} stated"
         )
         labels = [channel.label for channel in header.channels]

@@ -137,6 +137,11 @@ class SelfReportDialog(Dialog):
             self.button(f"&{at} {label}", Role.ActionRole, call)
         self.button("None of these", Role.RejectRole, self.reject)
         self.lay_out(self.label("What do you feel now?", n_columns=40))
+        for button in self.findChildren(QPushButton):  # an answer that Enter gives is one suggested
+            button.setAutoDefault(False)
+            button.setDefault(False)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setFocus()
 
     def _take(self, on_chosen: Callable[[str], None], label: str) -> None:
         self.accept()

@@ -172,9 +172,11 @@ def test_what_is_kept_tells_rest_from_arithmetic_of_new_people(real_data: Path):
     assert found["riemann"] > 0.5
 
 
-@pytest.mark.parametrize("how", ["training", "subject"])
-def test_one_trial_of_each_subject_is_enough_to_be_judged(how: str):
+def test_one_trial_of_each_subject_is_enough_to_be_judged_without_an_own_level():
     trials = [t for t in made(n_subjects=12, n_each=1) if t.label == int(t.subject[1:]) % 2]
-    result = evaluate_recordings(RecordingsTest("loso", how), trials, SILENT)
+    result = evaluate_recordings(RecordingsTest("loso", "training"), trials, SILENT)
     assert {row["n_trials"] for row in result["rows"]} == {12}
     assert all(0.0 <= row["mean"] <= 1.0 for row in result["rows"])
+    with pytest.raises(InputError) as error:  # its own level takes away what tells the trial
+        evaluate_recordings(RecordingsTest("loso", "subject"), trials, SILENT)
+    assert error.value.code is ErrorCode.SUBJECT
