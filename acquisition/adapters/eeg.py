@@ -274,6 +274,9 @@ def electrodes_of(
     return names
 
 
+_ANY_MONTAGE = "with a headset's name (see --help) or FILE.toml (labels or indices to 10-20 names)"
+
+
 def _no_channels(header: StreamHeader, options: AdapterOptions, where: str) -> InputError:
     labels = _some(
         [_label(header, i) for i in range(min(header.n_channels, _N_NAMED + 1))], header.n_channels
@@ -291,8 +294,7 @@ def _no_channels(header: StreamHeader, options: AdapterOptions, where: str) -> I
     return InputError(
         f"no channel has a known name: the stream has {labels}; known names are {known}",
         where=where,
-        remedy=f"pass --montage {headset or 'HEADSET (see --help) or FILE.toml (labels or indices to 10-20 names)'}, or map them "
-        "in the window (Ctrl+Shift+E)",
+        remedy=f"pass --montage {headset or _ANY_MONTAGE}, or map them in the window (Ctrl+Shift+E)",
         code=ErrorCode.CHANNELS,
     )
 

@@ -98,8 +98,8 @@ class ChannelsDialog(Dialog):
         self._look, header = look, look.header
         measured = f"{look.sfreq:.2f} Hz measured" if look.sfreq > 0 else "rate not measured: too few samples"
         self.device.setText(
-            f"{one_line(header.name)} ({one_line(header.type)}), {counted(header.n_channels, 'channel')}, {measured}, "
-            f"{rate(header.nominal_sfreq)} stated"
+            f"{one_line(header.name)} ({one_line(header.type)}), "
+            f"{counted(header.n_channels, 'channel')}, {measured}, {rate(header.nominal_sfreq)} stated"
         )
         labels = [channel.label for channel in header.channels]
         said = [(c.label, c.type, c.unit) for c in header.channels] or [("", "", "")] * header.n_channels

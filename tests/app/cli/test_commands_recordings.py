@@ -54,6 +54,8 @@ def test_a_table_becomes_a_model_that_says_what_it_kept_and_runs_live(folder, ca
     found = json.loads(said)
     assert any("lda" in note for note in found["notes"])
     assert "subject is in training and test" in found["protocol"]
+    assert 0 <= found["n_right"] <= found["n_answers"] <= found["window"]["n"]
+    assert found["needed"] == pytest.approx(0.75)
     checkpoint = load_checkpoint(folder / "m")
     check_runs_live(checkpoint.config, "m")
     assert checkpoint.config.evidence.kind == "lda"

@@ -10,7 +10,7 @@ import pytest
 from engine_double import Engines
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QColor
-from PyQt6.QtWidgets import QComboBox, QWidget
+from PyQt6.QtWidgets import QComboBox, QPushButton, QWidget
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.lsl.discovery import FoundStream
@@ -18,7 +18,7 @@ from acquisition.simulator.source import SimulatorOptions
 from acquisition.types import StreamHeader
 from app.model_check import make_starter, read_model_summary
 from app.qt.dialogs.folders import ModelDialog, ProfileDialog, profiles_below
-from app.qt.dialogs.forms import RecordDialog
+from app.qt.dialogs.forms import RecordDialog, SelfReportDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
 from app.qt.shell.appearance import Settings
 from app.qt.shell.choosers import Choosers
@@ -305,3 +305,14 @@ def test_the_starter_model_is_made_by_the_commands(real_data: Path, tmp_path: Pa
     assert caught.value.code == ErrorCode.MODEL
     install("face-expression", tmp_path / "weights", real_data / "weights" / "face-api")
     assert read_model_summary(make_starter("face-expression")).labels[:2] == ("neutral", "happy")
+
+
+def test_enter_answers_no_self_report(qtbot):
+    chosen: list[str] = []
+    dialog = SelfReportDialog(None, ("happy", "sad"), chosen.append)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    qtbot.keyClick(dialog.focusWidget() or dialog, Qt.Key.Key_Return)
+    assert chosen == []
+    next(one for one in dialog.findChildren(QPushButton) if "sad" in one.text()).click()
+    assert chosen == ["sad"]
