@@ -255,7 +255,10 @@ class AmplitudeWatch:
         counts = share_of_equal_steps(x) >= COUNTS_FROM
         if counts.any():
             names = ", ".join(name for name, is_so in zip(self._ch_names, counts, strict=True) if is_so)
-            return f"{names} counts packets, no electrode: those after it may be one place off, see --montage"
+            return (
+                f"{names} counts packets and is no electrode, and what comes after it may be one place off: "
+                "map the channels in the window (Ctrl+Shift+E), or by a file for --montage"
+            )
         amplitude = amplitude_of(x, self._sfreq or len(x) / span)
         trouble = amplitude_trouble(amplitude)
         return f"{trouble}, state it with --eeg-unit" if trouble and amplitude else trouble

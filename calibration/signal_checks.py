@@ -75,7 +75,7 @@ def check_modality(modality: str, status: StreamStatus | None, measured: Measure
     signal = _SIGNALS[modality](measured)
     light = max(stream[0], signal[0], key=_LIGHTS.index)
     remedies = [remedy for shade, _, remedy in (stream, signal) if shade == light]
-    remedy = "; ".join(filter(None, remedies)) if light != GREEN else ""
+    remedy = "; ".join(dict.fromkeys(filter(None, remedies))) if light != GREEN else ""
     return Check(name, *_one_line((light, f"{stream[1]}; {signal[1]}", remedy)))
 
 
