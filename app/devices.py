@@ -108,6 +108,7 @@ def look_of(header: StreamHeader, stamps: NDArray[np.float64], x: NDArray[np.flo
     sfreq = (len(stamps) - 1) / span if span > 0 else float("nan")
     second = sfreq if span > 0 else header.nominal_sfreq or float(len(x))
     spread = np.array([amplitude_of(x[:, [i]], min(second, len(x))) for i in range(header.n_channels)])
+    spread[spread == 0] = np.nan  # what is flat tells no unit
     counts = np.flatnonzero(share_of_equal_steps(x) >= COUNTS_FROM)
     return Look(header, sfreq, spread, tuple(counts.tolist()))
 

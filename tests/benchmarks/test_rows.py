@@ -16,6 +16,7 @@ from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.reader import StreamReader
 from acquisition.xdf.scan import scan_xdf
 from app.cli import main as cli
+from app.cli import options
 from app.cli.groups import grouped
 from models.checkpoint import load_checkpoint
 from tests.benchmarks.live import latency_rows
@@ -168,5 +169,5 @@ def test_one_row_end_to_end():
 
 
 def test_installed_without_its_tests_it_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, "_PROJECT", tmp_path)
+    monkeypatch.setattr(options, "_PROJECT", tmp_path)
     assert refused(cli.bench).code is ErrorCode.INSTALLATION
