@@ -94,10 +94,10 @@ def test_a_stream_that_joins_and_leaves_ends_nothing_and_lies_in_the_recording_s
         seed=7,
         streams=("eeg", "gaze"),
         source_id_suffix="-join",
-        faults="gone:gaze@0+15,gone:gaze@32+100",
+        faults="gone:gaze@0+15,gone:gaze@40+100",
     )
     options = SessionOptions(
-        model=random_model, record=tmp_path / "a.xdf", jsonl=tmp_path / "live.jsonl", seconds=32.0
+        model=random_model, record=tmp_path / "a.xdf", jsonl=tmp_path / "live.jsonl", seconds=44.0
     )
     session = LiveSession(LiveRequest(options, wait_s=60.0, newcomers="join"))
     with SimulatorProcess(comes_and_goes):

@@ -11,8 +11,8 @@ from PyQt6.QtGui import QImage
 
 from app.qt.shell.commands import COMMANDS
 
-#: Those that end the run.
-_NOT_PRESSED = {"quit", "stop", "start_again"}
+#: Those that end the run, or wait for streams that appear.
+_NOT_PRESSED = {"quit", "stop", "start_again", "add_stream"}
 #: What only a replay can do.
 _OF_A_REPLAY = {"slower", "faster"}
 
