@@ -16,12 +16,12 @@ from acquisition.adapters.eeg import by_its_units, described_wrongly
 from acquisition.adapters.media import MarkerAdapter
 from acquisition.errors import InputError
 from acquisition.header import stream_identity
-from acquisition.intake import make_adapter, make_mapper
+from acquisition.intake import Adapter, make_adapter, make_mapper
 from acquisition.quality import AMPLITUDE_S, amplitude_of
 from acquisition.select import exclude_unusable, kind_of, select_streams
 from acquisition.text import finite
 from acquisition.types import MODALITY_OF_KIND, Kind, MapSegment, StreamHeader, StreamLedger
-from acquisition.xdf.format import Damage, StreamIndex, XdfIndex
+from acquisition.xdf.format import Damage, StreamIndex
 from acquisition.xdf.outline import clock_reset_starts, read_recorded_segments, unix_message, unix_stamped
 from acquisition.xdf.reader import StreamReader
 from acquisition.xdf.scan import scan_xdf
@@ -126,7 +126,8 @@ def inspect_xdf(
         kinds = select_streams({i: stream.header for i, stream in index.streams.items()})
     except InputError as error:
         refused = str(error)
-    stopping = _stopping(index, kinds, options)
+    made = {} if options is None else {i: _made(index.streams[i], kind, options) for i, kind in kinds.items()}
+    stopping = _stopping(kinds, made)
     signals = [i for i, kind in kinds.items() if kind in MODALITY_OF_KIND and i not in unix]
     behind = _behind([index.streams[i] for i in signals])
     n_done, n_all = 0, max(1, sum(stream.n_samples for stream in index.streams.values()))
@@ -157,13 +158,12 @@ def inspect_xdf(
         if stream_id in unix:
             report = replace(report, refused=unix_message(stream))
         convert: Callable[[NDArray[Any]], Any] = partial(by_its_units, stream.header)
-        if options is not None and stream_id in kinds:
-            try:
-                adapter = make_adapter(stream.header, "", kind, options)
-                report, convert = replace(report, notes=adapter.spec.notes), adapter.convert
-            except InputError as error:
-                said = report.refused or str(error)
-                report = replace(report, refused=said, stops=stream_id == stopping)
+        adapter = made.get(stream_id)
+        if isinstance(adapter, InputError):
+            said = report.refused or str(adapter)
+            report = replace(report, refused=said, stops=stream_id == stopping)
+        elif adapter is not None:
+            report, convert = replace(report, notes=adapter.spec.notes), adapter.convert
         if first:
             x = np.asarray(convert(np.concatenate(first)))
             report = replace(report, amplitude_uv=amplitude_of(x, report.measured_sfreq or 250.0))
@@ -173,13 +173,21 @@ def inspect_xdf(
     return XdfReport(index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded), refused)
 
 
-def _stopping(index: XdfIndex, kinds: Mapping[int, Kind], options: AdapterOptions | None) -> int | None:
+def _made(stream: StreamIndex, kind: Kind, options: AdapterOptions) -> Adapter | InputError:
+    try:
+        return make_adapter(stream.header, "", kind, options)
+    except InputError as error:
+        return error
+
+
+def _stopping(kinds: Mapping[int, Kind], made: Mapping[int, Adapter | InputError]) -> int | None:
     """Return the stream without which a replay refuses to begin, as it decides; None if it begins."""
     tried = list[int]()
 
     def use(stream_id: int, kind: Kind) -> None:
         tried.append(stream_id)
-        make_adapter(index.streams[stream_id].header, "", kind, options)
+        if isinstance(refusal := made.get(stream_id), InputError):
+            raise refusal
 
     try:
         exclude_unusable(dict(kinds), use)

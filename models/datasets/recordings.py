@@ -329,8 +329,8 @@ def interrupted_edf(path: Path) -> tuple[list[Note], list[float]] | None:
 class _RawFile:
     """An EEG file, and the adapter that picks, names and scales its channels as it does those of a stream."""
 
-    def __init__(self, path: Path, reading: Reading) -> None:
-        self.raw = opened(path, reading)
+    def __init__(self, path: Path, reading: Reading, raw: Any = None) -> None:
+        self.raw = opened(path, reading) if raw is None else raw
         self.sfreq = float(self.raw.info["sfreq"])
         channels = mne_channels(self.raw)
         header = StreamHeader(path.name, "EEG", "", "", "", self.sfreq, len(channels), "double64", channels)
@@ -416,7 +416,7 @@ def describe(path: Path, reading: Reading = PLAIN) -> dict[str, Any]:
         "refused": "", "notes": reader_notes(raw), "holes_s": [], "events": {},
     }  # fmt: skip
     try:
-        file = _RawFile(path, reading)
+        file = _RawFile(path, reading, raw)
     except InputError as error:
         return found | {"refused": f"{error.what} ({error.remedy})"}
     holes = [(start / sfreq, stop / sfreq) for start, stop in file._holes]
