@@ -16,6 +16,7 @@ from pathlib import Path
 
 from acquisition.clock import stopwatch
 from acquisition.errors import InputError
+from acquisition.lsl.outlet import open_outlet
 from acquisition.text import counted, data_size, duration
 from app.display import has_display, qt_fault, remedy_for_qt
 
@@ -113,9 +114,9 @@ def check_lsl() -> str:
 def check_loopback() -> str:
     """A real outlet of this process, found within two seconds."""
     with _needs("pip install pylsl"):
-        from pylsl import StreamInfo, StreamOutlet, local_clock, resolve_bypred
+        from pylsl import StreamInfo, local_clock, resolve_bypred
     source_id = f"affectscope-doctor-{uuid.uuid4().hex}"
-    outlet = StreamOutlet(StreamInfo("Affectscope doctor", "Test", 1, 0.0, "float32", source_id))
+    outlet = open_outlet(StreamInfo("Affectscope doctor", "Test", 1, 0.0, "float32", source_id))
     start = local_clock()
     found = resolve_bypred(f"source_id='{source_id}'", 1, _LOOPBACK_S)
     seconds = local_clock() - start

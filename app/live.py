@@ -15,6 +15,7 @@ from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import intake_maker
 from acquisition.lsl.discovery import FoundStream, discover
+from acquisition.lsl.outlet import network_notice
 from acquisition.lsl.source import LslSource, open_live
 from acquisition.process import interruptible
 from acquisition.publish.process import PublisherProcess, start_publisher
@@ -134,6 +135,8 @@ class LiveSession:
         be used.
         """
         self.observer.on_stage("loading")
+        if notice := network_notice():
+            self.telemetry.say(notice, self._clock.now())
         with contextlib.ExitStack() as closed:
             if self.request.simulated is None:
                 _ = self.checkpoint

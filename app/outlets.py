@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from acquisition.header import CALIBRATION_ID, CLOCK_TYPE, NOTES_ID, PREDICTION_TYPE, make_info, parse_header
+from acquisition.lsl.outlet import open_outlet
 from acquisition.types import MapSegment
 from app.outputs import prediction_channels, prediction_values
 from models.prediction import Prediction
@@ -26,13 +27,11 @@ class Outlet:
     def __init__(
         self, name: str, kind: str, source_id: str, channels: Sequence[Mapping[str, str]] = ()
     ) -> None:
-        from pylsl import StreamOutlet
-
         form = "double64" if channels else "string"
         desc = {"channels": {"channel": list(channels)}} if channels else None
         info = make_info(name, kind, form, source_id, n_channels=len(channels) or 1, desc=desc)
         self.header = parse_header(info.as_xml())
-        self._outlet = StreamOutlet(info)
+        self._outlet = open_outlet(info)
 
     def close(self) -> None:
         """Withdraw the stream."""

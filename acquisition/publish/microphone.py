@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from acquisition.clock import Clock, LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import make_info
+from acquisition.lsl.outlet import open_outlet
 from acquisition.publish.capture import (
     Capture,
     CaptureSource,
@@ -242,10 +243,8 @@ def publish_microphone(device: int | str | Path, publishing: Publishing) -> None
 
 
 def _make_outlet(name: str, source_id: str, sfreq: float, n_channels: int) -> Any:
-    from pylsl import StreamOutlet
-
     channels = [{"label": f"audio{i + 1}", "type": "Audio", "unit": "normalized"} for i in range(n_channels)]
     desc = {"channels": {"channel": channels}}
-    return StreamOutlet(
+    return open_outlet(
         make_info(name, "Audio", "int16", source_id, n_channels=n_channels, sfreq=sfreq, desc=desc)
     )

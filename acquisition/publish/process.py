@@ -14,9 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from acquisition.clock import LslClock
 from acquisition.errors import InputError
+from acquisition.lsl.outlet import is_open_to_network
 from acquisition.process import start_detached
 from acquisition.publish.capture import Publishing, publisher_source_id
 from acquisition.publish.microphone import microphone_from_text, publish_microphone
@@ -113,7 +115,10 @@ def start_publisher(kind: str, device: str, *, loop: bool = False) -> PublisherP
     control = control_folder() / source_id.replace(".", "_")  # dots would look like suffixes
     if _is_published(source_id):
         foreign = not control.with_suffix(".json").exists()
-        return PublisherProcess(kind, device, source_id, control, None, foreign)
+        publisher = PublisherProcess(kind, device, source_id, control, None, foreign)
+        if foreign or _record(control).get("open_to_network") is is_open_to_network():
+            return publisher
+        publisher.stop()  # of a session with, or without, --lan
     _tidy(control)
     arguments = [kind, str(parsed.absolute()) if isinstance(parsed, Path) else device]
     arguments += ["--control", str(control), "--idle-limit", str(_IDLE_LIMIT_S)]
@@ -137,6 +142,13 @@ def stop_publishers(timeout_s: float = 3.0) -> list[str]:
         else:
             stopped.append(f"{content['kind']} {content['device']} (process {content['pid']})")
     return stopped
+
+
+def _record(control: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        content = parse_json(control.with_suffix(".json").read_bytes())
+        return content if isinstance(content, dict) else {}
+    return {}
 
 
 def _wait_while(condition: Callable[[], bool], timeout_s: float) -> None:
@@ -167,6 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     control: Path | None = options.control
     if control is not None:
         record = {"pid": os.getpid(), "kind": options.kind, "device": options.device}
+        record["open_to_network"] = is_open_to_network()
         control.with_suffix(".json").write_text(json.dumps(record), encoding="utf-8")
     publishing = Publishing(
         stop=lambda: stop.is_set() or (control is not None and control.with_suffix(".stop").exists()),

@@ -16,6 +16,7 @@ from acquisition.clock import Clock, LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import CLOCK_TYPE, PREDICTION_TYPE, make_info, stream_identity
 from acquisition.intake import StreamIntake
+from acquisition.lsl.outlet import open_outlet
 from acquisition.publish.capture import Capture, PacedFile, Publishing, publisher_source_id, run_publisher
 from acquisition.text import counted
 from acquisition.timebase import ClockMapper
@@ -211,16 +212,6 @@ def info_of(header: StreamHeader, source_id: str) -> Any:
     )  # fmt: skip
 
 
-def outlet_of(header: StreamHeader, source_id: str) -> Any:
-    """Return an outlet of `info_of`."""
-    from pylsl import StreamOutlet
-
-    try:
-        return StreamOutlet(info_of(header, source_id))
-    except RuntimeError as error:  # of a thousand streams, for one
-        raise InputError(str(error), where=f"stream {header.name!r}", code=ErrorCode.DEVICE) from error
-
-
 def publish_recording(path: Path, content: Content, publishing: Publishing) -> None:
     """Publish a recording's streams until it is told to stop or the file ends.
 
@@ -228,7 +219,7 @@ def publish_recording(path: Path, content: Content, publishing: Publishing) -> N
     """
     headers, clock = content[0], LslClock()
     base = publisher_source_id("recording", path)
-    outlets = {key: outlet_of(headers[key], f"{base}-{at}") for at, key in enumerate(headers)}
+    outlets = {key: open_outlet(info_of(headers[key], f"{base}-{at}")) for at, key in enumerate(headers)}
 
     def push(capture: Capture) -> None:
         played: Played = capture.data

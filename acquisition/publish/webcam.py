@@ -12,6 +12,7 @@ from typing import Any
 from acquisition.clock import Clock, LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import make_info
+from acquisition.lsl.outlet import open_outlet
 from acquisition.publish.capture import (
     Capture,
     CaptureSource,
@@ -263,8 +264,6 @@ def _first_frame(source: CaptureSource, clock: Clock, stop: Callable[[], bool]) 
 
 
 def _make_outlet(name: str, source_id: str, size: tuple[int, int], quality: int, fps: float) -> Any:
-    from pylsl import StreamOutlet
-
     encoding = {"codec": "jpeg", "text": "base64", "width": size[0], "height": size[1], "quality": quality}
     desc = {
         "encoding": encoding | ({"fps": f"{fps:g}"} if fps else {}),
@@ -272,4 +271,4 @@ def _make_outlet(name: str, source_id: str, size: tuple[int, int], quality: int,
         "channels": {"channel": {"label": "frame", "type": "VideoCompressed"}},
     }
     info = make_info(name, "VideoCompressed", "string", source_id, desc=desc)
-    return StreamOutlet(info, chunk_size=1, max_buffered=_BUFFER)
+    return open_outlet(info, chunk_size=1, max_buffered=_BUFFER)

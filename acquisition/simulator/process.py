@@ -16,6 +16,7 @@ import numpy as np
 from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import make_info
+from acquisition.lsl.outlet import open_outlet
 from acquisition.process import interruptible
 from acquisition.record.files import source_id_query
 from acquisition.simulator.behaviour import FollowedTimeline
@@ -88,8 +89,6 @@ class _Outlet:
 
     def update(self, t: float) -> str:
         """Open, close or rename the outlet as the faults demand; return what a user should know, or ''."""
-        from pylsl import StreamOutlet
-
         name = self._spec.name + ("Renamed" if self._faults.active("rename", t) else "")
         wanted = "" if self._faults.active("gone", t) else name
         if wanted == self._name:
@@ -98,7 +97,7 @@ class _Outlet:
         self._outlet = None  # the old one goes before the new one comes: they share a source_id
         if not wanted:
             return f"{before} is gone"
-        self._outlet = StreamOutlet(outlet_info(self._spec, wanted), max_buffered=_BUFFERED_S)
+        self._outlet = open_outlet(outlet_info(self._spec, wanted), max_buffered=_BUFFERED_S)
         format_ = _FORMATS.get(self._spec.kind, "string")
         return f"{wanted}: {format_}, {len(self._spec.ch_names)} ch, {self._spec.sfreq:g} Hz"
 

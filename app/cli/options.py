@@ -13,6 +13,7 @@ from uuid import uuid4
 from typer import Option
 
 from acquisition.errors import ErrorCode, InputError, file_errors, new_folder
+from acquisition.lsl.outlet import open_to_network
 from app.cli.groups import option, option_group
 from assets import DEMO_MODEL
 
@@ -31,6 +32,14 @@ Json = Annotated[bool, Option("--json", help="Print JSON.")]
 Quick = Annotated[bool, Option("--quick", help="Quick trial run; results are marked.")]
 Seconds = Annotated[float | None, Option(min=0.1, help="Stop after this many seconds.")]
 Discovery = Annotated[float, Option(min=0.2, help="Seconds to look for streams.")]
+Lan = Annotated[
+    bool,
+    Option(
+        "--lan",
+        help="Open the program's own streams to the network: not encrypted, anyone on it can read them.",
+        callback=open_to_network,
+    ),
+]
 Difficulty = Annotated[
     str, Option(help="Simulated emotions: easy, default, hard, none, or an effect size (1 is default).")
 ]
@@ -129,6 +138,7 @@ class LiveStreamOptions(StreamOptions):
     webcam: str | None = option(None, "Also publish a camera (e.g. 0) or a looped video file.")
     microphone: str | None = option(None, "Also publish a microphone (e.g. default) or a looped WAV file.")
     discovery: Discovery = 2.0
+    lan: Lan = False
     lateness: Annotated[
         float | None,
         Option(min=0.01, max=30.0, help="Seconds that windows wait for a late stream.", show_default="0.15"),

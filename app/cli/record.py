@@ -107,6 +107,7 @@ def simulate(
         "Simulated faults: KIND:STREAM[@START[+DURATION]][=VALUE] separated by commas, times in "
         "seconds; KIND is drop, stall, gone, rename, jitter, clockjump, offset or epoch.",
     ),
+    lan: opt.Lan = False,
     follow: str = option(
         "", "Take the emotion from this marker stream (name, type or source_id): trial_start/EMOTION."
     ),
@@ -132,6 +133,7 @@ def simulate(
       affectscope simulate --faults drop:eeg@20+5,gone:audio@30+10,jitter:gaze=0.02
       affectscope simulate --write simulated.xdf --seconds 30 --eeg-sfreq 200
     """
+    from acquisition.lsl.outlet import network_notice
     from acquisition.simulator.process import refuse_second, run_simulator
     from acquisition.simulator.source import SimulatorOptions
 
@@ -155,6 +157,8 @@ def simulate(
     refuse_second(options)
     until = f"for {seconds:g} s" if seconds else "until Ctrl-C"
     print(f"Publishing simulated data {until}: subject {seed}, difficulty {difficulty}.", flush=True)
+    if notice := network_notice():
+        print(notice, flush=True)
     for spec in options.specs().values():
         print(f"  {spec.name:<20} source_id {spec.source_id}", flush=True)
     run_simulator(
@@ -336,6 +340,7 @@ def webcam(
     loop: _Loop = False,
     list_devices: _List = False,
     name: _Name = "Affectscope webcam",
+    lan: opt.Lan = False,
     fps: float = option(0.0, "Frames per second.", min=0, show_default="what the camera delivers"),
     max_width: int = option(640, "Scale wider frames down to this width, in pixels.", min=64),
     quality: int = option(85, "JPEG quality.", min=1, max=100),
@@ -371,6 +376,7 @@ def microphone(
     loop: _Loop = False,
     list_devices: _List = False,
     name: _Name = "Affectscope microphone",
+    lan: opt.Lan = False,
 ) -> None:
     """Publish a microphone, or a WAV file, as int16 samples.
 
@@ -402,6 +408,7 @@ def microphone(
 def recording(
     file: Annotated[Path, Argument(help="XDF recording, or an EEG file (EDF, BDF, FIF, CSV, ...).")],
     loop: _Loop = False,
+    lan: opt.Lan = False,
     sfreq: _CsvRate = None,
     eeg_unit: opt.EegUnit = None,
 ) -> None:
@@ -429,9 +436,12 @@ def recording(
 @contextmanager
 def _publishing(name: str, loop: bool) -> Iterator[Publishing]:
     """Publish until the end of the file or Ctrl-C."""
+    from acquisition.lsl.outlet import network_notice
     from acquisition.process import interruptible
     from acquisition.publish.capture import Publishing
 
+    if notice := network_notice():
+        print(notice, flush=True)
     with interruptible() as interrupted:
         yield Publishing(interrupted.is_set, partial(print, flush=True), name=name, loop=loop)
     print("The stream has ended.")

@@ -29,6 +29,7 @@ def demo(
     screen: opt.TabScreenOptions,
     seed: int = option(1, "Which simulated subject.", min=0),
     schedule: str = option("random:15", "Emotions: random:SECONDS, or EMOTION:SECONDS,... as in simulate."),
+    lan: opt.Lan = False,
 ) -> int:
     """Predict live from a simulated subject; needs no device.
 
