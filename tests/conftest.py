@@ -83,8 +83,8 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def seed_iv_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two people in SEED-IV's layout, all trials. Tests that break a file copy the folder first."""
-    from models.datasets.make.options import MakeOptions
-    from models.datasets.make.seed import make_seed_iv
+    from tests.studies.data_sets.options import MakeOptions
+    from tests.studies.data_sets.seed import make_seed_iv
 
     folder = tmp_path_factory.mktemp("sets") / "seed-iv"
     make_seed_iv(MakeOptions(folder, subjects=2, seed=3, trial_s=40, raw=False, jobs=1))
@@ -94,8 +94,8 @@ def seed_iv_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_seed_iv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One person in SEED-IV's layout, six trials a session, four of them for training."""
-    from models.datasets.make.options import MakeOptions
-    from models.datasets.make.seed import make_seed_iv
+    from tests.studies.data_sets.options import MakeOptions
+    from tests.studies.data_sets.seed import make_seed_iv
 
     folder = tmp_path_factory.mktemp("sets") / "s4"
     make_seed_iv(MakeOptions(folder, subjects=1, seed=3, trials=6, trial_s=44, jobs=1))
@@ -105,8 +105,8 @@ def small_seed_iv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_eav(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One person in EAV's layout, trials of 5 s. Tests that break a file copy the folder first."""
-    from models.datasets.make.eav import make_eav
-    from models.datasets.make.options import MakeOptions
+    from tests.studies.data_sets.eav import make_eav
+    from tests.studies.data_sets.options import MakeOptions
 
     folder = tmp_path_factory.mktemp("sets") / "small-eav"
     make_eav(MakeOptions(folder, subjects=1, seed=3, trials=20, trial_s=5, jobs=1))

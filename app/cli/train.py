@@ -69,23 +69,19 @@ def make_dataset(
 ) -> None:
     """Generate data in the layout of a published data set.
 
-    For trying out loaders, training and tables; there are no real subjects.
+    For trying out loaders, training and tables; there are no real subjects. Needs a source checkout.
 
     \b
     Example:
       affectscope make-dataset seed-iv s4 --subjects 3 --raw
     """
-    from models.datasets.make.eav import make_eav
-    from models.datasets.make.options import MakeOptions
-    from models.datasets.make.seed import make_seed_iv, make_seed_v
-
-    make = {"seed-iv": make_seed_iv, "seed-v": make_seed_v, "eav": make_eav}[layout]
-    options = MakeOptions(
+    sets = opt.from_checkout("studies.data_sets")
+    options = sets.MakeOptions(
         folder, subjects, seed, opt.difficulty_value(difficulty), trials, trial_s, raw, jobs
     )
     began = time.monotonic()
     try:
-        make(options, lambda n_done: typer.echo(f"subject {n_done} of {subjects}", err=True))
+        sets.MAKE[layout](options, lambda n_done: typer.echo(f"subject {n_done} of {subjects}", err=True))
     except OSError as error:
         what = f"the folder is half-written: {error.strerror or error}"
         remedy = "delete it, free some space or choose another, and start again"

@@ -13,6 +13,17 @@ from acquisition.errors import ErrorCode, InputError
 
 #: What to do about a damaged file of a published set.
 FETCH_ANEW = "download the file again, or exclude the subject"
+#: How the notice in a folder of generated data begins.
+GENERATED = "GENERATED DATA."
+
+
+def is_generated(folder: Path) -> bool:
+    """Tell whether a folder's ``README.md`` says that ``make-dataset`` wrote it."""
+    try:
+        with (folder / "README.md").open(encoding="utf-8") as file:
+            return file.read(len(GENERATED)) == GENERATED
+    except (OSError, ValueError):
+        return False
 
 
 def damaged(what: str, where: object, remedy: str = FETCH_ANEW) -> InputError:

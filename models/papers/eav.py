@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from acquisition.errors import ErrorCode, InputError
 from models.datasets import eav
 from models.datasets.eav import EavClip, load_eav_clips
-from models.datasets.make.options import is_generated
+from models.datasets.files import is_generated
 from models.datasets.splits import coverage, eav_split
 from models.datasets.trials import Excluded
 from models.network import FusionNetwork

@@ -16,7 +16,7 @@ import torch
 from acquisition.errors import ErrorCode, InputError
 from models.baselines import BASELINES
 from models.checkpoint import load_checkpoint
-from models.datasets.make.options import is_generated
+from models.datasets.files import is_generated
 from models.datasets.splits import by_session, coverage, published_split
 from models.datasets.trials import Excluded, Trial, cut_windows, steps_that_fit
 from models.papers.settings import MMV, OURS, Setting, settings_of

@@ -17,7 +17,7 @@ from acquisition.xdf.format import is_xdf
 from acquisition.xdf.scan import scan_xdf
 from models.config import ModelConfig
 from models.datasets.eav import load_eav
-from models.datasets.make.options import is_generated
+from models.datasets.files import is_generated
 from models.datasets.recordings import Reading, raw_file_sequence, xdf_sequence
 from models.datasets.seed import SEED_SETS, load_seed
 from models.datasets.splits import by_session, coverage, first_trials, published_split, trials_per_class

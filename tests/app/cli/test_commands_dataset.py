@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import run
 
-from models.datasets.make.options import is_generated
+from models.datasets.files import is_generated
 
 
 def test_a_folder_is_made_that_says_it_is_generated(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from models.datasets.make.eav import make_eav
-from models.datasets.make.options import MakeOptions
-from models.datasets.make.seed import make_seed_iv, make_seed_v
+from tests.studies.data_sets.eav import make_eav
+from tests.studies.data_sets.options import MakeOptions
+from tests.studies.data_sets.seed import make_seed_iv, make_seed_v
 
 
 @pytest.fixture(scope="session")

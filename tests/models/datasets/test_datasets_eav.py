@@ -12,9 +12,9 @@ from scipy.io import loadmat, savemat
 
 from acquisition.errors import ErrorCode
 from models.datasets.eav import CH_NAMES, LABELS, load_eav, load_eav_clips
-from models.datasets.make.eav import make_eav
-from models.datasets.make.options import MakeOptions
 from models.datasets.splits import coverage, eav_split
+from tests.studies.data_sets.eav import make_eav
+from tests.studies.data_sets.options import MakeOptions
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from refused import refused
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from acquisition.errors import ErrorCode
-from models.datasets.make.options import MakeOptions
-from models.datasets.make.seed import make_seed_iv, make_seed_v
 from models.datasets.seed import SEED_IV, load_seed
 from models.datasets.splits import published_split
 from models.datasets.trials import Trial, WindowSet, cut_windows
+from tests.studies.data_sets.options import MakeOptions
+from tests.studies.data_sets.seed import make_seed_iv, make_seed_v
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,6 @@ from acquisition.montage import SEED_CH_NAMES
 from models.baselines import LdaClassifier
 from models.checkpoint import save_checkpoint
 from models.config import preset
-from models.datasets.make.options import MakeOptions
-from models.datasets.make.seed import make_seed_iv, make_seed_v
 from models.datasets.seed import SEED_IV, SEED_V, load_seed
 from models.datasets.trials import Excluded, Trial, cut_windows
 from models.network import FusionNetwork
@@ -30,6 +28,8 @@ from models.training.scores import Scores, wilson_interval
 from models.training.sources import Source
 from models.training.tables import Entry, Row, write_table
 from models.training.trial_tensors import TrialTensors
+from tests.studies.data_sets.options import MakeOptions
+from tests.studies.data_sets.seed import make_seed_iv, make_seed_v
 
 CHANNELS = SEED_CH_NAMES[::8]  # whitening 62 takes seconds a classifier
 ROW = {"model", "pretrained", "labels", "mask", "mean", "sd", "paper_mean", "paper_sd"}

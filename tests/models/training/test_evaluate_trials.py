@@ -15,8 +15,6 @@ import pytest
 from acquisition.errors import ErrorCode, InputError
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import ModelConfig, preset
-from models.datasets.make.options import MakeOptions
-from models.datasets.make.seed import make_seed_iv
 from models.datasets.splits import published_split
 from models.network import FusionNetwork
 from models.normalise import Normaliser
@@ -38,6 +36,8 @@ from models.training.scores import per_trial, score, wilson_interval
 from models.training.sources import Source
 from models.training.tables import Table, write_table
 from models.training.trial_tensors import TrialTensors, cut_for
+from tests.studies.data_sets.options import MakeOptions
+from tests.studies.data_sets.seed import make_seed_iv
 
 QUICK = FinetuneOptions(few_epochs=2, stop_early=False, dcca=False)
 CH_NAMES = ("F3", "F4", "C3", "C4", "O1", "O2")

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acquisition.errors import ErrorCode, InputError
+from models.datasets.files import GENERATED
 from models.process import process_pool
 
-_MARK = "GENERATED DATA."
-NOTICE = """GENERATED DATA. No real subjects.
+NOTICE = (
+    GENERATED
+    + """ No real subjects.
 
 This folder was written by: affectscope make-dataset {command}
 It has the file names, keys, shapes, types and labels of {data_set} as published, so that loaders, training
@@ -17,6 +19,7 @@ and tables can be tried without the real set. Its numbers are drawn from a model
 is not valid for real people. Do not report it as a result on {data_set}.
 
 {details}"""
+)
 
 
 def make_empty_folder(folder: Path) -> None:
@@ -37,15 +40,6 @@ def write_notice(folder: Path, data_set: str, command: str, details: str) -> Non
     """Write ``README.md``."""
     text = NOTICE.format(data_set=data_set, command=command, details=details)
     (folder / "README.md").write_text(text, encoding="utf-8")
-
-
-def is_generated(folder: Path) -> bool:
-    """Tell whether a folder carries the notice."""
-    try:
-        with (folder / "README.md").open(encoding="utf-8") as file:
-            return file.read(len(_MARK)) == _MARK
-    except (OSError, ValueError):
-        return False
 
 
 #: Told how many subjects are finished.

@@ -10,10 +10,10 @@ from scipy.io import savemat
 from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.subject import substream
-from models.datasets.make import generator
-from models.datasets.make.options import MakeOptions, OnDone, each_subject, make_empty_folder, write_notice
 from models.datasets.seed import SEED_IV, SEED_IV_SFREQ, SEED_V, SESSIONS, SeedSet
 from models.features.config import EEG_BANDS
+from tests.studies.data_sets import generator
+from tests.studies.data_sets.options import MakeOptions, OnDone, each_subject, make_empty_folder, write_notice
 
 #: 100 s give 16 windows of ten published steps; raw EEG of so long clips would take too much room.
 TRIAL_S, TRIAL_S_WITH_RAW = 100.0, 44.0

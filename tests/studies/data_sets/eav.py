@@ -13,8 +13,8 @@ from acquisition.simulator.subject import SimulatedSubject, effect_size, substre
 from acquisition.simulator.voice import SFREQ as VOICE_SFREQ
 from acquisition.simulator.voice import voice_blocks
 from models.datasets.eav import CH_NAMES, LABELS, SFREQ, TASKS, VIDEO_FPS
-from models.datasets.make.generator import GeneratedSubject, signal, structure
-from models.datasets.make.options import MakeOptions, OnDone, each_subject, make_empty_folder, write_notice
+from tests.studies.data_sets.generator import GeneratedSubject, signal, structure
+from tests.studies.data_sets.options import MakeOptions, OnDone, each_subject, make_empty_folder, write_notice
 
 #: The simulator knows five emotions, two of them others than EAV's: they stand in.
 EMOTION_OF = {
