@@ -31,7 +31,7 @@ _RISK = "LSL is not encrypted: anyone on the network can read them"
 
 
 def open_to_network(allowed: bool) -> None:
-    """Set whether outlets opened from now on, here and in processes started later, are open to the network."""
+    """Set whether outlets opened later, here and in processes started later, are open to the network."""
     os.environ.pop(_ALLOWED, None)
     if allowed:
         os.environ[_ALLOWED] = "1"
@@ -48,9 +48,7 @@ def network_notice() -> str:
         return f"--lan: the streams of this program are open to the network. {_RISK}."
     if is_open_to_network():
         remedy = "have the firewall block UDP port 16571 and TCP and UDP ports 16572-16604"
-        return (
-            f"The streams of this program cannot be kept to this machine on this system. {_RISK}; {remedy}."
-        )
+        return f"On this system other machines can reach the streams of this program. {_RISK}; {remedy}."
     return ""
 
 
