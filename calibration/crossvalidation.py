@@ -26,8 +26,8 @@ from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_fit import Cells, filled_in
 from models.mixed_part import Part, mean_of
 from models.normalise import Normaliser
+from models.training.courses import answers
 from models.training.scores import balanced_accuracy
-from models.training.simulated_sessions import answers
 
 _Array = NDArray[np.float64]
 #: Called with a stage and the share done, 0 to 1.

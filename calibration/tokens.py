@@ -26,7 +26,7 @@ from models.level import Evidence, RunningLevel
 from models.mixed_part import LabelledTrial
 from models.network import FusionNetwork
 from models.normalise import Normaliser
-from models.training.simulated_sessions import Course
+from models.training.courses import Course
 from models.window_batch import (
     NetworkInput,
     StepRows,

@@ -89,11 +89,10 @@ def simulated(
       affectscope evaluate simulated --brief --subjects 60
     """
     from models.checkpoint import load_checkpoint
-    from models.training.simulated import SimulatedSubjects
 
     study = opt.from_checkout("studies.simulated_subjects")
     checkpoint = load_checkpoint(model)
-    options = SimulatedSubjects(subjects, trials, trial_s, opt.difficulty_value(difficulty), jobs)
+    options = study.SimulatedSubjects(subjects, trials, trial_s, opt.difficulty_value(difficulty), jobs)
     with StageBars() as bars:
         result = study.evaluate_simulated(checkpoint, options, bars, brief=brief)
     _print(result, as_json, study.simulated_tables)

@@ -25,7 +25,7 @@ def train(
     jobs: opt.Jobs = 2,
     quick: opt.Quick = False,
 ) -> None:
-    """Train the small model, on simulated subjects only.
+    """Train the small model, on simulated subjects only. Needs a source checkout.
 
     \b
     Example:
@@ -35,9 +35,8 @@ def train(
         raise InputError(
             "nothing to train on", where="train", remedy="add --simulated to train on simulated subjects"
         )
-    from models.training.simulated import TrainingOptions, train_simulated
-
-    options = TrainingOptions(
+    demo_model = opt.from_checkout("studies.demo_model.training")
+    options = demo_model.TrainingOptions(
         n_subjects=subjects,
         n_encoder_subjects=subjects // 2,
         n_trials=trials,
@@ -49,7 +48,7 @@ def train(
     )
     opt.check_model_folder(out)
     with StageBars() as bars:
-        sha256 = train_simulated(out, options, bars)
+        sha256 = demo_model.train_simulated(out, options, bars)
     print(f"{out}: trained on simulated data only, sha256 {sha256[:16]}")
     print(f"next: affectscope evaluate simulated --model {out}")
 

@@ -23,10 +23,10 @@ from models.fusion import weighed
 from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LabelledTrial, own_level
+from models.training.courses import Course, run_session
 from models.training.finetune_config import FinetuneOptions
 from models.training.scores import preferred_share, trial_ids
 from models.training.session_levels import SessionLevels, onto, rows_of, seconds_of
-from models.training.simulated_sessions import Course, run_session
 from models.training.trial_tensors import cut_for
 
 #: Shares of the answer that the network may get.

@@ -18,8 +18,8 @@ from models.config import MvSstmaConfig, preset
 from models.decoder import Decoder
 from models.network import FusionNetwork
 from models.normalise import EegScale, Normaliser
-from models.training.simulated_data import Rows, SubjectFeatures
-from models.training.stages import RowInputs
+from tests.studies.demo_model.data import Rows, SubjectFeatures
+from tests.studies.demo_model.stages import RowInputs
 
 HOP_S = 0.25
 LABELS = ("sad", "neutral", "happy")

@@ -18,7 +18,7 @@ from models.config import EvidenceConfig
 from models.conformal import coverage, fit_answers, too_rarely_covered, trial_means, trial_scores
 from models.level import Evidence, SignalRange
 from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
-from models.training.simulated_sessions import run_session
+from models.training.courses import run_session
 
 N_TRIALS, TRIAL_S = 10, 2
 FIRST_UNSEEN = 5_000

@@ -11,14 +11,14 @@ from models.checkpoint import load_checkpoint
 from models.features.config import FeatureConfig
 from models.training.loop import StageOptions, train_stage
 from models.training.scores import wilson_interval
-from models.training.simulated import (
+from tests.studies.demo_model.data import Augment, SubjectPlan, simulate_subject, thinned
+from tests.studies.demo_model.training import (
     FIRST_TRAINING_SEED,
     SimulatedSubjects,
     TrainingOptions,
     best_weights,
     train_simulated,
 )
-from models.training.simulated_data import Augment, SubjectPlan, simulate_subject, thinned
 from tests.studies.simulated_subjects import CAPS, FIRST_EVALUATION_SEED, evaluate_simulated
 
 OPTIONS = TrainingOptions(n_subjects=11, n_encoder_subjects=5, n_trials=5, trial_s=10.0, epochs_scale=0.1)

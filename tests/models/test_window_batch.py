@@ -28,10 +28,10 @@ from models.normalise import EegScale, EyeScale, Normaliser
 from models.papers.eav_network import ClipArrays, ClipBatches
 from models.steps import CachedFace, CachedStep, CachedVoice, EegStep
 from models.training.pretrain_loop import MaskedAutoencoder
-from models.training.simulated_data import Rows, SubjectFeatures
-from models.training.stages import EncodedRows, RowInputs, encode_rows
 from models.training.trial_tensors import TrialTensors, cut_for
 from models.window_batch import NetworkInput, assemble
+from tests.studies.demo_model.data import Rows, SubjectFeatures
+from tests.studies.demo_model.stages import EncodedRows, RowInputs, encode_rows
 
 CH_NAMES = ("FP1", "FP2", "F3", "F4", "O1", "O2")
 CONNECTED = ("FP1", "F3", "F4", "O1", "O2")

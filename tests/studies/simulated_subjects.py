@@ -21,19 +21,19 @@ from models.checkpoint import Checkpoint
 from models.config import ModelConfig
 from models.conformal import coverage, trial_means
 from models.normalise import Normaliser
+from models.training.courses import Course, answers, run_session
 from models.training.loop import Progress
 from models.training.scores import calibration_curve, t_interval, wilson_interval
-from models.training.simulated import (
+from models.trust import LEAST_AGREEMENT
+from tests.studies.demo_model.data import Rows, load_subject
+from tests.studies.demo_model.stages import RowInputs, encode_rows
+from tests.studies.demo_model.training import (
     MIN_SINCE_ONSET_TESTED_S,
     SimulatedSubjects,
     changes_a_minute,
     features_of,
     token_rows,
 )
-from models.training.simulated_data import Rows, load_subject
-from models.training.simulated_sessions import Course, answers, run_session
-from models.training.stages import RowInputs, encode_rows
-from models.trust import LEAST_AGREEMENT
 
 FIRST_EVALUATION_SEED = 900_000  # of simulated subjects: no training uses them
 _TEST_BATCH = 32

@@ -13,7 +13,7 @@ import pytest
 from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.subject import EMOTIONS
 from models.checkpoint import load_checkpoint
-from models.training.simulated import SimulatedSubjects
+from tests.studies.demo_model.training import SimulatedSubjects
 from tests.studies.simulated_subjects import _Evaluation, check_simulated, evaluate_simulated
 
 

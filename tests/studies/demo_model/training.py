@@ -35,9 +35,10 @@ from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
 from models.network import FusionNetwork
 from models.normalise import Normaliser, TokenLevel, fit_eeg, fit_eye
 from models.process import keep_freed_memory, process_pool
+from models.training.courses import Course, answers, run_session
 from models.training.loop import Progress, StageOptions
 from models.training.scores import best_temperature
-from models.training.simulated_data import (
+from tests.studies.demo_model.data import (
     Rows,
     SubjectFeatures,
     SubjectPlan,
@@ -46,8 +47,8 @@ from models.training.simulated_data import (
     load_subject,
     simulate_subjects,
 )
-from models.training.simulated_sessions import Course, answers, noise, profiled_session, run_session
-from models.training.stages import (
+from tests.studies.demo_model.sessions import noise, profiled_session
+from tests.studies.demo_model.stages import (
     DrawnLevels,
     EncodedRows,
     RowInputs,
