@@ -185,16 +185,10 @@ def check_face_cascade() -> str:
     return "loads"
 
 
-def check_transformers() -> str:
-    with _needs("pip install 'transformers>=5'"):
-        import transformers
-    return str(transformers.__version__)
-
-
 def check_packages() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
-    names = ("numpy", "scipy", "mne", "pymovements", "safetensors", "platformdirs", "psutil")
+    names = ("numpy", "scipy", "mne", "safetensors", "platformdirs", "psutil")
     found, absent = [], []
     for name in names:
         try:
@@ -266,7 +260,6 @@ CHECKS: tuple[tuple[str, Callable[[], str], bool], ...] = (
     ("LabRecorder", check_labrecorder, False),
     ("OpenCV", check_opencv, True),
     ("face cascade", check_face_cascade, False),
-    ("transformers", check_transformers, True),
     ("other packages", check_packages, True),
     ("demo model", check_demo_model, True),
     ("window", check_window, False),

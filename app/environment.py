@@ -38,8 +38,6 @@ def settle_environment(command: str = "") -> None:
     # consists of many short operations, and waking its threads for each of them took half as long again.
     if command not in TRAINING:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # pymovements' tables hold a few rows: a thread pool for them only waits.
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
     # liblsl reports every lost connection on stderr; what matters of it reaches the user in our words.
     quiet_liblsl(LSL_CONFIG)
 

@@ -51,7 +51,7 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from models.network import FusionNetwork
     from models.normalise import EegScale, EyeScale, Normaliser
 
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     config = preset(
         "small",
         labels=EMOTIONS,

@@ -25,6 +25,7 @@ from models.encoders.open_weights import (
     WEIGHTS,
     copy_weights,
     folder_of,
+    import_transformers,
     log_mel_scaling,
     pinned,
     pixel_scaling,
@@ -46,8 +47,7 @@ _SILENCE = -AUDIOSET_MEAN / (2 * AUDIOSET_SD)  # what the extractor of AST pads 
 
 def _classifier(config: VitConfig | AstConfig, where: str) -> nn.Module:
     """Return the network of a config, random; raises `InputError` if it is none that is known here."""
-    import transformers  # seconds to import: only where a network is built
-
+    transformers = import_transformers(where)
     modality = "face" if isinstance(config, VitConfig) else "voice"
     auto = f"AutoModelFor{'Image' if modality == 'face' else 'Audio'}Classification"
     try:

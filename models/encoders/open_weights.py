@@ -37,6 +37,20 @@ def refused(what: str, source: str, file: str = "", *, setting: str = "", remedy
     )
 
 
+def import_transformers(source: str) -> Any:
+    """Return the library `transformers`, an extra that takes seconds to import.
+
+    Raises `InputError` where it is not installed.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        what = "expected transformers, which builds published classifiers, found none installed"
+        remedy = "pip install 'transformers>=5'"
+        raise InputError(what, where=source, remedy=remedy, code=ErrorCode.INSTALLATION) from error
+    return transformers
+
+
 def folder_of(source: str, only_words: bool = False) -> Path:
     """Return the folder of a model, downloaded first if it is a hub name that was not yet.
 
@@ -72,7 +86,8 @@ def pinned(source: str) -> str:
 
 
 def _of_hub(source: str, name: str, revision: str | None, only_words: bool) -> Path:
-    from huggingface_hub import snapshot_download
+    import_transformers(source)
+    from huggingface_hub import snapshot_download  # which comes with it
 
     wanted = CONFIG_FILE if only_words else WEIGHTS
     files = [CONFIG_FILE, PREPROCESSOR_FILE, "README.md"]

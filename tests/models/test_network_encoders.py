@@ -35,10 +35,29 @@ def test_voice_padding_is_invisible(voice, n_frames):
 
 
 def test_full_length_voice_equals_the_library_model(voice):
+    import transformers
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    library = transformers.ASTModel(
+        transformers.ASTConfig(**sizes, time_stride=16, frequency_stride=16)
+    ).eval()
+    library.load_state_dict(voice.model.state_dict())
     clip = torch.randn(1, 1024, 128)
     tokens, _, _ = voice(clip, torch.ones(1, 1024, dtype=torch.bool))
-    expected = voice.model(clip).last_hidden_state[:, 2:].view(1, 8, 64, -1).mean(dim=1)
+    expected = library(clip).last_hidden_state[:, 2:].view(1, 8, 64, -1).mean(dim=1)
     assert (tokens - expected).abs().max() < 1e-5
+
+
+def test_face_equals_the_library_model():
+    import transformers
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    library = transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=32), add_pooling_layer=False)
+    encoder = VitEncoder(VitConfig(**TINY_VIT)).eval()
+    library.eval().load_state_dict(encoder.model.state_dict())
+    frames = torch.rand(2, 3, 32, 32)
+    expected = library(pixel_values=frames).last_hidden_state[:, 1:].mean(dim=1)
+    assert (encoder(frames) - expected).abs().max() < 1e-5
 
 
 def test_overlong_voice_is_refused_and_a_blink_of_voice_is_masked(voice):
@@ -73,7 +92,7 @@ def test_token_norm_takes_off_what_all_faces_share():
 
 def test_convolutional_stem_makes_as_many_tokens_as_patches():
     encoder = VitEncoder(VitConfig(**{**TINY_VIT, "image_size": 112}, stem="conv"))
-    tokens = encoder.model(pixel_values=torch.rand(1, 3, 112, 112)).last_hidden_state
+    tokens = encoder.model(torch.rand(1, 3, 112, 112), encoder.model.embeddings.position_embeddings)
     assert tokens.shape == (1, 1 + 7 * 7, 16)
 
 

@@ -12,7 +12,13 @@ from tiny_open_models import IMAGENET, TINY, save_ast, save_vit
 
 from acquisition.errors import ErrorCode, InputError
 from models.encoders.open_classifier import read_classifier
-from models.encoders.open_weights import folder_of, log_mel_scaling, pinned, pixel_scaling
+from models.encoders.open_weights import (
+    folder_of,
+    import_transformers,
+    log_mel_scaling,
+    pinned,
+    pixel_scaling,
+)
 from models.features.config import FeatureConfig
 from models.features.log_mel import log_mel
 
@@ -193,3 +199,10 @@ def test_a_folder_is_named_as_it_was_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_vit(tmp_path / "owner" / "vit")
     assert pinned("owner/vit") == "owner/vit"
+
+
+def test_published_classifiers_need_the_library_and_say_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(InputError) as caught:
+        import_transformers("here")
+    assert caught.value.code == ErrorCode.INSTALLATION
