@@ -206,26 +206,24 @@ class EegDisplay:
         high: NDArray[np.float64],
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """Fill bins without a sample between two consecutive samples."""
-        ends = np.append(starts[1:], len(whole.times)) - 1
-        before_bin, before = self._last if self._last is not None else (int(bins[0]) - 1, whole.data[0])
+        last_bin, last = self._last if self._last is not None else (int(bins[0]) - 1, whole.data[0])
         self._last = int(bins[-1]), whole.data[-1]
-        steps = np.diff(bins, prepend=before_bin)
+        steps = np.diff(bins, prepend=last_bin)
         fillable = (steps > 1) & ((steps - 1) * self._splitter.bin_s <= _MAX_FILL_S)
-        if not fillable.any():
+        fillable &= ~np.isin(starts, whole.breaks)
+        at = np.repeat(np.flatnonzero(fillable), steps[fillable] - 1)  # the bin that each filled one precedes
+        if not len(at):
             return bins, low, high
-        filled: list[tuple[int, NDArray[np.float64], NDArray[np.float64]]] = []
-        for at in np.flatnonzero(fillable):
-            if int(starts[at]) in whole.breaks:
-                continue
-            a, b = (before if at == 0 else whole.data[ends[at - 1]]), whole.data[starts[at]]
-            filled += [(int(bins[at]) - k, np.fmin(a, b), np.fmax(a, b)) for k in range(1, int(steps[at]))]
-        if not filled:
-            return bins, low, high
-        all_bins = np.concatenate([bins, np.array([entry[0] for entry in filled])])
+        sides = np.vstack([last, whole.data[starts[1:] - 1]])[at], whole.data[starts[at]]
+        first = np.flatnonzero(np.diff(at, prepend=-1))
+        back = np.arange(len(at)) - np.repeat(first, np.diff(np.append(first, len(at)))) + 1
+        all_bins = np.concatenate([bins, bins[at] - back])
         order = np.argsort(all_bins)
-        all_low = np.concatenate([low, [entry[1] for entry in filled]])
-        all_high = np.concatenate([high, [entry[2] for entry in filled]])
-        return all_bins[order], all_low[order], all_high[order]
+        return (
+            all_bins[order],
+            np.concatenate([low, np.fmin(*sides)])[order],
+            np.concatenate([high, np.fmax(*sides)])[order],
+        )
 
 
 KEEP_S = 30.0  # of raw EEG, for the spectrogram of another channel at once

@@ -9,8 +9,9 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +29,8 @@ from models.prediction import Prediction
 _QUALITY_S = 1.0
 
 
-class Line(Protocol):
-    """Makes the display parts of one stream, from its opening on."""
-
-    def push(self, chunks: list[Chunk]) -> Sequence[object]:
-        """Add consecutive chunks; return the parts they complete."""
+#: Takes consecutive chunks of one stream, from its opening on; returns the display parts they complete.
+Line = Callable[[list[Chunk]], Sequence[object]]
 
 
 class EegLine:
@@ -66,7 +64,7 @@ class EegLine:
         part = self._display.push(kept)
         return [] if part is None else [part]
 
-    def push(self, chunks: list[Chunk]) -> list[object]:
+    def __call__(self, chunks: list[Chunk]) -> list[object]:
         """Add chunks of (n, C) µV."""
         piece = self._gate.pass_on(joined(chunks))
         if piece is None:
@@ -114,7 +112,7 @@ class VoiceLine:
         self._level = VoiceLevel()
         self._log_mel: LogMelStream | None = None
 
-    def push(self, chunks: list[Chunk]) -> list[object]:
+    def __call__(self, chunks: list[Chunk]) -> list[object]:
         """Add chunks of (n, 1) in -1..1."""
         piece = self._gate.pass_on(joined(chunks))
         if piece is None:
@@ -123,33 +121,6 @@ class VoiceLine:
             self._log_mel = LogMelStream(self._gate.sfreq, self._config)
         parts = [self._level.push(piece), self._log_mel.push(piece)]
         return [part for part in parts if part is not None]
-
-
-class VideoLine:
-    """Frames."""
-
-    def __init__(self) -> None:
-        self._display = VideoDisplay()
-
-    def push(self, chunks: list[Chunk]) -> Sequence[object]:
-        return self._display.push([(t, x) for t, x in _samples(chunks)])
-
-
-class PlainLine:
-    """Gaze and pupils, or markers, as they come."""
-
-    def __init__(self, spec: StreamSpec) -> None:
-        self._spec = spec
-        units = [unit for unit in spec.units[2:4] if unit != "absent"]
-        self._pupil_unit = units[0] if units else ""
-
-    def push(self, chunks: list[Chunk]) -> list[object]:
-        """Add chunks of (n, 5) gaze or of texts."""
-        if self._spec.kind is Kind.MARKERS:
-            return [Mark(t, str(x), self._spec.name) for t, x in _samples(chunks)]
-        piece = joined(chunks)
-        data = piece.data.astype(np.float32)
-        return [GazePart(piece.times, data[:, :2], data[:, 2:4], data[:, 4], self._pupil_unit)]
 
 
 def _samples(chunks: list[Chunk]) -> Iterator[tuple[float, Any]]:
@@ -163,8 +134,18 @@ def make_line(spec: StreamSpec, config: FeatureConfig, ch_name: str, look: EegLo
     if spec.kind is Kind.AUDIO:
         return VoiceLine(spec, config)
     if spec.kind is Kind.VIDEO:
-        return VideoLine()
-    return PlainLine(spec) if spec.kind in (Kind.GAZE, Kind.MARKERS) else None
+        display = VideoDisplay()
+        return lambda chunks: display.push(list(_samples(chunks)))
+    if spec.kind is Kind.MARKERS:
+        return lambda chunks: [Mark(t, str(x), spec.name) for t, x in _samples(chunks)]
+    return partial(_gaze, spec) if spec.kind is Kind.GAZE else None
+
+
+def _gaze(spec: StreamSpec, chunks: list[Chunk]) -> list[GazePart]:
+    """Return gaze and pupils (n, 5) as they come."""
+    piece, unit = joined(chunks), next((unit for unit in spec.units[2:4] if unit != "absent"), "")
+    data = piece.data.astype(np.float32)
+    return [GazePart(piece.times, data[:, :2], data[:, 2:4], data[:, 4], unit)]
 
 
 _PERIOD_S = 1 / 30
@@ -172,29 +153,6 @@ _PERIOD_S = 1 / 30
 _MAX_BYTES = 64_000_000
 _MAX_FRAME_BYTES = 32_000_000  # of queued video
 _N_MESSAGES = 2000
-
-
-@dataclass(frozen=True, eq=False)
-class _Entry:
-    position: int  # in the order of arrival, over both queues
-    spec: StreamSpec  # as of its arrival
-    chunk: Chunk
-    n_bytes: int
-
-
-class _Queue:
-    def __init__(self) -> None:
-        self.entries: deque[_Entry] = deque()
-        self.n_bytes = 0
-
-    def append(self, entry: _Entry) -> None:
-        self.entries.append(entry)
-        self.n_bytes += entry.n_bytes
-
-    def popleft(self) -> _Entry:
-        entry = self.entries.popleft()
-        self.n_bytes -= entry.n_bytes
-        return entry
 
 
 class Tap(Listener):
@@ -209,9 +167,8 @@ class Tap(Listener):
         self._tell = tell
         self._config = model_config.features
         self._lock = threading.Lock()
-        self._signals = _Queue()
-        self._frames = _Queue()
-        self._n_queued = 0
+        self._queue: list[tuple[StreamSpec, Chunk]] = []  # with the spec as of its arrival
+        self._n_bytes = {True: 0, False: 0}  # queued, of video and of the other signals
         self._lost: set[str] = set()  # streams of which chunks were dropped since the last step
         self._messages: deque[object] = deque(maxlen=_N_MESSAGES)
         self._specs: dict[str, StreamSpec] = {}
@@ -230,14 +187,17 @@ class Tap(Listener):
         spec = self._specs.get(chunk.stream)
         if spec is None:
             return
-        n_bytes = _size(chunk)
         is_video = spec.kind is Kind.VIDEO
         with self._lock:
-            queue, most = (self._frames, _MAX_FRAME_BYTES) if is_video else (self._signals, _MAX_BYTES)
-            queue.append(_Entry(self._n_queued, spec, chunk, n_bytes))
-            self._n_queued += 1
-            while queue.n_bytes > most and len(queue.entries) > 1:
-                self._lost.add(queue.popleft().chunk.stream)
+            self._queue.append((spec, chunk))
+            self._n_bytes[is_video] += _size(chunk)
+            while self._n_bytes[is_video] > (_MAX_FRAME_BYTES if is_video else _MAX_BYTES):
+                alike = (at for at, (of, _) in enumerate(self._queue) if (of.kind is Kind.VIDEO) is is_video)
+                if (oldest := next(alike)) == len(self._queue) - 1:
+                    break  # a single one, however large
+                _, dropped = self._queue.pop(oldest)
+                self._n_bytes[is_video] -= _size(dropped)
+                self._lost.add(dropped.stream)
                 self.n_dropped += not is_video
 
     def on_event(self, event: StreamEvent) -> None:
@@ -293,12 +253,10 @@ class Tap(Listener):
             self._tell(self._messages.popleft())
         self._choose()
         with self._lock:
-            waiting = sorted([*self._signals.entries, *self._frames.entries], key=lambda e: e.position)
-            self._signals, self._frames = _Queue(), _Queue()
+            waiting, self._queue, self._n_bytes = self._queue, [], {True: 0, False: 0}
             lost, self._lost = self._lost, set()
         gathered: dict[str, tuple[StreamSpec, list[Chunk]]] = {}
-        for entry in waiting:
-            spec, chunk = entry.spec, entry.chunk
+        for spec, chunk in waiting:
             key = chunk.stream
             if key in lost:
                 lost.discard(key)
@@ -332,7 +290,7 @@ class Tap(Listener):
                 return []
             self._lines[key] = spec, line
         try:
-            parts = list(self._lines[key][1].push(chunks))
+            parts = list(self._lines[key][1](chunks))
         except Exception as error:  # a display error must not stop decoding
             del self._lines[key]
             if key in self._broken:

@@ -19,10 +19,9 @@ _FULL_SHARE = 0.8  # a buffer fuller than this after old samples left is enlarge
 
 
 class BinnedHistory:
-    """Lowest and highest value of each channel in bins of equal length.
+    """Lowest and highest value of each channel in bins of equal length, NaN where a bin is missing.
 
-    Bin ``i`` spans ``[i * bin_s, (i + 1) * bin_s)`` on the LSL clock. A ring addressed by bin number:
-    what is missing is NaN, and a hole costs nothing.
+    Bin ``i`` spans ``[i * bin_s, (i + 1) * bin_s)`` on the LSL clock.
     """
 
     def __init__(self, keep_s: float = KEEP_S) -> None:
@@ -30,36 +29,34 @@ class BinnedHistory:
         self.unit = ""
         self.look = ""
         self.bin_s = 1 / 125
-        self.newest_bin: int | None = None  # None while empty
-        self.revision = (
-            0  # changes when what was read may have become wrong: other channels, or time ran back
-        )
-        self._first_bin = 0  # oldest bin that ever came since the last restart
         self._keep_s = keep_s
-        self._low = np.empty((0, 0), np.float32)
-        self._high = self._low
+        self._rows = SampleHistory()  # by number of bin: all lowest values, then all highest ones
+        self.n_restarts = 0
 
     @property
-    def n_bins(self) -> int:
-        return len(self._low)
+    def revision(self) -> tuple[int, int]:
+        """Changes when what was read may have become wrong: other channels, or time ran back."""
+        return self.n_restarts, self._rows.revision
+
+    @property
+    def newest_bin(self) -> int | None:
+        """The newest bin, None while empty."""
+        return int(self._rows.newest_time) if len(self._rows) else None
 
     @property
     def oldest_bin(self) -> int | None:
         """The oldest bin that is kept, None while empty."""
-        if self.newest_bin is None:
-            return None
-        return max(self._first_bin, self.newest_bin - self.n_bins + 1)
+        return int(self._rows.oldest_time) if len(self._rows) else None
 
     @property
     def newest_time(self) -> float:
         """End of the newest bin, NaN while empty."""
-        return math.nan if self.newest_bin is None else (self.newest_bin + 1) * self.bin_s
+        return (self._rows.newest_time + 1) * self.bin_s
 
     @property
     def oldest_time(self) -> float:
         """Start of the oldest bin that is kept, NaN while empty."""
-        oldest = self.oldest_bin
-        return math.nan if oldest is None else oldest * self.bin_s
+        return self._rows.oldest_time * self.bin_s
 
     def put(
         self,
@@ -78,60 +75,25 @@ class BinnedHistory:
         """
         if len(bins) == 0:
             return
-        shown = (self.ch_names, self.unit, self.bin_s, self.look)
-        if (ch_names, unit, bin_s, look) != shown or self.n_bins == 0:
-            self.look = look
-            self._restart(ch_names, unit, bin_s)
-        self.cut_from(int(bins[0]))
-        newest = int(bins[-1])
-        if self.newest_bin is None:
-            self._first_bin = int(bins[0])
-        else:  # slots of bins that did not come still hold what was there one turn of the ring ago
-            self._clear(max(self.newest_bin + 1, newest - self.n_bins + 1), newest + 1)
-        fits = bins > newest - self.n_bins
-        slots = bins[fits] % self.n_bins
-        self._low[slots] = low[fits]
-        self._high[slots] = high[fits]
-        self.newest_bin = newest
-
-    def cut_from(self, first_bin: int) -> None:
-        """Void ``first_bin`` and everything newer."""
-        if self.newest_bin is None or first_bin > self.newest_bin:
-            return
-        oldest = self.oldest_bin
-        assert oldest is not None
-        self._clear(max(first_bin, oldest), self.newest_bin + 1)
-        self.newest_bin = first_bin - 1 if first_bin > oldest else None
-        self.revision += 1
+        if (ch_names, unit, bin_s, look) != (self.ch_names, self.unit, self.bin_s, self.look):
+            self.ch_names, self.unit, self.bin_s, self.look = ch_names, unit, bin_s, look
+            self._rows = SampleHistory(keep_s=math.ceil(self._keep_s / bin_s) - 1)
+            self.n_restarts += 1
+        self._rows.append(bins.astype(np.float64), np.hstack([low, high]))
 
     def cut_after(self, t: float) -> None:
         """Void the bins that end after ``t``."""
-        self.cut_from(math.floor(t / self.bin_s + 1e-6))
+        self._rows.cut_after(math.floor(t / self.bin_s + 1e-6) - 1)
 
     def read(self, first_bin: int, end_bin: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return copies of ``(low, high)``, each (end_bin - first_bin, C), NaN where nothing is kept."""
         shape = (max(0, end_bin - first_bin), len(self.ch_names))
         low, high = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
-        oldest = self.oldest_bin
-        if oldest is None or self.newest_bin is None:
-            return low, high
-        at, stop = max(first_bin, oldest), min(end_bin, self.newest_bin + 1)
-        if at < stop:
-            slots, rows = np.arange(at, stop) % self.n_bins, slice(at - first_bin, stop - first_bin)
-            low[rows], high[rows] = self._low[slots], self._high[slots]
+        bins, values = self._rows.read(first_bin, end_bin - 1)
+        if len(bins):
+            at = bins.astype(np.int64) - first_bin
+            low[at], high[at] = np.hsplit(values, 2)
         return low, high
-
-    def _clear(self, first_bin: int, end_bin: int) -> None:
-        slots = np.arange(first_bin, end_bin) % self.n_bins
-        self._low[slots] = self._high[slots] = np.nan
-
-    def _restart(self, ch_names: tuple[str, ...], unit: str, bin_s: float) -> None:
-        self.ch_names, self.unit, self.bin_s = ch_names, unit, bin_s
-        n_bins = min(math.ceil(self._keep_s / bin_s), _MAX_BYTES // (8 * max(1, len(ch_names))))
-        self._low = np.full((n_bins, len(ch_names)), np.nan, np.float32)
-        self._high = self._low.copy()
-        self.newest_bin = None
-        self.revision += 1
 
 
 class SampleHistory:

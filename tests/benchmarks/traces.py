@@ -74,7 +74,7 @@ class _PanelPicture:
 
     def whole(self) -> None:
         """Draw every column anew, as after a seek."""
-        self._store.eeg.revision += 1
+        self._store.eeg.n_restarts += 1
         self._paint()
 
     def _paint(self) -> None:

@@ -82,10 +82,13 @@ def test_an_empty_history_reads_nan():
     assert history.read(0, 5)[0].shape == (5, 0)
 
 
-def test_many_channels_keep_less_rather_than_more_memory():
+def test_many_channels_keep_less_rather_than_more_memory(monkeypatch):
+    monkeypatch.setattr("app.view.history._MAX_BYTES", 64_000)
     history = BinnedHistory()
-    put(history, [0], ch_names=tuple(map(str, range(512))), bin_s=1 / 125)
-    assert history.n_bins * 512 * 8 <= 64_000_000
+    for number in range(100):
+        put(history, [number], ch_names=tuple(map(str, range(512))))
+    assert history.newest_bin == 99
+    assert 0 < (100 - history.oldest_bin) * 512 * 8 <= 64_000
 
 
 @pytest.mark.parametrize("size", [1, 10, 777])
