@@ -90,7 +90,6 @@ class Notice:
     modalities: tuple[ModalityNotice, ...]
 
     def text(self) -> str:
-        """Return it as plain text, a paragraph a line."""
         lines = list(self.paragraphs)
         for one in self.modalities:
             lines += [f"{one.title}. {one.recorded} {one.used}"]

@@ -295,7 +295,6 @@ def top(logits: _Array) -> int:
 
 
 def log_probs(logits: _Array, temperature: float = 1.0) -> _Array:
-    """Return log-probabilities (..., C)."""
     return np.asarray(log_softmax(logits / temperature, axis=-1))
 
 

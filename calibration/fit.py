@@ -186,7 +186,6 @@ def _temperature(held_out: LeaveOneOut, without: int | None = None) -> float:
 def _figures(
     chosen: ChosenTrials, held_out: LeaveOneOut, session: Session, options: FitOptions
 ) -> FitFigures:
-    """Return the figures except those of the shuffled labels."""
     base, label = session.base.config, list(chosen.label.values())
     used = [m for m in session.modalities if bool(session.windows.present[:, MODALITIES.index(m)].any())]
 

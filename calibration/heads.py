@@ -25,7 +25,6 @@ from models.network import FusionNetwork
 
 
 def knows(config: ModelConfig, classes: Collection[str]) -> bool:
-    """Tell whether a model can already predict the classes."""
     return config.is_classifier and set(classes) <= set(config.labels)
 
 
@@ -38,7 +37,6 @@ def lends(config: ModelConfig, classes: Collection[str]) -> bool:
 
 
 def fusion_config(config: ModelConfig, classes: Collection[str]) -> FusionConfig:
-    """Return the config of `fusion_of`."""
     fusion = config.network.fusion
     return fusion if lends(config, classes) else replace(fusion, variant="attention")
 

@@ -47,12 +47,10 @@ class _Reader:
         self._span: tuple[float, float] | None = None
 
     def record(self) -> SessionRecord:
-        """Return what was read so far."""
         order = tuple(self._order[number] for number in sorted(self._order))
         return replace(self._log.record, order=order, classes=tuple(sorted(set(order))))
 
     def take(self, time: float, text: str) -> None:
-        """Read one marker."""
         match text.split("/"):
             case ["session_start", subject]:
                 self._log.change(subject=subject)

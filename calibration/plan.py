@@ -86,7 +86,6 @@ class Plan:
         return next((name for name in self.pleasant if name in self.classes), "")
 
     def rest_after(self, emotion: str) -> float:
-        """Return the seconds of rest after a trial of an emotion."""
         return self.long_rest_s if emotion in self.long_rest_after else self.rest_s
 
     def scaled(self, time_scale: float) -> Plan:
@@ -102,7 +101,6 @@ class Plan:
         return dataclasses.replace(self, **shortened, stimulus_s=max(shortest, self.stimulus_s / time_scale))
 
     def settings(self) -> dict[str, object]:
-        """Return the plan's settings as a session's record keeps them."""
         figures = {name: getattr(self, name) for name in ("n_trials", "stimulus_s", *SCALED)}
         return {"protocol": self.path.name if self.path else "", "name": self.name, **figures}
 

@@ -57,7 +57,6 @@ class ProfileSummary:
 
     @property
     def name(self) -> str:
-        """What a screen calls it."""
         return f"{self.subject}, session {self.session}"
 
     @property

@@ -150,7 +150,6 @@ Steps = Generator[Step, str, None]
 
 
 def order_of(plan: Plan, seed: int) -> tuple[str, ...]:
-    """Return the planned emotion of each trial of a session."""
     return make_order(plan.classes, plan.n_trials, seed, plan.closing)
 
 

@@ -126,7 +126,6 @@ class Session:
         self._log.change(recordings=(*self.record.recordings, path))
 
     def add_timing(self, timing: DisplayTiming) -> None:
-        """Note how well a screen kept its time."""
         self._log.change(timing=(*self.record.timing, timing))
 
     # --- time and the screen ---
@@ -202,7 +201,6 @@ class Session:
         self._log.mark(PAUSE, now)
 
     def resume(self, now: float) -> None:
-        """Continue after a pause."""
         if not self._is_paused or self.is_over:
             return
         self._is_paused = False

@@ -82,7 +82,6 @@ class SessionPlace:
 
     @property
     def state(self) -> Path:
-        """The session as far as it got."""
         return self.folder / STATE_FILE
 
     @property
@@ -299,7 +298,6 @@ def load_record(path: Path) -> SessionRecord:
 
 
 def is_unfinished(record: SessionRecord) -> bool:
-    """Tell whether a session has trials left to do."""
     return not finished_trials(record.trials).issuperset(range(1, len(record.order) + 1)) or not record.order
 
 

@@ -328,5 +328,4 @@ class Session:
         return found
 
     def labelled(self, label: Mapping[int, int], level: Level) -> list[LabelledTrial]:
-        """Return labelled trials as deviations from a level."""
         return [replace(self.trials[n], label=one).minus(level) for n, one in label.items()]

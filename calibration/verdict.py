@@ -69,7 +69,6 @@ class Verdict:
 
     @property
     def findings(self) -> str:
-        """What was found and what it means."""
         n = self.n_excluded
         excluded = f" {n} more {'was' if n == 1 else 'were'} excluded." if n else ""
         if self.n_trials == 0:

@@ -208,7 +208,6 @@ def _completed(
 
 
 def _consent(path: Path, sidecar: dict[str, Any], given: Consent | None) -> Consent:
-    """Return the subject's consent, as it is stored with the recording."""
     if isinstance(sidecar.get("consent"), dict):
         try:
             return consent_from_record(sidecar["consent"])

@@ -30,7 +30,6 @@ class Prepared:
 
     @property
     def run(self) -> int:
-        """Number of the recording to be made."""
         return 1 if self.record is None else storage.next_run(self.record)
 
     @property

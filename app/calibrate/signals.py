@@ -46,7 +46,6 @@ class SignalChecks:
         threading.Thread(target=self._discover, name="streams", daemon=True).start()
 
     def on_event(self, event: StreamEvent) -> None:
-        """Take a change of a stream's state."""
         with self._lock:
             if event.change is Change.OPENED and event.spec is not None:
                 self._specs[event.stream] = event.spec

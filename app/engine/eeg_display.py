@@ -277,7 +277,6 @@ class SpectrogramDisplay:
         return self._columns(columns)
 
     def kept(self) -> Piece:
-        """Return the raw EEG of the last half minute."""
         ring, stop = self._ring, self._ring.end_index
         start, breaks = ring.index_at(ring.newest_time - KEEP_S), []
         begin = ring.last_break(stop)

@@ -64,7 +64,6 @@ class WatchedSession(Observer):
             self._handler.occlusion.work()
 
     def _close(self, session: LiveSession | None) -> None:
-        """Tell how the recording ended, and close the stream of notes."""
         if self._handler is not None and session is not None:
             self._handler.tell_health(session)
         if self._notes is not None:

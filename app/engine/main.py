@@ -116,7 +116,6 @@ def log_path(pid: int) -> Path:
 
 
 def open_log(pid: int) -> TextIO:
-    """Open the log of an engine, and delete the oldest logs."""
     for old in sorted(_folder().glob("engine-*.log"), key=_age)[:-_KEPT]:
         with contextlib.suppress(OSError):
             old.unlink()

@@ -62,7 +62,6 @@ class ReplayEngine:
                 player.close()
 
     def _opened(self, file: ReplayFile) -> Player:
-        """Scan the file, tell the window about it and return its player."""
         model = model_info(file.checkpoint, file.options)
         said = -1
 
@@ -161,7 +160,6 @@ class OnceInOrder:
         self._newest = -math.inf
 
     def write(self, prediction: Prediction) -> None:
-        """Write a prediction, unless one of its time or later was written."""
         if prediction.t_end > self._newest:
             self._newest = prediction.t_end
             self.n_written += 1
@@ -214,11 +212,9 @@ class Player:
         self._file.close()
 
     def say(self, message: str, change: Change = Change.NOTICE) -> None:
-        """Say something in words."""
         self.telemetry.say(message, self._now, change)
 
     def run(self) -> None:
-        """Play and handle until told to stop."""
         self._enter("running")
         while not self._is_stopped:
             self._handle(self._commands.take())
@@ -355,7 +351,6 @@ class Player:
             self.say("the baseline starts again here")
 
     def _begin(self, index: int) -> None:
-        """Put a new pipeline before window ``index``."""
         pipeline = Pipeline(
             self._source,
             self._decoder,

@@ -214,7 +214,6 @@ class Tap(Listener):
         self.put(failure)
 
     def put(self, message: object) -> None:
-        """Take any other message as it is."""
         self._messages.append(message)
 
     def choose_spectrogram(self, ch_name: str) -> None:

@@ -188,7 +188,6 @@ class Outcome:
         self._last: Phase | None = None
 
     def poll(self) -> None:
-        """Report a failure once."""
         phase = self._session.store.phase
         if phase is self._last:
             return
@@ -215,7 +214,6 @@ class Outcome:
         return why_nothing(ledgers, store.model.modalities if store.model is not None else MODALITIES)
 
     def say_end(self) -> None:
-        """Say why there was no prediction, if so."""
         for reason in self.why_nothing if self.code == ExitCode.DAMAGED_INPUT else ():
             self._say(f"no prediction: {printable(reason)}")
 

@@ -84,7 +84,6 @@ class Panel(QFrame):
         return combo
 
     def add_words(self, text: str = "", *, muted: bool = False) -> QLabel:
-        """Return a label beside the title."""
         label = plain_label(text, muted=muted)
         self.head.addWidget(label)
         return label

@@ -67,7 +67,6 @@ class Screenshots:
         self._window.closing.begin()
 
     def _wait(self, most_s: float, until: Callable[[], bool] = lambda: False) -> Iterator[None]:
-        """Give way until something is so, at most for some seconds."""
         end = self._clock() + most_s
         while not until() and self._clock() <= end:
             yield

@@ -218,7 +218,6 @@ def hatch_of(index: int) -> Qt.BrushStyle:
 
 
 def fill_category(painter: QPainter, rect: QRectF, theme: Theme, index: int, *, grey: bool = False) -> None:
-    """Fill a rectangle with an emotion's colour and hatch."""
     fill_hatched(painter, rect, theme, colour_of(theme, index, grey=grey), hatch_of(index))
 
 

@@ -151,7 +151,6 @@ class _Rows(_View):
             super().keyPressEvent(event)
 
     def _copy(self) -> None:
-        """Put rows on the clipboard, their cells separated by tabs."""
         model, selection = self.model(), self.selectionModel()
         clipboard = QGuiApplication.clipboard()
         if model is None or selection is None or clipboard is None:

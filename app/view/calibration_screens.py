@@ -67,7 +67,6 @@ def checks_in_words(checks: Sequence[Check]) -> str:
 
 
 def done_so_far(view: SessionView) -> int:
-    """Return the number of planned trials that were shown to their end."""
     return len({trial.number for trial in view.trials if trial.state == "done"})
 
 

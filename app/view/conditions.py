@@ -166,7 +166,6 @@ def _of_failures(store: ViewStore) -> list[Condition]:
 
 
 def _remaining(recording: RecordingInfo | None) -> str:
-    """Return what continues after a recording has failed."""
     if recording is not None and recording.state in ("starting", "recording"):
         return f"{recording.path.name} is still being recorded"
     return "the session continues without recording"

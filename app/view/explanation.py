@@ -170,7 +170,6 @@ def modality_word(modality: str) -> str:
 
 
 def _pronouns(modality: str) -> tuple[str, str]:
-    """Return "has" and "it", or their plurals for the eyes."""
     return ("have", "them") if modality == "eye" else ("has", "it")
 
 
@@ -239,7 +238,6 @@ def axis_end(rows: Sequence[OcclusionRow]) -> float:
 
 
 def region_values(occlusion: Occlusion) -> dict[str, float]:
-    """Return each electrode's region's change, percentage points."""
     return {
         ch_name: 100 * row.delta_p
         for row in occlusion.rows

@@ -152,7 +152,6 @@ class SampleHistory:
         return self._times[first:end].copy(), self._values[first:end].copy()
 
     def cut_after(self, t: float) -> None:
-        """Void what is newer than ``t``."""
         if len(self) and self.newest_time > t:
             self._cut(int(np.searchsorted(self._kept, t, side="right")))
 
@@ -238,7 +237,6 @@ class TimedHistory(Generic[T]):
         return self._items[bisect_left(self._times, t0) : bisect_right(self._times, t1)]
 
     def cut_after(self, t: float) -> None:
-        """Drop what is newer than ``t``."""
         at = bisect_right(self._times, t)
         del self._times[at:], self._items[at:]
 

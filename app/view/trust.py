@@ -137,7 +137,6 @@ def judge_at(store: ViewStore, t: float) -> tuple[Prediction | None, Shown]:
 
 
 def labels_of(store: ViewStore, prediction: Prediction | None) -> tuple[str, ...]:
-    """Return the emotions of a prediction, without one those of the model."""
     if prediction is not None:
         return tuple(prediction.probs)
     return store.model.labels if store.model is not None else ()
@@ -339,7 +338,6 @@ def _doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: boo
 
 
 def _simulated(store: ViewStore) -> str:
-    """Return which streams are simulated."""
     names = simulated_names(store) if store.real_streams else []
     return f"simulated: {', '.join(names)}" if names else "the streams are simulated"
 

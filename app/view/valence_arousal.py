@@ -54,7 +54,6 @@ class AffectPoint:
 
 
 def place_of(label: str) -> tuple[float, float] | None:
-    """Return the valence and arousal of a label, None where none is known."""
     word = label.strip().lower()
     return _PLACES.get(_SYNONYMS.get(word, word))
 

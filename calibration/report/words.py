@@ -20,7 +20,6 @@ _PHOTODIODE = (
 
 
 def trial_counts(summary: Summary) -> str:
-    """Return how many trials there were and what became of them."""
     parts = [f"{summary.n_planned} planned", f"{summary.n_staged} shown to their end"]
     if summary.n_repeated:
         parts.append(f"{summary.n_repeated} restarted")
@@ -29,7 +28,6 @@ def trial_counts(summary: Summary) -> str:
 
 
 def chance_words(summary: Summary) -> str:
-    """Return the result against both thresholds."""
     verdict, shuffled = summary.verdict, summary.fit.shuffled
     n, least = verdict.n_trials, verdict.threshold
     parts = [f"Chance with {len(summary.fit.classes)} emotions is {percent(verdict.chance)}."]
@@ -61,7 +59,6 @@ def chance_words(summary: Summary) -> str:
 
 
 def answer_words(summary: Summary) -> str:
-    """Return the rule of abstention and the sets in words."""
     answers, curve, sets = summary.fit.answers, summary.fit.risk, summary.fit.sets
     n = sets[0].n_trials
     trials = (
@@ -141,7 +138,6 @@ def against_base(summary: Summary) -> str:
 
 
 def agreement(summary: Summary) -> str:
-    """Return how often the participant named the emotion that was intended."""
     n_answered = len(summary.reported)
     fitted = f"The model was fitted to the {summary.fit.labels} emotion."
     if n_answered == 0:
@@ -155,7 +151,6 @@ def agreement(summary: Summary) -> str:
 
 
 def timing_words(timing: tuple[DisplayTiming, ...]) -> str:
-    """Return how exact the markers are."""
     shown = [one for one in timing if one.n_frames > 0 and one.interval_s > 0]
     if not shown:
         return (
@@ -173,7 +168,6 @@ def timing_words(timing: tuple[DisplayTiming, ...]) -> str:
 
 
 def consent_words(summary: Summary) -> str:
-    """Return what the participant consented to, without a name."""
     consent = summary.record.consent
     agreed = [TITLES.get(one, one) for one in consent.modalities]
     declined = [title for one, title in TITLES.items() if one not in consent.modalities]

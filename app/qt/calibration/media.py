@@ -41,7 +41,6 @@ def multimedia_fault() -> str:
 
 
 def has_sound() -> bool:
-    """Tell whether there is a sound output."""
     if multimedia_fault():
         return False
     from PyQt6.QtMultimedia import QMediaDevices
@@ -96,7 +95,6 @@ class Tone:
         self.n_played = 0
 
     def play(self) -> None:
-        """Play it from its start; returns at once."""
         self.n_played += 1
         if not has_sound():
             return

@@ -49,7 +49,6 @@ class OnsetClock:
         self._step_id = self._screen = self._drawn_at = None
 
     def note_flushed(self) -> None:
-        """Note that the window has handed over a picture."""
         screen = self._screen
         if screen is not None and screen.is_painted and self._drawn_at is None:
             self._drawn_at = self._clock()
@@ -135,7 +134,6 @@ class StepWatch:
         self._view = None
 
     def take_up(self, view: SessionView, screen: Screen) -> None:
-        """Begin a new step on its screen, and wait until it is drawn."""
         before = self._view
         if view.is_paused or (before is not None and view.step_id == before.step_id):
             return
@@ -148,7 +146,6 @@ class StepWatch:
         self.onset.arm(view.step_id, screen)
 
     def end_measurement(self) -> None:
-        """Report the display timing of the step, if measured."""
         timing = self.meter.stop()
         if timing is not None:
             self._send(Drawn(timing))

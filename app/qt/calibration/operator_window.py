@@ -177,14 +177,12 @@ class OperatorWindow(QMainWindow):
         return page
 
     def show_page(self, name: str) -> None:
-        """Show the page beside a participant's screen."""
         self._name, page = name, self._pages.get(name, self.monitor)
         if page is not self.current:
             self.stack.setCurrentWidget(page)
             page.first_focus().setFocus()
 
     def show_screens(self, screens: Sequence[QScreen], chosen: QScreen) -> None:
-        """Offer screens for the participant's window, where there are several."""
         self.screens.clear()
         for screen in screens:
             self.screens.addItem(f"Participant: {screen_words(screen)}", screen_words(screen))
@@ -192,7 +190,6 @@ class OperatorWindow(QMainWindow):
         self.screens.setVisible(len(screens) > 1)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
-        """Show the session as of ``now`` (LSL seconds)."""
         self._view, is_armed = view, is_armed_to_pause(view)
         if self._began is None and is_armed:
             self._began = now
@@ -231,7 +228,6 @@ class OperatorWindow(QMainWindow):
         self.current.first_focus().setFocus()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
-        """Close the whole calibration, which asks first."""
         if event is not None:
             event.ignore()
             self._window.close()

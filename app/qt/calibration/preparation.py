@@ -57,7 +57,6 @@ class NoticeScreen(Screen):
             tick.setChecked(True)
 
     def give(self) -> None:
-        """Send the consent."""
         given = self._given()
         if not given:
             return
@@ -164,7 +163,6 @@ class PreflightScreen(Screen):
         self._update()
 
     def proceed(self) -> None:
-        """Start the session, if nothing blocks it."""
         if self.go.isEnabled():
             self.send(Proceed(self._step_id, self._red if self.override.isChecked() else ()))
 

@@ -51,19 +51,16 @@ class Scale(QSlider):
         return None if self.property("unset") else self.value()
 
     def clear(self) -> None:
-        """Take the value back."""
         self.setValue(MIDDLE)
         self._rate(False)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Give the middle with the first arrow key, and move from there."""
         if event is not None and self.rating is None and event.key() in _ARROWS:
             self._rate(True)
         else:
             super().keyPressEvent(event)
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
-        """Go to where a click is, and follow the mouse from there."""
         if event is not None and event.button() == Qt.MouseButton.LeftButton:
             end = self.fontMetrics().height() // 2  # half a handle
             at = round(event.position().x()) - end
@@ -108,7 +105,6 @@ class ReportScreen(Screen):
         self.set_labels(labels)
 
     def set_labels(self, labels: Sequence[str]) -> None:
-        """Take other emotions to choose from."""
         for button in self.buttons.buttons():
             self.buttons.removeButton(button)
             button.deleteLater()
@@ -145,13 +141,11 @@ class ReportScreen(Screen):
             self._send_answer()
 
     def answer(self) -> None:
-        """Send the answer, if it is complete."""
         if self.is_complete:
             self._send_answer()
 
     @property
     def is_complete(self) -> bool:
-        """Whether an emotion was chosen and both ratings were given."""
         return self.label is not None and all(slider.rating is not None for slider in self.sliders.values())
 
     def _send_answer(self) -> None:
@@ -191,7 +185,6 @@ class ReportScreen(Screen):
             self._update()
 
     def _continue(self) -> None:
-        """Move the focus to the next question, or send."""
         focus = self.focusWidget()
         unrated = [slider for slider in self.sliders.values() if slider.rating is None]
         if self.label is None or (isinstance(focus, Scale) and focus.rating is None):

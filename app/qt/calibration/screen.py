@@ -80,7 +80,6 @@ class Screen(GrowingPage):
         put(self.column, *parts)
 
     def row(self, *parts: Part) -> QHBoxLayout:
-        """Return parts side by side, such as buttons."""
         return put(QHBoxLayout(), *parts)
 
     def panel(self, *parts: Part) -> QFrame:
@@ -137,7 +136,6 @@ class Screen(GrowingPage):
 
 
 def mark_primary(button: QPushButton, *, is_primary: bool) -> None:
-    """Highlight a button, or not."""
     button.setProperty("primary", is_primary)
     restyle(button)
 
@@ -150,7 +148,6 @@ def restyle(widget: QWidget) -> None:
 
 
 def is_enter(event: QKeyEvent) -> bool:
-    """Tell whether a key is one of the two Enter keys."""
     return event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
@@ -166,7 +163,6 @@ class TimeBar(QProgressBar):
         self.setAccessibleName("Time left")
 
     def show_time(self, view: SessionView | None, now: float) -> None:
-        """Show the time left of a step at ``now`` (LSL seconds)."""
         self.setValue(round(1000 * share_left(view, now)))
         if view is not None and view.ends is not None:
             words = f"{max(0.0, view.ends - now):.0f} seconds left"

@@ -43,7 +43,6 @@ class StimulusScreen(Screen):
         return self._stimulus is not None and self._stimulus.kind in ("sound", "video") and not self._has_told
 
     def prepare(self, stimulus: Stimulus | None) -> None:
-        """Open the file of the coming trial."""
         if stimulus is not None and stimulus.path is not None and stimulus.kind in ("sound", "video"):
             self.media().load(stimulus.path, is_video=stimulus.kind == "video")
             self._stimulus = stimulus
@@ -108,7 +107,6 @@ class StimulusScreen(Screen):
         self._stack.setCurrentWidget(shown)
 
     def _fail(self, fault: str) -> None:
-        """Show the text instead, and say once what failed."""
         if self._has_told or self._stimulus is None:
             return
         self._has_told = True

@@ -154,7 +154,6 @@ class CalibrationWindow(EngineWindow):
         self._show_screen("resume" if self._chooses else "notice")
 
     def choose(self, resume: bool) -> None:
-        """Resume what was interrupted, or not."""
         self.request = replace(self.request, resume=resume)
         if not resume:  # its protocol may be another one
             self.plan = prepare(self.request).plan
@@ -170,19 +169,16 @@ class CalibrationWindow(EngineWindow):
         self.session.start(self.request)
 
     def start_again(self) -> None:
-        """Start after a failure, and resume what was recorded."""
         self.request = replace(self.request, resume=True)
         self.start()
 
     def agree(self) -> None:
-        """Note that the consent was sent."""
         self._has_agreed = True
 
     def send(self, command: object) -> None:
         self.session.send(command)
 
     def pause(self) -> None:
-        """Pause the session, if it runs."""
         view = self.session.store.calibration
         if is_armed_to_pause(view) and view is not None and not view.is_paused:
             self.send(SessionCommand.PAUSE_SESSION)
@@ -195,7 +191,6 @@ class CalibrationWindow(EngineWindow):
             self.pause()
 
     def end(self) -> None:
-        """End the session for good, after a question."""
         if not is_armed_to_pause(self.session.store.calibration):
             return
 
@@ -219,7 +214,6 @@ class CalibrationWindow(EngineWindow):
             self.close()
 
     def open_report(self) -> None:
-        """Open the report in the system's browser."""
         if self.result is None:
             return
         path = self.result.report
@@ -263,7 +257,6 @@ class CalibrationWindow(EngineWindow):
             self.screens.stimulus.prepare(view.step.stimulus)
 
     def _choose_window(self, name: str) -> None:
-        """Bring the window to the front in which something is to be done."""
         view = self.session.store.calibration
         if self.is_split:
             if name in self.screens.of_operator:
@@ -295,7 +288,6 @@ class CalibrationWindow(EngineWindow):
         self._raise(operator=True)
 
     def choose_screen(self, words: str) -> None:
-        """Put the participant's window on a screen, from now on."""
         self.settings.keep("participant screen", words)
         self.place()
 
@@ -341,7 +333,6 @@ class CalibrationWindow(EngineWindow):
         self.banners.tell(Condition("message", "warning", message_line(message)))
 
     def show_keys(self) -> None:
-        """List the keys of the window in front."""
         front, own = (self.operator, OPERATOR_KEYS) if self.operator.isActiveWindow() else (self, KEYS)
         rows = [(key_names(key.keys), key.explanation) for key in (*own, *SHARED)]
         KeysDialog(front, ("Keys", "What they do"), rows).open()
@@ -367,7 +358,6 @@ class CalibrationWindow(EngineWindow):
             super().keyPressEvent(event)
 
     def toggle_full_screen(self) -> None:
-        """Fill the screen, or return to a window, for good."""
         self._is_placed = True
         self.appearance.toggle_full_screen()
 

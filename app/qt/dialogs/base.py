@@ -70,7 +70,6 @@ class Dialog(QDialog):
         self.words.setText(text)
 
     def refuse(self, why: str) -> None:
-        """Show why a choice is refused."""
         self.is_refused = True
         self.words.setText(f"Cannot be used: {message_line(why, _LONGEST)}")
 

@@ -160,7 +160,6 @@ class ChannelsDialog(Dialog):
         return item
 
     def use(self) -> None:
-        """Keep the mapping for this device, and go on with it."""
         assert self._look is not None
         try:
             path = keep_montage(self._look.header, self.electrodes, self.unit.currentText().strip())

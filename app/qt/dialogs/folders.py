@@ -161,7 +161,6 @@ class StarterDialog(Dialog):
 
 
 def _training(path: Path) -> str:
-    """Return the training data of a folder's model, in words."""
     try:
         trained_on = read_model_summary(path).trained_on
     except InputError:

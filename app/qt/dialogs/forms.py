@@ -58,7 +58,6 @@ class RecordDialog(Dialog):
         return path if path.suffix.lower() == ".xdf" else path.with_name(path.name + ".xdf")
 
     def _check(self) -> None:
-        """Show why the path cannot be used, or the free space."""
         self._folder.setText(short_path(self, self.path.parent, 75))
         self._folder.setToolTip(tooltip(str(self.path.parent)))
         self.path_edit.setToolTip(tooltip(str(self.path)))
@@ -111,7 +110,6 @@ class SubjectDialog(Dialog):
         self._check()
 
     def _check(self) -> None:
-        """Show why the ID cannot be used."""
         subject, fault = self.edit.text().strip(), ""
         try:
             check_subject(subject)

@@ -158,7 +158,6 @@ class SettingsDialog(Dialog):
             box.setValue(value * _NUMBERS[name][2] if isinstance(value, (int, float)) else box.minimum())
 
     def restore(self) -> None:
-        """Show the defaults; they count once applied."""
         self.show_values(dict.fromkeys(KEPT_OPTIONS))
         for number, edit in enumerate(self.names, 1):
             edit.setText(marker_name(number))

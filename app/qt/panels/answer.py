@@ -110,7 +110,6 @@ class AnswerPanel(Panel):
         self._swatch.setPixmap(self._pattern(round(0.62 * metrics.ascent())))
 
     def _pattern(self, side: int) -> QPixmap:
-        """Return the emotion's colour and hatch as a square."""
         ratio = self.devicePixelRatioF()
         made = QPixmap(QSize(side, side) * ratio)
         made.setDevicePixelRatio(ratio)

@@ -100,7 +100,6 @@ class BandMapsPanel(Panel):
 
 
 def _missing(prediction: Prediction | None, t: float) -> str:
-    """Return why there is nothing to show."""
     if prediction is None:
         return "no window yet"
     if not prediction.band_de.size:

@@ -100,7 +100,6 @@ class OcclusionPanel(Panel):
         return "asking" if self._now() - self._asked_at < _PATIENCE_S else "no answer"
 
     def _show_which(self, store: ViewStore, shown_end: float | None, state: str) -> None:
-        """Show which window was checked, and the state of the check."""
         notes = {
             "asking": "Running the model …",
             "no answer": f"No result for {_PATIENCE_S:.0f} s: check that a stream is running and the replay "

@@ -80,7 +80,6 @@ class PlanePlot(Plot):
         return self.trail[-1][1]
 
     def name_rects(self) -> dict[str, QRectF]:
-        """Return where each emotion's name is, in the view's pixels."""
         return self._content.name_rects()
 
     def text_at(self, x: float, y: float) -> str:

@@ -60,7 +60,6 @@ class SpectrogramPanel(Panel):
         self.plot.set_scale(low, high, len(freqs), ticks, lambda place: first + (place - 0.5) * step)
 
     def _offer(self, store: ViewStore) -> None:
-        """List the channels, and point at the one that is shown."""
         if store.eeg.ch_names != self._names:
             self._names = store.eeg.ch_names
             self.channels.clear()

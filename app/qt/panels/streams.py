@@ -139,7 +139,6 @@ class _Table(RowTable):
         self.lay_out()
 
     def _remedy(self, row: int) -> str:
-        """Return the text of a line that is a remedy, else nothing."""
         first, second = self.item(row, 0), self.item(row, 1)
         return first.text() if first is not None and second is not None and not second.text() else ""
 

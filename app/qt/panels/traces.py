@@ -161,13 +161,11 @@ class TracesPanel(Panel):
             super().keyPressEvent(event)
 
     def choose_electrodes(self) -> None:
-        """Ask which electrodes are shown, and which are bad."""
         names = self._store.eeg.ch_names if self._store is not None else ()
         if names:
             ElectrodesDialog(self.window(), names, self._hidden, self._marked, self._take_electrodes).open()
 
     def toggle_bad(self, name: str) -> None:
-        """Mark an electrode bad, or take it back."""
         self._take_electrodes(self._hidden, {name}.symmetric_difference(self._marked))
 
     @property

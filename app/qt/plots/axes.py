@@ -88,7 +88,6 @@ class Axis(pg.AxisItem):
         self.redraw()
 
     def redraw(self) -> None:
-        """Redraw the axis with the next picture."""
         self.picture = None
         self.update()
         if (view := self.linkedView()) is not None:

@@ -154,7 +154,6 @@ class HeadPlot(Plot):
     # --- for the item that draws ---
 
     def words(self, name: str) -> str:
-        """Return an electrode's name, value and state."""
         words = name
         if self.values is not None and name in self.names:
             value = float(self.values[self.names.index(name)])
@@ -198,7 +197,6 @@ class HeadPlot(Plot):
         self._head.update()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Keep title and colours close to the head."""
         if event is not None and not self.closed:  # pyqtgraph calls it without one while it makes the plot
             self.plot_item.layout.setContentsMargins(*self._margins())
         super().resizeEvent(event)
@@ -398,5 +396,4 @@ def free_box(
 
 
 def _contrast(colour: QColor) -> QColor:
-    """Return black or white, whichever is seen on the colour."""
     return QColor("#15191f") if colour.lightnessF() > 0.5 else QColor("#ffffff")

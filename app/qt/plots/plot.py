@@ -100,12 +100,10 @@ class Plot(pg.PlotWidget):
 
     @property
     def plot_item(self) -> pg.PlotItem:
-        """The plot itself, with its items and axes."""
         return self.getPlotItem()
 
     @property
     def notice(self) -> str:
-        """The text over the greyed plot, or empty."""
         return self._notice.text()
 
     def set_notice(self, notice: str) -> None:

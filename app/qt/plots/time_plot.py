@@ -91,7 +91,6 @@ class ScrollingPlot(TimePlot):
         look: tuple[object, ...],
         read: Read | None = None,
     ) -> None:
-        """Show a history up to ``t``, or what ``read`` takes of it; another ``look`` makes a new raster."""
         (x0, x1), (y0, y1) = self.view.viewRange()
         rect, ratio = self.plot_rect(), self.devicePixelRatioF()
         width, height = (max(1, math.ceil(side * ratio)) for side in (rect.width(), rect.height()))
@@ -141,7 +140,6 @@ class HeatPlot(ScrollingPlot):
             self.rows_axis.setTicks([list(ticks)])
 
     def show_history(self, store: ViewStore, history: SampleHistory, t: float) -> None:
-        """Show a history's values up to ``t``."""
         self._history = history
         self.scroll(store, t, history, (self._scale, history.n_columns))
 

@@ -73,7 +73,6 @@ class TracePlot(ScrollingPlot):
         return [("E&lectrodes shown, bad electrodes…", self.choose_electrodes), *super().menu_actions()]
 
     def make_raster(self, width: int, height: int, column_s: float, rows: Span) -> TraceRaster:
-        """Return a picture of the traces."""
         assert self._store is not None
         return TraceRaster(
             width,
@@ -88,7 +87,6 @@ class TracePlot(ScrollingPlot):
         )
 
     def value_at(self, x: float, y: float) -> str:
-        """Return the channel under the mouse and its value at that time."""
         if self._store is None or not math.isfinite(self.end):
             return ""
         eeg, row = self._store.eeg, math.floor(y)
@@ -118,7 +116,6 @@ class TracePlot(ScrollingPlot):
 
 
 def trace_colours(theme: Theme) -> tuple[str, str, str, str]:
-    """Return the colours of even, odd, suspect and bad channels."""
     return theme.trace, mixed(theme.trace, theme.surface, 0.62), theme.suspect, theme.bad
 
 
@@ -145,7 +142,6 @@ class NameAxis(DrawnAxis):
             self.clicked(min(hit)[1])
 
     def set_names(self, names: tuple[str, ...], categories: tuple[int, ...]) -> None:
-        """Write other names."""
         if (names, categories) != (self.names, self._categories):
             is_new = names != self.names
             self.names, self._categories = names, categories
@@ -204,7 +200,6 @@ class ScaleAxis(DrawnAxis):
     _units_per_row, _unit = 50.0, ""
 
     def set_scale(self, units_per_row: float, unit: str) -> None:
-        """Take what a row stands for."""
         if (units_per_row, unit) != (self._units_per_row, self._unit):
             self._units_per_row, self._unit = units_per_row, unit
             self.redraw()
@@ -240,5 +235,4 @@ def _short(name: str) -> str:
 
 
 def unit_symbol(unit: str) -> str:
-    """Return a unit as it is written."""
     return "µV" if unit in ("uV", "microvolts", "microvolt") else one_line(unit, 12)

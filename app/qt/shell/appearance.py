@@ -40,7 +40,6 @@ class Settings:
         return value if isinstance(value, QByteArray) else None
 
     def names(self, name: str) -> list[str]:
-        """Return what `keep_names` has kept."""
         return [each for each in self.text(name).split("|") if each]
 
     def paths(self, name: str) -> list[Path]:
@@ -90,7 +89,6 @@ class Appearance:
         self._on_theme(theme)
 
     def switch_theme(self) -> None:
-        """Go from dark to light or back."""
         self.use_theme(THEMES["light" if self.theme.name == "dark" else "dark"])
         self._settings.keep("theme", self.theme.name)
 

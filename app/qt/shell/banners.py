@@ -34,7 +34,6 @@ class Faults:
         return sum(self._counts.values())
 
     def install(self) -> None:
-        """Take every uncaught exception."""
         self._hooks = (sys.excepthook, threading.excepthook)
         sys.excepthook = self._hook
         threading.excepthook = self._thread_hook
@@ -43,7 +42,6 @@ class Faults:
         sys.excepthook, threading.excepthook = self._hooks
 
     def take(self, error: BaseException) -> None:
-        """Count an exception and show it."""
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
         key = f"{type(error).__name__} {place}"

@@ -77,7 +77,6 @@ class CalibrateCommand:
         return None
 
     def poll(self) -> None:
-        """Open the calibration when the session has ended."""
         if self._waiting is not None and self._session.is_over:
             before, self._waiting = self._waiting, None
             self._open(before)
@@ -118,7 +117,6 @@ class CalibrateCommand:
         window.show()
 
     def _resume(self, window: CalibrationWindow, before: LiveRequest) -> None:
-        """Return to the live session, with the profile if the user wants it."""
         self.window = None
         window.faults.remove()
         window.deleteLater()

@@ -164,7 +164,6 @@ class Choosers:
         return opened(ProfileDialog(self._parent, options.model, options.profile, known, self._use_profile))
 
     def recording(self) -> QDialog:
-        """Choose a recording to replay."""
         kept = (self._settings.text(name) for name in ("recordings folder", "record to"))
         folders = [*(Path(text) for text in kept if text), recordings_folder(), Path.home()]
         folder = str(next((folder for folder in folders if folder.is_dir()), Path.home()))
@@ -174,7 +173,6 @@ class Choosers:
         return opened(dialog)
 
     def replay(self, path: Path) -> None:
-        """Replay a recording with the model in use."""
         request = self._session.request
         if request is None:
             return
@@ -221,7 +219,6 @@ class Choosers:
             refuse(str(error))
 
     def fill_recent(self, menu: QMenu) -> None:
-        """List what was used lately in a menu; what is missing cannot be chosen."""
         menu.clear()
         for kind in ("recordings", "models", "profiles"):
             menu.addSeparator()
@@ -323,7 +320,6 @@ class RecordCommand:
         self._shown: tuple[bool, bool] | None = None
 
     def toggle(self) -> QDialog | None:
-        """Stop the recording, or ask where to record to."""
         if is_recording(self._session.store):
             self._session.send(SessionCommand.STOP_RECORDING)
             return None
@@ -359,7 +355,6 @@ class SummaryCommand:
         self._ended: ViewStore | None = None  # whose end was seen
 
     def show(self) -> SummaryDialog | None:
-        """Open the summary beside the window, which stays usable."""
         summary, request = self._session.store.log.summary(), self._session.request
         if summary is None:
             return None
@@ -380,7 +375,6 @@ class SummaryCommand:
             self.show()
 
     def write(self) -> None:
-        """Write the file that was asked for on the command line, if one was."""
         summary, request = self._session.store.log.summary(), self._session.request
         path = None if request is None else request.options.summary
         if summary is None or path is None:

@@ -142,7 +142,6 @@ def fill_menus(bar: QMenuBar, actions: Mapping[str, QAction]) -> None:
 
 
 def pressed_keys(event: QKeyEvent) -> int:
-    """Return a key with its modifiers, as Qt combines them."""
     return QKeyCombination(event.modifiers(), event.keyCombination().key()).toCombined()
 
 

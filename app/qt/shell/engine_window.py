@@ -20,7 +20,6 @@ _UNDER_WAY = ("starting", "recording", "stopping")
 
 
 def is_recording(store: ViewStore) -> bool:
-    """Tell whether a recording is under way."""
     recording = store.health.recording if store.health is not None else None
     return (
         recording is not None
@@ -142,7 +141,6 @@ class EngineWindow(QMainWindow):
         """Return the widget that has the focus after a dialog."""
 
     def before_closing(self) -> None:
-        """Keep the settings before closing."""
         self.settings.save()
 
     def after_painting(self) -> None:

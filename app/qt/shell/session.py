@@ -260,7 +260,6 @@ class Playback:
         self._go_to(times, direction)
 
     def jump(self, direction: int) -> None:
-        """Go ten seconds back or forward."""
         t = self.time
         if not math.isnan(t):
             self.seek_or_hold(t + direction * _JUMP_S)
@@ -280,7 +279,6 @@ class Playback:
         self.seek_or_hold(timeline.first if timeline is not None else self.store.oldest_time)
 
     def to_end(self) -> None:
-        """Follow the newest data."""
         if self.is_replay and self._is_paused:
             self._play()
         self._held = None
@@ -305,7 +303,6 @@ class Playback:
             self._session.send(Play(speed))
 
     def change_speed(self, direction: int) -> None:
-        """Take the next speed of the list."""
         nearest = bisect_left(SPEEDS, self.speed)
         self.set_speed(SPEEDS[min(max(nearest + direction, 0), len(SPEEDS) - 1)])
 

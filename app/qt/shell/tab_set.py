@@ -274,7 +274,6 @@ def state_words(store: ViewStore, playback: Playback) -> tuple[str, str]:
 
 
 def recording_words(store: ViewStore) -> str:
-    """Return the state of the recording, "" without one."""
     recording = store.health.recording if store.health is not None else None
     is_over = store.phase.name in ("failed", "ended")
     if recording is None or is_over or recording.state in ("stopped", "failed"):

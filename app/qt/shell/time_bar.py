@@ -130,7 +130,6 @@ class Timeline(QSlider):
         self.update()
 
     def show_store(self, store: ViewStore, t: float) -> None:
-        """Show ``t`` within the time that can be shown."""
         timeline = store.timeline
         first = timeline.first if timeline is not None else store.oldest_time
         last = timeline.last if timeline is not None else store.newest_time
@@ -241,7 +240,6 @@ class Timeline(QSlider):
             self.chosen.emit(self._time(event.position().x()))
 
     def event(self, event: QEvent | None) -> bool:
-        """Explain the place under the mouse."""
         if isinstance(event, QHelpEvent) and math.isfinite(self._first):
             QToolTip.showText(event.globalPos(), self._tooltip(event.pos().x()), self)
             return True

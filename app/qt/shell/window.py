@@ -137,7 +137,6 @@ class MainWindow(EngineWindow):
         return handlers
 
     def _mark(self, number: int) -> None:
-        """Send the marker of a key, with the time at which it was pressed."""
         name = self.choosers.marker_names()[number - 1]
         self.session.send(Note(name, LslClock().now()))
         self.toolbar.note.confirm(name)
@@ -166,7 +165,6 @@ class MainWindow(EngineWindow):
             self.banners.tell(Condition("refused", "error", text, "the session runs on"))
 
     def _report(self) -> None:
-        """Ask what is felt; the question counts from now on."""
         model = self.session.store.model
         if model is not None and can_report(self.session.store):
             self.session.send(SelfCheckMark(ASKED))
