@@ -6,30 +6,19 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from acquisition.errors import file_errors
 from acquisition.record.files import write_text
-from acquisition.text import TableWriter, duration, number, percent
+from acquisition.text import TableWriter, duration
 from app.request import check_summary
-from app.summary import MarkerAnswers, SessionSummary
-from calibration.consent import INTENDED_USE
-from calibration.report.figures import (
-    causes_in_words,
-    electrode_figure,
-    lettering,
-    session_figure,
-    to_svg,
-)
-from calibration.report.page import document, figure, ledger_table, paragraph, section, table, text
+from app.summary import SessionSummary
+from calibration.report.figures import electrode_figure, lettering, session_figure, to_svg
+from calibration.report.page import document, rendered
 
 _MOST_POINTS = 800  # of the course: more are a thicket
 _MOST_MARKERS = 40  # rows
-_MARKERS = (
-    "Means over the windows that end between a marker and the next one, or the end. Windows overlap and look "
-    "back up to {context_s:g} s, also across the marker: they are not independent, and no accuracy follows "
-    "from them."
-)
 _COURSE = "Probabilities over time of the session, with its markers"
 
 
@@ -56,62 +45,27 @@ def electrodes(summary: SessionSummary) -> Figure | None:
     return electrode_figure(summary, "part of the session", names)
 
 
-def sections(summary: SessionSummary, course: str, electrodes: str) -> list[str]:
-    """Return the page's parts around two figures, which are HTML."""
-    whole, labels = summary.seconds, summary.labels
-    rows = [(what, duration(s, 1), percent(s / whole if whole else None)) for what, s in summary.shares]
+def body(summary: SessionSummary, course: str, electrodes: str) -> Markup:
+    """Return the page's content around two figures, which are HTML."""
     grouped = summary.answers(together=True)
-    columns = ("Marker", "Times", "Until the next", "Windows", "Decoded", "Answered", *labels)
-    answers = [_row(one) for one in grouped[:_MOST_MARKERS]]
-    more = len(grouped) - len(answers)
-    bad = [one for one in summary.quality if one.ch_names]
-    return [
-        f"<h1>{text(summary.title)}</h1>",
-        paragraph(
-            f"Affectscope, session of {duration(whole)}, summary of {datetime.now():%Y-%m-%d %H:%M}", "under"
-        ),
-        paragraph(summary.simulated, "simulated"),
-        *map(paragraph, summary.words),
-        paragraph(INTENDED_USE, "notice"),
-        section(
-            "How much of it was decoded?",
-            *(paragraph(f"No prediction: {why}.") for why in summary.why_nothing),
-            table(("", "Time", "Share"), rows, numeric=(1, 2)),
-            paragraph(f"{summary.n_skipped} windows were skipped to keep up." if summary.n_skipped else ""),
-            figure(course),
-        ),
-        section(
-            "Answers by marker",
-            paragraph(_MARKERS.format(context_s=summary.context_s) if answers else "No marker came."),
-            table(columns, answers, numeric=range(1, len(columns))),
-            paragraph(f"{more} more texts: the saved tables have all of them." if more else ""),
-        ),
-        section("What became of the samples?", ledger_table(summary.ledgers) or paragraph("Not known.")),
-        section(
-            "Electrodes",
-            figure(electrodes),
-            paragraph(causes_in_words(summary, "part") if bad else "No EEG quality was measured."),
-        ),
-    ]
-
-
-def _row(one: MarkerAnswers) -> tuple[str, ...]:
-    decoded = percent(one.decoded_s / one.seconds if one.seconds else None)
-    answered = percent(one.n_answered / one.n_windows if one.n_windows else None)
-    figures = number(one.n_markers), duration(one.seconds, 1), number(one.n_windows), decoded, answered
-    return (one.marker, *figures, *map(percent, one.means))
+    return rendered(
+        "session.html",
+        summary=summary,
+        made=f"{datetime.now():%Y-%m-%d %H:%M}",
+        course=Markup(course),
+        electrodes=Markup(electrodes),
+        answers=grouped[:_MOST_MARKERS],
+        n_more=max(0, len(grouped) - _MOST_MARKERS),
+        context_s=f"{summary.context_s:g}",
+    )
 
 
 def to_html(summary: SessionSummary) -> str:
     """Return the page."""
-    drawn = electrodes(summary)
-    svg = (
-        "" if drawn is None else to_svg(drawn, "electrodes", "Share of time in which each electrode was bad")
-    )
+    drawn, about = electrodes(summary), "Share of time in which each electrode was bad"
+    svg = "" if drawn is None else to_svg(drawn, "electrodes", about)
     with lettering():
-        return document(
-            text(summary.title), sections(summary, to_svg(course(summary), "course", _COURSE), svg)
-        )
+        return document(summary.title, body(summary, to_svg(course(summary), "course", _COURSE), svg))
 
 
 def tables(summary: SessionSummary) -> tuple[list[dict[str, object]], list[dict[str, object]]]:

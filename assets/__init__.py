@@ -28,6 +28,9 @@ DEFAULT_PROTOCOL = ASSETS / "protocols" / "five-emotions.toml"
 WINDOW_STYLE, REPORT_STYLE = ASSETS / "styles" / "window.qss", ASSETS / "styles" / "report.css"
 REPORT_FIGURES = ASSETS / "styles" / "report.mplstyle"
 
+#: Templates of a calibration's report and of a session's summary (`calibration.report.page`).
+PAGES = ASSETS / "pages"
+
 #: Figures that two papers print, and how our runs differ from theirs (`models.papers`).
 PAPERS = ASSETS / "papers.toml"
 

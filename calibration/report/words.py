@@ -6,13 +6,18 @@ from acquisition.text import counted, percent
 from calibration.consent import TITLES
 from calibration.report.summary import Score, Summary
 from calibration.types import DisplayTiming
-from calibration.verdict import ALPHA
+from calibration.verdict import ALPHA, DO_NOT_TRUST, VerdictCode
 from models.conformal import too_rarely_covered
 
 SIMULATED = (
     "Simulated data: the signals come from the program's own simulator, and no figure here is valid for real "
     "people."
 )
+USE = {
+    VerdictCode.NOT_DISTINGUISHABLE: f"{DO_NOT_TRUST.capitalize()}.",
+    VerdictCode.WEAK: "The profile is better than guessing, but often wrong.",
+    VerdictCode.USABLE: "The profile may be demonstrated, within the limits below.",
+}
 _PHOTODIODE = (
     "Markers are stamped at the buffer swap, accurate to ±1 display frame; the panel's own delay is unknown. "
     "If it matters, put a photodiode on a corner of the screen and record it with the EEG."

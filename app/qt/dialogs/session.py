@@ -58,7 +58,7 @@ class SummaryDialog(Dialog):
         return to_png(course(self._summary)), b"" if shown is None else to_png(shown)
 
     def _show(self, pictures: tuple[bytes, bytes]) -> None:
-        from app.summary_page import sections
+        from app.summary_page import body
 
         document = self.page.document()
         assert document is not None
@@ -69,7 +69,7 @@ class SummaryDialog(Dialog):
             image = QImage.fromData(picture)
             document.addResource(QTextDocument.ResourceType.ImageResource, QUrl(name), image)
             shown.append(_FIGURE.format(name=name, width=width) if picture else "")
-        self.page.setHtml("\n".join(sections(self._summary, *shown)))
+        self.page.setHtml(body(self._summary, *shown))
 
     def _ask(self) -> None:
         free = self._folder / f"summary_{datetime.now():%Y-%m-%d_%H-%M-%S}.html"
