@@ -11,12 +11,13 @@ from typing import Any
 from acquisition.clock import ReplayClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import MakeIntake, intake_maker
-from acquisition.record.files import read_sidecar, sidecar_path
+from acquisition.record.files import read_sidecar, recording_parts, sidecar_path
 from acquisition.select import exclude_unusable, is_notes, is_own, kind_of, select_streams
 from acquisition.types import Change, Chunk, Kind, StreamHeader, StreamLedger
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.outline import Outline, outline_xdf, read_markers
-from acquisition.xdf.scan import check_xdf, scan_xdf
+from acquisition.xdf.parts import ALONE, open_recording
+from acquisition.xdf.scan import check_xdf
 from acquisition.xdf.source import XdfSource
 from app.modality_mask import ModalityMask, Recorded, Rest, read_change
 from app.model_loading import load_model, make_decoder
@@ -73,13 +74,13 @@ _SIDECAR_OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
 class ReplayFile:
     """A recording with the options it is replayed with; it is scanned once.
 
-    ``options`` are those of the request, completed by the recording's sidecar.
+    ``options`` are those of the request, completed by the recording's sidecar. A recording in parts is one.
     `look_through` makes the ``outline``, which makes seeking instant.
     Raises `InputError` if the file is no XDF file, or the sidecar holds a value of the wrong type.
     """
 
     def __init__(self, request: ReplayRequest) -> None:
-        self.path, self.start_s = request.path, request.start_s
+        self.path, self.start_s, self._alone = request.path, request.start_s, request.part_only
         self._folder: TemporaryDirectory[str] | None = None
         self._notices = list[str]()
         self.xdf = self._as_xdf(request.options.eeg_unit)  # the file that is read
@@ -104,7 +105,7 @@ class ReplayFile:
         """Return the recording, of an EEG file a copy as XDF, which `close` deletes."""
         if self.path.suffix.lower() not in EEG_SUFFIXES:
             check_xdf(self.path)
-            return self.path
+            return self.path if self._alone else recording_parts(self.path)[0]
         from acquisition.publish.recording import eeg_content, write_xdf
         from models.datasets.recordings import Reading, opened, reader_notes
 
@@ -129,7 +130,9 @@ class ReplayFile:
     @cached_property
     def index(self) -> XdfIndex:
         """Where everything lies in the file."""
-        return scan_xdf(self.xdf)
+        index = open_recording(self.xdf, alone=self._alone)
+        self._notices += index.notes
+        return index
 
     @cached_property
     def kinds(self) -> dict[int, Kind]:
@@ -271,6 +274,11 @@ class ReplayFile:
         labels = self.checkpoint.config.labels
         sinks = self.options.sinks(labels, ledgers)
         if self.options.record is not None:
+            if len(self.index.paths) > 1:
+                what = f"{self.xdf.name} has {len(self.index.paths)} parts, and a copy is of one file"
+                raise InputError(
+                    what, where="--record", remedy=f"{ALONE}: copy each part", code=ErrorCode.FILE
+                )
             unused_id = max(self.index.streams, default=0) + 1
             sinks.append(AnnotatedCopySink(self.xdf, self.options.record, labels, unused_id))
         return sinks

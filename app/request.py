@@ -180,6 +180,7 @@ class ReplayRequest:
     stop_s: float | None = None
     speed: float = math.inf  # times real time; infinity runs as fast as possible
     chunk: int | None = None  # samples; None takes the chunks of the file
+    part_only: bool = False  # of a recording in parts, this file alone
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from acquisition.publish.capture import Capture, PacedFile, Publishing, publishe
 from acquisition.text import counted
 from acquisition.timebase import ClockMapper
 from acquisition.types import Chunk, Kind, MapSegment, StreamHeader, StreamSpec
-from acquisition.xdf.scan import check_xdf, scan_xdf
+from acquisition.xdf.parts import open_recording
+from acquisition.xdf.scan import check_xdf
 from acquisition.xdf.source import XdfSource
 from acquisition.xdf.write import XdfWriter
 
@@ -58,7 +59,9 @@ def xdf_content(path: Path, say: Callable[[str], None] = lambda text: None) -> C
     ``say`` is called with a sentence for each damaged place.
     """
     check_xdf(path)
-    index = scan_xdf(path)
+    index = open_recording(path)
+    for note in index.notes:
+        say(note)
     for place in index.damage[:_MOST_SAID]:
         say(f"{path.name}: damaged at byte {place.position:,}: {place.what}")
     kinds = {

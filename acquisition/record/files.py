@@ -50,6 +50,42 @@ def next_run_path(recording: Path) -> Path:
     return _next_free(recording, "run")
 
 
+def recording_parts(recording: Path) -> tuple[Path, ...]:
+    """Return the files of the session that a recording belongs to, in order; often it is the only one.
+
+    The sidecars name them (``part_of`` and ``parts``), and so do the files' names: a sidecar may be
+    missing, or was written before the last part began.
+    """
+    folder, match = recording.parent, re.fullmatch(r"(.*)_part-\d+", recording.stem)
+    first = recording.with_name((match[1] if match else recording.stem) + recording.suffix)
+    first = next(iter(_named(folder, _sidecar_of(recording).get("part_of"))), first)
+    name = re.compile(rf"{re.escape(first.stem)}_part-\d+{re.escape(first.suffix)}")
+    found = sorted(path for path in folder.iterdir() if name.fullmatch(path.name)) if folder.is_dir() else []
+    parts = [first, *_named(folder, _sidecar_of(first).get("parts")), *found]
+    whole = [path for path in dict.fromkeys(parts) if path.is_file()]
+    return tuple(whole) if recording in whole else (recording,)
+
+
+def later_parts(recording: Path) -> tuple[Path, ...]:
+    """Return the other parts of the session that a recording begins; none of a later part."""
+    first, *others = recording_parts(recording)
+    return tuple(others) if first == recording else ()
+
+
+def _sidecar_of(recording: Path) -> dict[str, Any]:
+    try:
+        return read_sidecar(recording)
+    except InputError:  # said where its options are needed
+        return {}
+
+
+def _named(folder: Path, names: Any) -> list[Path]:
+    """Return the recordings of a folder that a sidecar names; it may be a stranger's, so by plain names."""
+    names = names if isinstance(names, list) else [names]
+    plain = [name for name in names if isinstance(name, str) and re.fullmatch(r"[^/\\:]+\.xdf", name)]
+    return [folder / name for name in plain if (folder / name).is_file()]
+
+
 def _next_free(recording: Path, entity: str) -> Path:
     match = re.fullmatch(rf"(.*)_{entity}-(\d+)", recording.stem)
     stem, number = (match[1], int(match[2])) if match else (recording.stem, 1)

@@ -116,6 +116,15 @@ class Damage:
     what: str
 
 
+@dataclass(frozen=True)
+class FilePart:
+    """Where a stream's chunks lie in a later part of a recording: in positions, it begins at ``base``."""
+
+    first_chunk: int
+    base: int
+    path: Path
+
+
 @dataclass(eq=False)
 class StreamIndex:
     """Where one stream's samples lie. Chunk arrays have one entry per sample chunk, in file order."""
@@ -129,6 +138,7 @@ class StreamIndex:
     offset_times: array[float] = field(default_factory=lambda: array("d"))  # raw, sender's clock
     offset_values: array[float] = field(default_factory=lambda: array("d"))  # LSL time = raw + value
     footer: dict[str, str] = field(default_factory=dict)
+    parts: list[FilePart] = field(default_factory=list)  # later ones that hold chunks
 
     @property
     def n_samples(self) -> int:
@@ -160,12 +170,17 @@ class StreamIndex:
 
 @dataclass(eq=False)
 class XdfIndex:
-    """What a file holds, without its samples."""
+    """What a file holds, without its samples; of a recording in parts what all of them hold."""
 
-    path: Path
+    path: Path  # of the first part
     n_bytes: int
     streams: dict[int, StreamIndex]  # by stream id, in file order
     damage: list[Damage]
+    paths: tuple[Path, ...] = ()  # of all parts
+    notes: list[str] = field(default_factory=list)  # what to say of the parts
+
+    def __post_init__(self) -> None:
+        self.paths = self.paths or (self.path,)
 
 
 # --- samples: a byte 0 (stamp left out) or 8 and a stamp, then the values ---

@@ -23,8 +23,8 @@ from acquisition.text import finite
 from acquisition.types import MODALITY_OF_KIND, Kind, MapSegment, StreamHeader, StreamLedger
 from acquisition.xdf.format import Damage, StreamIndex
 from acquisition.xdf.outline import clock_reset_starts, read_recorded_segments, unix_message, unix_stamped
+from acquisition.xdf.parts import open_recording
 from acquisition.xdf.reader import StreamReader
-from acquisition.xdf.scan import scan_xdf
 
 _MIN_GAP_S = 0.1  # a longer hole in a regular stream is a gap ...
 _GAP_PERIODS = 3.0  # ... if it is longer than this many sample periods
@@ -87,6 +87,7 @@ class XdfReport:
     damage: tuple[Damage, ...]
     has_clock_map: bool  # an own recording, which carries its clock maps
     refused: str = ""  # why a replay cannot choose among its streams
+    notes: tuple[str, ...] = ()  # on the parts of a recording
 
     @property
     def duration_s(self) -> float:
@@ -108,14 +109,16 @@ def inspect_xdf(
     path: Path,
     progress: Callable[[float], None] = lambda share: None,
     options: AdapterOptions | None = None,
+    *,
+    alone: bool = False,
 ) -> XdfReport:
-    """Read a recording once and report on it, in bounded memory.
+    """Read a recording, with all of its parts unless ``alone``, once and report on it, in bounded memory.
 
     With ``options`` of a replay's adapters, it is told which streams the replay refuses, and its notes.
 
     Raises `InputError` if the file cannot be opened or is not an XDF file.
     """
-    index = scan_xdf(path)
+    index = open_recording(path, alone=alone)
     recorded = read_recorded_segments(index)
     unix = unix_stamped(index, recorded)
     damage = list(index.damage)
@@ -170,7 +173,9 @@ def inspect_xdf(
             if not np.isfinite(x).any():
                 report = replace(report, notes=(*report.notes, "none of its first values is a number"))
         reports.append(report)
-    return XdfReport(index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded), refused)
+    return XdfReport(
+        index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded), refused, tuple(index.notes)
+    )
 
 
 def _made(stream: StreamIndex, kind: Kind, options: AdapterOptions) -> Adapter | InputError:

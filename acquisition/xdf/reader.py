@@ -13,6 +13,7 @@ from acquisition.intake import StreamIntake
 from acquisition.timebase import LARGEST_TIME_S
 from acquisition.types import Chunk
 from acquisition.xdf.format import (
+    STAMP_BYTES,
     Damage,
     Decoded,
     StreamIndex,
@@ -57,11 +58,10 @@ class StreamReader:
     """
 
     def __init__(self, path: Path, stream: StreamIndex, place: Place | None = None) -> None:
-        with read_errors(path):
-            self._file = path.open("rb", buffering=0)
-        self._stream = stream
+        self._stream, self._path = stream, path
         place = place or Place(0)
         self._chunk = place.chunk
+        self._open_part()
         self._last_stamp = place.last_stamp
         self._has_stamp = place.has_stamp
         self.damage: list[Damage] = []  # found inside chunks so far
@@ -84,6 +84,9 @@ class StreamReader:
     def blocks_of_next_chunk(self) -> Iterator[Block]:
         """Yield the samples of one chunk; there must be one left."""
         chunk = self._chunk
+        if any(part.first_chunk == chunk for part in self._stream.parts):
+            self.close()
+            self._open_part()
         position, end = self._stream.starts[chunk], self._stream.ends[chunk]
         n_left, n_bytes = self._stream.counts[chunk], _BLOCK_BYTES
         while n_left > 0 and position < end:
@@ -103,6 +106,20 @@ class StreamReader:
             self._lose(n_left, chunk, position)
         self._chunk += 1
 
+    def _open_part(self) -> None:
+        """Open the file that holds the next chunk."""
+        begun = [part for part in self._stream.parts if part.first_chunk <= self._chunk]
+        path, self._base = (begun[-1].path, begun[-1].base) if begun else (self._path, 0)
+        with read_errors(path):
+            self._file = path.open("rb", buffering=0)
+
+    def start_of(self, chunk: int, n_before: int) -> int:
+        """Return the byte at which the sample after the first ``n_before`` of a chunk begins."""
+        start, end = self._stream.starts[chunk], self._stream.ends[chunk]
+        if self._stream.dtype is not None:
+            end = min(end, start + n_before * (self._stream.sample_bytes + STAMP_BYTES))
+        return start + self._decode(self._read(start, end - start), n_before).n_bytes
+
     @property
     def place(self) -> Place:
         """Where this reader stands; to be asked for between two chunks."""
@@ -118,7 +135,7 @@ class StreamReader:
             self._last_stamp += n_lost * self._stream.deduced_step_s
 
     def _read(self, position: int, n_bytes: int) -> memoryview:
-        self._file.seek(position)
+        self._file.seek(position - self._base)
         buffer = memoryview(bytearray(n_bytes))
         filled = 0
         while filled < n_bytes:
@@ -172,6 +189,23 @@ def _fill_gaps(
         before = np.where(at > 0, stamps[at - 1], last)
         stamps[at] = before + step_s
     return stamps
+
+
+def drop_beginning(path: Path, stream: StreamIndex, border: float) -> None:
+    """Drop a stream's first samples, those stamped ``border`` or earlier, from its index."""
+    n_chunks, n_samples, stamp = len(stream.starts), 0, float("nan")
+    with StreamReader(path, stream) as reader:
+        for chunk in range(n_chunks):
+            stamps = np.concatenate([np.empty(0), *(b.stamps for b in reader.blocks_of_next_chunk())])
+            if (stamps > border).any():
+                n_chunks, n_samples = chunk, int(np.argmax(stamps > border))
+                start, stamp = reader.start_of(chunk, n_samples), float(stamps[n_samples])
+                break
+    for entries in (stream.starts, stream.ends, stream.counts, stream.first_stamps):
+        del entries[:n_chunks]
+    if n_samples:
+        stream.starts[0], stream.first_stamps[0] = start, stamp
+        stream.counts[0] -= n_samples
 
 
 # --- one stream that is being replayed ---

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from acquisition.errors import ErrorCode, InputError, file_errors
-from acquisition.record.files import read_sidecar
+from acquisition.record.files import read_sidecar, recording_parts
 from acquisition.select import is_calibration, without
 from acquisition.text import percent
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, StreamLedger
@@ -120,6 +120,7 @@ def fit_again(
         raise InputError("the file is given twice", where=str(twice[0]), remedy="give each recording once")
     for path in files:
         check_xdf(path)
+    files = list(dict.fromkeys(recording_parts(path)[0] for path in files))  # a recording in parts is one run
     sidecars = [read_sidecar(path) for path in files]
     if len(subjects := {str(one["subject"]) for one in sidecars if "subject" in one}) > 1:
         what = f"expected recordings of one subject, found {' and '.join(sorted(subjects))}"

@@ -29,6 +29,7 @@ Normalise = Annotated[
     Option(help="A session's level: the training mean, its own trials, or those labelled baseline."),
 ]
 Json = Annotated[bool, Option("--json", help="Print JSON.")]
+PartOnly = Annotated[bool, Option("--part-only", help="Of a recording in parts, read this file alone.")]
 Quick = Annotated[bool, Option("--quick", help="Quick trial run; results are marked.")]
 Seconds = Annotated[float | None, Option(min=0.1, help="Stop after this many seconds.")]
 Discovery = Annotated[float, Option(min=0.2, help="Seconds to look for streams.")]
@@ -246,6 +247,7 @@ class RecordingOptions:
 
     def files(self) -> list[tuple[str, Path]]:
         """Return kind and path of each recording, those of folders too."""
+        from acquisition.record.files import later_parts
         from acquisition.xdf.format import is_xdf
         from models.datasets.trial_table import read_table, recordings_in
 
@@ -253,7 +255,9 @@ class RecordingOptions:
                  for file in recordings_in(path, kind)]  # fmt: skip
         of_table = () if self.trials is None else read_table(self.trials)
         found += [("xdf" if is_xdf(row.file) else "raw", row.file) for row in of_table]
-        return list(dict.fromkeys(found))
+        # A recording in parts is read whole where its first part is named, and it is named once.
+        later = {part for kind, file in found if kind == "xdf" for part in later_parts(file)}
+        return [one for one in dict.fromkeys(found) if one[1] not in later]
 
     def reading(self) -> dict[str, Any]:
         """Return how they are read, for `Source`."""

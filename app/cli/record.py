@@ -240,6 +240,7 @@ def inspect(
     montage: opt.Montage = None,
     eeg_unit: opt.EegUnit = None,
     sfreq: _CsvRate = None,
+    part_only: opt.PartOnly = False,
 ) -> int:
     """Show what a recording contains, and what is wrong with it.
 
@@ -273,7 +274,7 @@ def inspect(
     session = SessionOptions(montage=montage, eeg_unit=eeg_unit)
     options = session.adapter_options(read_model_summary(DEMO_MODEL).ch_names)
     with progress_bar("reading") as progress:
-        report = inspect_xdf(file, progress, options)
+        report = inspect_xdf(file, progress, options, alone=part_only)
     if as_json:
         print(json_text(report.to_json()))
     else:
@@ -294,6 +295,8 @@ def _print(report: XdfReport, console: Console) -> None:
         f"{report.path.name}: {data_size(report.n_bytes)}, {counted(len(report.streams), 'stream')}, "
         f"{duration(report.duration_s, 1)}",
     )
+    for note in report.notes:
+        say(console, f"- {note}")
     if report.streams:
         console.print()
         console.print(recording_table(report))

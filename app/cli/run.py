@@ -114,6 +114,7 @@ def replay(
         None, "Speed relative to real time, or max.", show_default="1 in the window, max in the terminal"
     ),
     chunk: str = option("all", "Samples per chunk, or all; does not affect predictions."),
+    part_only: opt.PartOnly = False,
     face_landmarks: opt.FaceLandmarks = False,
 ) -> int:
     """Predict from a recording, exactly as a live run would.
@@ -142,6 +143,7 @@ def replay(
         stop_s=stop,
         speed=_speed(speed or ("1" if in_window else "max")),
         chunk=None if chunk == "all" else _whole(chunk, "--chunk"),
+        part_only=part_only,
     )
     code = run_request(request, window, in_window=in_window)
     if digest:

@@ -31,11 +31,12 @@ from acquisition.intake import intake_maker
 from acquisition.montage import SEED_CH_NAMES, canonical_name, load_montage
 from acquisition.pump import Pump
 from acquisition.quality import amplitude_of, amplitude_trouble
+from acquisition.record.files import later_parts
 from acquisition.select import select_streams
 from acquisition.types import Chunk, Kind, StreamHeader, StreamSpec
 from acquisition.windowing import WindowConfig
 from acquisition.xdf.format import XdfIndex, is_xdf
-from acquisition.xdf.scan import scan_xdf
+from acquisition.xdf.parts import open_recording
 from acquisition.xdf.source import XdfSource
 from models.datasets.csv_recordings import CSV_SUFFIXES, eyes_of, has_eyes, raw_of, read_table
 from models.datasets.files import first_line
@@ -121,7 +122,7 @@ def _counted(markers: Iterable[str]) -> str:
 
 def found_markers(path: Path) -> str:
     """Return an XDF file's most frequent markers and counts, in words; `InputError` without such a stream."""
-    return _counted(text for _, text in _markers(path, scan_xdf(path), None)) or "none"
+    return _counted(text for _, text in _markers(path, _index(path), None)) or "none"
 
 
 def _unusable(
@@ -207,7 +208,7 @@ def raw_file_sequence(path: Path, reading: Reading = PLAIN) -> Trial:
 def data_files(path: Path) -> list[Path]:
     """Return the files that hold a recording's samples: of BrainVision or EEGLAB not the header's."""
     if is_xdf(path) or path.suffix.lower() in CSV_SUFFIXES:
-        return [path]
+        return [path, *later_parts(path)]
     named = [Path(name) for name in opened(path).filenames if name is not None]
     if files := sorted(name for name in named if name.is_file()):
         return files
@@ -531,7 +532,7 @@ def marked_spans(
     index: XdfIndex | None = None,
 ) -> list[Span]:
     """Return the stretches that begin with a marker of ``events``; ``index`` spares a scan of the file."""
-    markers = _markers(path, index or scan_xdf(path), streams)
+    markers = _markers(path, index or _index(path), streams)
     spans = _spans(markers, events, trial_s)
     if not spans:
         raise _no_trials(events, [text for _, text in markers], path)
@@ -549,6 +550,11 @@ def _markers(path: Path, index: XdfIndex, streams: str | None) -> list[tuple[flo
     source.close()
     found = [pair for chunk in chunks for pair in zip(chunk.times.tolist(), chunk.data, strict=True)]
     return sorted(found, key=lambda pair: pair[0])  # stable: markers of one moment keep their order
+
+
+def _index(path: Path) -> XdfIndex:
+    """Index a recording, with its other parts if it is the first: tables count seconds from a file's."""
+    return open_recording(path, alone=not later_parts(path))
 
 
 def _headers(index: XdfIndex) -> dict[int, StreamHeader]:
@@ -586,7 +592,7 @@ class _Steps:
 
     def __init__(self, path: Path, reading: Reading) -> None:
         self.windows = reading.windows or WindowConfig()
-        self._path, self.index = path, scan_xdf(path)
+        self._path, self.index = path, _index(path)
         features = reading.features or FeatureConfig()
         kinds = select_streams(_headers(self.index), None, (Kind.EEG, Kind.GAZE))
         self.source = XdfSource(

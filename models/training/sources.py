@@ -13,6 +13,7 @@ import numpy as np
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import is_simulated
 from acquisition.montage import electrode_names, load_montage
+from acquisition.record.files import later_parts
 from acquisition.xdf.format import is_xdf
 from acquisition.xdf.scan import scan_xdf
 from models.config import ModelConfig
@@ -78,7 +79,9 @@ class Source:
             what = f"expected {'a folder' if self.is_dataset else 'a recording'}, found none"
             raise InputError(what, where=f"--{self.kind} {self.path}", code=ErrorCode.FILE)
         if not self.is_dataset:
-            inside = [p for p in self.path.rglob("*") if p.is_file()] if self.path.is_dir() else [self.path]
+            inside = [self.path, *later_parts(self.path)]
+            if self.path.is_dir():
+                inside = [p for p in self.path.rglob("*") if p.is_file()]
         elif self.kind == "eav":
             inside = [p for p in self.path.glob("*/EEG/*") if p.is_file()]
         else:

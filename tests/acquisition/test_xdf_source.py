@@ -15,9 +15,12 @@ import pytest
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import parse_header, stream_identity
 from acquisition.intake import StreamIntake
+from acquisition.record.files import recording_parts
 from acquisition.timebase import ClockMapper
 from acquisition.types import Change, Chunk, Fate, Kind, MapSegment, StreamEvent, StreamHeader, StreamSpec
 from acquisition.xdf.inspect import inspect_xdf
+from acquisition.xdf.outline import outline_xdf
+from acquisition.xdf.parts import open_recording
 from acquisition.xdf.source import XdfSource
 from acquisition.xdf.write import XdfWriter
 
@@ -48,23 +51,33 @@ def _intake(header: StreamHeader, key: str, kind: Kind, recorded: Sequence[MapSe
     return StreamIntake(key, _AsSent(spec), mapper)
 
 
-@pytest.fixture
-def recording(tmp_path: Path) -> Path:
-    """Simulated: 20 s of 100 Hz EEG whose value is the sample's index, jittered, 1000 s off; markers."""
+def _write(path: Path, begin: int = 0, end: int = 2000, piece: int = 100, late: str = "") -> Path:
+    """Write samples of 20 s of 100 Hz EEG whose value is their index, jittered, 1000 s off; and markers.
+
+    A stream of ``late`` markers comes on top.
+    """
     rng = np.random.default_rng(1)
-    path = tmp_path / "a.xdf"
+    stamps, offsets = 50 + np.arange(2000) / 100 + rng.normal(0, 1e-3, 2000), rng.normal(0, 1e-4, 4)
     with XdfWriter(path) as writer:
         writer.add_stream(EEG, HEADER.format(name="Amp", type="EEG", n=2, sfreq=100, format="float32"))
         writer.add_stream(MARKERS, HEADER.format(name="Mark", type="Markers", n=1, sfreq=0, format="string"))
-        for second in range(20):
-            index = np.arange(100) + 100 * second
-            stamps = 50 + index / 100 + rng.normal(0, 1e-3, 100)
-            writer.samples(EEG, stamps, np.repeat(index[:, None], 2, axis=1))
-            writer.samples(MARKERS, [1050.5 + second], [[f"m{second}"]])
-            if second % 5 == 0:
-                writer.clock_offset(EEG, 50.0 + second, 1000 + rng.normal(0, 1e-4))
-                writer.clock_offset(MARKERS, 1050.0 + second, 0.0)
+        if late:
+            writer.add_stream(3, HEADER.format(name=late, type="Markers", n=1, sfreq=0, format="string"))
+        for at in range(begin, end, piece):
+            index = np.arange(at, min(at + piece, end))
+            writer.samples(EEG, stamps[index], np.repeat(index[:, None], 2, axis=1))
+            for second in (index[index % 100 == 50] // 100).tolist():
+                for stream in (MARKERS, 3)[: 1 + bool(late)]:
+                    writer.samples(stream, [1050.5 + second], [[f"m{second}"]])
+            for fifth in (index[index % 500 == 0] // 500).tolist():
+                writer.clock_offset(EEG, 50.0 + 5 * fifth, 1000 + offsets[fifth])
+                writer.clock_offset(MARKERS, 1050.0 + 5 * fifth, 0.0)
     return path
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    return _write(tmp_path / "a.xdf")
 
 
 def _read(path: Path, hop_s: float, **options: Any) -> tuple[dict[str, tuple], list[StreamEvent]]:
@@ -249,3 +262,76 @@ def test_a_recording_is_whole_until_the_first_of_the_streams_that_ran_to_its_end
     assert source.whole_to - source.first_time == pytest.approx(whole_s, abs=0.02)
     assert source.last_time - source.first_time == pytest.approx(10.0, abs=0.02)
     source.close()
+
+
+# -- A recording in parts ----------------------------------------------------------------------------------
+
+
+def _read_parts(path: Path, late: bool = False, **options: Any) -> dict[str, tuple]:
+    index = open_recording(path)
+    kinds = KINDS | ({3: Kind.MARKERS} if late else {})
+    return _read(path, 0.25, kinds=kinds, index=index, **options)[0]
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 250, 333])
+def test_parts_that_overlap_give_the_samples_of_one_file(tmp_path: Path, overlap: int) -> None:
+    whole, _ = _read(_write(tmp_path / "whole.xdf"), 0.25)
+    first = _write(tmp_path / "a.xdf", end=1200)
+    _write(tmp_path / "a_part-02.xdf", begin=1200 - overlap, piece=70, end=1700)
+    last = _write(tmp_path / "a_part-03.xdf", begin=1690, late="Late")
+    for named in (first, last):
+        parts = _read_parts(named, late=True)
+        for name, (times, rows, breaks) in whole.items():
+            assert np.array_equal(parts[name][0], times)
+            assert np.array_equal(parts[name][1], rows)
+            assert parts[name][2] == breaks
+        assert parts["Late"][1] == ["m17", "m18", "m19"]
+    index = open_recording(first)
+    assert index.paths == (first, first.with_stem("a_part-02"), last)
+    assert "3 parts" in index.notes[0]
+    assert len(open_recording(last, alone=True).streams) == 3
+
+
+def test_a_hole_between_parts_is_a_gap_and_is_reached_by_a_bookmark(tmp_path: Path) -> None:
+    first = _write(tmp_path / "a.xdf", end=700)
+    _write(tmp_path / "a_part-02.xdf", begin=1000)
+    times, rows, breaks = _read_parts(first)["Amp"]
+    assert [row[0] for row in rows] == [*range(700), *range(1000, 2000)]
+    assert breaks == [0, 700]
+    assert np.abs(times[700:] - 1060 - np.arange(1000) / 100).max() < 5e-3
+    index = open_recording(first)
+    outline = outline_xdf(index, KINDS, _intake)
+    sought, _ = _read(first, 0.25, index=index, outline=outline, start=12.0)
+    assert np.array_equal(sought["Amp"][0], times[times >= outline.first_time + 12])
+
+
+def test_a_stream_that_sends_something_else_in_a_later_part_is_another_one(tmp_path: Path) -> None:
+    first = _write(tmp_path / "a.xdf", end=700)
+    with XdfWriter(tmp_path / "a_part-02.xdf") as writer:
+        writer.add_stream(EEG, HEADER.format(name="Amp", type="EEG", n=3, sfreq=100, format="float32"))
+        writer.samples(EEG, [1058.0], np.zeros((1, 3)))
+    index = open_recording(first)
+    assert {i: stream.header.n_channels for i, stream in index.streams.items()} == {EEG: 2, MARKERS: 1, 3: 3}
+
+
+def test_a_part_of_another_day_or_clock_is_not_joined(tmp_path: Path) -> None:
+    first = _write(tmp_path / "a.xdf", begin=500)
+    _write(tmp_path / "a_part-02.xdf", end=300)
+    index = open_recording(first)
+    assert index.paths == (first,)
+    assert "of another session" in index.notes[0]
+
+
+def test_sidecars_name_the_parts_and_no_file_elsewhere(tmp_path: Path) -> None:
+    elsewhere = _write(tmp_path / "elsewhere.xdf")
+    folder = tmp_path / "s"
+    folder.mkdir()
+    first, later = _write(folder / "a.xdf", end=900), _write(folder / "b.xdf", begin=900)
+    assert recording_parts(later) == (later,)
+    first.with_suffix(".json").write_text(
+        json.dumps({"parts": ["b.xdf", "../elsewhere.xdf", str(elsewhere), 7]})
+    )
+    later.with_suffix(".json").write_text(json.dumps({"part_of": "a.xdf"}))
+    assert recording_parts(first) == recording_parts(later) == (first, later)
+    later.with_suffix(".json").write_text(json.dumps({"part_of": "../elsewhere.xdf"}))
+    assert recording_parts(later) == (later,)

@@ -16,6 +16,8 @@ from profiles import model_with_evidence
 from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.recording import write_simulated
 from acquisition.types import Kind
+from acquisition.xdf.format import Tag, parse_head
+from acquisition.xdf.inspect import inspect_xdf
 from acquisition.xdf.write import XdfWriter
 from app.compare import compare_runs
 from app.outputs import DigestSink
@@ -94,6 +96,35 @@ def test_eeg_without_known_names_stops_only_a_model_that_reads_eeg(recording, ra
     assert int(line.split()[-1]) > 0
     assert [notice.split(":")[0] for notice in session.file.notice.split("; ")] == ["eeg"]
     assert set(session.file.kinds.values()) == {Kind.GAZE, Kind.VIDEO, Kind.AUDIO}
+
+
+def cut_in_two(path: Path, folder: Path, at: float) -> Path:
+    """Write the recording as two parts, cut at a share of its bytes, and return the first."""
+    raw, position = path.read_bytes(), 4
+    halves = [bytearray(b"XDF:"), bytearray(b"XDF:")]
+    while position < len(raw):
+        head = parse_head(raw[position : position + 15], position)
+        is_later = position > at * len(raw)
+        for half in halves if head.tag in (Tag.FILE_HEADER, Tag.STREAM_HEADER) else halves[is_later:][:1]:
+            half += raw[position : head.end]
+        position = head.end
+    for half, name in zip(halves, ("a.xdf", "a_part-02.xdf"), strict=True):
+        (folder / name).write_bytes(half)
+    return folder / "a.xdf"
+
+
+def test_parts_are_replayed_as_one_recording_or_alone(recording, random_model, whole, tmp_path):
+    first = cut_in_two(recording, tmp_path, 0.4)
+    later = first.with_stem("a_part-02")
+    session, digest = replayed(later, random_model)
+    assert digest == whole
+    assert "2 parts are read as one session" in session.file.notice
+    alone = [replayed(path, random_model, part_only=True)[0] for path in (first, later)]
+    assert sum(one.duration_s for one in alone) < session.duration_s
+    with pytest.raises(InputError, match="--part-only"):
+        replayed(first, random_model, record=tmp_path / "copy.xdf")
+    inspected = inspect_xdf(first)
+    assert [s.n_samples for s in inspected.streams] == [s.n_samples for s in inspect_xdf(recording).streams]
 
 
 def test_part_of_a_recording_is_replayed(recording, random_model):
