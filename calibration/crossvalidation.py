@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 from torch import Tensor
 
 from acquisition.types import MODALITIES
@@ -295,7 +295,7 @@ def top(logits: _Array) -> int:
 
 
 def log_probs(logits: _Array, temperature: float = 1.0) -> _Array:
-    return np.asarray(log_softmax(logits / temperature, axis=-1))
+    return np.asarray(scipy.special.log_softmax(logits / temperature, axis=-1))
 
 
 def trial_probs(logits: _Array, temperature: float = 1.0) -> _Array:

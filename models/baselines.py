@@ -8,8 +8,8 @@ import warnings
 from typing import Any, Self
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -157,7 +157,7 @@ class LdaClassifier:
         return self
 
     def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
-        probs = softmax(self._flat.rows(test) @ self._maps.T + self._bias, axis=1)
+        probs = scipy.special.softmax(self._flat.rows(test) @ self._maps.T + self._bias, axis=1)
         return over_all_labels(probs, self._labels, self._n_labels)
 
 
@@ -227,7 +227,7 @@ class TunedSvm:
     def predict_proba(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         if len(self._labels) == 1:
             return over_all_labels(np.ones((len(rows), 1)), self._labels, self._n_labels)
-        return softmax(self._margins(self._svm, rows) / self._temperature, axis=1)
+        return scipy.special.softmax(self._margins(self._svm, rows) / self._temperature, axis=1)
 
     def planes(self) -> NDArray[np.float64]:
         """Return (n_labels, q + 1) weights and bias of which `predict_proba` is the softmax."""
@@ -293,7 +293,7 @@ def _svm_temperature(margins: NDArray[np.float64], label: NDArray[np.int64]) -> 
     if not seen.any():
         return 1.0
     _, best = best_temperature(
-        lambda t: -log_softmax(margins / t, axis=1)[at, label][seen].mean(), _TEMPERATURES
+        lambda t: -scipy.special.log_softmax(margins / t, axis=1)[at, label][seen].mean(), _TEMPERATURES
     )
     return best
 

@@ -296,7 +296,8 @@ class Decoder:
         times = np.arange(0, self.config.windows.pupil_s, 1 / 60)
         gaze = np.column_stack([np.full((len(times), 4), 0.5), np.ones(len(times))])
         self._features("eye", Step(0, times[-1], True, 1.0, 60.0, gaze, times))
-        self._features("voice", Step(0, 0.0, True, 1.0, 16000.0, np.zeros(16000)))
+        # At a rate that is resampled, which loads a package of SciPy.
+        self._features("voice", Step(0, 0.0, True, 1.0, 48000.0, np.zeros(48000)))
         self._features("face", Step(0, 0.0, True, 1.0, 0.0, np.zeros((240, 320, 3), dtype=np.uint8)))
         size = self.config.features.face_size
         self._forward.encode_face(torch.zeros(3, size, size))

@@ -11,10 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
+import scipy  # loads its packages when they are used: no session that only decodes waits for them
 from numpy.typing import NDArray
-from scipy.linalg import eigh, solve_triangular
-from scipy.optimize import nnls
-from scipy.special import gammaln
 
 _Array = NDArray[np.float64]
 
@@ -80,7 +78,7 @@ def time_course(trials: Sequence[_Array]) -> TimeCourse:
     fits = []
     for rho in _RHOS:
         curves = np.column_stack([np.ones(n_lags), 1 - rho**lags])
-        (w, v), error = nnls(curves * weight[:, None], variogram * weight)
+        (w, v), error = scipy.optimize.nnls(curves * weight[:, None], variogram * weight)
         fits.append((error, w, v, rho))
     _, w, v, rho = min(fits)
     return TimeCourse(float(w / (w + v)), float(v / (w + v)), float(rho))
@@ -211,7 +209,7 @@ def best_shrinkage(residuals: _Array, group: NDArray[np.int64], n_bands: int | N
             target = structured_target(covariance, n_bands, ridge)
             for column, share in enumerate(_SHARES):
                 factor = np.linalg.cholesky(_mixed(covariance, target, share))
-                white = solve_triangular(factor, held.T, lower=True)
+                white = scipy.linalg.solve_triangular(factor, held.T, lower=True)
                 found[at, column] -= (white**2).sum() / 2 + len(held) * np.log(np.diag(factor)).sum()
     if not found.any():
         return Shrinkage()
@@ -264,7 +262,7 @@ class Directions:
         The basis that makes within-trial noise white would do the same, but features that are constant
         within a trial have none.
         """
-        values, vectors = eigh(between, between + within)
+        values, vectors = scipy.linalg.eigh(between, between + within)
         share = np.clip(values, 0.0, 1.0)
         return cls(vectors.T, share, 1.0 - share)
 
@@ -310,7 +308,11 @@ def trial_weights(distance: _Array, n_features: int) -> _Array:
         for _ in range(_N_SCALES):
             weight = (df + n_features) / (df + distance / scale)
             scale = float((weight * distance).mean()) / n_features
-        likelihood = gammaln((df + n_features) / 2) - gammaln(df / 2) - n_features / 2 * np.log(df * scale)
+        likelihood = (
+            scipy.special.gammaln((df + n_features) / 2)
+            - scipy.special.gammaln(df / 2)
+            - n_features / 2 * np.log(df * scale)
+        )
         likelihood = likelihood - (df + n_features) / 2 * np.log1p(distance / (df * scale))
         return float(likelihood.sum()), weight
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import scipy  # loads its signal package when that is used
 from numpy.typing import NDArray
-from scipy.signal import butter, lfilter, sosfilt, unit_impulse
 
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.behaviour import Behaviour
@@ -111,13 +111,13 @@ class MuscleBursts:
         self._rng = self.subject.rng("muscle noise")
         behaviour.renew(self._rng)
         self.topography = 9.0 * spread(electrode_positions(["FT7", "FT8"]), positions, 0.35)
-        self._sos = butter(2, (20.0, 120.0), "bandpass", fs=sfreq, output="sos")
+        self._sos = scipy.signal.butter(2, (20.0, 120.0), "bandpass", fs=sfreq, output="sos")
         self._state = np.zeros((len(self._sos), 2, 2))
 
     def block(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the two temples' bursts, (2, n_times)."""
         noise = 2.0 * self._rng.standard_normal((2, len(times)))
-        wave, self._state = sosfilt(self._sos, noise, axis=1, zi=self._state)
+        wave, self._state = scipy.signal.sosfilt(self._sos, noise, axis=1, zi=self._state)
         envelope = np.zeros((2, len(times)))
         slot = int(times[0] // _BURST_SLOT_S)
         for k in (slot - 1, slot):
@@ -223,8 +223,8 @@ class _Oscillations:
         posterior = 1.0 + 0.9 * np.clip(-places[:, 1], 0, 1)
         self.filters, self.states, self.amplitudes = [], [], []
         for band, (low, high, amplitude) in BANDS.items():
-            sos = butter(2, (low, high), "bandpass", fs=SFREQ, output="sos")
-            response = sosfilt(sos, unit_impulse(4000))
+            sos = scipy.signal.butter(2, (low, high), "bandpass", fs=SFREQ, output="sos")
+            response = scipy.signal.sosfilt(sos, scipy.signal.unit_impulse(4000))
             self.filters.append(sos)
             self.states.append(np.zeros((len(sos), len(places), 2)))
             personal = np.exp(0.15 * rng.standard_normal(len(places)))
@@ -240,7 +240,7 @@ class _Oscillations:
         rows = []
         for i, sos in enumerate(self.filters):
             noise = self.rng.standard_normal((len(SOURCE_PLACES), BLOCK_N))
-            wave, self.states[i] = sosfilt(sos, noise, axis=1, zi=self.states[i])
+            wave, self.states[i] = scipy.signal.sosfilt(sos, noise, axis=1, zi=self.states[i])
             rows.append(wave * (self.gains[i][:, None] * (1 - ramp) + gains[i][:, None] * ramp))
         self.gains = gains
         return np.concatenate(rows)
@@ -271,7 +271,7 @@ class _Background:
             noise = self.rng.standard_normal((_N_BACKGROUND, BLOCK_N))
             # A first-order low-pass of unit white noise has variance 1 / (1 - pole²).
             gain = amplitude * np.sqrt(1 - pole**2)
-            wave, self.states[i] = lfilter([gain], [1, -pole], noise, axis=1, zi=self.states[i])
+            wave, self.states[i] = scipy.signal.lfilter([gain], [1, -pole], noise, axis=1, zi=self.states[i])
             total += wave
         return total
 

@@ -6,8 +6,8 @@ The vowels are the mean formants of Peterson and Barney (1952), scaled to the sp
 from collections.abc import Iterator
 
 import numpy as np
+import scipy  # loads its signal package when that is used
 from numpy.typing import NDArray
-from scipy.signal import lfilter, sosfilt
 
 from acquisition.simulator.behaviour import Behaviour
 
@@ -76,7 +76,7 @@ class _Voice:
         pulse = np.where(open_part < 1.0, 2 * open_part - 3 * open_part**2, 0.0)
         pulse += 0.02 * self.rng.standard_normal(len(pulse))
         pole = np.clip(0.6 - 0.12 * brightness, 0.05, 0.93)  # spectral tilt
-        tilted, self.tilt_state = lfilter([1 - pole], [1, -pole], pulse, zi=self.tilt_state)
+        tilted, self.tilt_state = scipy.signal.lfilter([1 - pole], [1, -pole], pulse, zi=self.tilt_state)
         return tilted
 
     def _vowel(self) -> NDArray[np.float64]:
@@ -84,7 +84,7 @@ class _Voice:
         return _resonators(np.array(formants) * self.tract)
 
     def _formants(self, source: NDArray[np.float64], sos: NDArray[np.float64]) -> NDArray[np.float64]:
-        voiced, self.formant_state = sosfilt(sos, source, zi=self.formant_state)
+        voiced, self.formant_state = scipy.signal.sosfilt(sos, source, zi=self.formant_state)
         return voiced
 
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
 
@@ -63,8 +64,6 @@ def resample(wave: NDArray[Any], sfreq: float, config: FeatureConfig | None = No
     within 0.1 % of 16 kHz is left alone: nobody hears it. By `scipy.signal.resample_poly` on this window
     alone: no filter state passes from window to window.
     """
-    from scipy.signal import resample_poly
-
     wave = np.asarray(wave)
     ratio = resample_ratio(sfreq, config)
     if np.issubdtype(wave.dtype, np.signedinteger):
@@ -72,7 +71,7 @@ def resample(wave: NDArray[Any], sfreq: float, config: FeatureConfig | None = No
     else:
         samples = wave.astype(np.float64)
     if ratio != 1:
-        samples = resample_poly(samples, ratio.numerator, ratio.denominator, axis=-1)
+        samples = scipy.signal.resample_poly(samples, ratio.numerator, ratio.denominator, axis=-1)
     return torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
 
 
