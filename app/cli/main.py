@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from acquisition.text import json_text
-from app.cli import calibrate, evaluate, finetune, record, reproduce, run, subjects, train, weights
+from app.cli import calibrate, certify, evaluate, finetune, record, reproduce, run, subjects, train, weights
 from app.cli import options as opt
 from app.cli.groups import add, application, option
 from app.environment import ExitCode
@@ -96,4 +96,4 @@ add(
     weights.model,
     panel="Data and training",
 )
-add(app, doctor, bench, panel="Machine")
+add(app, doctor, bench, certify.certify, panel="Machine")

