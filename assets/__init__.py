@@ -24,9 +24,16 @@ HEADSETS = ASSETS / "montages" / "headsets.toml"
 #: Five emotions in ten trials, with prompts, pictures and sounds that the program made itself.
 DEFAULT_PROTOCOL = ASSETS / "protocols" / "five-emotions.toml"
 
-#: The style sheets of the window (a template of its colours), of a calibration's report and its figures.
+#: The style sheets of the window (a template of its colours), of a report and its figures, and the colours.
 WINDOW_STYLE, REPORT_STYLE = ASSETS / "styles" / "window.qss", ASSETS / "styles" / "report.css"
 REPORT_FIGURES = ASSETS / "styles" / "report.mplstyle"
+THEMES = ASSETS / "styles" / "themes.toml"
+
+#: The windows' commands with their keys (`app.qt.shell.commands`).
+COMMANDS = ASSETS / "commands.toml"
+
+#: What a participant reads before a calibration (`calibration.consent`).
+NOTICE = ASSETS / "notice.toml"
 
 #: Templates of a calibration's report and of a session's summary (`calibration.report.page`).
 PAGES = ASSETS / "pages"

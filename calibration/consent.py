@@ -1,7 +1,8 @@
-"""The notice that a participant reads before a session, and their consent; nothing is opened before it.
+"""The notice that a participant reads before a session (`assets/notice.toml`), and their consent.
 
-A modality without consent is not opened, recorded or used. Face video and voice sound are recorded only with
-a consent of their own; without it, only features computed from them may be kept.
+Nothing is opened before it, and a modality without consent is not opened, recorded or used. Face video and
+voice sound are recorded only with a consent of their own; without it, only features computed from them may be
+kept.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,30 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.text import parse_toml
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
+from assets import NOTICE
 from calibration.storage import default_data_folder
 from calibration.types import Consent
 from models.config import built
-
-#: Counts up whenever the words below change in meaning.
-NOTICE_VERSION = 1
-
-INTENDED_USE = (
-    "Affectscope infers emotions. It is a research instrument: not for workplaces, not for education, "
-    "not for medicine, and not for decisions about people."
-)
-TAKING_PART = (
-    "Taking part is voluntary. You can pause, skip a trial or stop at any time, without giving a reason."
-)
-WHAT_HAPPENS = (
-    "You rest. Then, for each emotion, you look at, listen to or remember something and say how you felt; "
-    "some of it is unpleasant (fear, disgust, sadness). A model is then fitted to your own signals."
-)
-ALWAYS_KEPT = (
-    "Always kept: what was shown and when, your answers (emotion, pleasantness, excitement), the "
-    "quality of the signals, and this consent."
-)
-WITHOUT_RAW = "Signals that are not kept cannot be analysed again later."
 
 
 @dataclass(frozen=True)
@@ -48,36 +31,10 @@ class ModalityNotice:
     keep: str = ""  # label of its second tick box; empty without one
 
 
-MODALITY_NOTICES = (
-    ModalityNotice(
-        "eeg",
-        "Brain signals (EEG)",
-        "The voltage at each electrode, as the amplifier sends it, goes into the recording.",
-        "Used: the strength of its rhythms, per electrode and second.",
-    ),
-    ModalityNotice(
-        "eye",
-        "Eyes",
-        "Where you look, the size of your pupils and your blinks go into the recording.",
-        "Used: means and changes of pupils, gaze and blinks over four seconds.",
-    ),
-    ModalityNotice(
-        "face",
-        "Face (camera)",
-        "The camera's pictures are converted to numerical features while the session runs; the features may "
-        "be kept, the pictures are not, unless you tick the line below.",
-        "Used: features of the face, twice a second.",
-        "Also keep the video of my face in the recording (anyone with the file can recognise me).",
-    ),
-    ModalityNotice(
-        "voice",
-        "Voice (microphone)",
-        "The sound is converted to numerical features while the session runs; the features may be kept, the "
-        "sound is not, unless you tick the line below.",
-        "Used: the spectrum of the sound; the words are not recognised.",
-        "Also keep the sound of my voice in the recording (anyone with the file can hear what I say).",
-    ),
-)
+_WORDS = parse_toml(NOTICE.read_bytes())
+NOTICE_VERSION: int = _WORDS["version"]
+INTENDED_USE: str = _WORDS["paragraphs"][0]
+MODALITY_NOTICES = tuple(ModalityNotice(**one) for one in _WORDS["modalities"])
 TITLES = {one.modality: one.title for one in MODALITY_NOTICES}
 
 
@@ -99,18 +56,10 @@ class Notice:
 
 def notice(subject: str, folder: Path) -> Notice:
     """Return what the participant is told; ``folder`` is the session's absolute path."""
-    stays = (
-        f"Everything stays on this computer, in {folder}, under the participant ID {subject}, without your "
-        "name; nothing is sent to the internet. The devices send their signals over the local network, where "
-        "other programs can read them."
-    )
     data = folder.parent.parent
     elsewhere = "" if data == default_data_folder().absolute() else f' --data-dir "{data}"'
-    withdraw = (
-        "You can have all of it deleted at any time, recordings and model: "
-        f"affectscope subjects delete {subject}{elsewhere}"
-    )
-    paragraphs = (INTENDED_USE, WHAT_HAPPENS, TAKING_PART, stays, ALWAYS_KEPT, withdraw, WITHOUT_RAW)
+    given = {"folder": folder, "subject": subject, "data_dir": elsewhere}
+    paragraphs = tuple(paragraph.format(**given) for paragraph in _WORDS["paragraphs"])
     return Notice(NOTICE_VERSION, paragraphs, MODALITY_NOTICES)
 
 

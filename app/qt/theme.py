@@ -6,6 +6,7 @@ meaning rests on colour alone: an emotion has a colour, a hatch and a mark every
 
 from dataclasses import asdict, dataclass
 from string import Template
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,10 @@ from PyQt6.QtGui import (
 )
 from PyQt6.QtWidgets import QApplication, QWidget
 
+from acquisition.text import parse_toml
+from assets import THEMES as THEMES_FILE
 from assets import WINDOW_STYLE
+from models.config import built
 
 
 @dataclass(frozen=True)
@@ -49,37 +53,12 @@ class Theme:
         return self.categories[index % len(self.categories)]
 
 
-LIGHT = Theme(
-    name="light",
-    window="#eceff3",
-    surface="#ffffff",
-    text="#15191f",
-    muted="#566070",
-    grid="#d5dae2",
-    accent="#0072b2",
-    good="#00795a",
-    suspect="#9a6700",
-    bad="#b94a00",
-    stale="#9aa3af",
-    trace="#1d3f66",
-    categories=("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#b37400", "#3a96cf", "#7a6a00"),
-)
-DARK = Theme(
-    name="dark",
-    window="#12151a",
-    surface="#1b2027",
-    text="#e8ecf1",
-    muted="#a3adba",
-    grid="#323a45",
-    accent="#56b4e9",
-    good="#2fc59a",
-    suspect="#f0c542",
-    bad="#ff8a4c",
-    stale="#6b7480",
-    trace="#9fc6ee",
-    categories=("#ff8a4c", "#56b4e9", "#2fc59a", "#e29ac3", "#e69f00", "#8fb8ff", "#f0e442"),
-)
-THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
+def _named(name: str, colours: dict[str, Any]) -> Theme:
+    return built(Theme, {"name": name, **colours}, "themes")
+
+
+THEMES = {name: _named(name, colours) for name, colours in parse_toml(THEMES_FILE.read_bytes()).items()}
+LIGHT, DARK = THEMES["light"], THEMES["dark"]
 
 
 def cividis(n: int = 256) -> NDArray[np.uint8]:

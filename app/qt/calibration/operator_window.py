@@ -38,14 +38,6 @@ from calibration.types import Progress, SessionView
 if TYPE_CHECKING:
     from app.qt.calibration.window import CalibrationWindow
 
-#: A command with a short text has a button here.
-KEYS = (
-    Command("toggle_pause", "", ("P",), "pause the session, or resume it", "Pause"),
-    Command("skip", "", ("S",), "skip the trial; end a baseline, the practice or a rest early", "Skip"),
-    Command("repeat", "", ("R",), "repeat the trial selected in the list, or else the one named", "Repeat"),
-    Command("write_note", "", ("N",), "write a note; Enter sends it as an LSL marker"),
-    Command("end", "", ("E",), "end the session; asks first", "End …"),
-)
 _BEFORE = "The participant reads the notice. No device is opened before the consent."
 _FROM = "Accuracy is shown from the fourth trial on."
 _MAX_NOTE = 500
@@ -123,10 +115,10 @@ _SKIPPED = {kind: kind.split("_")[0] for kind in ("baseline_open", "baseline_clo
 class OperatorWindow(QMainWindow):
     """Shows the page that belongs to the participant's screen, and what can be done about it.
 
-    ``window`` is the participant's; ``shared`` are the commands of both.
+    ``window`` is the participant's; of the ``commands`` those with a short text have a button.
     """
 
-    def __init__(self, window: CalibrationWindow, shared: Sequence[Command]) -> None:
+    def __init__(self, window: CalibrationWindow, commands: Sequence[Command]) -> None:
         super().__init__(window, Qt.WindowType.Window)
         self.setWindowTitle(f"{window.windowTitle()}: operator")
         self._window, self.monitor, self._pages = window, window.screens.monitor, window.screens.of_operator
@@ -148,7 +140,7 @@ class OperatorWindow(QMainWindow):
         self.screens.activated.connect(lambda at: window.choose_screen(self.screens.itemData(at)))
         self.buttons: dict[str, QPushButton] = {}
         self.commands = {**window.commands, "repeat": self._repeat, "write_note": self.note.setFocus}
-        for command in (*KEYS, *shared):
+        for command in commands:
             self._add_command(command)
         head = put(QHBoxLayout(), (self.state, 1), self.times, margins=(16, 8, 16, 4))
         parts: tuple[Part, ...] = (*self.buttons.values(), (self.note, 1), self.screens)

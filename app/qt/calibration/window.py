@@ -24,7 +24,6 @@ from app.engine.messages import SessionCommand
 from app.qt.calibration import plain_screens as plain
 from app.qt.calibration.media import has_sound, kinds_of, sound_check
 from app.qt.calibration.onset import StepWatch
-from app.qt.calibration.operator_window import KEYS as OPERATOR_KEYS
 from app.qt.calibration.operator_window import MonitorScreen, OperatorWindow, distinct_screens, screen_words
 from app.qt.calibration.preparation import NoticeScreen, PreflightScreen
 from app.qt.calibration.report import ReportScreen
@@ -33,7 +32,7 @@ from app.qt.calibration.screen import Screen
 from app.qt.calibration.stimulus import StimulusScreen
 from app.qt.dialogs.base import KeysDialog, ask, key_names
 from app.qt.shell.appearance import Settings
-from app.qt.shell.commands import Command, pressed_keys
+from app.qt.shell.commands import commands_of, pressed_keys
 from app.qt.shell.engine_window import EngineWindow, is_recording
 from app.qt.shell.session import EngineSession
 from app.qt.theme import Theme
@@ -46,24 +45,7 @@ from calibration.consent import notice
 from calibration.protocol import order_of
 from calibration.types import Result
 
-#: Of the participant's window; a command without a name is the key of a screen.
-KEYS = (
-    Command("toggle_pause", "", ("P", "Esc"), "pause, or resume"),
-    Command("", "", ("1", "2", "3", "4", "5"), "choose the emotion in the self-report"),
-    Command("", "", ("Left", "Right"), "move a slider"),
-    Command("", "", ("Return",), "press the highlighted button; in the self-report, continue"),
-    Command("", "", ("Tab",), "go to the next control"),
-    Command("toggle_full_screen", "", ("F11",), "full screen on or off"),
-)
-#: Of both windows.
-SHARED = (
-    Command("switch_window", "", ("F2",), "the other window; on one screen the operator's pauses"),
-    Command("switch_theme", "", ("Ctrl+L",), "switch between light and dark"),
-    Command("larger", "", ("Ctrl+Shift+Up",), "larger, takes effect at next start"),
-    Command("smaller", "", ("Ctrl+Shift+Down",), "smaller, takes effect at next start"),
-    Command("show_keys", "", ("F1",), "show this list"),
-    Command("close", "", ("Ctrl+Q",), "close; asks first while recording"),
-)
+KEYS = commands_of("calibration")
 
 _REFRESH_MS = 15
 _SAY_IT_THEMSELVES = ("finish", "failed")  # screens with the session's message in them
@@ -106,7 +88,7 @@ class CalibrationWindow(EngineWindow):
             "show_keys": self.show_keys,
             "close": self.close,
         }
-        named = [key for key in (*KEYS, *SHARED) if key.name]
+        named = [key for key in (*KEYS["participant"], *KEYS["both"]) if key.name]
         self._calls = {
             QKeySequence(text)[0].toCombined(): self.commands[key.name] for key in named for text in key.keys
         }
@@ -139,7 +121,7 @@ class CalibrationWindow(EngineWindow):
         page.setObjectName("page")
         put(QVBoxLayout(page), (self.stack, 1), status, margins=(0, 0, 0, 0), spacing=0)
         self.setCentralWidget(page)
-        self.operator = OperatorWindow(self, SHARED)
+        self.operator = OperatorWindow(self, (*KEYS["operator"], *KEYS["both"]))
         self.closing.asks_on = self.operator
 
     def open(self) -> None:
@@ -333,9 +315,10 @@ class CalibrationWindow(EngineWindow):
         self.banners.tell(Condition("message", "warning", message_line(message)))
 
     def show_keys(self) -> None:
-        front, own = (self.operator, OPERATOR_KEYS) if self.operator.isActiveWindow() else (self, KEYS)
-        rows = [(key_names(key.keys), key.explanation) for key in (*own, *SHARED)]
-        KeysDialog(front, ("Keys", "What they do"), rows).open()
+        is_operator = self.operator.isActiveWindow()
+        own = KEYS["operator" if is_operator else "participant"]
+        rows = [(key_names(key.keys), key.explanation) for key in (*own, *KEYS["both"])]
+        KeysDialog(self.operator if is_operator else self, ("Keys", "What they do"), rows).open()
 
     def after_painting(self) -> None:
         """Take the time when Qt has handed over what it painted."""

@@ -1,4 +1,4 @@
-"""The commands of the window in one table; menus, keys, toolbar and the list under F1 are made from it."""
+"""The commands of `assets/commands.toml` as menus, keys, toolbar and the list under F1."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from PyQt6.QtCore import QEvent, QKeyCombination, Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import QAction, QKeyEvent, QKeySequence
 from PyQt6.QtWidgets import QLabel, QLineEdit, QMenuBar, QSizePolicy, QToolBar, QToolButton, QWidget
+
+from acquisition.text import parse_toml
+from assets import COMMANDS as COMMANDS_FILE
+from models.config import built
 
 
 @dataclass(frozen=True)
@@ -16,88 +20,22 @@ class Command:
     presses a focused button, and Left still moves in a text.
     """
 
-    name: str  # of the handler, see `app.qt.shell.window`
-    text: str  # with mnemonic
     keys: tuple[str, ...]
     explanation: str
+    name: str = ""  # of the handler, see `app.qt.shell.window`
+    text: str = ""  # with mnemonic
     short: str = ""  # on its button
     checkable: bool = False
     plain: bool = False
 
 
-MENUS: dict[str, tuple[Command, ...]] = {
-    "Session": (
-        Command("choose_streams", "&Streams…", ("Ctrl+E",), "choose streams, of the file in a replay"),
-        Command(
-            "add_stream", "A&dd new streams", ("Ctrl+Shift+A",), "let streams that have appeared join", "Add"
-        ),
-        Command("map_channels", "Ch&annel mapping…", ("Ctrl+Shift+E",), "map EEG channels to electrodes"),
-        Command("choose_model", "&Model…", ("Ctrl+M",), "choose the model"),
-        Command("choose_profile", "&Profile…", ("Ctrl+P",), "choose a participant's profile"),
-        Command("calibrate", "&Calibrate…", ("Ctrl+K",), "calibrate a participant in a separate window"),
-        Command(
-            "start_rest", "Start a res&t", ("Ctrl+B",), "rest for 60 s, which sets the participant's level"
-        ),
-        Command("stop_rest", "Stop t&he rest", ("Ctrl+Shift+B",), "end the rest early"),
-        Command("self_report", "Sel&f-report…", ("Ctrl+J",), "say what is felt now, to check the answers"),
-        Command(
-            "undo_update",
-            "&Undo the update",
-            ("Ctrl+Shift+J",),
-            "return to the model before self-reports updated it",
-        ),
-        Command("record", "&Record…", ("Ctrl+R",), "start or stop the recording"),
-        Command("write_note", "Write a &note", ("Ctrl+N",), "write a note, sent as an LSL marker"),
-        Command("open_recording", "&Open recording…", ("Ctrl+O",), "replay a recording", "Open"),
-        Command("settings", "Settin&gs…", ("Ctrl+,",), "mains, screen, lateness, thresholds, marker keys"),
-        Command("show_summary", "Summar&y…", ("Ctrl+Y",), "what the session came to so far", "Summary"),
-        Command("stop", "En&d the session", ("Ctrl+D",), "end the live session; the window stays open"),
-        Command("start_again", "R&estart", ("Ctrl+F5",), "restart the session with a new engine"),
-        Command("quit", "&Quit", ("Ctrl+Q",), "close the window"),
-    ),
-    "Mask": (
-        Command("mask_eeg", "Mask &EEG", ("Ctrl+1",), "mask EEG to simulate its loss", "EEG", True),
-        Command("mask_eye", "Mask e&yes", ("Ctrl+2",), "mask the eye tracker", "Eyes", True),
-        Command("mask_face", "Mask &face", ("Ctrl+3",), "mask the camera", "Face", True),
-        Command("mask_voice", "Mask &voice", ("Ctrl+4",), "mask the microphone", "Voice", True),
-        Command("choose_electrodes", "E&lectrodes…", ("Ctrl+5",), "mark electrodes bad, or hide them"),
-    ),
-    "Markers": tuple(
-        Command(
-            f"mark_{n}", f"Marker &{n}", (f"F{n + 4}",), "send it as an LSL marker, named in the settings"
-        )
-        for n in range(1, 5)
-    ),
-    "Time": (
-        Command("toggle", "Pause or &resume", ("Space",), "pause or resume the view", "‖", plain=True),
-        Command("step_back", "Previous pre&diction", ("Left",), "go one prediction back", "◀|", plain=True),
-        Command("step_on", "Next pred&iction", ("Right",), "go one prediction forward", "|▶", plain=True),
-        Command("jump_back", "Ten seconds &back", ("PgUp",), "go back ten seconds", plain=True),
-        Command("jump_on", "Ten seconds &forward", ("PgDown",), "go forward ten seconds", plain=True),
-        Command("last_mark", "&Previous mark", ("Ctrl+Left",), "go to the previous event or gap"),
-        Command("next_mark", "Ne&xt mark", ("Ctrl+Right",), "go to the next event or gap"),
-        Command("to_start", "&Oldest data", ("Home",), "go to the oldest data", "|◀", plain=True),
-        Command("to_end", "&Latest data", ("End",), "follow the latest data", "▶|", plain=True),
-        Command("slower", "&Slower", ("Ctrl+-",), "replay more slowly"),
-        Command("faster", "F&aster", ("Ctrl++", "Ctrl+="), "replay faster"),
-    ),
-    "View": (
-        Command("show_now", "&Now", ("Alt+1",), "emotion, probabilities and how far to trust them"),
-        Command("show_why", "&Why", ("Alt+2",), "attention and the occlusion check"),
-        Command("show_signals", "&Signals", ("Alt+3",), "EEG, eyes, face and voice"),
-        Command("show_health", "H&ealth", ("Alt+4",), "streams, electrodes, latency and computer"),
-        Command("switch_theme", "&Light or dark", ("Ctrl+L",), "switch between light and dark", "Theme"),
-        Command(
-            "scale_up", "La&rger", ("Ctrl+Shift+Up",), "larger (up to 200 %), takes effect at next start"
-        ),
-        Command("scale_down", "S&maller", ("Ctrl+Shift+Down",), "smaller, takes effect at next start"),
-        Command("full_screen", "&Full screen", ("F11",), "full screen on or off", checkable=True),
-    ),
-    "Help": (
-        Command("show_shortcuts", "&Keyboard shortcuts", ("F1",), "list all keyboard shortcuts", "Help"),
-        Command("show_notice", "&Intended use", ("Shift+F1",), "what this program is and is not for"),
-    ),
-}
+def commands_of(table: str) -> dict[str, tuple[Command, ...]]:
+    """Return the commands of a table of ``assets/commands.toml``."""
+    groups = parse_toml(COMMANDS_FILE.read_bytes())[table]
+    return {name: tuple(built(Command, one, name) for one in of) for name, of in groups.items()}
+
+
+MENUS = commands_of("menus")
 #: Keys that one panel takes, with what a list of keys says of them.
 OF_PANELS = (
     (("O",), "Occlusion check", "Why", "check the newest window"),
