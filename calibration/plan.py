@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import ErrorCode, InputError, read_limited
+from acquisition.errors import ErrorCode, InputError, file_errors, read_limited
 from acquisition.text import parse_toml
 from assets import DEFAULT_PROTOCOL
 from calibration.types import STIMULUS_KINDS, Stimulus
@@ -210,12 +210,8 @@ class _ProtocolFile:
 
     def _parsed(self) -> dict[str, Any]:
         try:
-            return parse_toml(read_limited(self._path))
-        except FileNotFoundError as error:
-            raise self._error("there is no such file", remedy="check the path") from error
-        except OSError as error:
-            what, remedy = f"cannot be read: {error.strerror}", "check its path and permissions"
-            raise self._error(what, remedy=remedy) from error
+            with file_errors("cannot be read", f"protocol {self._path}", "check its path and permissions"):
+                return parse_toml(read_limited(self._path))
         except ValueError as error:
             raise self._error(str(error), remedy="correct it there, and save it as UTF-8") from error
 

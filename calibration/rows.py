@@ -62,10 +62,8 @@ class RowTable:
         return len(self.t_end)
 
     def select(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> RowTable:
-        return self._map(lambda name, array: array if name in _WHOLE else array[rows])
-
-    def _map(self, change: Callable[[str, NDArray[Any]], NDArray[Any]]) -> RowTable:
-        return RowTable(**{f.name: change(f.name, getattr(self, f.name)) for f in fields(self)})
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        return RowTable(**{name: x if name in _WHOLE else x[rows] for name, x in arrays.items()})
 
     def save(self, path: Path) -> None:
         """Write the rows as an ``.npz`` file without pickle; InputError if that fails."""

@@ -14,7 +14,7 @@ from calibration.fit import FROM_TRIAL, progress_of
 from calibration.outcome import Finished, Material, fit_session
 from calibration.quality import QualityLog, TrialQuality
 from calibration.rows import KeptRows, RowCollector, RowTable, holds
-from calibration.storage import SessionPlace, next_run
+from calibration.storage import SessionPlace
 from calibration.types import Consent, Progress, SessionRecord, TrialRecord
 from models.checkpoint import Checkpoint
 
@@ -151,17 +151,6 @@ class FinalFit(threading.Thread):
         self._is_wanted = True
         self._finished: Finished | None = None
         self._error: BaseException | None = None
-
-    @classmethod
-    def of_run(cls, learning: Learning, record: SessionRecord) -> FinalFit:
-        """Return the fit to a run that is over, and to the ones before it."""
-        return cls(learning.request, learning.place, record, lambda: learning.material(record))
-
-    @classmethod
-    def of_record(cls, request: CalibrationRequest, place: SessionPlace, record: SessionRecord) -> FinalFit:
-        """Return the fit to a session whose program ended before it was fitted."""
-        run, consent = next_run(record), record.consent
-        return cls(request, place, record, lambda: earlier_runs(request, place, record, run, consent))
 
     def run(self) -> None:
         try:

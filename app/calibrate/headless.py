@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from acquisition.errors import ErrorCode, InputError
-from app.calibrate.fitting import FinalFit
+from app.calibrate.fitting import FinalFit, earlier_runs
 from app.calibrate.offline import StageLines
 from app.calibrate.prepare import prepare
 from app.calibrate.run import CalibrationRun
 from app.request import CalibrationRequest
 from calibration.outcome import Finished
 from calibration.protocol import simulated_report, too_slow
-from calibration.storage import SessionPlace
+from calibration.storage import SessionPlace, next_run
 from calibration.types import Consent, SessionRecord, SessionView
 
 _LEAST_S = 5.0  # rates are counted over this time
@@ -145,7 +146,8 @@ def calibrate_headless(
     if prepared.unfitted is not None:
         place, record = prepared.unfitted
         say(f"session {record.session} of {record.subject} is complete but not fitted yet: fitting it")
-        return _finished(FinalFit.of_record(request, place, record), place, record, interrupted, say)
+        runs = partial(earlier_runs, request, place, record, next_run(record), record.consent)
+        return _finished(FinalFit(request, place, record, runs), place, record, interrupted, say)
     if request.simulated is not None:
         say("All data in this session is simulated and not valid for real people.")
     if prepared.words:

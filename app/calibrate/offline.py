@@ -380,7 +380,28 @@ def calibrate_events(
         raise InputError("no trial is left to test on", where=str(path), remedy=remedy, code=ErrorCode.DATA)
     say(f"reading {path.name}: {len(trials)} trials")
     run = read_run(path, options, MODALITIES)
-    finished = _fit(run, request, chosen, classes, make_folder(out or Path(f"{path.stem}_fit")), say)
+    own = tuple(replace(trial, number=number) for number, trial in enumerate(chosen, start=1))
+    record = SessionRecord(
+        request.subject or "foreign1",
+        1,
+        classes,
+        request.seed,
+        Consent(run.modalities),  # whoever publishes or passes on a recording is responsible for it
+        trials=own,
+        recordings=(Path(path.name),),
+        order=tuple(trial.emotion for trial in own),
+        is_simulated=run.is_simulated,
+    )
+    finished = fit_session(
+        Material([run.rows], run.qualities(own), run.ledgers),
+        record,
+        run.checkpoint,
+        fit_options(run.options, "intended"),
+        folder=make_folder(out or Path(f"{path.stem}_fit")),
+        recordings=[path.absolute()],
+        keeps_poor=True,  # they cannot be repeated
+        progress=StageLines(say),
+    )
     personal = apply_profile(load_profile(finished.profile), run.checkpoint)
     true, predicted = named_trials(personal, run.rows, others)
     counts = np.bincount(true, minlength=len(classes)).tolist()
@@ -393,38 +414,6 @@ def calibrate_events(
         dict(zip(classes, counts, strict=True)),
         len(others) - len(true),
         few,
-    )
-
-
-def _fit(
-    run: RecordedRun,
-    request: CalibrationRequest,
-    chosen: Sequence[TrialRecord],
-    classes: tuple[str, ...],
-    folder: Path,
-    say: Say,
-) -> Finished:
-    trials = tuple(replace(trial, number=number) for number, trial in enumerate(chosen, start=1))
-    record = SessionRecord(
-        request.subject or "foreign1",
-        1,
-        classes,
-        request.seed,
-        Consent(run.modalities),  # whoever publishes or passes on a recording is responsible for it
-        trials=trials,
-        recordings=(Path(run.path.name),),
-        order=tuple(trial.emotion for trial in trials),
-        is_simulated=run.is_simulated,
-    )
-    return fit_session(
-        Material([run.rows], run.qualities(trials), run.ledgers),
-        record,
-        run.checkpoint,
-        fit_options(run.options, "intended"),
-        folder=folder,
-        recordings=[run.path.absolute()],
-        keeps_poor=True,  # they cannot be repeated
-        progress=StageLines(say),
     )
 
 

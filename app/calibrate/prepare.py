@@ -79,20 +79,14 @@ def _newest(data: Path, subject: str) -> tuple[storage.SessionPlace | None, Sess
     for number in reversed(storage.session_numbers(data, subject)):
         place = storage.session_place(data, subject, number)
         if place.state.exists():
-            return place, _own(storage.load_record(place.state), place)
+            record = storage.load_record(place.state)
+            if (record.subject, record.session) != (subject, number):  # a file copied from another session
+                found = f"session {record.session} of {record.subject}"
+                what = f"expected session {number} of {subject}, found {found}"
+                remedy = "restore the right file, or start a new session with --new"
+                raise InputError(what, where=str(place.state), remedy=remedy, code=ErrorCode.SUBJECT)
+            return place, record
     return None, None
-
-
-def _own(record: SessionRecord, place: storage.SessionPlace) -> SessionRecord:
-    """Refuse a session's file that was copied here from another session."""
-    if (record.subject, record.session) != (place.subject, place.number):
-        what = (
-            f"expected session {place.number} of {place.subject}, found session {record.session} of "
-            f"{record.subject}"
-        )
-        remedy = "restore the right file, or start a new session with --new"
-        raise InputError(what, where=str(place.state), remedy=remedy, code=ErrorCode.SUBJECT)
-    return record
 
 
 def _plan(request: CalibrationRequest, record: SessionRecord | None) -> Plan:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -109,7 +110,8 @@ class CalibrationRun(Observer):
     def final_fit(self) -> FinalFit:
         """Return the fit to this run, which is over, and to the ones before it."""
         assert self.learning is not None
-        return FinalFit.of_run(self.learning, self.session.record)
+        material = partial(self.learning.material, self.session.record)
+        return FinalFit(self.prepared.request, self.place, self.session.record, material)
 
     def _check_unchanged(self) -> None:
         """Refuse to resume a session that another program has resumed since it was read."""

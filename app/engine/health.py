@@ -133,17 +133,9 @@ class OcclusionCheck:
         while self._run.advance():
             if self._time() >= end:
                 return
-        self._tell(_answer(self._run))
+        prediction, rows = self._run.prediction, [vars(effect) for effect in self._run.effects]
+        probability, has_parts = prediction.probs[prediction.label], self._run.has_parts
+        found = tuple(OcclusionRow(**row) for row in rows)
+        self._tell(Occlusion(prediction.t_end, prediction.label, probability, found, has_parts))
         self._run = None
         self._asked.clear()
-
-
-def _answer(run: OcclusionRun) -> Occlusion:
-    prediction = run.prediction
-    return Occlusion(
-        prediction.t_end,
-        prediction.label,
-        prediction.probs[prediction.label],
-        tuple(OcclusionRow(e.kind, e.name, e.delta_p, e.ch_names) for e in run.effects),
-        run.has_parts,
-    )

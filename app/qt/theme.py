@@ -25,6 +25,7 @@ from PyQt6.QtGui import (
 from PyQt6.QtWidgets import QApplication, QWidget
 
 from acquisition.text import parse_toml
+from app.view.course import UNCERTAIN
 from assets import THEMES as THEMES_FILE
 from assets import WINDOW_STYLE
 from models.config import built
@@ -213,6 +214,18 @@ def fill_uncertain(painter: QPainter, rect: QRectF, theme: Theme) -> None:
     """Fill a rectangle with the hatch that means uncertain everywhere."""
     painter.fillRect(rect, QColor(theme.grid))
     painter.fillRect(rect, QBrush(QColor(theme.muted), Qt.BrushStyle.BDiagPattern))
+
+
+def fill_answer(painter: QPainter, rect: QRectF, theme: Theme, answer: int) -> None:
+    """Fill a rectangle with an answer of `app.view.course`: while warming up it is an outline."""
+    if answer >= 0:
+        fill_category(painter, rect, theme, answer)
+    elif answer == UNCERTAIN:
+        fill_uncertain(painter, rect, theme)
+    else:
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor(theme.muted), 1, Qt.PenStyle.DotLine))
+        painter.drawRect(rect.adjusted(0.5, 0.5, -1, -1))
 
 
 def draw_mark(

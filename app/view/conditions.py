@@ -45,15 +45,9 @@ class Condition:
 
 def conditions(store: ViewStore) -> list[Condition]:
     """Return everything that holds now, the gravest first."""
-    found = [*_of_session(store), *_of_streams(store), *_of_failures(store), *_of_recording(store)]
-    found += [
-        *_of_unmapped(store),
-        *_of_offers(store),
-        *_of_rest(store),
-        *_of_check(store),
-        *_of_devices(store),
-    ]
-    found += [*_of_damage(store), *_of_model(store)]
+    of_streams = (_of_streams, _of_failures, _of_recording, _of_unmapped, _of_offers)
+    parts = (_of_session, *of_streams, _of_rest, _of_check, _of_devices, _of_damage, _of_model)
+    found = (condition for part in parts for condition in part(store))
     return sorted(found, key=lambda condition: SEVERITIES.index(condition.severity))
 
 

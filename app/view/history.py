@@ -63,7 +63,6 @@ class BinnedHistory:
         bins: NDArray[np.int64],
         low: NDArray[np.float32],
         high: NDArray[np.float32],
-        *,
         ch_names: tuple[str, ...],
         unit: str,
         bin_s: float,

@@ -6,7 +6,6 @@ One store serves one engine; a new engine gets a new store.
 import math
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,17 +149,13 @@ class ViewStore:
             case messages.EegPart():
                 if len(part.bins) and part.look == self.eeg.look:
                     self._notice_jump(float(part.bins[0]) * part.bin_s, self.eeg.newest_time)
-                of_stream: dict[str, Any] = {
-                    "ch_names": part.ch_names,
-                    "unit": part.unit,
-                    "bin_s": part.bin_s,
-                }
-                self.eeg.put(part.bins, part.low, part.high, **of_stream, look=part.look)
+                of_eeg = part.ch_names, part.unit, part.bin_s, part.look
+                self.eeg.put(part.bins, part.low, part.high, *of_eeg)
             case messages.VoicePart():
                 if len(part.bins):
                     self._notice_jump(float(part.bins[0]) * part.bin_s, self.voice.newest_time)
                 rms_db, peak_db = part.rms_db[:, None], part.peak_db[:, None]
-                self.voice.put(part.bins, rms_db, peak_db, ch_names=("voice",), unit="dB", bin_s=part.bin_s)
+                self.voice.put(part.bins, rms_db, peak_db, ("voice",), "dB", part.bin_s)
             case messages.GazePart():
                 if len(part.times):
                     self._notice_jump(float(part.times[0]), self.gaze.newest_time)

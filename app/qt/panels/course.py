@@ -7,7 +7,7 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PyQt6.QtCore import QPointF, QRectF, Qt, pyqtSignal
-from PyQt6.QtGui import QColor, QFontMetricsF, QKeyEvent, QPainter, QPen
+from PyQt6.QtGui import QColor, QFontMetricsF, QKeyEvent, QPainter
 
 from acquisition.text import percent
 from app.engine.messages import Mark
@@ -16,7 +16,7 @@ from app.qt.plots.axes import Axis, Row, RowAxis
 from app.qt.plots.items import Markers, mixed
 from app.qt.plots.plot import PixelItem, Plot, Table
 from app.qt.plots.time_plot import texts_near
-from app.qt.theme import Theme, colour_of, draw_mark, fill_category, fill_uncertain
+from app.qt.theme import Theme, colour_of, draw_mark, fill_answer
 from app.view.course import UNCERTAIN, WARMING_UP, course, mean_over_s
 from app.view.store import ViewStore
 from app.view.trust import labels_of, needed
@@ -267,15 +267,8 @@ class _Ribbon(PixelItem):
             rect = QRectF(left, top, right - left, bottom - top) & self.boundingRect()
             if rect.isEmpty():
                 continue
-            name = {UNCERTAIN: "uncertain", WARMING_UP: "warming up"}.get(answer, "")
-            if answer >= 0:
-                fill_category(painter, rect, theme, answer)
-                name = made.labels[answer]
-            elif answer == UNCERTAIN:
-                fill_uncertain(painter, rect, theme)
-            else:
-                painter.setPen(QPen(QColor(theme.muted), 1, Qt.PenStyle.DotLine))
-                painter.drawRect(rect.adjusted(0.5, 0.5, -1, -1))
+            fill_answer(painter, rect, theme, answer)
+            name = {UNCERTAIN: "uncertain", WARMING_UP: "warming up"}.get(answer) or made.labels[answer]
             width = metrics.horizontalAdvance(name)
             if width + 10 <= rect.width():
                 at = QRectF(0, 0, width + 8, min(metrics.height(), rect.height() - 2))

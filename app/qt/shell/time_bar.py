@@ -28,7 +28,7 @@ from PyQt6.QtWidgets import (
 
 from app.engine.messages import Mark
 from app.qt.shell.session import SPEEDS, Playback, speed_text
-from app.qt.theme import DARK, Theme, fill_category, fill_uncertain
+from app.qt.theme import DARK, Theme, fill_answer
 from app.qt.widgets import put
 from app.view.course import UNCERTAIN, WARMING_UP, course
 from app.view.store import ViewStore
@@ -178,14 +178,7 @@ class Timeline(QSlider):
         for start, end, answer in self._answers:
             x = self._x(start)
             area = QRectF(x, strip.top(), max(1.0, self._x(end) - x), strip.height())
-            if answer == WARMING_UP:  # as in the time course: an outline
-                painter.setBrush(Qt.BrushStyle.NoBrush)
-                painter.setPen(QPen(QColor(self._theme.muted), 1, Qt.PenStyle.DotLine))
-                painter.drawRect(area.adjusted(0.5, 0.5, -1, -1))
-            elif answer == UNCERTAIN:
-                fill_uncertain(painter, area, self._theme)
-            else:
-                fill_category(painter, area, self._theme, answer)
+            fill_answer(painter, area, self._theme, answer)
         for mark in self._marks:
             self._draw_mark(painter, mark, strip)
         painter.end()

@@ -282,18 +282,15 @@ class MainWindow(EngineWindow):
         can_note = store.mode == "live" and store.phase.name == "running"
         self.toolbar.note.allow(can_note)
         self._name_markers()
-        for name in ("write_note", *(command.name for command in MENUS["Markers"])):
-            self.actions_by_name[name].setEnabled(can_note)
-        self.actions_by_name["add_stream"].setEnabled(any(not offer.n_rivals for offer in store.offers))
-        self.actions_by_name["start_rest"].setEnabled(can_rest(store))
-        for name in ("self_report", "undo_update"):
-            self.actions_by_name[name].setEnabled(can_report(store))
         rests = store.health is not None and store.health.rest_left_s > 0
-        self.actions_by_name["stop_rest"].setEnabled(rests and can_rest(store))
-        self.actions_by_name["show_summary"].setEnabled(bool(store.mode))
-        self.actions_by_name["stop"].setEnabled(can_note)
-        for name in ("slower", "faster"):
-            self.actions_by_name[name].setEnabled(self.playback.is_replay)
+        is_enabled = dict.fromkeys(("write_note", "stop", *(one.name for one in MENUS["Markers"])), can_note)
+        is_enabled |= dict.fromkeys(("self_report", "undo_update"), can_report(store))
+        is_enabled |= dict.fromkeys(("slower", "faster"), self.playback.is_replay)
+        is_enabled |= {"start_rest": can_rest(store), "stop_rest": rests and can_rest(store)}
+        is_enabled["add_stream"] = any(not offer.n_rivals for offer in store.offers)
+        is_enabled["show_summary"] = bool(store.mode)
+        for name, value in is_enabled.items():
+            self.actions_by_name[name].setEnabled(value)
 
     def show_notice(self) -> None:
         """Show what the program is for before its first use, then offer the starter model."""
