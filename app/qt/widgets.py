@@ -30,6 +30,7 @@ from app.view.text import tooltip
 #: A part of a layout: a widget or layout, with its stretch if any; a number is a stretch, None a gap.
 Part = QWidget | QLayout | tuple[QWidget | QLayout, int] | int | None
 L = TypeVar("L", bound=QBoxLayout)
+T = TypeVar("T")
 _GAP = 10
 #: Of a label whose text can be selected and copied.
 COPYABLE = Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
@@ -65,8 +66,7 @@ def scrolling(widget: QWidget, name: str) -> QScrollArea:
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setWidget(widget)
-    if (viewport := area.viewport()) is not None:
-        viewport.setAutoFillBackground(False)
+    there(area.viewport()).setAutoFillBackground(False)
     widget.setAutoFillBackground(False)
     return area
 
@@ -75,6 +75,12 @@ def lay_out() -> None:
     """Deliver pending layout requests; each round passes them one level up, as from a label to its list."""
     for _ in range(4):
         QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
+
+
+def there(given: T | None) -> T:
+    """Return what Qt gives, though its types say that there may be nothing."""
+    assert given is not None
+    return given
 
 
 def plain_label(text: str = "", *, muted: bool = False, wraps: bool = False) -> QLabel:
@@ -172,11 +178,9 @@ class RowTable(_Rows, QTableWidget):
         self.setTabKeyNavigation(False)
         self.setShowGrid(False)
         self.setWordWrap(True)
-        if (header := self.verticalHeader()) is not None:
-            header.hide()
-            header.setMinimumSectionSize(1)
-        if (header := self.horizontalHeader()) is not None:
-            header.setStretchLastSection(True)
+        there(self.verticalHeader()).hide()
+        there(self.verticalHeader()).setMinimumSectionSize(1)
+        there(self.horizontalHeader()).setStretchLastSection(True)
         self.fill(rows)
 
     def fill(self, rows: Iterable[Sequence[str]], *, has_tips: bool = False) -> None:
@@ -203,8 +207,7 @@ class RowList(_Rows, QListWidget):
             self.clear()
             self.addItems([text for text, _, _ in rows])
         for i, (text, tip, colour) in enumerate(rows):
-            item = self.item(i)
-            assert item is not None
+            item = there(self.item(i))
             item.setText(text)
             item.setToolTip(tip)
             item.setForeground(colour)

@@ -24,7 +24,7 @@ from app.qt.calibration.screen import Screen, Send
 from app.qt.panels.electrodes import ElectrodesPanel
 from app.qt.panels.streams import StreamsPanel
 from app.qt.shell.commands import Command
-from app.qt.widgets import Part, RowTable, plain_label, put
+from app.qt.widgets import Part, RowTable, plain_label, put, there
 from app.view.calibration_screens import (
     is_armed_to_pause,
     progress_in_words,
@@ -70,8 +70,8 @@ class MonitorScreen(Screen):
         self.trials = RowTable("Trials", ("Trial", "Emotion", "State", "Answer"))
         self._primary = self.trials
         self.trials.setToolTip("Answer: the emotion, and valence and arousal from 1 to 9")
-        if (header := self.trials.horizontalHeader()) is not None:
-            header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header = there(self.trials.horizontalHeader())
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.figures = self.words(_FROM)
         self.worth = self.words("", muted=True)
         so_far = self.panel(self.words("The model so far", bold=True), self.figures, self.worth)

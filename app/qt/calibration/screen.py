@@ -16,7 +16,7 @@ from PyQt6.QtWidgets import (
 )
 
 from app.qt.theme import GrowingPage, Theme, scaled, scaled_font
-from app.qt.widgets import Part, plain_label, put
+from app.qt.widgets import Part, plain_label, put, there
 from app.view.store import ViewStore
 from calibration.types import SessionView
 
@@ -142,9 +142,9 @@ def mark_primary(button: QPushButton, *, is_primary: bool) -> None:
 
 def restyle(widget: QWidget) -> None:
     """Have the style sheet read a widget's properties again."""
-    if (style := widget.style()) is not None:
-        style.unpolish(widget)
-        style.polish(widget)
+    style = there(widget.style())
+    style.unpolish(widget)
+    style.polish(widget)
 
 
 def is_enter(event: QKeyEvent) -> bool:

@@ -19,7 +19,7 @@ from PyQt6.QtWidgets import (
 )
 
 from acquisition.errors import InputError
-from app.qt.widgets import RowTable, plain_label, put
+from app.qt.widgets import RowTable, plain_label, put, there
 from app.view.text import message_line
 
 Role = QDialogButtonBox.ButtonRole
@@ -46,8 +46,7 @@ class Dialog(QDialog):
         return label
 
     def button(self, text: str, role: Role, call: Callable[[], object]) -> QPushButton:
-        button = self._box.addButton(text, role)
-        assert button is not None
+        button = there(self._box.addButton(text, role))
         button.clicked.connect(lambda: call())
         return button
 

@@ -31,7 +31,7 @@ from app.devices import Look, keep_montage, kept_montage, mapping_path
 from app.qt.dialogs.base import Dialog, Role
 from app.qt.plots.heads import ElectrodeState, HeadPlot, head_map
 from app.qt.theme import DARK, LIGHT
-from app.qt.widgets import RowTable
+from app.qt.widgets import RowTable, there
 from app.view.text import one_line
 
 _KEPT, _LABELS = "as kept for this device", "by the stream's labels"
@@ -155,8 +155,7 @@ class ChannelsDialog(Dialog):
         self.table.viewport().update()  # type: ignore[union-attr]
 
     def _item(self, row: int, column: int) -> Item:
-        item = self.table.item(row, column)
-        assert item is not None
+        item = there(self.table.item(row, column))
         return item
 
     def use(self) -> None:

@@ -22,6 +22,7 @@ from acquisition.errors import InputError
 from app.cli.groups import described
 from app.cli.options import LiveStreamOptions, PersonalModelOptions
 from app.qt.dialogs.base import Dialog, Role
+from app.qt.widgets import there
 from app.request import LiveRequest, Request
 from app.summary import SessionSummary
 
@@ -60,8 +61,7 @@ class SummaryDialog(Dialog):
     def _show(self, pictures: tuple[bytes, bytes]) -> None:
         from app.summary_page import body
 
-        document = self.page.document()
-        assert document is not None
+        document = there(self.page.document())
         document.setDefaultStyleSheet(_STYLE)
         width = self.fontMetrics().averageCharWidth() * 135
         shown = []

@@ -17,7 +17,7 @@ from acquisition.text import counted, rate
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind, StreamHeader
 from app.devices import RecordedStream
 from app.qt.dialogs.base import Dialog, Role
-from app.qt.widgets import RowTable
+from app.qt.widgets import RowTable, there
 from app.view.text import one_line, tooltip
 
 _LOOK_S = 2.0
@@ -175,9 +175,9 @@ def _combo(name: str, texts: tuple[str, ...] | list[str] = (), *, hint: str = ""
 
 def _show_whole(combo: QComboBox) -> None:
     """Make the list as wide as its longest text, and tell the chosen one in full."""
-    if (view := combo.view()) is not None:
-        view.setMinimumWidth(view.sizeHintForColumn(0) + 2 * combo.fontMetrics().height())
-        view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+    view = there(combo.view())
+    view.setMinimumWidth(view.sizeHintForColumn(0) + 2 * combo.fontMetrics().height())
+    view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
     combo.setToolTip(tooltip(combo.currentText()))
 
 

@@ -7,7 +7,7 @@ from PyQt6.QtWidgets import QPlainTextEdit, QPushButton
 
 from app.qt.panel import Panel
 from app.qt.theme import Theme
-from app.qt.widgets import plain_label, put
+from app.qt.widgets import plain_label, put, there
 from app.view.health import MessageRow, message_rows
 from app.view.store import ViewStore
 from app.view.text import moment_text
@@ -57,8 +57,7 @@ class MessagesPanel(Panel):
         self.empty.setVisible(not rows)
         self.text.setVisible(bool(rows))
         self.copy.setEnabled(bool(rows))
-        bar = self.text.verticalScrollBar()
-        assert bar is not None
+        bar = there(self.text.verticalScrollBar())
         at = bar.value()
         self.text.clear()
         cursor = QTextCursor(self.text.document())

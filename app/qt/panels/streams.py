@@ -5,7 +5,7 @@ from PyQt6.QtGui import QColor, QResizeEvent
 from PyQt6.QtWidgets import QHeaderView, QTableWidgetItem
 
 from app.qt.panel import Panel
-from app.qt.widgets import RowTable, plain_label, put
+from app.qt.widgets import RowTable, plain_label, put, there
 from app.view.health import StreamRow, stream_rows, summary
 from app.view.store import ViewStore
 from app.view.text import tooltip
@@ -76,11 +76,11 @@ class _Table(RowTable):
             item.setToolTip(tip)
             item.setTextAlignment(_LEFT if column in _TEXT_COLUMNS else _RIGHT)
             self.setHorizontalHeaderItem(column, item)
-        if (header := self.horizontalHeader()) is not None:
-            header.setHighlightSections(False)
-            header.setStretchLastSection(False)  # the names take what room there is
-            header.setSectionsClickable(False)
-            header.setMinimumSectionSize(1)
+        header = there(self.horizontalHeader())
+        header.setHighlightSections(False)
+        header.setStretchLastSection(False)  # the names take what room there is
+        header.setSectionsClickable(False)
+        header.setMinimumSectionSize(1)
 
     def set_streams(self, streams: list[tuple[StreamRow, QColor]]) -> None:
         """Show other rows; the layout stays while their number and their remedies do."""
@@ -108,8 +108,7 @@ class _Table(RowTable):
             self.lay_out()
 
     def lay_out(self) -> None:
-        header, metrics = self.horizontalHeader(), self.fontMetrics()
-        assert header is not None
+        header, metrics = there(self.horizontalHeader()), self.fontMetrics()
         digit, line = metrics.horizontalAdvance("0"), round(metrics.height() * 1.35)
         for column, (name, widest, _) in enumerate(_COLUMNS):
             if column == _NAME_COLUMN:
@@ -119,7 +118,7 @@ class _Table(RowTable):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(column, width + 2 * digit)
         self.clearSpans()
-        room = QRect(0, 0, max(self.viewport().width() - 2 * digit, 50), 10_000)  # type: ignore[union-attr]
+        room = QRect(0, 0, max(there(self.viewport()).width() - 2 * digit, 50), 10_000)
         for row in range(self.rowCount()):
             remedy = self._remedy(row)
             if remedy:

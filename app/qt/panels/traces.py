@@ -18,7 +18,7 @@ from app.qt.dialogs.forms import ElectrodesDialog
 from app.qt.panel import Panel
 from app.qt.plots.traces import TracePlot
 from app.qt.shell.appearance import Settings
-from app.qt.widgets import ElidedLabel
+from app.qt.widgets import ElidedLabel, there
 from app.view.conditions import stream_note
 from app.view.scales import Gain, channel_type
 from app.view.store import ViewStore
@@ -87,21 +87,18 @@ class TracesPanel(Panel):
         self.settings = settings
         self.menu.clear()
         for field, (title, choices) in _LOOKS.items():
-            submenu = self.menu.addMenu(title)
-            assert submenu is not None
+            submenu = there(self.menu.addMenu(title))
             group = QActionGroup(submenu)
             kept = settings.text(f"eeg/{field}")
             for text, value in choices.items():
-                action = group.addAction(text)
-                assert action is not None
+                action = there(group.addAction(text))
                 action.setCheckable(True)
                 action.triggered.connect(partial(self._choose, field, value))
                 submenu.addAction(action)
                 if str(value) == kept:
                     self.look = replace(self.look, **{field: value})
                 action.setChecked(value == getattr(self.look, field))
-        electrodes = self.menu.addAction("&Electrodes…")
-        assert electrodes is not None
+        electrodes = there(self.menu.addAction("&Electrodes…"))
         electrodes.triggered.connect(self.choose_electrodes)
 
     def follow(self, store: ViewStore) -> None:

@@ -29,6 +29,7 @@ from app.qt.shell.appearance import Settings
 from app.qt.shell.commands import BY_NAME
 from app.qt.shell.engine_window import is_recording
 from app.qt.shell.session import Session, continued
+from app.qt.widgets import there
 from app.request import (
     EEG_SUFFIXES,
     LiveRequest,
@@ -223,8 +224,7 @@ class Choosers:
         for kind in ("recordings", "models", "profiles"):
             menu.addSeparator()
             for path in self._settings.paths(kind):
-                action = menu.addAction(short_path(menu, path, 60), partial(self.use, path))
-                assert action is not None
+                action = there(menu.addAction(short_path(menu, path, 60), partial(self.use, path)))
                 action.setEnabled(path.exists())
 
     def settings(self) -> QDialog | None:

@@ -8,6 +8,7 @@ from PyQt6.QtGui import QAction, QKeyEvent, QKeySequence
 from PyQt6.QtWidgets import QLabel, QLineEdit, QMenuBar, QSizePolicy, QToolBar, QToolButton, QWidget
 
 from acquisition.text import parse_toml
+from app.qt.widgets import there
 from assets import COMMANDS as COMMANDS_FILE
 from models.config import built
 
@@ -72,8 +73,7 @@ def make_actions(owner: QWidget, handlers: Mapping[str, Callable[[], object]]) -
 
 def fill_menus(bar: QMenuBar, actions: Mapping[str, QAction]) -> None:
     for title, commands in MENUS.items():
-        menu = bar.addMenu(f"&{title}")
-        assert menu is not None
+        menu = there(bar.addMenu(f"&{title}"))
         menu.setToolTipsVisible(True)
         for command in commands:
             menu.addAction(actions[command.name])

@@ -17,7 +17,7 @@ from app.qt.shell.banners import Faults
 from app.qt.shell.session import Playback, Session, speed_text
 from app.qt.tabs import HealthTab, NowTab, PanelPage, SignalsTab, WhyTab
 from app.qt.theme import Theme
-from app.qt.widgets import ElidedLabel, plain_label, put
+from app.qt.widgets import ElidedLabel, plain_label, put, there
 from app.view.machine import DisplayLatency
 from app.view.store import ViewStore
 from app.view.text import clock_text, one_line, tooltip
@@ -34,8 +34,7 @@ class TabSet(QTabWidget):
 
     def __init__(self, session: Session, playback: Playback, faults: Faults, header: Header) -> None:
         super().__init__()
-        bar = self.tabBar()
-        assert bar is not None
+        bar = there(self.tabBar())
         bar.setDrawBase(False)
         bar.setUsesScrollButtons(False)
         self._header = header
@@ -67,10 +66,8 @@ class TabSet(QTabWidget):
         super().resizeEvent(event)
 
     def _give_room(self) -> None:
-        bar = self.tabBar()
-        if bar is not None:
-            em = self.fontMetrics().height()  # the chosen tab's name is bold, so widths change
-            self._header.set_room(self.width() - bar.sizeHint().width() - em)
+        em = self.fontMetrics().height()  # the chosen tab's name is bold, so widths change
+        self._header.set_room(self.width() - there(self.tabBar()).sizeHint().width() - em)
 
     @property
     def name(self) -> str:

@@ -35,7 +35,7 @@ from app.qt.shell.session import Playback, Session, continued
 from app.qt.shell.tab_set import Header, TabSet
 from app.qt.shell.time_bar import ReplayBar
 from app.qt.theme import Theme
-from app.qt.widgets import put
+from app.qt.widgets import put, there
 from app.request import LiveRequest, ReplayRequest, Request, check_request, check_streams
 from app.view.conditions import Condition, can_report, can_rest, conditions
 from app.view.store import ViewStore
@@ -67,13 +67,11 @@ class MainWindow(EngineWindow):
 
     def _lay_out(self) -> None:
         self.setWindowTitle("Affectscope")
-        bar = self.menuBar()
-        assert bar is not None
+        bar = there(self.menuBar())
         fill_menus(bar, self.actions_by_name)
         recent = QMenu("Open recen&t", bar)
         recent.aboutToShow.connect(lambda: self.choosers.fill_recent(recent))
-        of_session = bar.actions()[0].menu()
-        assert of_session is not None
+        of_session = there(bar.actions()[0].menu())
         of_session.insertMenu(self.actions_by_name["settings"], recent)
         self.setAcceptDrops(True)
         self.toolbar = ToolBar(self.actions_by_name, lambda text: self.session.send(Note(text)))
