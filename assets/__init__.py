@@ -32,6 +32,9 @@ THEMES = ASSETS / "styles" / "themes.toml"
 #: The windows' commands with their keys (`app.qt.shell.commands`).
 COMMANDS = ASSETS / "commands.toml"
 
+#: Where emotions lie on the plane of valence and arousal (`app.view.valence_arousal`).
+EMOTIONS = ASSETS / "emotions.toml"
+
 #: What a participant reads before a calibration (`calibration.consent`).
 NOTICE = ASSETS / "notice.toml"
 

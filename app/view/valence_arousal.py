@@ -13,32 +13,10 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-#: Valence and arousal of an emotion, each -1..1.
-_PLACES = {
-    "neutral": (0.0, 0.0),
-    "happy": (0.81, 0.51),
-    "sad": (-0.63, -0.27),
-    "fear": (-0.64, 0.60),
-    "anger": (-0.51, 0.59),
-    "disgust": (-0.60, 0.35),
-    "surprise": (0.40, 0.67),
-    "boredom": (-0.65, -0.62),
-    "calm": (0.54, -0.52),
-}
-#: Words that the data sets (SEED-IV, SEED-V, EAV, EMO-DB) and others use for them.
-_SYNONYMS = {
-    "happiness": "happy",
-    "joy": "happy",
-    "sadness": "sad",
-    "fearful": "fear",
-    "afraid": "fear",
-    "anxiety": "fear",  # EMO-DB's "Angst"
-    "angry": "anger",
-    "disgusted": "disgust",
-    "surprised": "surprise",
-    "bored": "boredom",
-    "calmness": "calm",
-}
+from acquisition.text import parse_toml
+from assets import EMOTIONS
+
+_EMOTIONS = parse_toml(EMOTIONS.read_bytes())
 
 #: With less than this share of the probability on emotions that have a place, there is no point.
 MIN_PLACED = 0.5
@@ -55,7 +33,8 @@ class AffectPoint:
 
 def place_of(label: str) -> tuple[float, float] | None:
     word = label.strip().lower()
-    return _PLACES.get(_SYNONYMS.get(word, word))
+    place = _EMOTIONS["places"].get(_EMOTIONS["synonyms"].get(word, word))
+    return None if place is None else tuple(place)
 
 
 def unplaced(labels: Iterable[str]) -> tuple[str, ...]:
