@@ -154,10 +154,7 @@ _SECONDS: _Kind = (
     f"seconds above 0 and at most {_LONGEST_S:.0f}",
     lambda value: _is_seconds(value) and value > 0,
 )
-_SECONDS_OR_0: _Kind = (
-    f"seconds, 0 or more and at most {_LONGEST_S:.0f}",
-    _is_seconds,
-)
+_SECONDS_OR_0: _Kind = (f"seconds, 0 or more and at most {_LONGEST_S:.0f}", _is_seconds)
 _PROTOCOL = {
     "name": _TEXT,
     "n_trials": _COUNT,

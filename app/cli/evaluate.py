@@ -98,11 +98,7 @@ def simulated(
     _print(result, as_json, study.simulated_tables)
 
 
-def generated(
-    quick: opt.Quick = False,
-    jobs: opt.Jobs = 2,
-    as_json: opt.Json = False,
-) -> None:
+def generated(quick: opt.Quick = False, jobs: opt.Jobs = 2, as_json: opt.Json = False) -> None:
     """On generated data sets: accuracy by a subject's own and other subjects' labels.
 
     Of what is kept of discriminant and network, LDA and SVM. Needs a source checkout, and up to two hours.

@@ -4,14 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from PyQt6.QtCore import QCoreApplication, QEvent, QSize, Qt
-from PyQt6.QtGui import (
-    QColor,
-    QGuiApplication,
-    QKeyEvent,
-    QKeySequence,
-    QPainter,
-    QPaintEvent,
-)
+from PyQt6.QtGui import QColor, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent
 from PyQt6.QtWidgets import (
     QAbstractItemView,
     QBoxLayout,
@@ -100,10 +93,7 @@ class ElidedLabel(QLabel):
     """
 
     def __init__(
-        self,
-        meaning: str,
-        least: int = 0,
-        mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+        self, meaning: str, least: int = 0, mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight
     ) -> None:
         super().__init__()
         self._least, self._mode = least, mode

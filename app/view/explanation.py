@@ -21,9 +21,7 @@ DEVIATION_STEPS = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0
 _MAX_GAP_S = 1.0
 
 
-def modality_course(
-    predictions: Sequence[Prediction],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def modality_course(predictions: Sequence[Prediction]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return attention per modality over time: times (n,), LSL seconds, and shares (n, 4) of `MODALITIES`.
 
     Shares are 0..1, NaN where the modality is missing. A row of NaN in every gap longer than 1 s

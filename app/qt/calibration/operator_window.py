@@ -25,12 +25,7 @@ from app.qt.panels.electrodes import ElectrodesPanel
 from app.qt.panels.streams import StreamsPanel
 from app.qt.shell.commands import Command
 from app.qt.widgets import Part, RowTable, plain_label, put, there
-from app.view.calibration_screens import (
-    is_armed_to_pause,
-    progress_in_words,
-    step_in_words,
-    trial_rows,
-)
+from app.view.calibration_screens import is_armed_to_pause, progress_in_words, step_in_words, trial_rows
 from app.view.store import ViewStore
 from app.view.text import clock_text, one_line
 from calibration.types import Progress, SessionView

@@ -4,11 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QWidget,
-)
+from PyQt6.QtWidgets import QComboBox, QFormLayout, QWidget
 
 from acquisition import select
 from acquisition.errors import InputError
