@@ -7,7 +7,7 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PyQt6.QtCore import QPointF, QRectF, Qt, pyqtSignal
-from PyQt6.QtGui import QColor, QFontMetricsF, QKeyEvent, QPainter
+from PyQt6.QtGui import QColor, QFontMetricsF, QPainter
 
 from acquisition.text import percent
 from app.engine.messages import Mark
@@ -27,7 +27,6 @@ _GRID_S = 0.25  # the right edge moves in these steps at least: the plot is draw
 _MOST_STEPS = 600  # that are told apart by eye: a longer span moves in larger steps
 _HELD_S = 0.3  # a moment older than this against the newest is marked with a line
 _SHORTEST_S = 30.0  # what is shown while a session is young; it grows in steps of a third
-_STEP_S = 10.0  # Page Up and Page Down
 _RIBBON = (1.03, 1.15)  # where the answers stand above the probabilities
 _FAINT = 0.32  # share of a line's colour where each prediction is drawn behind the means
 
@@ -50,8 +49,7 @@ class CoursePanel(Panel):
 class CoursePlot(Plot):
     """A line each emotion, the answers as a ribbon above, markers, and the moment looked at."""
 
-    moment_chosen = pyqtSignal(float)  # LSL seconds, a prediction's ``t_end``, clicked or stepped to
-    now_chosen = pyqtSignal()  # the newest is asked for again
+    moment_chosen = pyqtSignal(float)  # LSL seconds, a prediction's ``t_end`` that was clicked
 
     def __init__(self) -> None:
         self._levels = Axis("left", room="62.5 %", title="probability")
@@ -64,7 +62,7 @@ class CoursePlot(Plot):
             "End returns to now."
         )
         self._store: ViewStore | None = None
-        self._t = self.t0 = self.t1 = math.nan  # the moment looked at, first and last one shown, LSL seconds
+        self.t0 = self.t1 = math.nan  # first and last moment shown, LSL seconds
         self.zero = math.nan  # the moment that the axis calls 0
         self._earliest = -math.inf  # before it the axis has no ticks
         self._drawn_for: tuple[object, ...] = ()
@@ -91,7 +89,6 @@ class CoursePlot(Plot):
     def show_store(self, store: ViewStore, t: float, span_s: float) -> None:
         """Show ``span_s`` seconds up to the newest moment; while ``t`` is held, the plot stands still."""
         self._store = store
-        self._t = t
         held = t if self._is_held(t) else math.nan
         self._ribbon.hold(held - self.zero)
         t0, t1 = self._stretch(store, t, span_s)
@@ -207,27 +204,6 @@ class CoursePlot(Plot):
     def _is_held(self, t: float) -> bool:
         """Tell whether ``t`` is a moment looked back at."""
         return self._store is not None and t < self._store.newest_time - _HELD_S
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        if event is None or self._store is None or math.isnan(self._t):
-            return
-        key = event.key()
-        if key == Qt.Key.Key_Left:
-            self._choose(math.nextafter(self._shown_t_end(), -math.inf))
-        elif key == Qt.Key.Key_Right:
-            later = self._store.predictions.read(math.nextafter(self._shown_t_end(), math.inf), math.inf)
-            self._choose(later[0].t_end) if later else self.now_chosen.emit()
-        elif key in (Qt.Key.Key_PageUp, Qt.Key.Key_PageDown):
-            self._choose(self._t + (_STEP_S if key == Qt.Key.Key_PageDown else -_STEP_S))
-        elif key == Qt.Key.Key_End:
-            self.now_chosen.emit()
-        else:
-            super().keyPressEvent(event)
-
-    def _shown_t_end(self) -> float:
-        assert self._store is not None
-        prediction = self._store.predictions.at(self._t)
-        return prediction.t_end if prediction is not None else self._t
 
     def _choose(self, t: float) -> None:
         """Choose the newest prediction at or before ``t``; in a gap, the moment itself."""

@@ -28,6 +28,12 @@ def is_recording(store: ViewStore) -> bool:
     )
 
 
+def ask_to_stop(parent: QWidget, text: str, stop: str, on_answer: Callable[[bool], object]) -> QMessageBox:
+    """Ask whether to stop the recording; Enter keeps it."""
+    title, keep = "A recording is running", "&Keep recording"
+    return ask(parent, title, text, stop, keep, on_answer, no_is_default=True)
+
+
 class Closing:
     """Closes a window: asks while recording, stops the engine, waits for it; ``before`` is called first."""
 
@@ -86,15 +92,8 @@ class Closing:
             return
         recording = self._session.store.health
         name = recording.recording.path.name if recording and recording.recording else "the recording"
-        self.question = ask(
-            self.asks_on,
-            "A recording is running",
-            f"{name} is being recorded. Stop the recording and close?",
-            "&Stop recording and close",
-            "&Keep recording",
-            self._on_answer,
-            no_is_default=True,
-        )
+        text = f"{name} is being recorded. Stop the recording and close?"
+        self.question = ask_to_stop(self.asks_on, text, "&Stop recording and close", self._on_answer)
 
     def _on_answer(self, stop: bool) -> None:
         self.question = None

@@ -54,7 +54,6 @@ class TabSet(QTabWidget):
             self.addTab(_Scrolled(tab), name.capitalize())
             self.setTabToolTip(self.count() - 1, f"{name.capitalize()} (Alt+{self.count()})")
         self.now.course.plot.moment_chosen.connect(playback.hold)
-        self.now.course.plot.now_chosen.connect(playback.to_end)
         self.why.modalities.plot.moment_chosen.connect(playback.hold)
         self.why.occlusion.asked.connect(lambda: session.send(SessionCommand.ASK_OCCLUSION))
         self.signals.traces.send = session.send

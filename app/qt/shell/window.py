@@ -14,7 +14,7 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES
 from app.display import TAB_NAMES
 from app.engine.messages import REST_S, Note, SelfCheckMark, SessionCommand, SetRest
-from app.qt.dialogs.base import KeysDialog, NoticeDialog, ask, key_names
+from app.qt.dialogs.base import KeysDialog, NoticeDialog, key_names
 from app.qt.dialogs.forms import SelfReportDialog
 from app.qt.dialogs.session import N_MARKERS, marker_name
 from app.qt.shell.appearance import Settings
@@ -30,7 +30,7 @@ from app.qt.shell.commands import (
     make_actions,
     plain_text,
 )
-from app.qt.shell.engine_window import EngineWindow, is_recording
+from app.qt.shell.engine_window import EngineWindow, ask_to_stop, is_recording
 from app.qt.shell.session import Playback, Session, continued
 from app.qt.shell.tab_set import Header, TabSet
 from app.qt.shell.time_bar import ReplayBar
@@ -214,15 +214,8 @@ class MainWindow(EngineWindow):
         if not is_recording(self.session.store):
             act()
             return
-        ask(
-            self,
-            "A recording is running",
-            f"{what}, which ends the recording. Stop the recording?",
-            "&Stop recording",
-            "&Keep recording",
-            lambda is_wanted: act() if is_wanted else None,
-            no_is_default=True,
-        )
+        text = f"{what}, which ends the recording. Stop the recording?"
+        ask_to_stop(self, text, "&Stop recording", lambda is_wanted: act() if is_wanted else None)
 
     def _change_to(self, request: Request) -> None:
         before = self.session.last_good

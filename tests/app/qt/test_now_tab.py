@@ -264,24 +264,6 @@ def test_a_click_on_the_course_chooses_the_prediction_there(tab, qtbot):
     assert math.fmod(chosen[0], 0.25) == 0  # a prediction's own moment
 
 
-def test_keys_step_from_prediction_to_prediction(tab, qtbot):
-    chosen, ended = [], []
-    tab.course.plot.moment_chosen.connect(chosen.append)
-    tab.course.plot.now_chosen.connect(lambda: ended.append(True))
-    store = filled()
-    show(tab, qtbot, store)
-    plot = tab.course.plot
-    qtbot.keyClick(plot, Qt.Key.Key_Left)
-    tab.refresh(store, chosen[-1])
-    qtbot.keyClick(plot, Qt.Key.Key_Left)
-    tab.refresh(store, chosen[-1])
-    qtbot.keyClick(plot, Qt.Key.Key_Right)
-    qtbot.keyClick(plot, Qt.Key.Key_PageUp)
-    assert chosen == [NOW - 0.25, NOW - 0.5, NOW - 0.25, NOW - 10.5]
-    qtbot.keyClick(plot, Qt.Key.Key_End)
-    assert ended == [True]
-
-
 def test_a_moment_held_is_marked_in_the_course(tab, qtbot):
     show(tab, qtbot, filled(), NOW - 20)
     plot = tab.course.plot

@@ -345,6 +345,16 @@ def test_space_holds_and_releases_the_view(opened, qtbot):
     assert engines.commands == []
 
 
+def test_keys_in_the_time_course_step_from_prediction_to_prediction(opened, qtbot):
+    window, _ = opened(live_news())
+    plot, newest = window.tabs.now.course.plot, window.session.store.predictions.newest.t_end
+    for key, moved_s in ((Qt.Key.Key_Left, 0.25), (Qt.Key.Key_Left, 0.5), (Qt.Key.Key_Right, 0.25)):
+        qtbot.keyClick(plot, key)
+        assert window.playback.time == pytest.approx(newest - moved_s)
+    qtbot.keyClick(plot, Qt.Key.Key_End)
+    assert window.playback.is_playing
+
+
 def test_space_in_the_note_is_a_blank_and_enter_sends_it(opened, qtbot):
     window, engines = opened(live_news())
     settle(window)
