@@ -7,9 +7,12 @@ import csv
 import json
 import math
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
+
+from acquisition.errors import without_controls
 
 UNKNOWN = "-"
 _LARGEST = 2**63  # of a whole number in JSON
@@ -171,6 +174,20 @@ def parse_toml(raw: bytes) -> dict[str, Any]:
 def _place(raw: bytes, at: int) -> str:
     line, column = raw.count(b"\n", 0, at) + 1, at - raw.rfind(b"\n", 0, at)
     return f"at line {line}, column {column}"
+
+
+def say(*lines: str, error: bool = False) -> None:
+    """Print lines, to standard error or output, at once: the way of all text that is no table to a terminal.
+
+    A line may hold what others wrote; nothing in it ends the line, moves the cursor or turns the direction.
+    """
+    stream = sys.stderr if error else sys.stdout
+    print("\n".join(map(without_controls, lines)), file=stream, flush=True)
+
+
+def say_json(value: Any) -> None:
+    """Print plain values as JSON, in which everything but ASCII is escaped."""
+    print(json_text(value))
 
 
 def json_text(value: Any, **options: Any) -> str:

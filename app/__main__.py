@@ -7,6 +7,7 @@ import traceback
 from typing import Any, NoReturn
 
 from acquisition.errors import InputError
+from acquisition.text import say
 from app.environment import ExitCode, settle_environment
 
 
@@ -78,7 +79,7 @@ def _say_usage(error: Any) -> None:
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr)
+    say(message, error=True)
 
 
 if __name__ == "__main__":

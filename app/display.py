@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.text import say
 
 if TYPE_CHECKING:
     from app.request import SessionOptions
@@ -114,7 +115,7 @@ def opens_window(options: SessionOptions, window: WindowOptions) -> bool:
     if options.headless or options.extra_sinks:
         return False
     if window.screenshot is None and not has_display():
-        print("There is no display here: running in the terminal.", flush=True)
+        say("There is no display here: running in the terminal.")
         return False
     require_window()
     return True

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from acquisition.clock import LslClock
@@ -23,10 +22,10 @@ from acquisition.record.files import bytes_per_second, next_part_path, recorded_
 from acquisition.record.recorder import MIN_FREE_BYTES, Recorder, stop_recording
 from acquisition.record.supervisor import RecordingStatus
 from acquisition.select import select_streams
-from acquisition.text import counted, data_size, duration
+from acquisition.text import counted, data_size, duration, say
 from acquisition.types import StreamHeader
 from app.engine.messages import RecordingInfo
-from app.tables import say
+from app.tables import make_console, say_on
 
 _LOOK_FOR_NEW_S = 5.0
 
@@ -373,22 +372,22 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None) -> No
     In a terminal a status line is updated; elsewhere a line is printed every ten seconds. Raises `InputError`
     if the recording cannot start, or ends by itself.
     """
-    console, clock = Console(highlight=False), LslClock()
+    console, clock = make_console(), LslClock()
     notices: list[str] = []
     recording = RecordingControl(headers, (), RecordingHooks(notices.append, confirm_within_s=math.inf))
 
     with interruptible() as interrupted:
         recording.start(path, clock.now())
-        say(console, f"Recording {counted(len(headers), 'stream')} to {path.absolute()}:")
+        say_on(console, f"Recording {counted(len(headers), 'stream')} to {path.absolute()}:")
         for header in headers:
-            say(console, f"  {header.name} ({header.type}) on {header.hostname}")
+            say_on(console, f"  {header.name} ({header.type}) on {header.hostname}")
         next_line_s, seconds = 0.0, seconds or math.inf
         try:
             with console.status("") as status_line:
                 while recording.is_running and not interrupted.is_set():
                     recording.step(clock.now())
                     while notices:
-                        say(console, f"- {notices.pop(0)}")
+                        say_on(console, f"- {notices.pop(0)}")
                     info = recording.info(clock.now())
                     assert info is not None
                     if info.duration_s >= seconds:
@@ -398,9 +397,9 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None) -> No
                     is_due = info.state == "recording" and info.duration_s >= next_line_s
                     if is_due and not console.is_terminal:
                         next_line_s = info.duration_s + _LINE_EVERY_S
-                        say(console, _progress(info))
+                        say_on(console, _progress(info))
                     interrupted.wait(max(0.0, min(_POLL_S, seconds - info.duration_s)))
-            say(console, "closing the file")
+            say_on(console, "closing the file")
         finally:
             recording.finish(clock.now())
     info = recording.info(clock.now())
@@ -408,13 +407,13 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None) -> No
     if info.state == "failed":
         remedy = f"see {path.name}.log"
         raise InputError(info.message, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
-    say(console, f"{path.name}: {data_size(info.n_bytes)}, {info.message}")
-    say(console, f"Inspect it with: affectscope inspect {path}")
+    say_on(console, f"{path.name}: {data_size(info.n_bytes)}, {info.message}")
+    say_on(console, f"Inspect it with: affectscope inspect {shlex.quote(str(path))}")
 
 
 def _progress(info: RecordingInfo) -> str:
     if info.state == "starting":
-        return f"{info.message} ..."
+        return f"{printable(info.message)} ..."
     size, free = data_size(info.n_bytes), data_size(info.free_bytes)
     return f"{duration(info.duration_s, 1)}  {size}, {free} free on the disk"
 
@@ -428,4 +427,4 @@ def end_orphan(path: Path) -> None:
     if status.state == "failed":
         remedy = "the file is readable up to the last complete chunk"
         raise InputError(status.message, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
-    print(f"{path.name}: {data_size(status.n_bytes)}, {status.message}")
+    say(f"{path.name}: {data_size(status.n_bytes)}, {status.message}")

@@ -6,11 +6,13 @@ import contextlib
 import math
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -19,7 +21,7 @@ from acquisition.errors import printable, without_controls
 from acquisition.quality import amplitude_trouble
 from acquisition.select import kind_of
 from acquisition.stream_words import fates
-from acquisition.text import counted, data_size, duration, json_text, number, rate
+from acquisition.text import counted, data_size, duration, number, rate, say, say_json
 from acquisition.types import MODALITY_OF_KIND, Kind
 from app.environment import ExitCode
 
@@ -35,16 +37,38 @@ _PIPED_WIDTH = 120
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Return a console for tables: as wide as the terminal, roomy where there is none."""
-    console = Console(stderr=stderr, highlight=False)
+    """Return a console for tables: as wide as the terminal, roomy where there is none.
+
+    What it prints may hold what others wrote: neither markup nor control characters in it do anything.
+    """
+    console = Console(stderr=stderr, highlight=False, markup=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(stderr=stderr, highlight=False, width=_PIPED_WIDTH)
+        console = Console(stderr=stderr, highlight=False, markup=False, width=_PIPED_WIDTH)
+    console.push_render_hook(_Cleaning())
     return console
 
 
-def say(console: Console, text: str) -> None:
-    """Print a line as it is: names in it come from the network, and brackets are no markup."""
-    console.print(without_controls(text), markup=False, highlight=False, soft_wrap=True)
+class _Cleaning(RenderHook):
+    """Has a console print the characters of texts, tables and all else without those that control it."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Cleaned(content) for content in renderables]
+
+
+@dataclass(frozen=True)
+class _Cleaned:
+    content: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self.content, options):
+            lines = segment.text.split("\n")  # ends of lines are rich's own: of foreign text, see `printable`
+            cleaned = "\n".join(map(without_controls, lines))
+            yield segment if segment.control else Segment(cleaned, segment.style)
+
+
+def say_on(console: Console, text: str) -> None:
+    """Print one line, as `acquisition.text.say` does, beside what moves on a console."""
+    console.print(without_controls(text), soft_wrap=True)
 
 
 def streams_table(found: Sequence[FoundStream]) -> Table:
@@ -227,9 +251,9 @@ def print_checks(results: Sequence[Result]) -> None:
     missing = [result for result in results if not result.ok]
     essential = [result.name for result in missing if result.is_essential]
     if essential:
-        say(console, f"Affectscope cannot run without: {', '.join(essential)}.")
+        say_on(console, f"Affectscope cannot run without: {', '.join(essential)}.")
     elif missing:
-        say(console, f"Affectscope runs; {counted(len(missing), 'optional part')} missing.")
+        say_on(console, f"Affectscope runs; {counted(len(missing), 'optional part')} missing.")
     else:
         console.print("Everything is installed.")
 
@@ -250,14 +274,14 @@ def give_table(
 
     paths = [] if folder is None else write_table(table, folder, by_subject=by_subject)
     if as_json:
-        print(json_text(table.to_dict()))
+        say_json(table.to_dict())
         return ExitCode.after(table.excluded)
     _show_table(table)
     if with_confusion:
         title = f"our confusion matrix: true (rows) by predicted (columns), trials: {table.rows[0].name}"
         make_console().print(figures_table(title, *confusion_cells(table)))
     if paths:
-        print(f"written: {', '.join(map(str, paths))}")
+        say(f"written: {', '.join(map(str, paths))}")
     return ExitCode.after(table.excluded)
 
 
@@ -266,13 +290,13 @@ def _show_table(table: ResultTable) -> None:
 
     console = make_console()
     title = " - ".join(part for part in (table.title, table.marks()) if part)
-    say(console, f"{table.protocol}; {INTERVALS}")
+    say_on(console, f"{table.protocol}; {INTERVALS}")
     console.print(figures_table(title, *short_cells(table)))
     console.print(f"balanced accuracy, macro-F1, NLL, ECE: per {table.unit}, mean of sessions")
     for sentence in (*table.differs, *table.notes):
-        say(console, f"- {sentence}")
+        say_on(console, f"- {sentence}")
     for entry in table.excluded:
-        say(console, f"excluded: subject {entry.subject}: {entry.why}")
+        say_on(console, f"excluded: subject {entry.subject}: {entry.why}")
 
 
 def figures_table(
@@ -301,7 +325,7 @@ class StageBars:
     """Progress of each stage of a long computation on stderr: bars in a terminal, lines elsewhere."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = make_console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description:<12}"),
             BarColumn(),
@@ -330,4 +354,4 @@ class StageBars:
             self._progress.update(self._tasks[stage], completed=share, loss=shown)
         elif int(share * 10) > self._tenths.get(stage, -1):
             self._tenths[stage] = int(share * 10)
-            say(self._console, f"{stage} {share:.0%} {shown}")
+            say_on(self._console, f"{stage} {share:.0%} {shown}")

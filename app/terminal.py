@@ -19,7 +19,7 @@ from app.environment import ExitCode
 from app.live import LiveSession, Observer
 from app.replay import ReplaySession
 from app.summary import SessionLog, introduction
-from app.tables import progress_bar, say
+from app.tables import make_console, progress_bar, say_on
 from app.telemetry import N_LATENCIES, simulated_streams
 from models.prediction import Prediction
 from models.trust import ABSTENTIONS, Code, State, Verdict
@@ -65,7 +65,7 @@ def show_live(session: LiveSession, *, quiet: bool = False) -> int:
 
     ``quiet`` leaves stdout to others.
     """
-    console = Console(stderr=quiet)
+    console = make_console(stderr=quiet)
     lines = _Lines(console, session)
     lines.introduce()
     session.observer = _Waiting(console)
@@ -76,7 +76,7 @@ def show_live(session: LiveSession, *, quiet: bool = False) -> int:
 
 def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
     """Run a replay to its end and return the exit code: 3 if it was damaged or gave no prediction."""
-    console = Console(stderr=quiet)
+    console = make_console(stderr=quiet)
     lines = _Lines(console, session, quiet=quiet)
     lines.introduce()
     with _summarised(session, lines) as look, progress_bar("replaying", console) as show:
@@ -152,11 +152,13 @@ class _Waiting(Observer):
         if stage != "waiting":
             self._status.stop()
         elif self._console.is_terminal:
-            self._status.update(Text(f"{message}   Ctrl-C ends it", no_wrap=True, overflow="ellipsis"))
+            self._status.update(
+                Text(f"{printable(message)}   Ctrl-C ends it", no_wrap=True, overflow="ellipsis")
+            )
             self._status.start()
         elif message != self._said or monotonic() > self._next:
             self._said, self._next = message, monotonic() + _WAITING_EVERY_S
-            say(self._console, message)
+            say_on(self._console, message)
 
 
 class _Lines:
@@ -205,4 +207,4 @@ class _Lines:
         return snapshot.n_predictions > 0
 
     def say(self, text: str) -> None:
-        say(self._console, text)
+        say_on(self._console, text)

@@ -12,7 +12,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from acquisition.process import start_detached
 from acquisition.publish.capture import Publishing, publisher_source_id
 from acquisition.publish.microphone import microphone_from_text, publish_microphone
 from acquisition.publish.webcam import camera_from_text, publish_webcam
-from acquisition.text import parse_json
+from acquisition.text import parse_json, say
 
 _IDLE_LIMIT_S = 600.0
 _POLL_S = 0.05
@@ -183,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         control.with_suffix(".json").write_text(json.dumps(record), encoding="utf-8")
     publishing = Publishing(
         stop=lambda: stop.is_set() or (control is not None and control.with_suffix(".stop").exists()),
-        report=partial(print, flush=True),
+        report=say,
         name=options.name,
         loop=options.loop,
         await_consumer=options.await_consumer,
@@ -195,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             publish_microphone(microphone_from_text(options.device), publishing)
     except InputError as error:
-        print(error, flush=True)
+        say(str(error))
         return 2
     finally:
         if control is not None:

@@ -28,6 +28,7 @@ from typing import BinaryIO
 from xml.sax.saxutils import unescape
 
 from acquisition.record.files import log_path, status_path, stop_path, write_json
+from acquisition.text import say
 
 #: Content of the stop file of a recording whose program does not wait for its end.
 CLEAR_UP = "clear up"
@@ -287,7 +288,7 @@ class Supervisor:
 def _log(line: str) -> None:
     # A log that cannot be written must not end the thread that keeps LabRecorder's pipe empty.
     with contextlib.suppress(OSError):
-        print(line, flush=True)
+        say(line)
 
 
 def labrecorder_cli() -> Path:

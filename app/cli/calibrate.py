@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +10,7 @@ import typer
 from typer import Argument, Option
 
 from acquisition.errors import ErrorCode, InputError
-from acquisition.text import json_text
+from acquisition.text import json_text, say
 from app.cli import options as opt
 from app.cli.groups import add, application, option, option_group
 from app.cli.subjects import DataDir, data_folder
@@ -207,7 +206,7 @@ def _self_check(
     newest = telemetry.snapshot().prediction
     record = report_record(None if newest is None else newest.verdict)
     for line in [json_text(record)] if who.as_json else summary_lines(record):
-        print(line)
+        say(line)
     return code
 
 
@@ -328,11 +327,11 @@ def study(
 
 def _print(found: Any, as_json: bool) -> None:
     for line in [json_text(found.to_json())] if as_json else found.lines():
-        print(line, flush=True)
+        say(line)
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    say(line, error=True)
 
 
 calibrate = application(

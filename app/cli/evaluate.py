@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Argument
 
 from acquisition.errors import InputError
-from acquisition.text import json_text
+from acquisition.text import say, say_json
 from app.cli import evaluation_tables as tables
 from app.cli import options as opt
 from app.cli.groups import add, application, option, option_group
@@ -142,11 +141,11 @@ def voice(
     excluded: list[Excluded] = []
     voices = load_voices(train, excluded), load_voices(test or (), excluded)
     for one in excluded:
-        print(f"excluded: speaker {one.subject}: {one.why}", file=sys.stderr)
+        say(f"excluded: speaker {one.subject}: {one.why}", error=True)
     with StageBars() as bars:
         result = evaluate_voice(VoiceTest(*voices, (normalise,) if normalise else NORMALISE), bars)
     if not result["differences"]:
-        print("no reference: opensmile is not installed (pip install 'affectscope[test]')", file=sys.stderr)
+        say("no reference: opensmile is not installed (pip install 'affectscope[test]')", error=True)
     result |= {"left_out": [{"subject": one.subject, "why": one.why} for one in excluded]}
     _print(result, as_json, tables.voice_tables)
     return ExitCode.after(excluded)
@@ -250,10 +249,10 @@ def recordings(
     named_by_file = any(not row.subject for row in source.rows)
     result |= {"named_by_file": named_by_file, "quick": quick, "left_out": [vars(one) for one in excluded]}
     for one in excluded:
-        print(f"excluded: subject {one.subject}: {one.why}", file=sys.stderr)
+        say(f"excluded: subject {one.subject}: {one.why}", error=True)
     _print(result, as_json, tables.recordings_tables)
     for line in () if as_json else sentences(result):
-        print(line)
+        say(line)
     return ExitCode.after(excluded)
 
 
@@ -279,7 +278,7 @@ def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: Subjec
     with StageBars() as bars:
         result = evaluate_labels(test, bars).to_dict()
     for one in result["left_out"]:
-        print(f"excluded: subject {one['subject']}: {one['why']}", file=sys.stderr)
+        say(f"excluded: subject {one['subject']}: {one['why']}", error=True)
     _print(result, asked.as_json, tables.label_tables)
     return ExitCode.after(result["left_out"])
 
@@ -310,7 +309,7 @@ def _on_trials(
 
 def _print(result: dict[str, Any], as_json: bool, tables_of: Callable[[dict[str, Any]], Any]) -> None:
     if as_json:
-        print(json_text(result))
+        say_json(result)
         return
     for table in tables_of(result):
         make_console().print(table)

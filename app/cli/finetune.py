@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from acquisition.errors import InputError
-from acquisition.text import json_text
+from acquisition.text import say, say_json
 from app.cli import options as opt
 from app.cli.groups import option, option_group
 from app.environment import ExitCode
@@ -181,12 +180,12 @@ def finetune(
     with StageBars() as bars:
         trained = task.train(bars)
     for note in trained.notes:
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}", error=True)
     sha256 = trained.save()
     if as_json:
-        print(json_text(trained.to_dict(sha256)))
+        say_json(trained.to_dict(sha256))
     else:
-        print(*trained.lines(sha256), sep="\n")
+        say(*trained.lines(sha256))
     return ExitCode.after(trained.excluded)
 
 

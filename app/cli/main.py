@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from acquisition.text import json_text
+from acquisition.text import say_json
 from app.cli import calibrate, certify, evaluate, finetune, record, reproduce, run, subjects, train, weights
 from app.cli import options as opt
 from app.cli.groups import add, application, option
@@ -23,7 +23,7 @@ def doctor(as_json: opt.Json = False) -> int:
 
     results = examine()
     if as_json:
-        print(json_text([asdict(result) for result in results]))
+        say_json([asdict(result) for result in results])
     else:
         print_checks(results)
     is_usable = all(result.ok for result in results if result.is_essential)
@@ -45,25 +45,25 @@ def bench(
       affectscope bench
       affectscope bench --only latency_total,read_cost --quick --json
     """
-    from rich.console import Console
+    from app.tables import make_console, say_on
 
     suite, rows_module = (opt.from_checkout(f"benchmarks.{name}") for name in ("suite", "rows"))
     names = suite.chosen_rows(only or [])
     machine = suite.describe_machine()
-    progress = Console(stderr=True)
+    progress = make_console(stderr=True)
     with progress.status("starting") as status:
 
         def say(text: str) -> None:
             if progress.is_terminal:
                 status.update(text)
             else:
-                progress.print(text, markup=False, highlight=False)
+                say_on(progress, text)
 
         rows = suite.run_suite(names, quick=quick, say=say)
     if as_json:
-        print(json_text({"machine": machine, "rows": [row.to_json() for row in rows]}))
+        say_json({"machine": machine, "rows": [row.to_json() for row in rows]})
     else:
-        Console(highlight=False).print(rows_module.render(machine, rows))
+        make_console().print(rows_module.render(machine, rows))
     misses = check and not all(row.ok for row in rows)
     return ExitCode.INTERNAL_ERROR if misses else ExitCode.GOOD
 

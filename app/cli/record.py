@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,7 @@ import typer
 from typer import Argument, Option
 
 from acquisition.errors import ErrorCode, InputError
-from acquisition.text import finite, json_text
+from acquisition.text import say, say_json
 from app.cli import options as opt
 from app.cli.groups import add, application, option
 from app.environment import ExitCode
@@ -49,11 +48,11 @@ def streams(timeout: opt.Discovery = 2.0, as_json: opt.Json = False) -> None:
 
     found = discover(timeout)
     if as_json:
-        print(json_text([_as_json(stream) for stream in found]))
+        say_json([_as_json(stream) for stream in found])
     elif found:
         _print_streams(found, make_console())
     else:
-        print(_NO_STREAMS)
+        say(*_NO_STREAMS.splitlines())
 
 
 def _as_json(stream: FoundStream) -> dict[str, object]:
@@ -78,21 +77,21 @@ def _as_json(stream: FoundStream) -> dict[str, object]:
 def _print_streams(found: list[FoundStream], console: Console) -> None:
     from acquisition.select import select_streams
     from acquisition.text import counted
-    from app.tables import say, streams_table
+    from app.tables import say_on, streams_table
 
     console.print(streams_table(found))
     console.print()
     for stream in found:
         for problem in stream.problems:
-            say(console, f"- {stream.header.name}: {problem}")
-    say(console, f"{counted(len(found), 'stream')} found.")
+            say_on(console, f"- {stream.header.name}: {problem}")
+    say_on(console, f"{counted(len(found), 'stream')} found.")
     try:
         select_streams({stream.key: stream.header for stream in found})
     except InputError as error:
         # The streams are listed above already.
         is_ambiguous = error.code is ErrorCode.AMBIGUOUS_STREAM
         what = "several streams fit one modality" if is_ambiguous else "no usable stream"
-        say(console, f"For `affectscope live`: {what}; {error.remedy}.")
+        say_on(console, f"For `affectscope live`: {what}; {error.remedy}.")
 
 
 def simulate(
@@ -156,17 +155,17 @@ def simulate(
             raise InputError(what, where=where, remedy="add --write")
     refuse_second(options)
     until = f"for {seconds:g} s" if seconds else "until Ctrl-C"
-    print(f"Publishing simulated data {until}: subject {seed}, difficulty {difficulty}.", flush=True)
+    say(f"Publishing simulated data {until}: subject {seed}, difficulty {difficulty}.")
     if notice := network_notice():
-        print(notice, flush=True)
+        say(notice)
     for spec in options.specs().values():
-        print(f"  {spec.name:<20} source_id {spec.source_id}", flush=True)
+        say(f"  {spec.name:<20} source_id {spec.source_id}")
     run_simulator(
         options,
-        report=lambda sentence: print(sentence, flush=True),
-        on_emotion=lambda t, emotion: print(f"{t:.1f} s: {emotion}", flush=True),
+        report=say,
+        on_emotion=lambda t, emotion: say(f"{t:.1f} s: {emotion}"),
     )
-    print("The simulated streams have ended.")
+    say("The simulated streams have ended.")
 
 
 def _write_recording(path: Path, options: SimulatorOptions, eeg_sfreq: float, video_fps: float) -> None:
@@ -192,7 +191,7 @@ def _write_recording(path: Path, options: SimulatorOptions, eeg_sfreq: float, vi
         eeg_sfreq=eeg_sfreq,
         video_fps=video_fps,
     )
-    print(f"{path}: {seconds:g} s of simulated data, {path.stat().st_size / 1e6:.1f} MB")
+    say(f"{path}: {seconds:g} s of simulated data, {path.stat().st_size / 1e6:.1f} MB")
 
 
 def record(
@@ -259,7 +258,7 @@ def inspect(
     from acquisition.xdf.inspect import inspect_xdf
     from app.model_check import read_model_summary
     from app.request import SessionOptions
-    from app.tables import eeg_file_lines, make_console, progress_bar, say
+    from app.tables import eeg_file_lines, make_console, progress_bar, say_on
     from assets import DEMO_MODEL
 
     if not is_xdf(file):
@@ -267,16 +266,16 @@ def inspect(
 
         found = describe(file, Reading(montage, sfreq=sfreq, unit=eeg_unit))
         if as_json:
-            print(json_text(finite(found)))
+            say_json(found)
         for line in () if as_json else eeg_file_lines(found):
-            say(make_console(), line)
+            say_on(make_console(), line)
         return 0
     session = SessionOptions(montage=montage, eeg_unit=eeg_unit)
     options = session.adapter_options(read_model_summary(DEMO_MODEL).ch_names)
     with progress_bar("reading") as progress:
         report = inspect_xdf(file, progress, options, alone=part_only)
     if as_json:
-        print(json_text(report.to_json()))
+        say_json(report.to_json())
     else:
         _print(report, make_console())
     return ExitCode.after(report.damage)
@@ -288,9 +287,9 @@ _N_SHOWN = 20  # damaged places printed; --json has them all
 def _print(report: XdfReport, console: Console) -> None:
     from acquisition.errors import printable
     from acquisition.text import counted, data_size, duration
-    from app.tables import recording_remarks, recording_table, say
+    from app.tables import recording_remarks, recording_table, say_on
 
-    say(
+    say_on(
         console,
         f"{report.path.name}: {data_size(report.n_bytes)}, {counted(len(report.streams), 'stream')}, "
         f"{duration(report.duration_s, 1)}",
@@ -302,15 +301,15 @@ def _print(report: XdfReport, console: Console) -> None:
         console.print(recording_table(report))
         console.print()
     for remark in recording_remarks(report):
-        console.print(f"- {remark}", markup=False, highlight=False)
+        say_on(console, f"- {remark}")
     if report.has_clock_map:
-        say(console, "- recorded by Affectscope: a replay uses its clock map and reproduces the live run")
+        say_on(console, "- recorded by Affectscope: a replay uses its clock map and reproduces the live run")
     for entry in report.damage[:_N_SHOWN]:
-        say(console, f"damaged at byte {entry.position:,}: {printable(entry.what)}")
+        say_on(console, f"damaged at byte {entry.position:,}: {printable(entry.what)}")
     if len(report.damage) > _N_SHOWN:
-        say(console, f"... and {len(report.damage) - _N_SHOWN} more places, see --json")
+        say_on(console, f"... and {len(report.damage) - _N_SHOWN} more places, see --json")
     if not report.damage:
-        say(console, "The file is complete: no damage found.")
+        say_on(console, "The file is complete: no damage found.")
 
 
 def _publish(
@@ -320,15 +319,15 @@ def _publish(
     if context.invoked_subcommand is not None:
         return
     if not stop:
-        print(context.get_help())
+        say(*context.get_help().splitlines())
         return
     from acquisition.publish.process import stop_publishers
 
     stopped = stop_publishers()
     for entry in stopped:
-        print(f"stopped: {entry}")
+        say(f"stopped: {entry}")
     if not stopped:
-        print("No publisher was running in the background.")
+        say("No publisher was running in the background.")
 
 
 _Loop = Annotated[bool, Option("--loop", help="Repeat a file endlessly.")]
@@ -364,9 +363,9 @@ def webcam(
         cameras = list_cameras()
         for camera in cameras:
             rate = f" at {camera.fps:g} frames/s" if camera.fps > 0 else ""
-            print(f"{camera.index}: {camera.width} x {camera.height} px{rate}")
+            say(f"{camera.index}: {camera.width} x {camera.height} px{rate}")
         if not cameras:
-            print("No camera was found. Is one connected, and may this program use it?")
+            say("No camera was found. Is one connected, and may this program use it?")
         return
     parsed = camera_from_text(file or device)
     with _publishing(name, loop) as publishing:
@@ -397,11 +396,9 @@ def microphone(
         microphones = list_microphones()
         for entry in microphones:
             mark = "  (default)" if entry.is_default else ""
-            print(
-                f"{entry.index}: {entry.name}, {entry.host}, {entry.n_channels} ch, {entry.sfreq:g} Hz{mark}"
-            )
+            say(f"{entry.index}: {entry.name}, {entry.host}, {entry.n_channels} ch, {entry.sfreq:g} Hz{mark}")
         if not microphones:
-            print("No microphone was found. Is one connected, and may this program use it?")
+            say("No microphone was found. Is one connected, and may this program use it?")
         return
     parsed = microphone_from_text(file or device)
     with _publishing(name, loop) as publishing:
@@ -429,7 +426,7 @@ def recording(
     from models.datasets.recordings import Reading, opened
 
     if is_xdf(file):
-        content = xdf_content(file, print)
+        content = xdf_content(file, say)
     else:
         content = eeg_content(file, opened(file, Reading(sfreq=sfreq, unit=eeg_unit)), eeg_unit)
     with _publishing("", loop) as publishing:
@@ -444,10 +441,10 @@ def _publishing(name: str, loop: bool) -> Iterator[Publishing]:
     from acquisition.publish.capture import Publishing
 
     if notice := network_notice():
-        print(notice, flush=True)
+        say(notice)
     with interruptible() as interrupted:
-        yield Publishing(interrupted.is_set, partial(print, flush=True), name=name, loop=loop)
-    print("The stream has ended.")
+        yield Publishing(interrupted.is_set, say, name=name, loop=loop)
+    say("The stream has ended.")
 
 
 publish = application(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument
 
 from acquisition.errors import InputError
-from acquisition.text import json_text
+from acquisition.text import say, say_json
 from app.cli import options as opt
 from app.cli.groups import option
 from app.environment import ExitCode
@@ -48,15 +48,15 @@ def demo(
     simulated = demo_streams(seed, schedule)
     window = screen.window()
     options = opt.session_options(screen, model, output)
-    print("All data in this demo are simulated: no real subject or device is involved.", flush=True)
+    say("All data in this demo are simulated: no real subject or device is involved.")
     if opens_window(options, window):
         return run_request(LiveRequest(options, simulated=simulated), window, in_window=True)
-    print("Starting simulated EEG, eye tracker, webcam and microphone ...", flush=True)
+    say("Starting simulated EEG, eye tracker, webcam and microphone ...")
     try:
         run_request(LiveRequest(options, simulated=simulated), window, in_window=False)
     except KeyboardInterrupt:
-        print("stopping")  # before the live session, which handles it itself
-    print("The simulated streams have ended.")
+        say("stopping")  # before the live session, which handles it itself
+    say("The simulated streams have ended.")
     return ExitCode.GOOD
 
 
@@ -147,7 +147,7 @@ def replay(
     )
     code = run_request(request, window, in_window=in_window)
     if digest:
-        print(digest.line())
+        say(digest.line())
     return code
 
 
@@ -168,18 +168,16 @@ def compare(
 
     result = compare_runs(a, b)
     if as_json:
-        print(json_text(asdict(result)))
+        say_json(asdict(result))
         return
-    print(f"windows: {result.n_a} and {result.n_b}, {result.n_common} in both")
-    print(f"excluded: {result.n_warm_up} windows with incomplete context in one of the runs")
+    say(f"windows: {result.n_a} and {result.n_b}, {result.n_common} in both")
+    say(f"excluded: {result.n_warm_up} windows with incomplete context in one of the runs")
     if result.n_compared:
-        print(f"same label: {result.same_label:.2%} of {result.n_compared}")
-        print(
-            f"largest difference in a probability: {result.max_abs_dp:.2e} at t = {result.worst_t_end:.2f} s"
-        )
-        print(f"different modalities present: {result.n_present_differs} windows")
+        say(f"same label: {result.same_label:.2%} of {result.n_compared}")
+        say(f"largest difference in a probability: {result.max_abs_dp:.2e} at t = {result.worst_t_end:.2f} s")
+        say(f"different modalities present: {result.n_present_differs} windows")
         if result.n_verdict_differs is not None:
-            print(f"different verdict: {result.n_verdict_differs} windows")
+            say(f"different verdict: {result.n_verdict_differs} windows")
 
 
 def _speed(text: str) -> float:

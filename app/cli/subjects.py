@@ -11,7 +11,7 @@ import typer
 from typer import Argument, Option
 
 from acquisition.errors import ErrorCode, InputError
-from acquisition.text import json_text
+from acquisition.text import say, say_json
 from app.cli import options as opt
 from app.cli.groups import add, application, option
 from app.environment import ExitCode
@@ -42,24 +42,24 @@ def list_(data_dir: DataDir = None, as_json: opt.Json = False) -> None:
     Example:
       affectscope subjects list --json
     """
-    from app.tables import make_console, say, subjects_table
+    from app.tables import make_console, say_on, subjects_table
     from calibration.subjects import list_subjects, plain
 
     data = data_folder(data_dir)
     entries = list_subjects(data)
     if as_json:
-        print(json_text({"data_dir": str(data), "subjects": [plain(entry) for entry in entries]}))
+        say_json({"data_dir": str(data), "subjects": [plain(entry) for entry in entries]})
         return
     if not entries:
-        print(f"No subject has been calibrated yet in {data}.")
+        say(f"No subject has been calibrated yet in {data}.")
         return
     console = make_console()
     console.print(subjects_table(entries))
     console.print()
     for entry in entries:
         if entry.fault:
-            say(console, f"- {entry.subject}: {entry.fault}")
-    print(f"In {data}")
+            say_on(console, f"- {entry.subject}: {entry.fault}")
+    say(f"In {data}")
 
 
 def export(
@@ -87,10 +87,10 @@ def export(
     with progress_bar("packing") as progress:
         done = export_subject(data, subject, target, datetime.now(UTC), progress)
     if as_json:
-        print(json_text(plain(done)))
+        say_json(plain(done))
     else:
         files = f"{counted(done.n_files, 'file')} ({data_size(done.n_bytes)})"
-        print(f"Packed {files} of {subject} into {done.path}")
+        say(f"Packed {files} of {subject} into {done.path}")
 
 
 def delete(
@@ -116,15 +116,15 @@ def delete(
         if not sys.stdin.isatty():
             what, remedy = f"this deletes {_words(there)}", "add --yes to delete without confirmation"
             raise InputError(what, where=f"subjects delete {subject}", remedy=remedy)
-        print(f"This permanently deletes {_words(there)} from {there.folder}.")
+        say(f"This permanently deletes {_words(there)} from {there.folder}.")
         if not typer.confirm("Continue?"):
-            print("Nothing was deleted.")
+            say("Nothing was deleted.")
             return ExitCode.INTERRUPTED
     removed = delete_subject(data, subject)
     if as_json:
-        print(json_text({"removed": plain(removed)}))
+        say_json({"removed": plain(removed)})
     else:
-        print(f"Deleted {_words(removed)} from {removed.folder}")
+        say(f"Deleted {_words(removed)} from {removed.folder}")
     return ExitCode.GOOD
 
 

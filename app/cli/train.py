@@ -4,10 +4,10 @@ import time
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
 from typer import Argument, Option
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.text import say
 from app.cli import options as opt
 from app.cli.groups import option, option_group
 from app.environment import ExitCode
@@ -49,8 +49,8 @@ def train(
     opt.check_model_folder(out)
     with StageBars() as bars:
         sha256 = demo_model.train_simulated(out, options, bars)
-    print(f"{out}: trained on simulated data only, sha256 {sha256[:16]}")
-    print(f"next: affectscope evaluate simulated --model {out}")
+    say(f"{out}: trained on simulated data only, sha256 {sha256[:16]}")
+    say(f"next: affectscope evaluate simulated --model {out}")
 
 
 def make_dataset(
@@ -80,13 +80,13 @@ def make_dataset(
     )
     began = time.monotonic()
     try:
-        sets.MAKE[layout](options, lambda n_done: typer.echo(f"subject {n_done} of {subjects}", err=True))
+        sets.MAKE[layout](options, lambda n_done: say(f"subject {n_done} of {subjects}", error=True))
     except OSError as error:
         what = f"the folder is half-written: {error.strerror or error}"
         remedy = "delete it, free some space or choose another, and start again"
         raise InputError(what, where=str(folder), remedy=remedy, code=ErrorCode.FILE) from error
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    print(
+    say(
         f"{folder}: generated, no real subjects; {subjects} subjects in the layout of {layout}, "
         f"{size / 1e6:.0f} MB, {time.monotonic() - began:.0f} s"
     )
@@ -183,16 +183,16 @@ def pretrain(
     if done is None:
         return ExitCode.GOOD
     for entry in done.corpus.excluded:
-        typer.echo(f"excluded: {entry.subject}: {entry.why}", err=True)
+        say(f"excluded: {entry.subject}: {entry.why}", error=True)
     for sentence in done.corpus.words():
-        print(sentence)
+        say(sentence)
     for modality, outcome in done.outcomes.items():
-        print(
+        say(
             f"{modality}: loss {outcome.losses[0]:.3f} in the first epoch, {outcome.losses[-1]:.3f} "
             f"in the last; {outcome.n_steps} steps, {outcome.seconds:.0f} s, "
             f"{outcome.windows_s:.0f} windows/s, {outcome.wait_share:.0%} of the time waiting for data"
         )
     said = f"{done.corpus.n_test} test trials excluded"
-    print(f"{out}: pre-trained, not fine-tuned; {said}; sha256 {done.sha256[:16]}")
-    print("next: affectscope finetune --model", out)
+    say(f"{out}: pre-trained, not fine-tuned; {said}; sha256 {done.sha256[:16]}")
+    say(f"next: affectscope finetune --model {out}")
     return ExitCode.after(done.corpus.excluded)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
+from acquisition.text import say, say_json
 from app.cli import options as opt
 from app.cli.groups import add, application, option
 from calibration.storage import default_weights_folder
@@ -50,11 +50,11 @@ def _list(as_json: opt.Json = False) -> None:
         rows = [
             asdict(source) | {"installed": is_installed(source.name, root)} for source in SOURCES.values()
         ]
-        print(json.dumps(rows))
+        say_json(rows)
         return
     for source in SOURCES.values():
         state = "installed" if is_installed(source.name, root) else "not installed"
-        print(f"{source.description()}\n  State: {state}\n")
+        say(*source.description().splitlines(), f"  State: {state}", "")
 
 
 def _install(
@@ -79,13 +79,13 @@ def _install(
         from models.encoders.open_classifier import described
         from models.encoders.open_weights import pinned
 
-        print(described(name), flush=True)
-        print(f"Ready for `model build`: {pinned(name.partition(':')[2])}")
+        say(*described(name).splitlines())
+        say(f"Ready for `model build`: {pinned(name.partition(':')[2])}")
         return
     source = source_of(name)
-    print(source.description(), flush=True)
-    print(f"Fetching {source.origin} ..." if file is None else f"Reading {file} ...", flush=True)
-    print(f"Installed: {install(name, default_weights_folder(), file)}")
+    say(*source.description().splitlines())
+    say(f"Fetching {source.origin} ..." if file is None else f"Reading {file} ...")
+    say(f"Installed: {install(name, default_weights_folder(), file)}")
 
 
 def _remove(name: _Name) -> None:
@@ -97,7 +97,7 @@ def _remove(name: _Name) -> None:
     """
     from models.weights import remove
 
-    print(f"{name}: {'removed' if remove(name, default_weights_folder()) else 'was not installed'}")
+    say(f"{name}: {'removed' if remove(name, default_weights_folder()) else 'was not installed'}")
 
 
 def _build(
@@ -130,9 +130,9 @@ def _build(
 
     opt.check_model_folder(out)
     notes = build(default_weights_folder(), out, face, voice or (), eeg)
-    print("\n".join([f"Model: {out}", *(f"  {note}" for note in notes), SHOWN]))
+    say(f"Model: {out}", *(f"  {note}" for note in notes), SHOWN)
     sources = ["--webcam 0"] * (face is not None) + ["--microphone default"] * bool(voice)
-    print(" ".join(["Use it: affectscope live", *sources, f"--model {out}"]))
+    say(" ".join(["Use it: affectscope live", *sources, f"--model {out}"]))
 
 
 add(weights, _list, _install, _remove)

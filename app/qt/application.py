@@ -3,7 +3,6 @@
 import gc
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -17,6 +16,7 @@ from PyQt6.QtWidgets import QApplication, QStyle
 
 from acquisition.errors import printable
 from acquisition.stream_words import why_nothing
+from acquisition.text import say
 from acquisition.types import MODALITIES
 from app import display
 from app.engine.messages import Phase
@@ -131,7 +131,7 @@ def make_application(scale: float) -> QApplication:
 def _tell(kind: QtMsgType, context: QMessageLogContext, message: str | None) -> None:
     """Pass Qt's own messages on, but for the one the offscreen platform has for every window."""
     if message and "propagateSizeHints" not in message:
-        print(f"Qt: {message}", file=sys.stderr)
+        say(f"Qt: {message}", error=True)
 
 
 def chosen_theme(application: QApplication, options: display.WindowOptions, settings: Settings) -> Theme:
@@ -177,7 +177,7 @@ def ended_by_signal(close: Callable[[], None]) -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(text, error=True)
 
 
 class Outcome:

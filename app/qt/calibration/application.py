@@ -5,6 +5,7 @@ from pathlib import Path
 
 from acquisition.clock import LslClock
 from acquisition.lsl.discovery import quiet_liblsl
+from acquisition.text import say
 from app.calibrate.prepare import Prepared, prepare
 from app.display import DEFAULT_SIZE, WindowOptions
 from app.engine.process import EngineProcess
@@ -33,8 +34,8 @@ def run_calibration_window(request: CalibrationRequest, options: WindowOptions) 
     window, code = run_until_closed(lambda s: open_calibration(prepared, s, options.size), begin, options)
     if (result := window.result) is not None:
         for line in named_files(result):
-            print(line, flush=True)
-        print(f"Verdict: {result.verdict.code}", flush=True)
+            say(line)
+        say(f"Verdict: {result.verdict.code}")
     if window.live_profile is not None:
         return run_window(request.live(window.live_profile), replace(options, seconds=None))
     return code
