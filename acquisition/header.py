@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from typing import Any
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, without_controls
 from acquisition.types import ChannelInfo, StreamHeader
 
 #: Types of the streams this program publishes itself: its clock map and its predictions.
@@ -20,6 +20,7 @@ SIMULATOR_ID = "affectscope-simulator-"
 
 
 _DEEPEST, _MOST_ELEMENTS, _LONGEST = 64, 200_000, 16_000_000
+_LONGEST_FIELD = 2_000  # characters of a name or a label
 
 
 class _Bounded(ET.TreeBuilder):
@@ -111,9 +112,13 @@ def make_info(
     sfreq: float = 0.0,
     desc: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Return a ``pylsl.StreamInfo`` for an outlet; a list in ``desc`` gives several elements of one name."""
+    """Return a ``pylsl.StreamInfo`` for an outlet; a list in ``desc`` gives several elements of one name.
+
+    Control characters, which no reader of XML takes, become spaces.
+    """
     from pylsl import StreamInfo
 
+    name, type_, source_id = map(without_controls, (name, type_, source_id))
     info = StreamInfo(name, type_, n_channels, sfreq, channel_format, source_id)
     _append(info.desc(), desc or {})
     return info
@@ -125,11 +130,11 @@ def _append(element: Any, content: Mapping[str, Any]) -> None:
             if isinstance(one, Mapping):
                 _append(element.append_child(tag), one)
             else:
-                element.append_child_value(tag, str(one))
+                element.append_child_value(tag, without_controls(str(one)))
 
 
 def _text(element: ET.Element, path: str) -> str:
-    return (element.findtext(path) or "").strip()
+    return (element.findtext(path) or "").strip()[:_LONGEST_FIELD]
 
 
 def _float(text: str) -> float:

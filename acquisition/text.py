@@ -16,6 +16,7 @@ from acquisition.errors import without_controls
 
 UNKNOWN = "-"
 _LARGEST = 2**63  # of a whole number in JSON
+_LONGEST_LINE, _LONGEST_CELL = 20_000, 32_767  # characters
 
 
 def number(value: float, digits: int = 0, unit: str = "") -> str:
@@ -99,7 +100,7 @@ def rate(sfreq: float, measured: float | None = None) -> str:
 class TableWriter:
     """Writes CSV whose texts no spreadsheet takes for formulas: ``=1+1`` is written ``'=1+1``.
 
-    See OWASP, "CSV Injection".
+    See OWASP, "CSV Injection". Control characters become spaces, and a cell has no more than Excel reads.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -116,7 +117,10 @@ class TableWriter:
 
 
 def _cell(value: Any) -> Any:
-    if not isinstance(value, str) or len(value) < 2 or not value.startswith(tuple("=+-@\t\r")):
+    if not isinstance(value, str):
+        return value
+    value = without_controls(value[:_LONGEST_CELL])
+    if len(value) < 2 or not value.lstrip().startswith(tuple("=+-@")):
         return value
     try:
         float(value)
@@ -182,7 +186,7 @@ def say(*lines: str, error: bool = False) -> None:
     A line may hold what others wrote; nothing in it ends the line, moves the cursor or turns the direction.
     """
     stream = sys.stderr if error else sys.stdout
-    print("\n".join(map(without_controls, lines)), file=stream, flush=True)
+    print("\n".join(without_controls(line[:_LONGEST_LINE]) for line in lines), file=stream, flush=True)
 
 
 def say_json(value: Any) -> None:

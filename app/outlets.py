@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
+from acquisition.errors import printable, without_controls
 from acquisition.header import CALIBRATION_ID, CLOCK_TYPE, NOTES_ID, PREDICTION_TYPE, make_info, parse_header
 from acquisition.lsl.outlet import open_outlet
 from acquisition.types import MapSegment
@@ -82,7 +83,7 @@ class MarkerOutlet(Outlet):
 
     def push(self, text: str, time: float) -> None:
         """Send a marker stamped with ``time``, LSL seconds."""
-        self._outlet.push_sample([text], time)
+        self._outlet.push_sample([without_controls(text)], time)
 
 
 class NoteOutlet(Outlet):
@@ -96,7 +97,7 @@ class NoteOutlet(Outlet):
 
         An empty note is not sent.
         """
-        line = " ".join(text.split())[:_MAX_LENGTH]
+        line = printable(text[: 4 * _MAX_LENGTH])[:_MAX_LENGTH]
         if line:
             self._outlet.push_sample([line], time)
         return line

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 #: Columns where the output goes to a file or a pipe, which have no width.
 _PIPED_WIDTH = 120
+_LONGEST_NAME = 200  # characters
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -190,7 +192,7 @@ def eeg_file_lines(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"- training refuses it: {found['refused']}")
     else:
         lines.append(f"- events: {_most_frequent(found['events']) or 'none'}")
-    lines.append(f"Play it as a live stream with: affectscope publish recording {found['path']}")
+    lines.append(f"Play it as a live stream with: affectscope publish recording {quote(found['path'])}")
     return [printable(line) for line in lines]
 
 
@@ -232,7 +234,8 @@ def row_table(titles: Iterable[str], right: Collection[str]) -> Table:
 
 def _two_lines(first: str, second: str) -> Text:
     # Names come from the network: as Text, brackets in them are no markup.
-    return Text(printable(first)).append(f"\n{printable(second)}", style="dim")
+    first, second = (printable(text[:_LONGEST_NAME]) for text in (first, second))
+    return Text(first).append(f"\n{second}", style="dim")
 
 
 def print_checks(results: Sequence[Result]) -> None:

@@ -30,11 +30,12 @@ _ALLOWED = "AFFECTSCOPE_LAN"  # in the environment, so that processes started la
 _RISK = "LSL is not encrypted: anyone on the network can read them"
 
 
-def open_to_network(allowed: bool) -> None:
-    """Set whether outlets opened later, here and in processes started later, are open to the network."""
+def open_to_network(allowed: bool) -> bool:
+    """Set, and return, whether outlets opened later, here and in processes started later, are open to it."""
     os.environ.pop(_ALLOWED, None)
     if allowed:
         os.environ[_ALLOWED] = "1"
+    return allowed
 
 
 def is_open_to_network() -> bool:

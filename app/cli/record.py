@@ -301,7 +301,7 @@ def _print(report: XdfReport, console: Console) -> None:
         console.print(recording_table(report))
         console.print()
     for remark in recording_remarks(report):
-        say_on(console, f"- {remark}")
+        console.print(f"- {printable(remark)}")  # which is wrapped
     if report.has_clock_map:
         say_on(console, "- recorded by Affectscope: a replay uses its clock map and reproduces the live run")
     for entry in report.damage[:_N_SHOWN]:

@@ -38,7 +38,7 @@ def message_line(text: str, longest: int = _LONGEST) -> str:
 
 def tooltip(*paragraphs: str) -> str:
     """Return plain text as Qt's rich text: otherwise Qt guesses, and takes names with "<" for markup."""
-    return "".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs)
+    return "".join(f"<p>{escape(message_line(paragraph, 4 * _LONGEST))}</p>" for paragraph in paragraphs)
 
 
 def clock_text(seconds: float, digits: int = 0) -> str:

@@ -15,6 +15,7 @@ from app.qt.plots.plot import PixelItem, Plot, Table
 from app.qt.theme import fill_category, fill_uncertain, growth, scaled_font
 from app.qt.widgets import ElidedLabel, plain_label, put
 from app.view.store import ViewStore
+from app.view.text import tooltip
 from app.view.trust import NO_PREDICTION, UNCERTAIN, Shown, judge_at, labels_of, said_sets
 from app.view.truth import Score, score, true_emotion
 from models.prediction import Prediction
@@ -84,7 +85,8 @@ class AnswerPanel(Panel):
         for label in (self.word, self.percent):
             label.setStyleSheet(f"color: {colour}")
         self.line.setText(_line(verdict))
-        self.line.setToolTip("" if len(self.line.text()) < 60 else self.line.text())
+        words = self.line.text()
+        self.line.setToolTip("" if len(words) < 60 else tooltip(*words.splitlines()))
         self.scale.show_verdict(verdict)
         self.fit()
 

@@ -22,7 +22,7 @@ from app.qt.widgets import ElidedLabel, there
 from app.view.conditions import stream_note
 from app.view.scales import Gain, channel_type
 from app.view.store import ViewStore
-from app.view.text import one_line
+from app.view.text import one_line, tooltip
 from app.view.trust import electrodes_at
 
 SPANS_S = (5, 10, 20, 30)
@@ -222,10 +222,10 @@ class TracesPanel(Panel):
         parts = (f"{len(found)} {state} ({state[0].upper()})" for state, found in counts.items() if found)
         said = ", ".join(parts)
         self.electrodes.setText(said)
-        why = "\n".join(f"{c.ch_name}: {c.state}, {c.reason}" for found in counts.values() for c in found)
-        if why != self.electrodes.toolTip():
-            self.electrodes.setToolTip(why)
-            self.electrodes.setAccessibleDescription(why)
+        why = [f"{c.ch_name}: {c.state}, {c.reason}" for found in counts.values() for c in found]
+        if (shown := tooltip(*why)) != self.electrodes.toolTip():
+            self.electrodes.setToolTip(shown)
+            self.electrodes.setAccessibleDescription("\n".join(why))
 
 
 def _device_key(spec: StreamSpec) -> str:
