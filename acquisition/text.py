@@ -191,7 +191,7 @@ def say(*lines: str, error: bool = False) -> None:
 
 def say_json(value: Any) -> None:
     """Print plain values as JSON, in which everything but ASCII is escaped."""
-    print(json_text(value))
+    print(json_text(value), flush=True)
 
 
 def json_text(value: Any, **options: Any) -> str:

@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 
 from acquisition.clock import LslClock
 from acquisition.header import make_info
+from acquisition.lsl.outlet import open_outlet
 from acquisition.simulator.source import SimulatorOptions, signal_buffer
+from acquisition.text import say_json
 
 EVENT_S = 2.0
 TABLE_S = 4.0  # after which the content, but for the index, repeats
@@ -198,10 +200,8 @@ class _Sender:
     """Pushes a stream's samples when they are due, as its faults say."""
 
     def __init__(self, device: Device, content: _Content, tell: Callable[..., None]) -> None:
-        from pylsl import StreamOutlet
-
         self._device, self._content = device, content
-        self._outlet = StreamOutlet(_info(device), max_buffered=60)
+        self._outlet = open_outlet(_info(device), max_buffered=60)
         self._tell, self._clock = tell, LslClock()
         self._rng = np.random.default_rng(1)
         self._since: dict[str, float] = {}
@@ -257,7 +257,7 @@ def main(text: str) -> None:
     opened, ended = threading.Event(), threading.Event()
 
     def tell(**facts: Any) -> None:
-        print(json.dumps({"t": clock.now(), **facts}), flush=True)
+        say_json({"t": clock.now(), **facts})
 
     def listen() -> None:
         for line in sys.stdin:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from acquisition.errors import InputError, file_errors, new_folder
-from acquisition.text import json_text
+from acquisition.text import say_json
 from app.cli import options as opt
 from app.cli.groups import option
 from app.environment import ExitCode
@@ -38,7 +38,6 @@ def certify(
       affectscope certify --json
     """
     import psutil
-    from rich.console import Console
 
     from acquisition.clock import stopwatch
     from acquisition.process import interruptible
@@ -53,7 +52,7 @@ def certify(
         what = "expected a name that ends in .html"
         raise InputError(what, where=f"--report {report}", remedy=f"for example {report.stem}.html")
     sessions = plan.full() if full else plan.wide(minutes) if minutes >= plan.WIDE_MINUTES else plan.short()
-    progress, began = Console(stderr=True), stopwatch()
+    progress, began = make_console(stderr=True), stopwatch()
     with (
         _folder(keep) as folder,
         plan.with_disk(sessions, folder) as (sessions, not_made),
@@ -81,7 +80,7 @@ def certify(
             with file_errors("the certificate cannot be written", report, "choose another folder"):
                 write_text(report, pages.to_html(rows, evidence, about, datetime.now()), durable=True)
     if as_json:
-        print(json_text({"machine": about, "rows": [row.to_json() for row in rows]}))
+        say_json({"machine": about, "rows": [row.to_json() for row in rows]})
     else:
         console = make_console()
         console.print(pages.verdict(rows))

@@ -295,7 +295,7 @@ def _print(report: XdfReport, console: Console) -> None:
         f"{duration(report.duration_s, 1)}",
     )
     for note in report.notes:
-        say(console, f"- {note}")
+        say_on(console, f"- {note}")
     if report.streams:
         console.print()
         console.print(recording_table(report))

@@ -129,9 +129,10 @@ def test_tables_and_tooltips_take_no_markup(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_every_line_to_a_terminal_goes_through_the_function_that_cleans_it() -> None:
-    found = []
-    for folder in ("app", "acquisition", "calibration", "models"):
-        for path in (PROJECT / folder).rglob("*.py"):
-            if re.search(r"(?<![\w.])(print|Console)\(", path.read_text("utf-8")):
-                found.append(path.relative_to(PROJECT).as_posix())
+    found = [
+        path.relative_to(PROJECT).as_posix()
+        for folder in ("app", "acquisition", "calibration", "models")
+        for path in (PROJECT / folder).rglob("*.py")
+        if re.search(r"(?<![\w.])(print|Console)\(", path.read_text("utf-8"))
+    ]
     assert set(found) <= {"acquisition/text.py", "app/tables.py"}
