@@ -257,6 +257,11 @@ class SampleLine:
             tuple[float, int]
         ] = []  # (line time at the end, samples) of those that are over
 
+    @property
+    def step_s(self) -> float:
+        """Seconds from sample to sample in the running block."""
+        return self._step
+
     def copy(self) -> SampleLine:
         """Return a line that continues from here as this one would."""
         other = copy(self)

@@ -140,6 +140,8 @@ def make_mapper(
     """Return the clock mapper of a stream that carries ``kind``."""
     if kind is Kind.OTHER and header.nominal_sfreq > 0:  # as slow as one a second
         max_gap_s = max(max_gap_s, 3 / header.nominal_sfreq)
+    # The same stream may have been taken with other settings too, after it was refused and joined anew.
+    recorded = [segment for segment in recorded if segment.sfreq in (0.0, header.nominal_sfreq)]
     return ClockMapper(
         stream_identity(header),
         header.nominal_sfreq,

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +33,51 @@ class RecordedMap:
 
     _SAME_STAMP_S = 1e-6  # two inlets deduce a stamp by the same sums, and text keeps every digit
 
+    _HOLE_S = 0.5  # stamps this far ahead of a segment's line: samples are lost here that the live run had
+    _GONE_S = 0.5  # and this far after the last sample before a pause, where that one is lost
+
     def __init__(self, segments: Sequence[MapSegment]) -> None:
-        self._segments = list(segments)
-        raw_starts = np.array([segment.raw_start for segment in segments])
+        self._segments = [segment for segment in segments if not segment.pause]
+        self._pauses = list[tuple[float, float]]()  # stamps of the last sample before and of the first after
+        self._pause, self._is_paused, self._last_raw = 0, False, float("nan")
+        last = None
+        for segment in segments:
+            if segment.pause:
+                last = segment.raw_start if last is None else last
+            elif last is not None:
+                self._pauses.append((last, segment.raw_start))
+                last = None
+        self._pauses += [(last, float("inf"))] if last is not None else []
+        raw_starts = np.array([segment.raw_start for segment in self._segments])
         self._order = np.argsort(raw_starts, kind="stable")
         self._raw_starts = raw_starts[self._order]
         self._has_begun = False  # a sample was mapped
         self._last_stamp = float("nan")
         self._running = -1  # index of the segment in force; -1: none yet, times are estimated
         self._count = 0  # samples since the running segment began
+        self._is_adrift = False  # they are no longer to be counted
+
+    def taken(self, stamps: NDArray[np.float64]) -> NDArray[np.bool_] | None:
+        """Return which of the next samples (n,) the live run took; None for all of them."""
+        taken = np.ones(len(stamps), dtype=bool)
+        before, self._last_raw = np.concatenate([[self._last_raw], stamps[:-1]]), float(stamps[-1])
+        at = 0
+        while at < len(stamps) and self._pause < len(self._pauses):
+            last, back = self._pauses[self._pause]
+            if self._is_paused:
+                turns = stamps >= back - self._SAME_STAMP_S
+            else:
+                is_over = (abs(before - last) <= self._SAME_STAMP_S) & (
+                    abs(stamps - last) > self._SAME_STAMP_S
+                )
+                turns = is_over | (stamps > last + self._GONE_S)
+            turn = at + int(turns[at:].argmax()) if turns[at:].any() else len(stamps)
+            taken[at:turn] = not self._is_paused
+            if turn < len(stamps):
+                self._pause += self._is_paused
+                self._is_paused = not self._is_paused
+            at = turn
+        return None if taken.all() else taken
 
     def map(
         self,
@@ -57,23 +94,29 @@ class RecordedMap:
         ends = [*(at for at, _ in begins[1:]), len(stamps)]
         for (at, segment), end in zip(begins, ends, strict=True):
             if segment is not None:
-                self._running, self._count = segment, 0
+                self._running, self._count, self._is_adrift = segment, 0, False
                 breaks[at] = self._segments[segment].is_break
             if end == at:
                 continue
             if self._running < 0:
                 times[at:end], breaks[at:end] = estimate(stamps[at:end])
             else:
-                times[at:end] = self._piece(stamps[at:end])
+                times[at:end] = self._piece(stamps[at:end], breaks[at:end])
         return times, breaks
 
-    def _piece(self, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _piece(self, stamps: NDArray[np.float64], breaks: NDArray[np.bool_]) -> NDArray[np.float64]:
         segment = self._segments[self._running]
         if segment.period_s == 0:
             return stamps + segment.offset_s
         counts = np.arange(self._count, self._count + len(stamps), dtype=np.float64)
         self._count += len(stamps)
         times: NDArray[np.float64] = segment.t_start + counts * segment.period_s
+        placed = stamps + (segment.t_start - segment.raw_start)
+        is_adrift = (placed - times > self._HOLE_S) | self._is_adrift
+        if is_adrift.any():  # until the next segment
+            at = int(is_adrift.argmax())
+            breaks[at] |= not self._is_adrift
+            times[at:], self._is_adrift = placed[at:], True
         return times
 
     def _begins(self, stamps: NDArray[np.float64]) -> list[tuple[int, int]]:
@@ -168,6 +211,7 @@ class ClockMapper:
         self._last_offset_mapped = float("nan")  # before dejittering
         self._segments: deque[MapSegment] = deque(maxlen=_N_SEGMENTS)
         self._noted_offset = float("nan")
+        self._must_state, self._pause = False, ""
         self._is_dropping = False  # the newest sample was dropped
         self._overlap_s = 0.0  # how far the samples being dropped lie back at most
 
@@ -193,11 +237,22 @@ class ClockMapper:
 
         Samples with decreasing timestamps (a clock set back, a duplicate) are dropped and counted.
         """
+        if self._recorded is not None and len(stamps):
+            taken = self._recorded.taken(stamps := np.asarray(stamps, dtype=np.float64))
+            if taken is not None:
+                rest = self._map_taken(stamps[taken])
+                keep = taken.copy()
+                keep[taken] = True if rest.keep is None else rest.keep
+                return replace(rest, keep=keep)
+        return self._map_taken(stamps)
+
+    def _map_taken(self, stamps: NDArray[np.float64]) -> Mapped:
+        self._pause = "" if len(stamps) else self._pause
         self.ledger.n_received += len(stamps)
         stamps, n_unplaced = self._without_nan(np.asarray(stamps, dtype=np.float64))
         if n_unplaced:
             self.ledger.n_received -= len(stamps)
-            rest = self.map(stamps) if len(stamps) else Mapped(np.empty(0), ())
+            rest = self._map_taken(stamps) if len(stamps) else Mapped(np.empty(0), ())
             kept = np.ones(len(stamps), dtype=bool) if rest.keep is None else rest.keep
             return Mapped(rest.times, rest.breaks, np.concatenate([np.zeros(n_unplaced, dtype=bool), kept]))
         if len(stamps) == 0:
@@ -242,7 +297,19 @@ class ClockMapper:
 
     def restate(self) -> None:
         """State the map in force again as a new segment, for a recording that begins now."""
-        self._noted_offset = float("nan")
+        self._noted_offset, self._must_state = float("nan"), True
+        if self._pause:
+            self.pause(self._pause)
+
+    def pause(self, why: str) -> None:
+        """Note for the recording that nothing is taken after the newest sample; the next one ends it."""
+        if self._allow_ties:  # markers that a recorder has are markers
+            return
+        self._noted_offset, self._must_state, self._pause = float("nan"), True, why
+        last, time = self._last_stamp, self._last
+        if np.isnan(last + time):  # nothing was taken at all
+            last, time = -LARGEST_TIME_S, 0.0
+        self._segments.append(MapSegment(self.stream, last, time, 0.0, 0.0, self._nominal_sfreq, True, why))
 
     def _map_estimated(self, stamps: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return times (n,) and break flags (n,) from offsets and, for regular streams, the line."""
@@ -263,7 +330,11 @@ class ClockMapper:
                 self._begin_segment(stamps[at], placed[at], breaks[at], offset_s=float(offsets[at]))
             self._noted_offset = float(offsets[-1])
             return placed, leapt
+        step_s = self._line.step_s
         times, breaks, starts = self._line.follow(placed, self._max_gap_s, leapt)
+        if self._must_state and not (starts and starts[0][0] == 0):
+            starts.insert(0, (0, float(times[0]), step_s))
+        self._must_state = False
         for at, t_start, period in starts:
             self._begin_segment(stamps[at], t_start, breaks[at], period_s=period, sfreq=self._nominal_sfreq)
         return times, breaks
@@ -286,7 +357,7 @@ class ClockMapper:
         self.ledger.note(Fate.LEAP, n_shifted, n_shifted * self._leaps.step_s)
 
     def _begin_segment(self, raw_start: float, t_start: float, is_break: bool, **values: float) -> None:
-        known = {"period_s": 0.0, "offset_s": 0.0, "sfreq": 0.0} | values
+        known: dict[str, Any] = {"period_s": 0.0, "offset_s": 0.0, "sfreq": 0.0, **values}
         segment = MapSegment(self.stream, float(raw_start), float(t_start), is_break=bool(is_break), **known)
         self._segments.append(segment)
 

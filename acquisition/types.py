@@ -174,6 +174,9 @@ class MapSegment:
 
     A dejittered stream counts: ``t = t_start + i * period_s`` for the i-th sample from the one
     stamped ``raw_start``. Otherwise ``period_s`` is 0 and ``t = raw + offset_s``.
+
+    With a ``pause`` it says why nothing after the sample stamped ``raw_start`` was taken, until the next
+    segment: a recorder may have connected to a sender sooner than the live run, or to one that it refused.
     """
 
     stream: str
@@ -183,6 +186,16 @@ class MapSegment:
     offset_s: float
     sfreq: float  # the rate features assume, Hz; 0 = irregular
     is_break: bool  # True where the sample at raw_start does not continue the one before
+    pause: str = ""
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """Windows of a live run from ``t_end`` on had a stream's samples up to ``newest`` only; None for all."""
+
+    stream: str
+    t_end: float
+    newest: float | None
 
 
 class Fate(StrEnum):

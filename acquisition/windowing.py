@@ -1,7 +1,9 @@
 """What a window is made of: step lengths, grids and the rules of presence. Part of every checkpoint."""
 
 import math
-from collections.abc import Callable
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -11,7 +13,7 @@ from acquisition.clock_fit import agrees
 from acquisition.errors import InputError
 from acquisition.quality import GAZE_VALID, MIN_VALIDITY
 from acquisition.ring import Ring
-from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, Kind, Step, StreamSpec, Window
+from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, Kind, Lateness, Step, StreamSpec, Window
 
 #: Onsets are stamps and steps end on the grid: a step that ends this little past an edge still ends at it.
 EDGE_SLACK_S = 1e-6
@@ -198,6 +200,7 @@ CUTTERS = {"eeg": cut_eeg, "eye": cut_eye, "face": cut_face, "voice": cut_voice}
 # --- windows ---
 
 _KEEP_MARGIN_S = 5.0
+_N_NOTED = 10_000
 
 #: Tells whether the caller already has a valid step: (modality, step index).
 Known = Callable[[str, int], bool]
@@ -218,6 +221,7 @@ class _Feed:
         self.has_ended = False
         self.newest_push = float("nan")
         self.newest_arrival = float("nan")
+        self.told_newest: float | None = None  # of the lateness noted last
 
 
 class Aligner:
@@ -233,6 +237,21 @@ class Aligner:
         self._next: int | None = None  # index of the next window to close
         self._not_before = -math.inf
         self.n_skipped = 0
+        self._noted: deque[Lateness] = deque(maxlen=_N_NOTED)
+        self._recorded: Mapping[str, Sequence[Lateness]] = {}
+
+    def take_lateness(self) -> list[Lateness]:
+        """Return what live windows lacked since the last call, for the recording."""
+        return [self._noted.popleft() for _ in range(len(self._noted))]
+
+    def restate(self) -> None:
+        """Note anew what the next live window lacks, for a recording that begins now."""
+        for feed in self._feeds.values():
+            feed.told_newest = None
+
+    def follow(self, recorded: Mapping[str, Sequence[Lateness]]) -> None:
+        """Let windows lack what those of the live run lacked, by stream key."""
+        self._recorded = recorded
 
     # --- streams ---
 
@@ -309,8 +328,14 @@ class Aligner:
             self.n_skipped += index - self._next
         self._next = index + 1
         t_end = index * self.config.hop_s
+        for feed in self._feeds.values() if live else ():
+            newest = feed.ring.newest_time if feed.ring.newest_time < t_end else None
+            if newest != feed.told_newest:
+                feed.told_newest = newest
+                self._noted.append(Lateness(feed.spec.key, t_end, newest))
+        newest_of = {m: self._newest(feed, t_end, live) for m, feed in self._feeds.items()}
         steps = {
-            modality: self._steps(modality, self._step_indices(modality, index), known, live)
+            modality: self._steps(modality, self._step_indices(modality, index), known, newest_of[modality])
             for modality in MODALITIES
             if modality in self._feeds
         }
@@ -318,7 +343,7 @@ class Aligner:
         if "eeg" in steps and self.config.n_context_steps:
             eeg = self._step_indices("eeg", index)
             left = range(eeg.start - self.config.n_context_steps * eeg.step, eeg.start, eeg.step)
-            context = self._steps("eeg", left, known, live)
+            context = self._steps("eeg", left, known, newest_of["eeg"])
         feeds = self._feeds.values()
         # Those whose newest sample lets the window close.
         closing = [f for f in feeds if live and f.is_waited_for and f.ring.newest_time >= t_end]
@@ -345,15 +370,27 @@ class Aligner:
 
     # --- steps ---
 
-    def _steps(self, modality: str, indices: range, known: Known, live: bool) -> tuple[Step, ...]:
+    def _newest(self, feed: _Feed, t_end: float, live: bool) -> float:
+        """Return up to when a step of a window may end; infinity without a limit.
+
+        Late: what has come so far is not what a replay would see, and must not be kept. A replay knows it of
+        an own recording, and of a stream that has ended, whose next sample would have closed the step.
+        """
+        recorded = self._recorded.get(feed.spec.key, ())
+        at = bisect_right(recorded, t_end + EDGE_SLACK_S, key=lambda entry: entry.t_end)
+        if at and (newest := recorded[at - 1].newest) is not None:
+            return newest
+        if not (live or feed.has_ended) or math.isnan(feed.ring.newest_time):
+            return math.inf
+        period_s = 1.0 / feed.spec.sfreq if feed.spec.sfreq > 0 and not live else 0.0
+        return feed.ring.newest_time + 1.5 * period_s
+
+    def _steps(self, modality: str, indices: range, known: Known, newest: float) -> tuple[Step, ...]:
         feed, cut = self._feeds[modality], CUTTERS[modality]
         steps = []
         for i in indices:
             t_end = i * self.config.hop_s
-            # Late: what has come so far is not what a replay would see, and must not be kept. A replay
-            # knows it of a stream that has ended, whose next sample would have closed the step.
-            period_s = 1.0 / feed.spec.sfreq if feed.spec.sfreq > 0 and not live else 0.0
-            if (live or feed.has_ended) and feed.ring.newest_time + 1.5 * period_s < t_end:
+            if newest < t_end:
                 steps.append(Step(i, t_end, False, 0.0, 0.0, is_late=True))
             else:
                 steps.append(cut(feed.ring, feed.spec.sfreq, self.config, i, known(modality, i)))

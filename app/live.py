@@ -22,7 +22,16 @@ from acquisition.publish.process import PublisherProcess, start_publisher
 from acquisition.select import kind_of, lacking, parse_choices
 from acquisition.simulator.process import SimulatorProcess, stream_choices
 from acquisition.stream_words import offer_words, waiting_words
-from acquisition.types import Change, Chunk, Offer, StreamHeader, StreamHealth, StreamLedger
+from acquisition.types import (
+    Change,
+    Chunk,
+    Lateness,
+    MapSegment,
+    Offer,
+    StreamHeader,
+    StreamHealth,
+    StreamLedger,
+)
 from app.engine.messages import PhaseName
 from app.modality_mask import ModalityMask
 from app.model_loading import load_model, make_decoder
@@ -235,8 +244,12 @@ class LiveSession:
             *self.options.sinks(labels, lambda: self.ledgers.values()),
         ]
         own = [predictions.header.source_id, clock_map.header.source_id, *observer.own_source_ids()]
-        recording = self._recording_control(source, own, decoder)
-        publish = _Periodically(_SEGMENTS_S, lambda now: clock_map.publish(source.take_segments()))
+        recording = self._recording_control(source, own, pipeline)
+
+        def taken() -> list[MapSegment | Lateness]:
+            return [*source.take_segments(), *pipeline.aligner.take_lateness()]
+
+        publish = _Periodically(_SEGMENTS_S, lambda now: clock_map.publish(taken()))
 
         def take_health(now: float) -> None:
             late_s, self.ledgers = pipeline.late_s, pipeline.ledgers()
@@ -336,10 +349,13 @@ class LiveSession:
             raise InputError(what, where=str(info.path), remedy="see its .log file", code=ErrorCode.RECORDING)
 
     def _recording_control(
-        self, source: LslSource, own_source_ids: list[str], decoder: Decoder
+        self, source: LslSource, own_source_ids: list[str], pipeline: Pipeline
     ) -> RecordingControl:
+        decoder = pipeline.decoder
+
         def on_opened() -> None:
             source.restate_segments()
+            pipeline.aligner.restate()
             # Two seconds before the replay's first whole window: its answer averages over a second.
             decoder.keep_level(self._clock.now() + decoder.config.windows.context_s - 2.0)
             self.observer.on_recording()

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from acquisition.errors import printable, without_controls
 from acquisition.header import CALIBRATION_ID, CLOCK_TYPE, NOTES_ID, PREDICTION_TYPE, make_info, parse_header
 from acquisition.lsl.outlet import open_outlet
-from acquisition.types import MapSegment
+from acquisition.types import Lateness, MapSegment
 from app.outputs import prediction_channels, prediction_values
 from models.prediction import Prediction
 
@@ -56,15 +56,18 @@ class PredictionOutlet(Outlet):
 
 
 class ClockOutlet(Outlet):
-    """The segments of every stream's clock map as they take effect, one JSON object a sample."""
+    """What a replay needs to follow the live run, one JSON object a sample.
+
+    Segments of every stream's clock map as they take effect, pauses in what was taken, and what was late.
+    """
 
     def __init__(self) -> None:
         super().__init__("Affectscope clock map", CLOCK_TYPE, _new_id("affectscope-clock-"))
 
-    def publish(self, segments: Iterable[MapSegment]) -> None:
-        """Push the segments that began since the last call."""
-        for segment in segments:
-            self._outlet.push_sample([json.dumps(asdict(segment))])
+    def publish(self, entries: Iterable[MapSegment | Lateness]) -> None:
+        """Push what happened since the last call."""
+        for entry in entries:
+            self._outlet.push_sample([json.dumps(asdict(entry))])
 
 
 def new_source_id() -> str:

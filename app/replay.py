@@ -10,12 +10,13 @@ from typing import Any
 
 from acquisition.clock import ReplayClock
 from acquisition.errors import ErrorCode, InputError
+from acquisition.header import stream_identity
 from acquisition.intake import MakeIntake, intake_maker
 from acquisition.record.files import read_sidecar, recording_parts, sidecar_path
 from acquisition.select import exclude_unusable, is_notes, is_own, kind_of, select_streams
-from acquisition.types import Change, Chunk, Kind, StreamHeader, StreamLedger
+from acquisition.types import Change, Chunk, Kind, Lateness, StreamHeader, StreamLedger
 from acquisition.xdf.format import XdfIndex
-from acquisition.xdf.outline import Outline, outline_xdf, read_markers
+from acquisition.xdf.outline import Outline, outline_xdf, read_lateness, read_markers
 from acquisition.xdf.parts import ALONE, open_recording
 from acquisition.xdf.scan import check_xdf
 from acquisition.xdf.source import XdfSource
@@ -222,6 +223,15 @@ class ReplayFile:
         decoder.use_level(self.recorded_level, str(sidecar_path(self.xdf)))
         return decoder
 
+    @cached_property
+    def _lateness(self) -> dict[str, list[Lateness]]:
+        return read_lateness(self.index)
+
+    def lateness(self, source: XdfSource) -> dict[str, list[Lateness]]:
+        """Return what the windows of an own recording's live run lacked, by the source's stream keys."""
+        headers = {key: self.index.streams[stream_id].header for stream_id, key in source.keys.items()}
+        return {key: self._lateness.get(stream_identity(header), []) for key, header in headers.items()}
+
     def look_through(self, progress: Callable[[float], None] = lambda share: None) -> Outline:
         """Read the file once for its outline; ``progress`` is called with the share done, 0..1."""
         self.outline = outline_xdf(self.index, self.kinds, self.make_intake, progress)
@@ -340,6 +350,7 @@ class ReplaySession:
             on_chunk=self.on_chunk,
             mask=mask,
         )
+        pipeline.aligner.follow(self.file.lateness(source))
         hop_s = checkpoint.config.windows.hop_s
         steps = ReplaySteps(pipeline, int(first // hop_s) + 1, last)
         sinks = self.file.sinks(lambda: pipeline.ledgers().values())

@@ -75,6 +75,7 @@ class LiveStream:
 
     def install(self, opened: OpenInlet) -> None:
         """Continue with another inlet of the same stream; its clock is re-estimated."""
+        self.intake.mapper.pause("the stream was connected anew")
         self.opened = opened
         self.is_lost = self.has_changed = False
         self._placement = None
@@ -231,6 +232,7 @@ class LslSource:
         self._must_restate = False
         self._streams: dict[str, LiveStream] = {}  # replaced whole: other threads look at it
         self._former: dict[str, StreamLedger] = {}  # of streams that were refused or replaced
+        self._segments: list[MapSegment] = []  # of the clock maps of those
         self._meter = OffsetMeter()
         self._searcher = Searcher()
         # Joining: what is wanted, what is being connected, and what has been.
@@ -302,6 +304,7 @@ class LslSource:
             if gone is not None:
                 self._meter.watch(key, None)
                 self._meter.retire(gone)
+                live.intake.mapper.pause("its sender is gone" if live.is_lost else "it was refused")
             if live.watchdog.is_stale and (not was_stale or gone is not None):
                 uid = (running or live).header.uid
                 told = {uid} if gone is not None and not live.is_lost else set()
@@ -321,7 +324,8 @@ class LslSource:
 
     def take_segments(self) -> list[MapSegment]:
         """Return the clock-map segments that began since the last call, for the recording."""
-        return [segment for live in self._streams.values() for segment in live.intake.mapper.take_segments()]
+        former, self._segments = self._segments, []
+        return former + [s for live in self._streams.values() for s in live.intake.mapper.take_segments()]
 
     def restate_segments(self) -> None:
         """Have the next `read` state every stream's map in force again, for a recording that has just begun.
@@ -430,6 +434,9 @@ class LslSource:
         self._former |= {k: self._streams[k].intake.mapper.ledger for k in replaced}
         if key in replaced:  # the same device, with other settings: one account
             intake.mapper.ledger = self._former.pop(key)
+        for gone in (self._streams[k].intake.mapper for k in replaced):
+            gone.pause(f"replaced by {opened.header.name}")
+            self._segments += gone.take_segments()
         others = {k: live for k, live in self._streams.items() if k not in replaced}
         self._streams = {**others, key: LiveStream(key, kind, opened, intake, now)}
         self._meter.watch(key, opened)
@@ -469,6 +476,8 @@ class LslSource:
                 continue
             if returned.opened is None:
                 live.has_changed |= returned.is_refused
+                if returned.is_refused:
+                    live.intake.mapper.pause(returned.message)
                 change = Change.REFUSED if returned.is_refused else Change.WARNING
                 events.append(StreamEvent(returned.key, change, now, returned.message))
                 continue

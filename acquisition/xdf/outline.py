@@ -1,52 +1,72 @@
 """What one look at a recording tells: its clock maps, markers, gaps and damage, and bookmarks for seeking."""
 
+import contextlib
 import heapq
-import json
 import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 
 from acquisition.header import CLOCK_TYPE, stream_identity
 from acquisition.intake import MakeIntake, StreamIntake, kept_rows
+from acquisition.text import parse_json
 from acquisition.timebase import ClockMapper, Mapped
-from acquisition.types import Kind, MapSegment
+from acquisition.types import Kind, Lateness, MapSegment
 from acquisition.xdf.format import StreamIndex, XdfIndex
 from acquisition.xdf.reader import Place, StreamReader
 
+_T = TypeVar("_T")
 _UNIX_EPOCH_S = (1.0e9, 2.6e9)  # stamps of 2001 to 2052
 _LONGEST_HOLE_S = 5e8  # 16 years
 
 
 def read_recorded_segments(index: XdfIndex) -> dict[str, list[MapSegment]]:
     """Return the clock maps an own recording carries, by stream identity; {} in other files."""
-    segments: dict[str, list[MapSegment]] = defaultdict(list)
+    return _read_own(index, _parse_segment)
+
+
+def read_lateness(index: XdfIndex) -> dict[str, list[Lateness]]:
+    """Return what windows of the live run lacked, in order of time, by stream identity; {} in other files."""
+    return _read_own(index, _parse_lateness)
+
+
+def _read_own(index: XdfIndex, parse: Callable[[Any], _T]) -> dict[str, list[_T]]:
+    """Return what of an own recording's clock stream can be parsed, by stream identity."""
+    found: dict[str, list[_T]] = defaultdict(list)
     for stream in index.streams.values():
         if stream.header.type != CLOCK_TYPE or stream.dtype is not None:
             continue
         with StreamReader(index.path, stream) as reader:
-            rows = [row for block in reader.blocks() for row in block.values]
-        for segment in map(_parse_segment, (row[0] for row in rows)):
-            if segment is not None:
-                segments[segment.stream].append(segment)
-        index.damage.extend(reader.damage)
-    return dict(segments)
+            for row in (row for block in reader.blocks() for row in block.values):
+                with contextlib.suppress(ValueError, TypeError, KeyError):  # a damaged file holds anything
+                    content = parse_json(row[0])
+                    found[str(content["stream"])].append(parse(content))
+        index.damage.extend(entry for entry in reader.damage if entry not in index.damage)
+    return dict(found)
 
 
-def _parse_segment(text: str) -> MapSegment | None:
-    """Return a segment, or None where a damaged file holds something else."""
-    try:
-        content = json.loads(text)
-        names = ("raw_start", "t_start", "period_s", "offset_s", "sfreq")
-        numbers = {name: float(content[name]) for name in names}
-        segment = MapSegment(stream=str(content["stream"]), is_break=bool(content["is_break"]), **numbers)
-    except (ValueError, TypeError, KeyError):
-        return None
-    return segment if all(map(math.isfinite, numbers.values())) else None
+def _parse_segment(content: Any) -> MapSegment:
+    names = ("raw_start", "t_start", "period_s", "offset_s", "sfreq")
+    numbers = {name: _finite(content[name]) for name in names}
+    is_break, pause = bool(content["is_break"]), str(content.get("pause", ""))
+    return MapSegment(stream=str(content["stream"]), is_break=is_break, pause=pause, **numbers)
+
+
+def _parse_lateness(content: Any) -> Lateness:
+    newest = content["newest"]
+    t_end, newest = _finite(content["t_end"]), None if newest is None else _finite(newest)
+    return Lateness(str(content["stream"]), t_end, newest)
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(number := float(value)):
+        raise ValueError("expected a finite number")
+    return number
 
 
 def first_stamp(stream: StreamIndex) -> float:

@@ -152,6 +152,10 @@ class XdfSource:
                 continue
             intake = opened_intake(stream, key, kind, recorded, make_intake)
             self._cursors.append(self._cursor(stream, intake, start))
+            for why in dict.fromkeys(segment.pause for segment in recorded if segment.pause):
+                message = f"{stream.header.name}: left out from then on, as in the live run: {why}"
+                at = next(segment.t_start for segment in recorded if segment.pause == why)
+                self._events.append(StreamEvent(key, Change.NOTICE, at, message))
             self._ledgers[key] = intake.mapper.ledger
             if kind is Kind.MARKERS and set(keys_kinds.values()) != {Kind.MARKERS}:
                 continue  # the signals say where a replay ends
