@@ -259,9 +259,10 @@ class Aligner:
         """Take a stream in; one of the same modality is replaced."""
         modality = MODALITY_OF_KIND.get(spec.kind)
         if modality is not None:
-            self._feeds[modality] = _Feed(
-                spec, self.config.context_s + _KEEP_MARGIN_S + self.config.lateness_s
-            )
+            before = self._feeds.get(modality)
+            feed = _Feed(spec, self.config.context_s + _KEEP_MARGIN_S + self.config.lateness_s)
+            feed.told_newest = before.told_newest if before and before.spec.key == spec.key else None
+            self._feeds[modality] = feed
 
     def wait_for(self, stream: str, waited_for: bool) -> None:
         """Let windows wait for a stream, or stop waiting (stale, ended)."""

@@ -138,7 +138,7 @@ class ReplayFile:
     @cached_property
     def kinds(self) -> dict[int, Kind]:
         """The streams in use; one that cannot be used is excluded, unless it is EEG that the model reads."""
-        headers = {stream_id: stream.header for stream_id, stream in self.index.streams.items()}
+        headers = self.index.headers
         unread, told = self.checkpoint.config.unread_kinds, self._notices.append
         chosen: dict[int, Kind] = {}
         try:
@@ -149,11 +149,11 @@ class ReplayFile:
             if not self.options.shows_unmapped:
                 remedy = f"see: affectscope inspect {self.path.name}"
                 raise InputError(error.what, where=str(self.path), remedy=remedy, code=error.code) from error
-        chosen |= self._others(chosen)
+        chosen = self.index.with_following(chosen | self._others(chosen))
         kinds = dict(chosen)
 
         def use(stream_id: int, kind: Kind) -> None:
-            self.make_intake(headers[stream_id], "", kind, ())
+            self.make_intake(self.index.streams[stream_id].header, "", kind, ())
 
         for stream_id, why in exclude_unusable(chosen, use, unread).items():
             told(f"{kinds[stream_id].value}: not used: {why}")
@@ -188,10 +188,9 @@ class ReplayFile:
         config = self.checkpoint.config
         return intake_maker(self.options.adapter_options(config.ch_names), config.windows.max_gap_s)
 
-    @property
-    def recorded_level(self) -> Any:
-        """The running level in an own recording's sidecar; None of another model or profile."""
-        sidecar, checkpoint = read_sidecar(self.xdf), self.checkpoint
+    def recorded_level(self, part: Path) -> Any:
+        """Return the running level in an own recording's sidecar; None of another model or profile."""
+        sidecar, checkpoint = read_sidecar(part), self.checkpoint
         used = sidecar.get("model_sha256"), sidecar.get("profile_sha256", "")
         is_own = used == (checkpoint.sha256, checkpoint.profile_sha256) and self.start_s is None
         return sidecar.get("level") if is_own else None
@@ -220,7 +219,8 @@ class ReplayFile:
     def make_decoder(self, on_failure: Callable[[str], None]) -> Decoder:
         """Return a decoder at the level that the recording was made with, as far as that is known."""
         decoder = make_decoder(self.checkpoint, self.options, on_failure)
-        decoder.use_level(self.recorded_level, str(sidecar_path(self.xdf)))
+        for part in self.index.paths:
+            decoder.use_level(self.recorded_level(part), str(sidecar_path(part)))
         return decoder
 
     @cached_property

@@ -223,7 +223,7 @@ class Decoder:
     def _new_level(self) -> RunningLevel | None:
         self._taken_s = -math.inf  # second whose steps entered the level last
         self._keep_from_s = math.inf
-        self._recorded: Mapping[str, Any] | None = None
+        self._recorded: list[Mapping[str, Any]] = []  # levels to continue from, in order of time
         self._as_live_from_s = -math.inf  # the end of a window from which on a replay has the recorded level
         if self._evidence is None:
             return None
@@ -245,13 +245,15 @@ class Decoder:
         """
         if recorded is None or self._level is None or self._level.fixed is not None:
             return
+        waiting = self._recorded
         try:
             self._new_level().restore(recorded["state"])  # type: ignore[union-attr]
             second, fixed_by = operator.index(recorded["second"]), recorded["fixed_by"]
             if not (fixed_by is None or isinstance(fixed_by, str)):
                 raise ValueError(f"fixed_by: expected text, found {fixed_by!r}")
-            self._recorded = {"second": second, "state": recorded["state"], "fixed_by": fixed_by}
-            self._as_live_from_s = second + self.config.evidence.average_s  # type: ignore[union-attr]
+            level = {"second": second, "state": recorded["state"], "fixed_by": fixed_by}
+            self._recorded = [*waiting, level]
+            self._as_live_from_s = self._recorded[0]["second"] + self.config.evidence.average_s  # type: ignore[union-attr]
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             what = f"the level does not fit the model: {said}"
@@ -467,8 +469,8 @@ class Decoder:
             if runs:
                 said = (inputs.evidence[0] * inputs.present[0][:, None]).sum(dim=0)
                 self._level.take(recent, torch.zeros_like(said).numpy() if self._baseline else said.numpy())
-            if self._recorded is not None and second >= self._recorded["second"]:
-                self._restore_level(self._recorded)
+            while self._recorded and second >= self._recorded[0]["second"]:
+                self._restore_level(self._recorded.pop(0))
             if second >= self._keep_from_s:
                 origin = None if runs else self._bare.origin
                 kept = {"second": second, "state": self._level.state(), "fixed_by": origin}
@@ -480,7 +482,6 @@ class Decoder:
     def _restore_level(self, recorded: Mapping[str, Any]) -> None:
         assert self._level is not None
         self._level.restore(recorded["state"])
-        self._recorded = None
         if recorded["fixed_by"] is not None:
             self._bare = replace(self._bare, origin=str(recorded["fixed_by"]))
             self._fix_level()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.header import parse_header, parse_xml
-from acquisition.types import StreamHeader
+from acquisition.types import Kind, StreamHeader
 
 MAGIC = b"XDF:"
 XDF_SUFFIXES = (".xdf", ".xdfz", ".xdf.gz")
@@ -139,6 +139,7 @@ class StreamIndex:
     offset_values: array[float] = field(default_factory=lambda: array("d"))  # LSL time = raw + value
     footer: dict[str, str] = field(default_factory=dict)
     parts: list[FilePart] = field(default_factory=list)  # later ones that hold chunks
+    follows: int | None = None  # id of an earlier part's stream whose place it takes
 
     @property
     def n_samples(self) -> int:
@@ -181,6 +182,16 @@ class XdfIndex:
 
     def __post_init__(self) -> None:
         self.paths = self.paths or (self.path,)
+
+    @property
+    def headers(self) -> dict[int, StreamHeader]:
+        """Headers by stream id, to choose among; a stream that follows another is used where that one is."""
+        return {stream_id: s.header for stream_id, s in self.streams.items() if s.follows is None}
+
+    def with_following(self, kinds: dict[int, Kind]) -> dict[int, Kind]:
+        """Return what each chosen stream carries, those that follow one included."""
+        follow = {i: s.follows for i, s in self.streams.items() if s.follows is not None}
+        return kinds | {i: kinds[before] for i, before in follow.items() if before in kinds}
 
 
 # --- samples: a byte 0 (stamp left out) or 8 and a stamp, then the values ---

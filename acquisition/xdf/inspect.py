@@ -126,7 +126,7 @@ def inspect_xdf(
     kinds: dict[int, Kind] = {}
     refused = ""
     try:
-        kinds = select_streams({i: stream.header for i, stream in index.streams.items()})
+        kinds = index.with_following(select_streams(index.headers))
     except InputError as error:
         refused = str(error)
     made = {} if options is None else {i: _made(index.streams[i], kind, options) for i, kind in kinds.items()}

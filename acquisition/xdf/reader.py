@@ -58,7 +58,7 @@ class StreamReader:
     """
 
     def __init__(self, path: Path, stream: StreamIndex, place: Place | None = None) -> None:
-        self._stream, self._path = stream, path
+        self._stream, self._path, self.follows = stream, path, stream.follows
         place = place or Place(0)
         self._chunk = place.chunk
         self._open_part()

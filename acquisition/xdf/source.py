@@ -3,6 +3,7 @@
 import heapq
 import math
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,7 @@ class XdfSource:
         self._events.clear()
         while self._heap and self._heap[0][0] <= now:
             _, at = self._heap[0]
+            out += self._following.pop(at, [])
             chunk = self._cursors[at].take(now)
             out += [chunk, *self._told(self._cursors[at])]
             next_time = self._cursors[at].next_time
@@ -152,10 +154,11 @@ class XdfSource:
                 continue
             intake = opened_intake(stream, key, kind, recorded, make_intake)
             self._cursors.append(self._cursor(stream, intake, start))
-            for why in dict.fromkeys(segment.pause for segment in recorded if segment.pause):
-                message = f"{stream.header.name}: left out from then on, as in the live run: {why}"
-                at = next(segment.t_start for segment in recorded if segment.pause == why)
-                self._events.append(StreamEvent(key, Change.NOTICE, at, message))
+            for segment, following in zip_longest(recorded, recorded[1:]):
+                is_own = segment.pause and segment.sfreq == stream.header.nominal_sfreq
+                if is_own and not (following and following.pause):
+                    message = f"{intake.spec.name}: left out from here on, as it was live: {segment.pause}"
+                    self._events.append(StreamEvent(key, Change.NOTICE, segment.t_start, message))
             self._ledgers[key] = intake.mapper.ledger
             if kind is Kind.MARKERS and set(keys_kinds.values()) != {Kind.MARKERS}:
                 continue  # the signals say where a replay ends
@@ -206,12 +209,17 @@ class XdfSource:
         end = math.inf if stop is None else self.first_time + stop
         self._heap: list[tuple[float, int]] = []
         opened: list[StreamEvent] = []
+        self._following: dict[int, list[StreamEvent]] = {}  # by the cursor's place
         for at, cursor in enumerate(self._cursors):
             cursor.set_bounds(begin, end)
             key, spec, time = cursor.intake.key, cursor.intake.spec, cursor.next_time
             opened_at = self.first_time if time is None else time
             message = f"{spec.name}: {'; '.join(spec.notes) or 'open'}"
-            opened.append(StreamEvent(key, Change.OPENED, opened_at, message, spec))
+            event = StreamEvent(key, Change.OPENED, opened_at, message, spec)
+            if cursor.reader.follows is None:
+                opened.append(event)
+            else:  # it takes the place of another when it comes
+                self._following[at] = [event]
             if time is None:
                 message = f"{spec.name} has no samples in the replayed range"
                 self._events.append(StreamEvent(key, Change.ENDED, opened_at, message))

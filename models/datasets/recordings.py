@@ -542,7 +542,7 @@ def marked_spans(
 
 def _markers(path: Path, index: XdfIndex, streams: str | None) -> list[tuple[float, str]]:
     """Return (time, text) of all markers of the file, by time."""
-    kinds = select_streams(_headers(index), streams, (Kind.MARKERS,))
+    kinds = select_streams(index.headers, streams, (Kind.MARKERS,))
     if not kinds:
         raise _lacks_stream("a stream of markers", path, "markers")
     source = XdfSource(path, kinds, intake_maker(), index=index)
@@ -555,10 +555,6 @@ def _markers(path: Path, index: XdfIndex, streams: str | None) -> list[tuple[flo
 def _index(path: Path) -> XdfIndex:
     """Index a recording, with its other parts if it is the first: tables count seconds from a file's."""
     return open_recording(path, alone=not later_parts(path))
-
-
-def _headers(index: XdfIndex) -> dict[int, StreamHeader]:
-    return {stream_id: stream.header for stream_id, stream in index.streams.items()}
 
 
 def _lacks_stream(what: str, path: Path, kind: str) -> InputError:
@@ -594,7 +590,7 @@ class _Steps:
         self.windows = reading.windows or WindowConfig()
         self._path, self.index = path, _index(path)
         features = reading.features or FeatureConfig()
-        kinds = select_streams(_headers(self.index), None, (Kind.EEG, Kind.GAZE))
+        kinds = select_streams(self.index.headers, None, (Kind.EEG, Kind.GAZE))
         self.source = XdfSource(
             path, kinds, intake_maker(reading.channels, self.windows.max_gap_s), index=self.index
         )

@@ -253,6 +253,73 @@ def test_recorded_segments_give_the_same_bits_as_the_live_map(nominal_sfreq):
     assert [at + first for at in breaks if at > 0] == [at for at in expected_breaks if at > first]
 
 
+def live_and_recorded(nominal_sfreq, why="refused", was_lost=False):
+    """Return what a live run took of 4 s, 3 s and, after an outage, 4 s of stamps: times, and its map.
+
+    Also the stamps that a recorder has: it connected sooner, to a sender that was refused and to the one that
+    returned. With ``was_lost`` it lacks what came last before the outage.
+    """
+    begin = 100 + np.arange(1000) / 250
+    back = 110.01 + np.arange(1000) / 250
+    live = ClockMapper("s", nominal_sfreq)
+    live.add_offset(99.0, 3.0)
+    times = [map_in_pieces(live, begin, 31)[0]]
+    live.pause("its sender is gone")
+    live.pause(why)
+    times.append(map_in_pieces(live, back, 31)[0])
+    file = [begin[: -50 if was_lost else None], begin[-1] + np.arange(1, 4) / 250]
+    file += [105 + np.arange(1500) / 500, 109.9 + np.arange(20) / 250, back]
+    return times, live.take_segments(), np.concatenate(file)
+
+
+@pytest.mark.parametrize("was_lost", [False, True])
+@pytest.mark.parametrize("nominal_sfreq", [250.0, 0.0])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_what_a_live_run_did_not_take_is_left_out_in_any_chunks(nominal_sfreq, was_lost, size):
+    (before, after), segments, stamps = live_and_recorded(nominal_sfreq, was_lost=was_lost)
+    replayed = ClockMapper("s", nominal_sfreq, recorded=segments)
+    replayed.add_offset(99.0, 3.0)
+    times, breaks = map_in_pieces(replayed, stamps, size)
+    n_lost, n_more = (50, 3) if was_lost else (0, 0)  # what lies right behind is taken for what was lost
+    n_before = 1000 - n_lost
+    assert times[:n_before].tobytes() == before[:n_before].tobytes()
+    assert times[n_before + n_more :].tobytes() == after.tobytes()
+    assert n_before + n_more in breaks
+    assert replayed.ledger.n_received == len(times)
+
+
+def test_a_stream_that_was_refused_to_the_end_stays_left_out_from_the_first_sample_on():
+    mapper = ClockMapper("s", 250.0)
+    mapper.pause("neither LSL nor Unix time")
+    replayed = ClockMapper("s", 250.0, recorded=mapper.take_segments())
+    assert len(replayed.map(100 + np.arange(100) / 250).times) == 0
+
+
+def test_a_recording_begun_during_an_outage_knows_of_it():
+    mapper = ClockMapper("s", 0.0)
+    mapper.map(np.array([1.0, 2.0]))
+    mapper.pause("gone")
+    mapper.take_segments()
+    mapper.restate()
+    assert [segment.pause for segment in mapper.take_segments()] == ["gone"]
+    mapper.map(np.array([9.0]))
+    mapper.restate()
+    assert mapper.take_segments()[-1].raw_start == 9.0
+
+
+def test_samples_that_only_a_recording_lost_shift_nothing_behind_them():
+    stamps = 100 + np.arange(5000) / 250
+    live = ClockMapper("s", 250.0)
+    expected, _ = map_in_pieces(live, stamps, 31)
+    kept = np.r_[0:1510, 2520:5000]  # segments of the hole are lost too
+    segments = [s for s in live.take_segments() if not stamps[1510] <= s.raw_start <= stamps[2520]]
+    replayed = ClockMapper("s", 250.0, recorded=segments)
+    times, breaks = map_in_pieces(replayed, stamps[kept], 64)
+    np.testing.assert_allclose(times, expected[kept], atol=1e-6)
+    assert times[1600:].tobytes() == expected[kept][1600:].tobytes()
+    assert breaks == [0, 1510]
+
+
 def test_device_delay_is_subtracted():
     mapper = ClockMapper("s", 0.0, offset_mean_s=0.03)
     np.testing.assert_allclose(mapper.map(np.array([1.0, 1.1])).times, [0.97, 1.07])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -225,6 +226,34 @@ def test_a_stream_that_keeps_coming_late_is_named_once_with_its_lateness(
         assert pump.late_s["g"] == pytest.approx(said_s, abs=0.1)
         assert "--lateness" in said[0].message
         assert f"{said_s:.1f} s late" in said[0].message
+
+
+@pytest.mark.parametrize("delay_s", [0.3, 2.0])
+def test_a_replay_that_follows_a_live_run_lacks_what_came_too_late_then(delay_s: float) -> None:
+    gaze = seconds_of(GAZE, 0.0, 40.0)
+    arrivals = accumulate((time + delay_s * (20 < time < 28) for time, _ in gaze), max)
+    held_back = [(arrival, chunk) for arrival, (_, chunk) in zip(arrivals, gaze, strict=True)]
+    eeg = [opened(EEG), opened(GAZE), *seconds_of(EEG, 0.0, 40.0)]
+    live = Pump(Script([*eeg, *held_back], complete=False), WindowConfig(), live=True)
+    replay = Pump(Script([*eeg, *gaze], complete=True), WindowConfig())
+    taken: list[Window] = []
+    for now in np.arange(0.0, 40.0, 0.05):
+        live.acquire(now)
+        taken += [window for window in (live.newest_window(now),) if window is not None]
+    recorded = live.aligner.take_lateness()
+    assert live.aligner.take_lateness() == []
+    replay.aligner.follow({"g": recorded})
+    n_absent = 0
+    for window in taken:
+        replay.acquire(window.t_end)
+        again = replay.window_at(window.t_end)
+        assert again.present == window.present
+        assert [s.valid for s in again.steps["eye"]] == [s.valid for s in window.steps["eye"]]
+        n_absent += window.t_end > 16 and not window.present["eye"]
+    assert n_absent > 16
+    live.aligner.restate()
+    live.aligner.cut(400, 100.0, live=True)
+    assert {entry.stream for entry in live.aligner.take_lateness()} == {"e", "g"}
 
 
 def test_a_stream_that_comes_about_at_the_limit_is_named_once() -> None:

@@ -312,6 +312,13 @@ def test_a_stream_that_sends_something_else_in_a_later_part_is_another_one(tmp_p
         writer.samples(EEG, [1058.0], np.zeros((1, 3)))
     index = open_recording(first)
     assert {i: stream.header.n_channels for i, stream in index.streams.items()} == {EEG: 2, MARKERS: 1, 3: 3}
+    assert set(index.headers) == {EEG, MARKERS}
+    kinds = index.with_following({EEG: Kind.EEG})
+    assert kinds == {EEG: Kind.EEG, 3: Kind.EEG}
+    items = XdfSource(first, kinds, _intake, index=index).read(math.inf)
+    told = [item.spec and len(item.spec.ch_names) for item in items if isinstance(item, StreamEvent)]
+    assert told == [2, None, 3, None]  # opened, ended, opened, ended
+    assert [item.data.shape[1] for item in items if isinstance(item, Chunk)][-2:] == [2, 3]
 
 
 def test_a_part_of_another_day_or_clock_is_not_joined(tmp_path: Path) -> None:

@@ -375,7 +375,7 @@ def test_the_level_of_a_profile_is_not_used_without_it(recording, with_evidence,
         sidecar = {"model_sha256": checkpoint.sha256, "level": LEVELS["in words"]} | own
         (tmp_path / "a.json").write_text(json.dumps(sidecar))
         file = ReplayFile(ReplayRequest(path, SessionOptions(model=with_evidence)))
-        assert file.recorded_level == found
+        assert file.recorded_level(path) == found
 
 
 @pytest.mark.parametrize(("then", "now", "is_other"), [("1", "2", True), ("1", "1", False), ("1", "", False)])
