@@ -12,10 +12,13 @@ from pathlib import Path
 _PROJECT = Path(__file__).resolve().parent.parent
 
 
-def start_detached(module: str, arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+def start_detached(
+    module: str, arguments: Sequence[str], log: Path, *, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
     """Run ``python -m module arguments`` in a session of its own; ``log`` takes what it prints.
 
-    Ctrl-C in the terminal and the end of this process, by crash or kill, do not reach it.
+    Ctrl-C in the terminal and the end of this process, by crash or kill, do not reach it; but with a pipe as
+    ``stdin`` it can see that end.
     """
     environment = dict(os.environ)
     # The child must find these packages when they run from a checkout that is not installed.
@@ -28,7 +31,7 @@ def start_detached(module: str, arguments: Sequence[str], log: Path) -> subproce
     with log.open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment,

@@ -19,6 +19,7 @@ from acquisition.lsl.outlet import network_notice
 from acquisition.lsl.source import LslSource, open_live
 from acquisition.process import interruptible
 from acquisition.publish.process import PublisherProcess, start_publisher
+from acquisition.record.files import recorded_identity
 from acquisition.select import kind_of, lacking, parse_choices
 from acquisition.simulator.process import SimulatorProcess, stream_choices
 from acquisition.stream_words import offer_words, waiting_words
@@ -122,6 +123,7 @@ class LiveSession:
     stream_health: dict[str, StreamHealth] = field(default_factory=dict)  # by stream key
     ledgers: Mapping[str, StreamLedger] = field(default_factory=dict)  # by stream key
     offers: tuple[Offer, ...] = ()  # streams that could join, as of the last look
+    problems: list[str] = field(default_factory=list)  # what recording and output files lack, at the end
 
     def __post_init__(self) -> None:
         self.options, simulated = self.request.options, self.request.simulated
@@ -300,6 +302,7 @@ class LiveSession:
                 self.duration_s = clock.now() - self.first
                 self.ledgers = pipeline.ledgers()
                 recording.finish(clock.now(), self.close_recording_s)
+                self.problems += recording.problems
                 if text := recording.text():
                     self.telemetry.say(f"recording {text}", clock.now())
         if runner.error is not None:
@@ -365,6 +368,12 @@ class LiveSession:
             is_told=lambda header: source.lacks(kind_of(header)),
             on_failure=self._failing("recording"),
             on_opened=on_opened,
+            received=lambda: {
+                recorded_identity(header): self.stream_health[key].n_samples
+                for key, header in source.headers.items()
+                if key in self.stream_health
+            },
+            max_hours=self.options.max_hours,
             # The notes in the recording say since when electrodes are marked.
             sidecar=lambda: (
                 self._sidecar(source) | {"level": decoder.kept_level, "marked_bad": list(decoder.marked_bad)}

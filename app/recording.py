@@ -8,23 +8,33 @@ import shlex
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.text import Text
 
 from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError, printable
 from acquisition.lsl.discovery import discover
 from acquisition.process import interruptible
-from acquisition.record.files import bytes_per_second, next_part_path, recorded_identity, write_sidecar
-from acquisition.record.recorder import MIN_FREE_BYTES, Recorder, stop_recording
-from acquisition.record.supervisor import RecordingStatus
+from acquisition.record.files import (
+    bytes_per_second,
+    next_part_path,
+    recorded_identity,
+    sample_bytes,
+    write_sidecar,
+)
+from acquisition.record.recorder import MIN_FREE_BYTES, MIN_ROOM_S, Recorder, stop_recording
+from acquisition.record.supervisor import BUFFER_BYTES, MAX_HOURS, UNWRITTEN_S, RecordingStatus
 from acquisition.select import select_streams
 from acquisition.text import counted, data_size, duration, say
 from acquisition.types import StreamHeader
 from app.engine.messages import RecordingInfo
+from app.environment import ExitCode
 from app.tables import make_console, say_on
 
 _LOOK_FOR_NEW_S = 5.0
@@ -79,17 +89,27 @@ def record_command(path: Path, header: StreamHeader) -> str:
 _RATE_AFTER_S = 5.0  # until then, how long the disk lasts is estimated from the streams' nominal rates
 
 
+Identity = tuple[str, str, str, str]  # see `recorded_identity`
+_PAUSES_S = (0.0, 1.0, 5.0, 20.0, 60.0)  # before each part that follows a failure; then it is given up
+_STEADY_S = 60.0  # after which the count of failures begins anew
+_STOPPED_S, _STALLED_S = 1.0, 3.0  # without a byte in the file: of a halted process, while live receives
+_HALTED_S, _DRAIN_S = 60.0, 3.0  # wait for a halted process to run on, and then for it to write what has come
+
+
 @dataclass(frozen=True)
 class RecordingHooks:
     """What a session does for its recordings."""
 
     on_notice: Callable[[str], None]  # called with a sentence
-    on_failure: Callable[[str], None] = lambda message: None  # called with what ended a recording early
+    on_failure: Callable[[str], None] = lambda message: None  # called with what a recording lost
     on_opened: Callable[[], None] = lambda: None  # a recording has begun to take every stream
     sidecar: Callable[[], Mapping[str, Any]] | None = None  # content of the JSON file next to a recording
     #: The session itself speaks of such streams.
     is_told: Callable[[StreamHeader], bool] = lambda header: False
+    #: Samples that the session has received, by `recorded_identity`; what comes must be in the file.
+    received: Callable[[], Mapping[Identity, int]] = dict
     confirm_within_s: float = 30.0  # a recording fails unless every stream answers by then
+    max_hours: float = MAX_HOURS  # for which it goes on if this program is killed
 
 
 class RecordingControl:
@@ -97,16 +117,21 @@ class RecordingControl:
 
     A recording may begin while the file of the one before is still being closed, which takes seconds.
     LabRecorder adds no stream to a file that it has begun: when one joins (`use`), the recording continues
-    with it in a new part, and the part before ends once the new one has every stream.
+    with it in a new part, and the part before ends once the new one has every stream. In the same way it
+    continues when LabRecorder or its supervisor dies or halts, or a stream does not come into the file.
     """
 
     def __init__(
         self, streams: Sequence[StreamHeader], own_source_ids: Sequence[str], hooks: RecordingHooks
     ) -> None:
         self._streams, self._own_source_ids = list(streams), list(own_source_ids)
-        self._hooks = hooks
+        self._on_failure, self._hooks = hooks.on_failure, replace(hooks, on_failure=self._fail)
         self._recordings: list[_Recording] = []  # the newest last; before it, those that are being closed
+        self._parts: list[_Recording] = []  # of the newest recording
         self._part: _Recording | None = None  # that is to take over from the newest
+        self._is_wanted = False  # started, and not stopped
+        self._n_restarts, self._restart_at = 0, math.inf
+        self.problems: list[str] = []  # why what was to be recorded is not all there
 
     def start(self, path: Path, now: float) -> None:
         """Start a recording; `step` follows how it goes.
@@ -118,6 +143,7 @@ class RecordingControl:
             raise InputError(what, where=str(path), remedy="stop it first, then start another")
         recording = self._make(path, now)
         self._recordings = [*(one for one in self._recordings if one.is_busy), recording]
+        self._parts, self._is_wanted, self._n_restarts = [recording], True, 0
         recording.start()
 
     def use(self, streams: Sequence[StreamHeader]) -> None:
@@ -126,6 +152,7 @@ class RecordingControl:
 
     def stop(self, now: float) -> None:
         """Ask for the end of the recording; `step` follows it until the file is closed."""
+        self._is_wanted = False
         for recording in self._all[-2:]:
             recording.stop(now)
 
@@ -135,34 +162,90 @@ class RecordingControl:
             recording.step(now)
         if self._recordings:
             self._continue(self._recordings[-1], now)
+        self._tell_losses()
 
     def _continue(self, newest: _Recording, now: float) -> None:
-        """Start a part where a stream has joined, and end the part before once that has every stream."""
+        """Start a part where one is needed, and end the part before once that has every stream."""
         part = self._part
-        if part is None and newest.state == "recording" and (joined := newest.lacking(self._streams)):
-            path, names = next_part_path(newest.path), ", ".join(header.name for header in joined)
+        if part is not None and part.state in ("starting", "stopping"):
+            return
+        self._part = None
+        if part is not None and part.state == "recording":
+            self._recordings.append(part)
+            self._parts.append(part)
+            newest.retire(now)
+            part.facts["part_of"] = self._parts[0].path.name
+            self._parts[0].facts["parts"] = [one.path.name for one in self._parts]
+            for one in (self._parts[0], part):
+                one.write_sidecar()
+            return
+        if newest.state == "recording" and (joined := newest.lacking(self._streams)):
+            names = ", ".join(header.name for header in joined)
             newest.freeze()  # the level that its sidecar holds belongs to its beginning
-            self._part = self._make(path, now)
-            self._hooks.on_notice(f"{names} joined: the recording continues with it in {path.name}")
-            try:
-                self._part.start()
-            except InputError as error:
-                self._hooks.on_failure(f"{names} is not recorded: {error}")
-        elif part is not None and part.state != "starting":
-            self._part = None
-            if part.state == "recording":
-                self._recordings.append(part)
-                newest.stop(now)
+            self._begin_part(newest, f"{names} joined", f"{names} is not recorded", now)
+        elif newest.trouble and self._is_wanted:
+            self._restart(newest, now)
+        elif newest.state == "recording" and now > newest.opened_at + _STEADY_S:
+            self._n_restarts = 0
 
-    def _make(self, path: Path, now: float) -> _Recording:
+    def _restart(self, newest: _Recording, now: float) -> None:
+        """Continue in a new part, after a pause that grows; in the end not at all."""
+        if self._restart_at == math.inf:
+            self._n_restarts += 1
+            if self._n_restarts > len(_PAUSES_S):
+                self._hooks.on_failure(f"{newest.path.name}: given up after {len(_PAUSES_S)} new parts")
+                newest.trouble = ""
+                return
+            self._restart_at = now + _PAUSES_S[self._n_restarts - 1]
+        if now >= self._restart_at:
+            self._restart_at = math.inf
+            newest.freeze()
+            self._begin_part(newest, newest.trouble, "the recording does not continue yet", now)
+
+    def _begin_part(self, newest: _Recording, why: str, otherwise: str, now: float) -> None:
+        path = next_part_path(newest.path)
+        self._part = self._make(path, now, is_first=False)
+        self._hooks.on_notice(f"{why}: the recording continues in {path.name}")
+        try:
+            self._part.start()
+        except InputError as error:
+            self._hooks.on_failure(f"{otherwise}: {error}")
+
+    def _make(self, path: Path, now: float, *, is_first: bool = True) -> _Recording:
         hooks = replace(
             self._hooks, is_told=lambda header: self._takes(header) or self._hooks.is_told(header)
         )
-        return _Recording(Recorder(path, self._streams, self._own_source_ids), self._streams, hooks, now)
+        recorder = Recorder(
+            path,
+            self._streams,
+            self._own_source_ids,
+            min_room_s=MIN_ROOM_S if is_first else 0.0,
+            max_hours=self._hooks.max_hours,
+            may_lack=not is_first,
+        )
+        return _Recording(recorder, self._streams, hooks, now)
 
     def _takes(self, header: StreamHeader) -> bool:
         """Tell whether the next part has a stream that the one before lacks."""
         return recorded_identity(header) in map(recorded_identity, self._streams)
+
+    def _tell_losses(self) -> None:
+        """Say once what lies in neither of two parts, as the recorder of the first one died or was halted."""
+        for before, after in pairwise(self._parts):
+            if before.trouble and not before.is_busy and "lost_before_s" not in after.facts:
+                lost = after.missing_since(before)
+                if lost is None:
+                    continue
+                after.facts["lost_before_s"] = round(max(lost.values(), default=0.0), 2)
+                after.write_sidecar()
+                if lost:
+                    each = ", ".join(f"{seconds:.1f} s of {name}" for name, seconds in lost.items())
+                    both = f"{before.path.name} and {after.path.name}"
+                    self._hooks.on_failure(f"lost between {both}: {each}")
+
+    def _fail(self, message: str) -> None:
+        self.problems.append(message)
+        self._on_failure(message)
 
     @property
     def _all(self) -> list[_Recording]:
@@ -173,13 +256,19 @@ class RecordingControl:
 
         What is not closed by then is closed by its supervisor, a separate process.
         """
+        self._is_wanted = False
         for recording in self._all:
             recording.finish(now, timeout_s)
+        self._tell_losses()
 
     @property
     def state(self) -> str:
         """Of the newest recording, see `RecordingInfo`; empty before the first."""
-        return self._recordings[-1].state if self._recordings else ""
+        if not self._recordings:
+            return ""
+        newest = self._recordings[-1]
+        will_continue = newest.state == "failed" and newest.trouble and self._is_wanted
+        return "starting" if will_continue else newest.state
 
     @property
     def is_running(self) -> bool:
@@ -190,16 +279,40 @@ class RecordingControl:
         """Return the state of the newest recording; None before the first."""
         if not self._recordings:
             return None
-        return self._recordings[-1].info(now, bytes_per_second(self._streams))
+        newest = self._recordings[-1]
+        found = newest.info(now, bytes_per_second(self._streams))
+        before_s = newest.opened_at - self._parts[0].opened_at if len(self._parts) > 1 else 0.0
+        return replace(found, state=self.state, duration_s=found.duration_s + before_s)
 
     def text(self) -> str:
-        """Return name, state and size of the newest recording, empty before the first."""
-        return self._recordings[-1].text() if self._recordings else ""
+        """Return name, state and size of the newest recording and its parts, empty before the first."""
+        return "; ".join(part.text() for part in self._parts)
 
 
 def _as_recorded(header: StreamHeader) -> tuple[object, ...]:
     """Return what a file cannot hold two of in one stream."""
     return recorded_identity(header), header.n_channels, header.nominal_sfreq, header.channel_format
+
+
+@dataclass
+class _Flow:
+    """Compares what the session has received of a stream with what has come into the file."""
+
+    n_received: int
+    n_written: int
+    ahead: int  # samples that were received and not written, when this began
+    since: float = math.inf  # when the first one came that is not in the file
+    at: int = 0  # the file's size then
+
+    def is_late(self, n_received: int, n_written: int, n_bytes: int, now: float) -> bool:
+        """Tell whether samples come, and none into the file."""
+        if n_written > self.n_written:
+            self.since = math.inf
+        is_waited_for = n_received > self.n_received and n_received - n_written > self.ahead
+        if is_waited_for and self.since == math.inf:
+            self.since, self.at = now, n_bytes
+        self.n_received, self.n_written = n_received, n_written
+        return now > self.since + UNWRITTEN_S and n_bytes > self.at + BUFFER_BYTES
 
 
 class _Recording:
@@ -210,13 +323,21 @@ class _Recording:
     ) -> None:
         self._recorder, self._hooks, self.path = recorder, hooks, recorder.path
         self._known = {_as_recorded(stream) for stream in streams}
+        self._headers = {recorded_identity(stream): stream for stream in streams}
         self._content: Mapping[str, Any] | None = None  # of the sidecar, once it is not to change any more
+        self.facts: dict[str, Any] = {}  # what else the sidecar says: of parts
         self.state, self._message = "starting", "looking for the streams"
+        self.trouble = ""  # why another part must continue
         self._status = RecordingStatus(str(recorder.path))
         self._failure = ""  # why it failed, where the supervisor does not know
         self._look: NewStreams | None = None
         self._n_notices = 0
-        self._started_at, self._opened_at, self._stopped_at = now, math.nan, math.nan
+        self._started_at, self.opened_at, self._stopped_at = now, math.nan, math.nan
+        self._retired_at, self._running_at = math.nan, now
+        self.grown_at, self._n_waiting_bytes = now, 0  # of the file, and what was received since
+        self._flows: dict[Identity, _Flow] = {}
+        self._begun: Mapping[Identity, int] = {}  # what had been received before
+        self._is_counted = False  # what it holds at its end
 
     @property
     def is_busy(self) -> bool:
@@ -231,7 +352,8 @@ class _Recording:
 
     def freeze(self) -> None:
         """Write the sidecar at the end as it would be now."""
-        self._content = None if self._hooks.sidecar is None else self._hooks.sidecar()
+        if self._content is None and self._hooks.sidecar is not None:
+            self._content = self._hooks.sidecar()
 
     def start(self) -> None:
         try:
@@ -248,24 +370,59 @@ class _Recording:
             self._recorder.request_stop()
             self.state, self._message, self._stopped_at = "stopping", "closing the file", now
 
+    def retire(self, now: float) -> None:
+        """End it, as another part has taken over; one that was halted first writes what has come since."""
+        self._retired_at = now
+        if not self.trouble:
+            self.stop(now)
+
+    def missing_since(self, before: _Recording) -> dict[str, float] | None:
+        """Return how many seconds of each stream lie in neither of two parts; None if it is not known yet."""
+        ours = {recorded_identity(stream): stream for stream in self._status.streams}
+        found = {}
+        for stream in before._status.streams:
+            next_one = ours.get(recorded_identity(stream))
+            if stream.last is None or next_one is None or not stream.nominal_sfreq:
+                continue
+            if next_one.first is None:
+                if self.is_busy:
+                    return None
+                continue
+            # What was silent before was not lost by the recorder, which had written all but the last second.
+            lost_s = min(next_one.first - stream.last, self.opened_at - before.grown_at + 1.0)
+            if lost_s > 2 / stream.nominal_sfreq:
+                found[stream.name] = lost_s
+        return found
+
     def step(self, now: float) -> None:
         if not self.is_busy:
             return
-        status = self._status = self._recorder.status()
+        before, status = self._status, self._recorder.status()
+        self._status = status
         for notice in status.notices[self._n_notices :]:
             self._hooks.on_notice(notice)
         self._n_notices = len(status.notices)
+        if status.n_bytes > before.n_bytes and not self.trouble:
+            self.grown_at, self._n_waiting_bytes = now, 0
         if status.over:
             self._end(self._recorder.stop(), now)
         elif self.state == "starting":
             self._wait_for_streams(status, now)
+        elif self.state == "recording" and not math.isnan(self._retired_at):
+            if self._halted() and now < self._retired_at + _HALTED_S:
+                self._running_at = now
+            elif now > max(self._retired_at, self._running_at) + _DRAIN_S:
+                self.stop(now)
         elif self.state == "recording" and self._look is not None:
             self._look(now)
+            self._compare(now)
 
     def finish(self, now: float, timeout_s: float) -> None:
         """End it and wait for the closed file, or leave it to its supervisor."""
         if not self.is_busy:
             return
+        for process in self._halted():
+            process.resume()
         self.stop(now)
         status = self._recorder.stop(timeout_s)
         if status.over:
@@ -273,49 +430,111 @@ class _Recording:
             return
         self._recorder.leave()
         self._message = "a separate process is closing the file"
-        self._write_sidecar()
+        self.write_sidecar()
 
     def info(self, now: float, expected_rate: float) -> RecordingInfo:
         """Return its state; ``expected_rate`` in bytes a second is used until it can be measured."""
         n_bytes, free = self._status.n_bytes, self._free_bytes()
         end = now if math.isnan(self._stopped_at) else self._stopped_at
-        duration_s = 0.0 if math.isnan(self._opened_at) else end - self._opened_at
+        duration_s = 0.0 if math.isnan(self.opened_at) else end - self.opened_at
         rate = n_bytes / duration_s if duration_s > _RATE_AFTER_S else expected_rate
         room_s = max(0.0, free - MIN_FREE_BYTES) / max(rate, 1.0)
         return RecordingInfo(self.path, self.state, self._message, duration_s, n_bytes, free, room_s)
 
     def text(self) -> str:
-        return f"{self.path.name}: {self.state} {self._status.n_bytes / 1e6:.1f} MB"
+        n_samples = counted(sum(stream.n_samples for stream in self._status.streams), "sample")
+        return f"{self.path.name}: {data_size(self._status.n_bytes)}, {n_samples}, {self._message}"
 
     def _wait_for_streams(self, status: RecordingStatus, now: float) -> None:
         self._message = status.message
         if status.all_opened:
-            self.state, self._opened_at = "recording", now
+            self.state, self.opened_at, self.grown_at = "recording", now, now
+            self._begun = dict(self._hooks.received())
             self._message = f"{status.n_opened} streams are recorded"
             self._look = NewStreams(self._recorder, self._hooks.on_notice, self._hooks.is_told)
-            self._write_sidecar()  # again at the end; this one is there if the program is killed
+            self.write_sidecar()  # again at the end; this one is there if the program is killed
             self._hooks.on_opened()
         elif now > self._started_at + self._hooks.confirm_within_s:
             self.stop(now)
             limit = f"{self._hooks.confirm_within_s:.0f} s"
             self._failure = f"not every stream answered within {limit}: {status.message}"
 
+    def _compare(self, now: float) -> None:
+        """Find out whether what the session receives comes into the file."""
+        if self.trouble:
+            return
+        received, late = self._hooks.received(), []
+        written = {recorded_identity(stream): stream.n_samples for stream in self._status.streams}
+        for key, header in self._headers.items():
+            n, m = received.get(key, 0), written.get(key, 0)
+            flow = self._flows.setdefault(key, _Flow(n, m, n - m))
+            self._n_waiting_bytes += max(0, n - flow.n_received) * sample_bytes(header)
+            if flow.is_late(n, m, self._status.n_bytes, now):
+                late.append(f"{header.name!r} ({n - flow.ahead - m:,} samples)")
+        waiting_s = now - self.grown_at
+        if late:
+            self.trouble = f"what comes of {', '.join(late)} is not in {self.path.name}"
+            self._hooks.on_failure(self.trouble)
+        elif waiting_s > _STOPPED_S and self._halted():
+            self.trouble = f"the recorder of {self.path.name} has been halted"
+        elif waiting_s > _STALLED_S and self._n_waiting_bytes > BUFFER_BYTES:
+            self.trouble = f"{self.path.name} has not grown for {waiting_s:.0f} s, while samples come"
+
+    def _halted(self) -> list[psutil.Process]:
+        """Return which of LabRecorder and its supervisor somebody has stopped, to be continued."""
+        found = []
+        for pid in filter(None, (self._status.pid, self._status.labrecorder_pid)):
+            with suppress(psutil.Error):
+                process = psutil.Process(pid)
+                found += [process] * (process.status() == psutil.STATUS_STOPPED)
+        return found
+
     def _end(self, status: RecordingStatus, now: float) -> None:
         """Note how it ended; the file is closed."""
+        was_opened = self.state == "recording"
         self._status = status
         self.state = "failed" if self._failure else status.state
         self._message = self._failure or status.message
         if math.isnan(self._stopped_at):
             self._stopped_at = now
+        self.freeze()
         if self.state == "failed":
             self._hooks.on_failure(f"{self.path.name}: {self._message}")
-        self._write_sidecar()
+            if was_opened and status.reason != "low_disk":
+                self.trouble = f"the recorder of {self.path.name} has died"
+            with suppress(OSError):  # it holds nothing
+                if self.path.stat().st_size == 0:
+                    self.path.unlink()
+        elif now > self.opened_at + UNWRITTEN_S and (empty := self._empty(status)):
+            self._hooks.on_failure(f"{self.path.name}: no sample of {', '.join(empty)} is in the file")
+        self.write_sidecar()
 
-    def _write_sidecar(self) -> None:
-        if self._hooks.sidecar is None or not self.path.exists():
+    def _empty(self, status: RecordingStatus) -> list[str]:
+        """Return the names of streams of a rate that are not in the file, though they may have sent."""
+        received = self._hooks.received()
+        full = {recorded_identity(stream) for stream in status.streams if stream.n_samples}
+        return [
+            repr(header.name)
+            for key, header in self._headers.items()
+            if header.nominal_sfreq and key not in full and received.get(key, 1) > self._begun.get(key, 0)
+        ]
+
+    def write_sidecar(self) -> None:
+        """Write what the session says of the recording, its parts, and the samples that are in the file."""
+        content = dict(self._content or ({} if self._hooks.sidecar is None else self._hooks.sidecar()))
+        if (not content and not self.facts) or not self.path.exists():
             return
+        if not self._is_counted:
+            self._is_counted = not self.is_busy
+            received = self._hooks.received()
+            self.facts["in_file"] = [
+                asdict(stream) | {"n_received": received[key] - self._begun.get(key, 0)}
+                for stream in self._status.streams
+                if (key := recorded_identity(stream)) in received
+            ]
+        content |= self.facts
         try:
-            write_sidecar(self.path, self._content or self._hooks.sidecar())
+            write_sidecar(self.path, content)
         except InputError as error:
             self._hooks.on_failure(str(error))
 
@@ -366,15 +585,16 @@ def _by_field(headers: Mapping[str, StreamHeader], text: str) -> list[StreamHead
     return list(chosen.values())
 
 
-def record(path: Path, headers: list[StreamHeader], seconds: float | None) -> None:
-    """Record until ``seconds`` are over, Ctrl-C, or the recording fails.
+def record(path: Path, headers: list[StreamHeader], seconds: float | None, max_hours: float) -> int:
+    """Record until ``seconds`` are over, Ctrl-C, or the recording fails; return the exit code.
 
     In a terminal a status line is updated; elsewhere a line is printed every ten seconds. Raises `InputError`
-    if the recording cannot start, or ends by itself.
+    if the recording cannot start.
     """
     console, clock = make_console(), LslClock()
     notices: list[str] = []
-    recording = RecordingControl(headers, (), RecordingHooks(notices.append, confirm_within_s=math.inf))
+    hooks = RecordingHooks(notices.append, notices.append, confirm_within_s=math.inf, max_hours=max_hours)
+    recording = RecordingControl(headers, (), hooks)
 
     with interruptible() as interrupted:
         recording.start(path, clock.now())
@@ -404,11 +624,14 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None) -> No
             recording.finish(clock.now())
     info = recording.info(clock.now())
     assert info is not None
-    if info.state == "failed":
+    if info.state == "failed" and not info.n_bytes:
         remedy = f"see {path.name}.log"
         raise InputError(info.message, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
-    say_on(console, f"{path.name}: {data_size(info.n_bytes)}, {info.message}")
+    say_on(console, recording.text())
+    for problem in recording.problems:
+        say_on(console, f"error: {problem}")
     say_on(console, f"Inspect it with: affectscope inspect {shlex.quote(str(path))}")
+    return ExitCode.after(recording.problems)
 
 
 def _progress(info: RecordingInfo) -> str:

@@ -19,6 +19,7 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import make_adapter
 from acquisition.montage import load_montage
 from acquisition.record.recorder import check_target
+from acquisition.record.supervisor import MAX_HOURS
 from acquisition.select import exclude_unusable, parse_choices, select_streams
 from acquisition.simulator.source import SimulatorOptions
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamHeader, StreamLedger
@@ -51,6 +52,7 @@ class SessionOptions:
     normalise: str = "subject"  # training: the level does not run
     face_landmarks: bool = False  # measure blinks and head pose where no eye tracker is in use
     record: Path | None = None
+    max_hours: float = MAX_HOURS  # for which a recording goes on if the program is killed
     headless: bool = False
     seconds: float | None = None
     jsonl: Path | None = None

@@ -61,7 +61,7 @@ def because(verdict: Verdict) -> str:
 
 
 def show_live(session: LiveSession, *, quiet: bool = False) -> int:
-    """Run a live session to its end and return the exit code: 3 without a prediction.
+    """Run a live session to its end and return the exit code: 3 without a prediction, or with a gap.
 
     ``quiet`` leaves stdout to others.
     """
@@ -71,7 +71,8 @@ def show_live(session: LiveSession, *, quiet: bool = False) -> int:
     session.observer = _Waiting(console)
     with _summarised(session, lines):
         session.run(lines)
-    return ExitCode.GOOD if lines.finish() else ExitCode.DAMAGED_INPUT
+    has_predicted = lines.finish()
+    return ExitCode.after(session.problems) if has_predicted else ExitCode.DAMAGED_INPUT
 
 
 def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
@@ -204,6 +205,8 @@ class _Lines:
             self.say(f"total latency {figures}, of the last {n} predictions")
         if self._warning:
             self.say(f"WARNING: {self._warning}.")
+        for problem in getattr(self._session, "problems", ()):
+            self.say(f"incomplete: {printable(problem)}")
         return snapshot.n_predictions > 0
 
     def say(self, text: str) -> None:

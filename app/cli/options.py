@@ -14,6 +14,7 @@ from typer import Option
 
 from acquisition.errors import ErrorCode, InputError, file_errors, new_folder
 from acquisition.lsl.outlet import open_to_network
+from acquisition.record.supervisor import MAX_HOURS
 from app.cli.groups import option, option_group
 from assets import DEMO_MODEL
 
@@ -32,6 +33,7 @@ Json = Annotated[bool, Option("--json", help="Print JSON.")]
 PartOnly = Annotated[bool, Option("--part-only", help="Of a recording in parts, read this file alone.")]
 Quick = Annotated[bool, Option("--quick", help="Quick trial run; results are marked.")]
 Seconds = Annotated[float | None, Option(min=0.1, help="Stop after this many seconds.")]
+MaxHours = Annotated[float, Option(min=0.01, help="End a recording so long after this program was killed.")]
 Discovery = Annotated[float, Option(min=0.2, help="Seconds to look for streams.")]
 Lan = Annotated[
     bool,
@@ -174,6 +176,13 @@ class OutputOptions:
     summary: Path | None = option(
         None, "Write a summary at the end: a page (.html), a picture (.png) or tables (.csv)."
     )
+
+
+@option_group()
+class LiveOutputOptions(OutputOptions):
+    """Outputs of a session, which may be killed."""
+
+    max_hours: MaxHours = MAX_HOURS
 
 
 @option_group()

@@ -12,6 +12,7 @@ import typer
 from typer import Argument, Option
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.record.supervisor import MAX_HOURS
 from acquisition.text import say, say_json
 from app.cli import options as opt
 from app.cli.groups import add, application, option
@@ -206,10 +207,14 @@ def record(
     seconds: opt.Seconds = None,
     stop: bool = option(False, "Stop a recording of this file left running by a crash.", "--stop"),
     discovery: opt.Discovery = 2.0,
-) -> None:
+    max_hours: opt.MaxHours = MAX_HOURS,
+) -> int:
     """Record LSL streams to an XDF file with LabRecorder.
 
-    The recording runs in a separate process and survives a crash of this one. Ctrl-C ends it.
+    The recording runs in a separate process and survives a crash of this one. Ctrl-C ends it. If its process
+    dies, it continues in FILE_part-02.xdf.
+
+    The exit code is 3 if something of it is missing.
 
     \b
     Examples:
@@ -225,12 +230,12 @@ def record(
         raise InputError(what, where=str(file), remedy=f"for example {file.stem}.xdf")
     if stop:
         recording.end_orphan(file)
-        return
+        return ExitCode.GOOD
     if all_streams and streams:
         what = "--all and --streams are mutually exclusive"
         raise InputError(what, where="record", remedy="use one of them")
     headers = recording.choose(streams, take_all=all_streams, timeout_s=discovery)
-    recording.record(file, headers, seconds)
+    return recording.record(file, headers, seconds, max_hours)
 
 
 def inspect(

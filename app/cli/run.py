@@ -25,7 +25,7 @@ _WAIT_S = 60.0
 
 def demo(
     model: opt.PersonalModelOptions,
-    output: opt.OutputOptions,
+    output: opt.LiveOutputOptions,
     screen: opt.TabScreenOptions,
     seed: int = option(1, "Which simulated subject.", min=0),
     schedule: str = option("random:15", "Emotions: random:SECONDS, or EMOTION:SECONDS,... as in simulate."),
@@ -52,18 +52,19 @@ def demo(
     if opens_window(options, window):
         return run_request(LiveRequest(options, simulated=simulated), window, in_window=True)
     say("Starting simulated EEG, eye tracker, webcam and microphone ...")
+    code: int = ExitCode.GOOD
     try:
-        run_request(LiveRequest(options, simulated=simulated), window, in_window=False)
+        code = run_request(LiveRequest(options, simulated=simulated), window, in_window=False)
     except KeyboardInterrupt:
         say("stopping")  # before the live session, which handles it itself
     say("The simulated streams have ended.")
-    return ExitCode.GOOD
+    return code
 
 
 def live(
     streams: opt.JoiningStreamOptions,
     model: opt.PersonalModelOptions,
-    output: opt.OutputOptions,
+    output: opt.LiveOutputOptions,
     screen: opt.TabScreenOptions,
     face_landmarks: opt.FaceLandmarks = False,
 ) -> int:
@@ -74,7 +75,8 @@ def live(
 
     \b
     Exit codes: 0 there were predictions, 2 an input or option cannot be used,
-    or no stream came within --wait, 3 no prediction (the reason is printed).
+    or no stream came within --wait, 3 no prediction, or part of the recording or of
+    an output file is missing (the reason is printed).
 
     \b
     Examples:

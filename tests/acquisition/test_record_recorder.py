@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from acquisition.clock import LslClock
@@ -118,22 +120,42 @@ def test_a_format_of_which_no_sample_would_be_written_is_refused(tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
+HEADER = (
+    "<info><name>{}</name><type>EEG</type><channel_count>{}</channel_count><source_id>id-{}</source_id>"
+    "<nominal_srate>{}</nominal_srate><channel_format>float32</channel_format></info>"
+)
+
+
 def test_a_stream_that_does_not_come_into_the_file_is_named_once(tmp_path: Path) -> None:
-    header = (
-        "<info><name>{}</name><type>EEG</type><channel_count>1</channel_count>"
-        "<nominal_srate>{}</nominal_srate><channel_format>float32</channel_format></info>"
-    )
     path = tmp_path / "a.xdf"
     arrivals, said = Arrivals(path), []
     with XdfWriter(path) as writer:
         for stream_id, (name, sfreq) in enumerate([("a", 100), ("b &amp; c", 10), ("markers", 0)], start=1):
-            writer.add_stream(stream_id, header.format(name, sfreq))
+            writer.add_stream(stream_id, HEADER.format(name, 1000 if name == "a" else 1, stream_id, sfreq))
         for second in range(30):
             for stream_id in (1, 2) if second < 10 or second >= 20 else (1,):
-                writer.samples(stream_id, [float(second)], [[1.0]])
+                writer.samples(stream_id, [float(second)], [[1.0] * (1000 if stream_id == 1 else 1)])
             writer._file.flush()
             said.append(arrivals.silent(float(second)))
     assert [(second, names) for second, names in enumerate(said) if names] == [(15, ["b & c"])]
+    assert [(stream.source_id, stream.n_samples) for stream in arrivals.streams] == [
+        ("id-1", 30),
+        ("id-2", 20),
+        ("id-3", 0),
+    ]
+    assert [(stream.first, stream.last) for stream in arrivals.streams] == [(0, 29), (0, 29), (None, None)]
+
+
+def test_a_small_stream_whose_samples_may_be_in_labrecorders_buffer_is_not_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.xdf"
+    arrivals = Arrivals(path)
+    with XdfWriter(path) as writer:
+        for stream_id in (1, 2):
+            writer.add_stream(stream_id, HEADER.format(stream_id, 1, stream_id, 10))
+        for second in range(60):
+            writer.samples(1, [float(second)], [[1.0]])
+            writer._file.flush()
+            assert arrivals.silent(float(second)) == []
 
 
 def test_too_little_room_is_refused_before_anything_starts(tmp_path: Path) -> None:
@@ -268,23 +290,38 @@ def test_missing_stream_fails_with_its_name(tmp_path: Path) -> None:
     assert "never there" in recorder.status().message
 
 
+SMALL_DISK = """
+mount -t tmpfs -o size=1m none "$1"
+"$2" -m acquisition.record.supervisor "$1/a.xdf" --min-free-bytes 980000 --query "$4"
+code=$?
+df --output=avail -B1 "$1" | tail -1 > "$3/free"
+cp "$1"/* "$3"
+exit $code
+"""
+
+
 @pytest.mark.lsl
 @pytest.mark.slow
 def test_low_disk_ends_the_recording_loudly_with_a_whole_file(tmp_path: Path) -> None:
+    in_own_mounts = ["unshare", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*in_own_mounts, "true"]).returncode:
+        pytest.skip("a small disk needs a mount namespace of its own (Linux)")
     source_id = str(uuid.uuid4())
-    path = tmp_path / "a.xdf"
+    disk, kept = tmp_path / "disk", tmp_path / "kept"
+    disk.mkdir()
+    kept.mkdir()
     with sender(source_id):
         wait_for_stream(source_id)
-
-        def disk_that_fills(folder: Path) -> int:
-            return 1_000_000 - (path.stat().st_size if path.exists() else 0)
-
-        assert Supervisor(path, [source_id_query(source_id)], 980_000, disk_that_fills).run() == 1
-    status = read_status(path)
+        shell = ["sh", "-c", SMALL_DISK, "sh", str(disk), sys.executable, str(kept)]
+        ended = subprocess.run([*in_own_mounts, *shell, source_id_query(source_id)], cwd=PROJECT)
+    assert ended.returncode == 1
+    assert 0 < int((kept / "free").read_text()) < 980_000
+    status = read_status(kept / "a.xdf")
     assert status is not None
-    assert status.state == "failed"
-    assert "disk ran low" in status.message
-    assert len(numbers_in(path)) > 100
+    assert (status.state, status.reason) == ("failed", "low_disk")
+    numbers = numbers_in(kept / "a.xdf")
+    assert len(numbers) == status.streams[0].n_samples > 100
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
 @pytest.mark.lsl
@@ -308,10 +345,25 @@ import sys, threading
 from pathlib import Path
 from acquisition.record.recorder import Recorder
 from acquisition.types import StreamHeader
-recorder = Recorder(Path(sys.argv[1]), [StreamHeader("n", "EEG", sys.argv[2], "h", "", 250.0, 8, "float32")])
+streams = [StreamHeader("n", "EEG", sys.argv[2], "h", "", 250.0, 8, "float32")]
+recorder = Recorder(Path(sys.argv[1]), streams, max_hours=float(sys.argv[3]))
 recorder.start()
 threading.Event().wait()
 """
+
+
+def killed_program(path: Path, source_id: str, clock: LslClock, max_hours: float) -> None:
+    """Record from a program that is killed as soon as it does."""
+    arguments = [sys.executable, "-c", START_AND_HANG, str(path), source_id, str(max_hours)]
+    program = subprocess.Popen(arguments, cwd=PROJECT)
+
+    def state() -> str:
+        status = read_status(path)
+        return status.state if status else ""
+
+    wait_for(clock, lambda: state() == "recording", 20.0)
+    program.send_signal(signal.SIGKILL)
+    program.wait()
 
 
 @pytest.mark.lsl
@@ -323,20 +375,69 @@ def test_recording_outlives_the_kill_of_the_program(tmp_path: Path) -> None:
     path = tmp_path / "a.xdf"
     with sender(source_id):
         wait_for_stream(source_id)
-        program = subprocess.Popen([sys.executable, "-c", START_AND_HANG, str(path), source_id], cwd=PROJECT)
-
-        def state() -> str:
-            status = read_status(path)
-            return status.state if status else ""
-
-        wait_for(clock, lambda: state() == "recording", 20.0)
-        program.send_signal(signal.SIGKILL)
-        program.wait()
+        killed_program(path, source_id, clock, 1.0)
         size_at_kill = path.stat().st_size
         clock.wait_until(clock.now() + 3.0)
         assert path.stat().st_size > size_at_kill
         status = stop_recording(path)
     assert status.state == "stopped", status.message
+    assert any("for 1 h at most" in notice for notice in status.notices)
     numbers = numbers_in(path)
     assert len(numbers) > 3 * 250 * 0.9
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_a_recording_whose_program_was_killed_ends_by_itself_and_says_so(tmp_path: Path) -> None:
+    clock = LslClock()
+    source_id = str(uuid.uuid4())
+    path = tmp_path / "a.xdf"
+    write_sidecar(path, {"model": "m"})
+    with sender(source_id):
+        wait_for_stream(source_id)
+        killed_program(path, source_id, clock, 2.0 / 3600)
+        wait_for(clock, lambda: (status := read_status(path)) is not None and status.over, 30.0)
+    assert read_status(path).state == "stopped"
+    sidecar = read_sidecar(path)
+    assert sidecar["model"] == "m"
+    assert "the program that started this recording has ended" in sidecar["orphaned"]
+    assert sidecar["ended"] == read_status(path).message
+    assert numbers_in(path)
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_labrecorder_closes_its_file_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+    """A small stream is in LabRecorder's buffer until the file is closed."""
+    import pyxdf
+
+    clock = LslClock()
+    source_id = str(uuid.uuid4())
+    recorder = Recorder(tmp_path / "a.xdf", [eeg_header(source_id)])
+    with sender(source_id):
+        wait_for_stream(source_id)
+        recorder.start()
+        wait_for(clock, lambda: recorder.status().state == "recording", 15.0)
+        os.kill(recorder.status().pid, signal.SIGKILL)
+        wait_for(clock, lambda: not psutil.pid_exists(recorder.status().labrecorder_pid), 20.0)
+    assert recorder.status().state == "failed"
+    assert "footer" in pyxdf.load_xdf(str(recorder.path))[0][0]
+    recorder.stop()
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+def test_a_later_part_is_recorded_without_what_is_not_there(tmp_path: Path) -> None:
+    clock = LslClock()
+    source_id = str(uuid.uuid4())
+    recorder = Recorder(tmp_path / "a.xdf", [eeg_header(source_id), eeg_header("gone")], may_lack=True)
+    with sender(source_id):
+        wait_for_stream(source_id)
+        recorder.start()
+        wait_for(clock, lambda: recorder.status().state == "recording", 15.0)
+        assert "gone" in recorder.status().notices[0]
+        assert recorder.stop().state == "stopped"
+    assert numbers_in(recorder.path)
