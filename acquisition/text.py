@@ -186,7 +186,8 @@ def say(*lines: str, error: bool = False) -> None:
     A line may hold what others wrote; nothing in it ends the line, moves the cursor or turns the direction.
     """
     stream = sys.stderr if error else sys.stdout
-    print("\n".join(without_controls(line[:_LONGEST_LINE]) for line in lines), file=stream, flush=True)
+    if lines:
+        print("\n".join(without_controls(line[:_LONGEST_LINE]) for line in lines), file=stream, flush=True)
 
 
 def say_json(value: Any) -> None:

@@ -30,6 +30,7 @@ from app.outputs import CsvSink, JsonlSink, Sink
 from assets import DEMO_MODEL
 from calibration.profile_summary import ProfileSummary, model_sha256, read_summary
 from calibration.storage import default_weights_folder
+from calibration.subjects import note_elsewhere
 from models.features.gaze import ScreenGeometry
 
 
@@ -293,3 +294,6 @@ def check_request(request: Request) -> None:
         check_recording(request.path)
     elif options.record is not None:
         check_target(options.record)
+    if options.profile is not None:
+        written = options.record, options.jsonl, options.csv, options.summary
+        note_elsewhere(options.profile, [path for path in written if path is not None])

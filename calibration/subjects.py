@@ -1,7 +1,7 @@
 """Lists, exports and deletes the stored data of subjects.
 
-Nothing outside a subject's own folder is read or removed. A link in it is refused, wherever it leads, and so
-is a folder that a recording is being written to.
+Outside a subject's own folder only its exports are read or removed. A link in the folder is refused, wherever
+it leads, and so is a folder that a recording is being written to.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import shutil
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from acquisition.errors import ErrorCode, InputError, file_errors, read_limited
+from acquisition.errors import MOST_TEXT_BYTES, ErrorCode, InputError, file_errors, read_limited
+from acquisition.record.files import write_json
 from acquisition.record.recorder import is_running
 from acquisition.text import parse_json
 from calibration import storage
@@ -149,6 +150,8 @@ class Contents:
     n_reports: int
     n_other: int  # caches, states, sidecars, logs and the rest
     n_bytes: int
+    exports: tuple[str, ...] = ()  # ZIP files of the subject in other folders, which are deleted too
+    elsewhere: tuple[str, ...] = ()  # what else was written with the subject's profile and is there: it stays
 
 
 def plain(entry: SubjectEntry | Contents | Exported) -> dict[str, Any]:
@@ -168,8 +171,36 @@ def contents(data: Path, subject: str) -> Contents:
     return _counted(subject, known_folder(data, subject), kept_files(data, subject))
 
 
+_ELSEWHERE = "elsewhere.json"  # in a subject's folder: what the program wrote of it to other folders
+
+
+def note_elsewhere(inside: Path, written: Iterable[Path]) -> None:
+    """Note, in the subject's folder that ``inside`` lies in, files of the subject outside of it."""
+    places = (inside.resolve(), *inside.resolve().parents)
+    folder = next((place for place in places if place.name.startswith("sub-")), None)
+    paths = [str(path.absolute()) for path in written]
+    if folder is not None and paths:
+        with file_errors("what is written cannot be noted", folder, "check its permissions"):
+            write_json(folder / _ELSEWHERE, {"paths": list(dict.fromkeys([*_noted(folder), *paths]))})
+
+
+def _noted(folder: Path) -> list[str]:
+    paths = _read(folder / _ELSEWHERE).get("paths")
+    return [path for path in paths if isinstance(path, str)] if isinstance(paths, list) else []
+
+
+def _is_export(path: Path, subject: str) -> bool:
+    """Return whether a file is a ZIP file that `export_subject` wrote of this subject."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(MANIFEST) as file:
+            manifest = parse_json(file.read(MOST_TEXT_BYTES))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return False
+    return isinstance(manifest, dict) and manifest.get("subject") == subject
+
+
 def delete_subject(data: Path, subject: str) -> Contents:
-    """Remove everything that is kept of a subject, and return what it was.
+    """Remove everything that is kept of a subject, with its exports, and return what it was.
 
     Raises InputError if the ID is unknown or invalid, a link is in the folder, a recording is being
     written (then nothing is removed), or something cannot be removed (then it says how much is left).
@@ -177,7 +208,11 @@ def delete_subject(data: Path, subject: str) -> Contents:
     folder = known_folder(data, subject)
     files = kept_files(data, subject)
     refuse_running(files)
+    removed = _counted(subject, folder, files)
     errors: list[tuple[str, BaseException]] = []
+    for export in removed.exports:
+        with file_errors("the export cannot be removed", export, "check its permissions, and delete again"):
+            Path(export).unlink(missing_ok=True)
     # Never follows a link, not even one that takes a folder's place meanwhile.
     shutil.rmtree(folder, onerror=lambda _function, path, failure: errors.append((path, failure[1])))
     if errors or folder.exists():
@@ -187,14 +222,17 @@ def delete_subject(data: Path, subject: str) -> Contents:
         what = f"removed {len(files) - len(left)} of {len(files)} files, then: {reason}"
         remedy = "check the permissions of the folder and the disk, and delete again"
         raise InputError(what, where=where, remedy=remedy, code=ErrorCode.FILE, n_left=len(left))
-    return _counted(subject, folder, files)
+    return removed
 
 
 def _counted(subject: str, folder: Path, files: list[KeptFile]) -> Contents:
     names = Counter(kept.path.name for kept in files)
     n_recordings = sum(kept.path.suffix == ".xdf" for kept in files)
     counts = n_recordings, names[_MODEL], names["report.html"]
-    return Contents(subject, folder, *counts, len(files) - sum(counts), sum(kept.n_bytes for kept in files))
+    n_bytes, there = sum(kept.n_bytes for kept in files), [p for p in _noted(folder) if Path(p).exists()]
+    exports = tuple(path for path in there if _is_export(Path(path), subject))
+    others = tuple(path for path in there if path not in exports and not Path(path).is_relative_to(folder))
+    return Contents(subject, folder, *counts, len(files) - sum(counts), n_bytes, exports, others)
 
 
 def _subject_entry(data: Path, subject: str) -> SubjectEntry:
@@ -273,6 +311,7 @@ def export_subject(
             with os.fdopen(os.open(part, flags, 0o600), "wb") as file:
                 _write(file, files, about, progress)
             os.replace(part, out)
+        note_elsewhere(folder, [out])
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,7 +103,9 @@ def delete(
 ) -> int:
     """Delete all stored data of a subject.
 
-    Recordings, profiles, reports, caches. This cannot be undone. Exports and copies elsewhere remain.
+    Recordings, profiles, reports, caches, exports, and what logs and the window's settings say of it.
+    This cannot be undone. What else was written with the subject's profile is listed and remains; copies,
+    backups and models trained on the recordings are not known.
 
     \b
     Examples:
@@ -117,15 +121,51 @@ def delete(
             what, remedy = f"this deletes {_words(there)}", "add --yes to delete without confirmation"
             raise InputError(what, where=f"subjects delete {subject}", remedy=remedy)
         say(f"This permanently deletes {_words(there)} from {there.folder}.")
+        say(*(f"  and the export {path}" for path in there.exports))
         if not typer.confirm("Continue?"):
             say("Nothing was deleted.")
             return ExitCode.INTERRUPTED
     removed = delete_subject(data, subject)
+    _forget(subject)
     if as_json:
         say_json({"removed": plain(removed)})
-    else:
-        say(f"Deleted {_words(removed)} from {removed.folder}")
+        return ExitCode.GOOD
+    say(f"Deleted {_words(removed)} from {removed.folder}")
+    say(*(f"Deleted the export {path}" for path in removed.exports))
+    say(*(f"Not deleted, written with the profile: {path}" for path in removed.elsewhere))
+    say("Not reached: copies, backups, exports that were moved, and models trained on these recordings.")
     return ExitCode.GOOD
+
+
+def _forget(subject: str) -> None:
+    """Remove a subject from the window's settings, and the logs that name it."""
+    from acquisition.publish.process import control_folder
+    from acquisition.record.files import write_text
+    from app.engine.main import logs_folder
+    from app.environment import settings_path
+
+    named, settings = re.compile(rf"(?<![A-Za-z0-9]){subject}(?![A-Za-z0-9])"), settings_path()
+    for folder in (logs_folder(), control_folder()):
+        for log in folder.glob("*.log"):
+            with contextlib.suppress(OSError):  # another user's, or just being written
+                if named.search(log.read_text("utf-8", "replace")):
+                    log.unlink()
+    if settings.exists():
+        lines = settings.read_text("utf-8").splitlines()
+        write_text(settings, "".join(f"{_without(line, subject)}\n" for line in lines))
+
+
+def _without(line: str, subject: str) -> str:
+    """Return a line of the settings without the subject, or the paths that lead to their data."""
+    key, mark, value = line.partition("=")
+    if key == "subject" and value == subject:
+        return "subject="
+    path = re.compile(rf"\bsub-{subject}(?![A-Za-z0-9])")
+    if not path.search(value):
+        return line
+    quote = '"' if value.startswith('"') else ""
+    kept = "|".join(one for one in value.strip('"').split("|") if not path.search(one))
+    return f"{key}{mark}{quote}{kept}{quote}"
 
 
 def _words(what: Contents) -> str:

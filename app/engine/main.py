@@ -112,17 +112,18 @@ _KEPT = 20  # logs of earlier engines
 
 def log_path(pid: int) -> Path:
     """Return the log of the engine with this process id."""
-    return _folder() / f"engine-{pid}.log"
+    return logs_folder() / f"engine-{pid}.log"
 
 
 def open_log(pid: int) -> TextIO:
-    for old in sorted(_folder().glob("engine-*.log"), key=_age)[:-_KEPT]:
+    for old in sorted(logs_folder().glob("engine-*.log"), key=_age)[:-_KEPT]:
         with contextlib.suppress(OSError):
             old.unlink()
     return log_path(pid).open("w", encoding="utf-8")
 
 
-def _folder() -> Path:
+def logs_folder() -> Path:
+    """Return the folder of the engines' logs, made if need be."""
     folder = user_log_path(_PROGRAM, appauthor=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -45,6 +45,7 @@ from app.view.text import message_line, one_line
 from assets import DEMO_MODEL
 from calibration.profile_summary import is_profile, model_sha256, read_summary
 from calibration.storage import default_data_folder
+from calibration.subjects import note_elsewhere
 
 _FILES = f"Recordings (*.xdf *.xdfz *.xdf.gz {' '.join(f'*{suffix}' for suffix in EEG_SUFFIXES)})"
 
@@ -344,6 +345,8 @@ class RecordCommand:
 
     def _start(self, path: Path) -> None:
         self._settings.keep("record to", str(path.parent))
+        if (request := self._session.request) is not None and request.options.profile is not None:
+            note_elsewhere(request.options.profile, [path])
         self._session.send(StartRecording(path))
 
 

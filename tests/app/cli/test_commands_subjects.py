@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,49 @@ def test_delete_says_what_it_removed(data: Path, capsys: pytest.CaptureFixture[s
     assert (removed["subject"], removed["n_recordings"], removed["n_other"]) == ("S01", 1, 2)
     assert not (data / "sub-S01").exists()
     assert run("subjects", "delete", "S01", "--yes") == 2
+
+
+def test_after_delete_a_scan_finds_no_file_and_no_text_with_the_subject(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PyQt6.QtCore import QByteArray
+
+    from app.engine.main import logs_folder
+    from app.qt.shell.appearance import Settings
+    from app.request import ReplayRequest, SessionOptions, check_request
+
+    state, other = tmp_path / "state", Path("/data/sub-S010/a.xdf")
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("AFFECTSCOPE_SETTINGS", str(tmp_path / "window.ini"))
+    settings = Settings(tmp_path / "window.ini")
+    place = make_session(data, "S01")
+    for name in (f"{place.recording().stem}_part-02.xdf", "a.status.json", ".trial-01.npz.tmp", "run.log"):
+        (place.folder / name).write_text("of S01")
+    (logs_folder() / "engine-1.log").write_text(f"{place.folder}: no such file")
+    (logs_folder() / "engine-2.log").write_text("S010, XS01")
+    settings.keep("subject", "S01")
+    settings.keep("geometry", QByteArray(bytes(range(256))))
+    for path in (other, place.recording(), tmp_path / "a, b.xdf"):
+        settings.keep_recent("recordings", path)
+    settings.save()
+    assert run("subjects", "export", "S01", "--out", tmp_path / "a.zip") == 0
+    kept = tmp_path / "kept.jsonl"
+    kept.write_text("{}")
+    recording = Path(__file__).parents[3] / "assets" / "recordings" / "simulated-60s.xdf"
+    options = SessionOptions(jsonl=kept)
+    monkeypatch.setattr(SessionOptions, "check", lambda self: None)  # there is no profile to read
+    check_request(ReplayRequest(recording, replace(options, profile=place.profile)))
+    capsys.readouterr()
+    assert run("subjects", "delete", "S01", "--yes") == 0
+    said = capsys.readouterr().out
+    assert str(tmp_path / "a.zip") in said
+    assert f"Not deleted, written with the profile: {kept}" in said
+    named = re.compile(rb"(?<![A-Za-z0-9])S01(?![A-Za-z0-9])")
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"engine-2.log", "window.ini", "kept.jsonl"} == {path.name for path in left}
+    assert not [path for path in left if named.search(bytes(path.relative_to(tmp_path)) + path.read_bytes())]
+    again = Settings(tmp_path / "window.ini")
+    assert again.paths("recordings") == [tmp_path / "a, b.xdf", other]
+    assert again.state("geometry") == QByteArray(bytes(range(256)))
