@@ -126,17 +126,10 @@ def read_predictions(path: Path, evidence: Evidence) -> None:
 
 
 def compare(live: Path, replayed: Path, evidence: Evidence) -> None:
-    """Compare a live run with its replay in windows that the recording holds whole.
-
-    Windows for which live said that it waited in vain for a stream are left out too.
-    """
+    """Compare a live run with its replay in windows that the recording holds whole."""
     ends = [[t.live[[0, -1]] for k, t in part.items() if k != "markers"] for part in evidence.parts.values()]
     whole = [(max(a for a, _ in one) + WINDOWS.context_s, min(b for _, b in one)) for one in ends if one]
-    kept = [
-        one
-        for one in evidence.predictions
-        if one["waited_s"] < WINDOWS.lateness_s - 0.001 and any(a <= one["t_end"] <= b for a, b in whole)
-    ]
+    kept = [one for one in evidence.predictions if any(a <= one["t_end"] <= b for a, b in whole)]
     target = live.with_suffix(".kept.jsonl")
     target.write_text("".join(json.dumps(one) + "\n" for one in kept), encoding="utf-8")
     try:
