@@ -134,6 +134,10 @@ def intake_maker(options: AdapterOptions | None = None, max_gap_s: float = 0.1) 
     return make_intake
 
 
+#: The line through the stamps needs a few samples in each quarter of a second.
+_SLOWEST_COUNTED_HZ = 16
+
+
 def make_mapper(
     header: StreamHeader, kind: Kind, recorded: Sequence[MapSegment] = (), max_gap_s: float = 0.1
 ) -> ClockMapper:
@@ -145,7 +149,9 @@ def make_mapper(
     return ClockMapper(
         stream_identity(header),
         header.nominal_sfreq,
-        dejitter=kind in (Kind.EEG, Kind.AUDIO) and not header.can_drop_samples,
+        dejitter=kind in (Kind.EEG, Kind.AUDIO)
+        and header.nominal_sfreq >= _SLOWEST_COUNTED_HZ
+        and not header.can_drop_samples,
         max_gap_s=max_gap_s,
         offset_mean_s=header.offset_mean_s,
         recorded=recorded,

@@ -11,6 +11,7 @@ import math
 import re
 import struct
 from array import array
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -131,6 +132,7 @@ class StreamIndex:
 
     stream_id: int
     header: StreamHeader
+    header_place: tuple[int, int] = (0, 0)  # bytes from, to, where its XML lies; (0, 0) if that is broken
     starts: array[int] = field(default_factory=lambda: array("q"))  # first byte after the sample count
     ends: array[int] = field(default_factory=lambda: array("q"))
     counts: array[int] = field(default_factory=lambda: array("q"))  # samples, never more than fit the bytes
@@ -210,16 +212,56 @@ class Decoded:
     broken: bool  # True where the next byte cannot begin a sample
 
 
-def decode_numeric(raw: memoryview, n_most: int, dtype: np.dtype, n_channels: int) -> Decoded:
+def decode(raw: memoryview, stream: StreamIndex, n_most: int) -> Decoded:
+    """Decode up to ``n_most`` samples of a stream."""
+    n_channels = stream.header.n_channels
+    if stream.dtype is None:
+        return _decode_strings(raw, n_most, n_channels)
+    return _decode_numeric(raw, n_most, stream.dtype, n_channels)
+
+
+def n_misfits(raw: memoryview, stream: StreamIndex, count: int, *, repair: bool = False) -> int:
+    """Return how many bytes contradict that ``count`` samples fill ``raw``; -1 if their layout is unknown.
+
+    The bytes that say whether a sample is stamped follow a rule in nearly all files, so that broken
+    ones can be told, and ``repair`` writes them as they should be.
+    """
+    if stream.dtype is not None:
+        octets = np.frombuffer(raw, np.uint8)
+        n_stamped, rest = divmod(len(raw) - count * stream.sample_bytes, STAMP_BYTES)
+        for sizes in _layouts(count, -1 if rest else n_stamped):
+            starts = np.cumsum(sizes) - sizes + stream.sample_bytes * np.arange(count)
+            wrong = octets[starts] != sizes
+            n_wrong = int(np.count_nonzero(wrong))
+            if n_wrong <= count // 4:
+                octets[starts] = sizes if repair else octets[starts]
+                return n_wrong
+    decoded = decode(raw, stream, count)
+    return 0 if len(decoded.stamps) == count and decoded.n_bytes == len(raw) else -1
+
+
+def _layouts(count: int, n_stamped: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the usual places of ``n_stamped`` stamps among ``count`` samples: bytes they take, (count,)."""
+    for begin, step in ((0, 1), (0, 2), (1, 2), (0, count), (count, 1)):
+        if len(range(begin, count, max(1, step))) == n_stamped:
+            sizes = np.zeros(count, np.int64)
+            sizes[begin :: max(1, step)] = STAMP_BYTES
+            yield sizes
+
+
+def _decode_numeric(raw: memoryview, n_most: int, dtype: np.dtype, n_channels: int) -> Decoded:
     """Decode up to ``n_most`` samples of ``n_channels`` numbers."""
-    octets = np.frombuffer(raw, np.uint8)
     value_bytes = n_channels * dtype.itemsize
+    if n_most < _FEWEST_IN_TURN:
+        return _decode_few(raw, n_most, dtype, value_bytes)
+    octets = np.frombuffer(raw, np.uint8)
     stamps: list[NDArray[np.float64]] = [np.empty(0)]
     values: list[NDArray[np.uint8]] = []
     at, n_left = 0, n_most
     while n_left > 0 and at < len(octets) and octets[at] in (0, STAMP_BYTES):
         if len(values) == _MOST_RUNS:
-            starts, at = _walk(raw, at, n_left, value_bytes)
+            walked, at = _walk(raw, at, n_left, value_bytes)
+            starts = np.array(walked, dtype=np.intp)
             stamps.append(_stamps_at(octets, starts))
             values.append(_values_at(octets, starts, value_bytes))
             n_left -= len(starts)
@@ -265,7 +307,7 @@ def _run(
     return stamps.ravel(), values.reshape(-1, value_bytes), n_rows * n_bytes
 
 
-def _walk(raw: memoryview, at: int, n_most: int, value_bytes: int) -> tuple[NDArray[np.intp], int]:
+def _walk(raw: memoryview, at: int, n_most: int, value_bytes: int) -> tuple[list[int], int]:
     """Return where samples of mixed layout start, and where the next one would."""
     starts: list[int] = []
     end = len(raw)
@@ -276,7 +318,22 @@ def _walk(raw: memoryview, at: int, n_most: int, value_bytes: int) -> tuple[NDAr
             break
         starts.append(at)
         at += n_bytes
-    return np.array(starts, dtype=np.intp), at
+    return starts, at
+
+
+def _decode_few(raw: memoryview, n_most: int, dtype: np.dtype, value_bytes: int) -> Decoded:
+    """Do as `_decode_numeric` without the cost of many calls of NumPy."""
+    starts, at = _walk(raw, 0, n_most, value_bytes)
+    stamps = [struct.unpack_from("<d", raw, start + 1)[0] if raw[start] else math.nan for start in starts]
+    begins = [start + 1 + raw[start] for start in starts]
+    values = bytearray().join([raw[begin : begin + value_bytes] for begin in begins])
+    written = [
+        math.inf if stamp != stamp and raw[start] else stamp
+        for start, stamp in zip(starts, stamps, strict=True)
+    ]
+    broken = len(starts) < n_most and at < len(raw) and raw[at] not in (0, STAMP_BYTES)
+    rows = np.frombuffer(values, dtype).reshape(len(starts), value_bytes // dtype.itemsize)
+    return Decoded(np.array(written, dtype=np.float64), rows, at, broken)
 
 
 def _stamps_at(octets: NDArray[np.uint8], starts: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -298,7 +355,7 @@ def _values_at(octets: NDArray[np.uint8], starts: NDArray[np.intp], value_bytes:
     return windows[starts + 1 + octets[starts]]  # (n, value_bytes); the size byte is the stamp's size
 
 
-def decode_strings(raw: memoryview, n_most: int, n_channels: int) -> Decoded:
+def _decode_strings(raw: memoryview, n_most: int, n_channels: int) -> Decoded:
     """Decode up to ``n_most`` samples of ``n_channels`` texts."""
     stamps: list[float] = []
     rows: list[tuple[str, ...]] = []
@@ -404,3 +461,10 @@ def out_of_line(
     outside = (times > later + _SLACK_S) | (times < earlier - _SLACK_S)
     lone = np.isnan(later) & (np.abs(times - earlier) > _LONGEST_PAUSE_S)
     return ((earlier <= later) & outside) | lone
+
+
+def is_out_of_line(time: float, before: float, after: float) -> bool:
+    """Do as `out_of_line` for one time between two."""
+    outside = time > after + _SLACK_S or time < before - _SLACK_S
+    lone = math.isnan(after) and abs(time - before) > _LONGEST_PAUSE_S
+    return (before <= after and outside) or lone

@@ -24,7 +24,7 @@ from acquisition.types import MODALITY_OF_KIND, Kind, MapSegment, StreamHeader, 
 from acquisition.xdf.format import Damage, StreamIndex
 from acquisition.xdf.outline import clock_reset_starts, read_recorded_segments, unix_message, unix_stamped
 from acquisition.xdf.parts import open_recording
-from acquisition.xdf.reader import StreamReader
+from acquisition.xdf.reader import StreamReader, recut
 
 _MIN_GAP_S = 0.1  # a longer hole in a regular stream is a gap ...
 _GAP_PERIODS = 3.0  # ... if it is longer than this many sample periods
@@ -141,7 +141,7 @@ def inspect_xdf(
         first: list[NDArray[Any]] = []  # of EEG, as much as its amplitude needs
         n_first = AMPLITUDE_S * (stream.header.nominal_sfreq or 1000.0) if kind is Kind.EEG else 0.0
         with StreamReader(index.path, stream) as reader:
-            for block in reader.blocks():
+            for block in recut(reader.blocks(), _N_AT_A_TIME):  # files of one sample a chunk are slow
                 measure.add(block.stamps)
                 if n_first > 0 and isinstance(block.values, np.ndarray):
                     first.append(block.values)
@@ -201,6 +201,7 @@ def _stopping(kinds: Mapping[int, Kind], made: Mapping[int, Adapter | InputError
     return None
 
 
+_N_AT_A_TIME = 4096
 _FEWEST_CHUNKS = 10
 _MOST_VALUES = 10_000  # different markers; free texts may be as many as there are markers
 

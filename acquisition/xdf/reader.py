@@ -1,7 +1,9 @@
 """Streams one stream's samples out of an XDF file, a bounded block at a time."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from io import FileIO
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.intake import StreamIntake
+from acquisition.text import counted
 from acquisition.timebase import LARGEST_TIME_S
 from acquisition.types import Chunk
 from acquisition.xdf.format import (
@@ -17,8 +20,9 @@ from acquisition.xdf.format import (
     Damage,
     Decoded,
     StreamIndex,
-    decode_numeric,
-    decode_strings,
+    decode,
+    is_out_of_line,
+    n_misfits,
     out_of_line,
     read_errors,
 )
@@ -55,10 +59,15 @@ class StreamReader:
         Its index.
     place : Place, optional
         Where to begin: where another reader of the stream stood.
+    file : FileIO, optional
+        The recording, open and unbuffered, which stays open; several readers may share it.
     """
 
-    def __init__(self, path: Path, stream: StreamIndex, place: Place | None = None) -> None:
-        self._stream, self._path, self.follows = stream, path, stream.follows
+    def __init__(
+        self, path: Path, stream: StreamIndex, place: Place | None = None, file: FileIO | None = None
+    ) -> None:
+        self._stream, self._path, self._given = stream, path, file
+        self.follows = stream.follows
         place = place or Place(0)
         self._chunk = place.chunk
         self._open_part()
@@ -73,8 +82,9 @@ class StreamReader:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file, unless it was given."""
+        if self._given is None:
+            self._file.close()
 
     def blocks(self) -> Iterator[Block]:
         """Yield the remaining samples; a block never spans two chunks."""
@@ -91,7 +101,10 @@ class StreamReader:
         n_left, n_bytes = self._stream.counts[chunk], _BLOCK_BYTES
         while n_left > 0 and position < end:
             raw = self._read(position, min(n_bytes, end - position))
-            decoded = self._decode(raw, n_left)
+            decoded = decode(raw, self._stream, n_left)
+            is_exact = len(decoded.stamps) == n_left and decoded.n_bytes == len(raw)
+            if not is_exact and (position, position + len(raw)) == (self._stream.starts[chunk], end):
+                decoded = self._repaired(raw, n_left, position) or decoded
             n_decoded = len(decoded.stamps)
             if n_decoded:
                 n_left -= n_decoded
@@ -106,19 +119,28 @@ class StreamReader:
             self._lose(n_left, chunk, position)
         self._chunk += 1
 
+    def _repaired(self, raw: memoryview, n_samples: int, position: int) -> Decoded | None:
+        """Decode a chunk of which some bytes contradict its layout; None if it is more than some."""
+        n_wrong = n_misfits(raw, self._stream, n_samples, repair=True)
+        if n_wrong <= 0:
+            return None
+        what = f"{counted(n_wrong, 'sample')} of stream {self._stream.header.name!r} repaired"
+        self.damage.append(Damage(position, what))
+        return decode(raw, self._stream, n_samples)
+
     def _open_part(self) -> None:
         """Open the file that holds the next chunk."""
         begun = [part for part in self._stream.parts if part.first_chunk <= self._chunk]
         path, self._base = (begun[-1].path, begun[-1].base) if begun else (self._path, 0)
         with read_errors(path):
-            self._file = path.open("rb", buffering=0)
+            self._file = path.open("rb", buffering=0) if self._given is None else self._given
 
     def start_of(self, chunk: int, n_before: int) -> int:
         """Return the byte at which the sample after the first ``n_before`` of a chunk begins."""
         start, end = self._stream.starts[chunk], self._stream.ends[chunk]
         if self._stream.dtype is not None:
             end = min(end, start + n_before * (self._stream.sample_bytes + STAMP_BYTES))
-        return start + self._decode(self._read(start, end - start), n_before).n_bytes
+        return start + decode(self._read(start, end - start), self._stream, n_before).n_bytes
 
     @property
     def place(self) -> Place:
@@ -126,11 +148,9 @@ class StreamReader:
         return Place(self._chunk, self._last_stamp, self._has_stamp)
 
     def _lose(self, n_lost: int, chunk: int, position: int) -> None:
-        n_bytes = self._stream.ends[chunk] - self._stream.starts[chunk]
-        numeric = self._stream.dtype is not None
         name = self._stream.header.name
         self.damage.append(Damage(position, f"up to {n_lost} samples of stream {name!r} are unreadable"))
-        if numeric and self._stream.counts[chunk] * self._stream.sample_bytes <= n_bytes:
+        if self._stream.dtype is not None:
             # Omitted timestamps that follow are counted from the sample before them.
             self._last_stamp += n_lost * self._stream.deduced_step_s
 
@@ -145,14 +165,10 @@ class StreamReader:
             filled += got
         return buffer[:filled]
 
-    def _decode(self, raw: memoryview, n_most: int) -> Decoded:
-        dtype, n_channels = self._stream.dtype, self._stream.header.n_channels
-        if dtype is None:
-            return decode_strings(raw, n_most, n_channels)
-        return decode_numeric(raw, n_most, dtype, n_channels)
-
     def _fill_in(self, stamps: NDArray[np.float64], position: int, chunk: int) -> NDArray[np.float64]:
         """Replace NaN by the stamp before plus one step, added one by one as the format says."""
+        if len(stamps) == 1:
+            return self._fill_one(float(stamps[0]), position, chunk)
         left_out = np.isnan(stamps)
         written = np.abs(stamps) < LARGEST_TIME_S  # False for NaN
         at = np.flatnonzero(written)
@@ -169,6 +185,18 @@ class StreamReader:
         self._last_stamp = float(stamps[-1])
         self._has_stamp = True
         return stamps
+
+    def _fill_one(self, stamp: float, position: int, chunk: int) -> NDArray[np.float64]:
+        """Do the same for a chunk of one sample, of which some files consist: ten times as fast."""
+        before = self._last_stamp if self._has_stamp else math.nan
+        follows = position >= self._stream.ends[chunk] and chunk + 1 < len(self._stream.starts)
+        after = self._stream.first_stamps[chunk + 1] if follows else math.nan
+        if not (abs(stamp) < LARGEST_TIME_S) or is_out_of_line(stamp, before, after):
+            if not math.isnan(stamp):
+                self.damage.append(Damage(position, "1 impossible timestamp was replaced"))
+            stamp = self._last_stamp + self._stream.deduced_step_s
+        self._last_stamp, self._has_stamp = stamp, True
+        return np.array([stamp])
 
 
 def _fill_gaps(
@@ -314,12 +342,13 @@ def recut(blocks: Iterable[Block], n_piece: int | None) -> Iterator[Block]:
         yield from blocks
         return
     held: list[Block] = []
+    n_held = n_bytes = 0
     for block in blocks:
         held.append(block)
-        n_held = sum(len(part.stamps) for part in held)
-        if n_held >= n_piece or sum(part.n_bytes for part in held) > _LONGEST_JOIN_BYTES:
+        n_held, n_bytes = n_held + len(block.stamps), n_bytes + block.n_bytes
+        if n_held >= n_piece or n_bytes > _LONGEST_JOIN_BYTES:
             yield from _pieces(held, n_piece)
-            held = []
+            held, n_held, n_bytes = [], 0, 0
     if held:
         yield from _pieces(held, n_piece)
 

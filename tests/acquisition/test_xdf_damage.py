@@ -83,19 +83,6 @@ def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
     assert error.value.code is ErrorCode.RECORDING
 
 
-def test_every_cut_keeps_all_samples_before_it(tmp_path: Path) -> None:
-    path = _write(tmp_path / "a.xdf", with_boundaries=False, n_chunks=3)
-    content, cut = path.read_bytes(), tmp_path / "cut.xdf"
-    n_before = 0
-    for n_bytes in range(4, len(content)):
-        values, _ = _load(_rewrite(cut, content[:n_bytes]))
-        n_here = len(values[EEG]) + len(values[MARKERS])
-        assert values[EEG] == list(range(len(values[EEG])))
-        assert n_here >= n_before, f"cut at {n_bytes} lost samples that a shorter file has"
-        n_before = n_here
-    assert n_before == 33
-
-
 @pytest.mark.parametrize("with_boundaries", [True, False])
 def test_a_flipped_bit_costs_at_most_its_surroundings(tmp_path: Path, with_boundaries: bool) -> None:
     path = _write(tmp_path / "a.xdf", with_boundaries)
