@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from acquisition.header import parse_header
-from acquisition.xdf.format import BOUNDARY_UUID, DTYPES, MAGIC, Tag
+from acquisition.xdf.format import BOUNDARY_UUID, DTYPES, MAGIC, STAMP_BYTES, Tag
 
 
 class XdfWriter:
@@ -45,12 +45,11 @@ class XdfWriter:
         times = np.asarray(stamps, dtype="<f8").reshape(-1)
         if name == "string":
             rows = [b"".join(_text(text) for text in row) for row in values]
+            stamped = [b"\0" if np.isnan(time) else b"\x08" + time.tobytes() for time in times]
+            content = b"".join(map(bytes.__add__, stamped, rows))
         else:
-            array = np.ascontiguousarray(values, dtype=DTYPES[name]).reshape(len(times), n_channels)
-            rows = [row.tobytes() for row in array]
-        stamped = [b"\0" if np.isnan(time) else b"\x08" + time.tobytes() for time in times]
-        head = struct.pack("<IBI", stream_id, 4, len(times))
-        self._chunk(Tag.SAMPLES, head + b"".join(map(bytes.__add__, stamped, rows)))
+            content = _numbers(times, np.ascontiguousarray(values, DTYPES[name]).reshape(-1, n_channels))
+        self._chunk(Tag.SAMPLES, struct.pack("<IBI", stream_id, 4, len(times)) + content)
 
     def clock_offset(self, stream_id: int, raw_time: float, offset_s: float) -> None:
         """Write a measurement: LSL time = raw time + ``offset_s``."""
@@ -78,6 +77,19 @@ class XdfWriter:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _numbers(times: NDArray[np.float64], values: NDArray[Any]) -> bytes:
+    octets = values.view(np.uint8)  # (n, bytes of a sample)
+    sizes = np.where(np.isnan(times), 0, STAMP_BYTES)
+    starts = np.cumsum(sizes + 1 + octets.shape[1]) - sizes - 1 - octets.shape[1]
+    out = np.zeros(int(sizes.sum()) + len(times) + octets.size, np.uint8)
+    stamped = np.flatnonzero(sizes)
+    out[starts] = sizes
+    stamps = times[stamped, None].astype("<f8").view(np.uint8)
+    out[starts[stamped, None] + np.arange(1, 1 + STAMP_BYTES)] = stamps
+    out[(starts + 1 + sizes)[:, None] + np.arange(octets.shape[1])] = octets
+    return out.tobytes()
 
 
 def _text(text: str) -> bytes:

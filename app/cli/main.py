@@ -82,7 +82,16 @@ app = application(
     """,
 )
 add(app, run.demo, run.live, run.replay, run.compare, panel="Live")
-add(app, record.record, record.inspect, record.simulate, record.streams, record.publish, panel="Record")
+add(
+    app,
+    record.record,
+    record.inspect,
+    record.salvage,
+    record.simulate,
+    record.streams,
+    record.publish,
+    panel="Record",
+)
 add(app, calibrate.calibrate, subjects.subjects, panel="Calibrate")
 add(
     app,

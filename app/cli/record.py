@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from acquisition.lsl.discovery import FoundStream
     from acquisition.publish.capture import Publishing
     from acquisition.simulator.source import SimulatorOptions
+    from acquisition.xdf.format import Damage
     from acquisition.xdf.inspect import XdfReport
 
 _CsvRate = Annotated[float | None, Option("--sfreq", min=1, help="CSV: sampling rate in Hz.")]
@@ -286,6 +287,33 @@ def inspect(
     return ExitCode.after(report.damage)
 
 
+def salvage(
+    file: Annotated[Path, Argument(metavar="IN", help="Damaged XDF recording; it is not changed.")],
+    target: Annotated[Path, Argument(metavar="OUT", help="XDF file to write.")],
+    force: bool = option(False, "Overwrite OUT if it exists.", "--force"),
+) -> int:
+    """Write what can be read of a damaged recording as a whole XDF file.
+
+    All samples, markers, clock offsets and stream headers that can be read are kept; what was damaged is
+    listed. The exit code is 3 if the file was damaged.
+
+    \b
+    Example:
+      affectscope salvage damaged.xdf salvaged.xdf
+    """
+    from acquisition.text import counted, data_size, say
+    from acquisition.xdf.salvage import salvage_xdf
+    from app.tables import make_console, progress_bar
+
+    with progress_bar("copying") as progress:
+        n_samples, damage = salvage_xdf(file, target, progress, force=force)
+    for name, n in n_samples.items():
+        say(f"{name}: {counted(n, 'sample')}")
+    _print_damage(damage, make_console())
+    say(f"{target}: {counted(len(n_samples), 'stream')}, {data_size(target.stat().st_size)}")
+    return ExitCode.after(damage)
+
+
 _N_SHOWN = 20  # damaged places printed; --json has them all
 
 
@@ -309,11 +337,20 @@ def _print(report: XdfReport, console: Console) -> None:
         console.print(f"- {printable(remark)}")  # which is wrapped
     if report.has_clock_map:
         say_on(console, "- recorded by Affectscope: a replay uses its clock map and reproduces the live run")
-    for entry in report.damage[:_N_SHOWN]:
+    _print_damage(report.damage, console)
+    if report.damage:
+        say_on(console, "`affectscope salvage IN OUT` writes what can be read of it as a whole file.")
+
+
+def _print_damage(damage: Sequence[Damage], console: Console) -> None:
+    from acquisition.errors import printable
+    from app.tables import say_on
+
+    for entry in damage[:_N_SHOWN]:
         say_on(console, f"damaged at byte {entry.position:,}: {printable(entry.what)}")
-    if len(report.damage) > _N_SHOWN:
-        say_on(console, f"... and {len(report.damage) - _N_SHOWN} more places, see --json")
-    if not report.damage:
+    if len(damage) > _N_SHOWN:
+        say_on(console, f"... and {len(damage) - _N_SHOWN} more places, see inspect --json")
+    if not damage:
         say_on(console, "The file is complete: no damage found.")
 
 
