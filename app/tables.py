@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from acquisition.xdf.inspect import XdfReport
     from app.doctor import Result
     from calibration.subjects import SubjectEntry
+    from models.training.tables import Draw
     from models.training.tables import Table as ResultTable
 
 #: Columns where the output goes to a file or a pipe, which have no width.
@@ -266,16 +267,16 @@ def give_table(
     folder: Path | None,
     *,
     as_json: bool,
-    by_subject: bool = False,
+    draw: Draw | None = None,
     with_confusion: bool = False,
 ) -> int:
     """Write the table to a folder, and print it as JSON or as text; return the exit code.
 
-    The text may hold the confusion matrix of the first row's model, the folder a plot ``by_subject``.
+    The text may hold the confusion matrix of the first row's model; ``draw`` draws another plot.
     """
     from models.training.tables import confusion_cells, write_table
 
-    paths = [] if folder is None else write_table(table, folder, by_subject=by_subject)
+    paths = [] if folder is None else write_table(table, folder, draw)
     if as_json:
         say_json(table.to_dict())
         return ExitCode.after(table.excluded)

@@ -41,8 +41,6 @@ NOTICE = ASSETS / "notice.toml"
 #: Templates of a calibration's report and of a session's summary (`calibration.report.page`).
 PAGES = ASSETS / "pages"
 
-#: Figures that two papers print, and how our runs differ from theirs (`models.papers`).
-PAPERS = ASSETS / "papers.toml"
 
 #: Layouts and labels of SEED-IV and SEED-V (`models.datasets.seed`).
 SEED = ASSETS / "seed.toml"

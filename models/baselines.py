@@ -1,4 +1,4 @@
-"""Baselines on flattened features: majority class, shrinkage LDA and linear SVM, and what they share.
+"""Baselines on flattened features: shrinkage LDA and linear SVM, and what they share.
 
 Each is made with the number of labels and a seed, fitted once to windows, NaN anywhere, then asked for
 probabilities (n, n_labels). `InputError`: no window or modality, or windows that are not like training's.
@@ -119,24 +119,6 @@ class FlatWindows:
                 "train and test on the same modalities",
             )
         return np.concatenate([flat.transform(arrays[name]) for name, flat in self._flat.items()], axis=1)
-
-
-class MajorityClassifier:
-    """Gives every window the training's label frequencies; the largest is the prediction."""
-
-    def __init__(self, n_labels: int, seed: int = 0) -> None:
-        self._n_labels = n_labels
-        self._probs = np.full(n_labels, 1 / n_labels)
-
-    def fit(self, train: WindowSet) -> Self:
-        """Count the labels."""
-        modality_arrays(train)
-        self._probs = np.bincount(train.label, minlength=self._n_labels) / len(train)
-        return self
-
-    def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
-        """Return the frequencies (n, n_labels), the same in every row."""
-        return np.tile(self._probs, (len(test), 1))
 
 
 class LdaClassifier:
@@ -311,10 +293,3 @@ class SvmClassifier:
 
     def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
         return self._svm.predict_proba(self._flat.rows(test))
-
-
-BASELINES: dict[str, type[MajorityClassifier] | type[LdaClassifier] | type[SvmClassifier]] = {
-    "majority": MajorityClassifier,
-    "lda": LdaClassifier,
-    "svm": SvmClassifier,
-}

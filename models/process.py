@@ -7,21 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
-
-from acquisition.errors import ErrorCode, InputError
 
 J = TypeVar("J")
 R = TypeVar("R")
 
 _POLL_S = 1.0
-
-
-def process_pool(n_jobs: int) -> ProcessPoolExecutor:
-    """Return a pool of ``n_jobs`` spawned processes that `end_with_parent`."""
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(n_jobs, mp_context=context, initializer=end_with_parent)
 
 
 def end_with_parent() -> None:
@@ -40,44 +31,18 @@ def _end_after_parent() -> None:
     os._exit(1)
 
 
-def run_here_or_there(
-    run: Callable[[J], R], jobs: Iterable[J], n_jobs: int = 1, dask: str | None = None
-) -> Iterator[R]:
-    """Yield ``run(job)`` of independent jobs in their order, as they come in, from ``n_jobs`` processes here.
+def run_jobs(run: Callable[[J], R], jobs: Iterable[J], n_jobs: int = 1) -> Iterator[R]:
+    """Yield ``run(job)`` of independent jobs in their order, as they come in, from ``n_jobs`` processes.
 
-    ``run`` must be importable by name. ``dask`` is the address of the scheduler of an existing Dask cluster,
-    which then runs the jobs in place of processes here; its workers need this program in the same version.
-    Raises `InputError` if the cluster cannot be reached, or dask is not installed.
+    ``run`` must be importable by name.
     """
-    if dask is not None:
-        yield from _on_cluster(run, jobs, dask)
-    elif n_jobs == 1:
+    if n_jobs == 1:
         yield from map(run, jobs)
-    else:
-        from joblib import Parallel, delayed
+        return
+    from joblib import Parallel, delayed
 
-        parallel = Parallel(n_jobs, "loky", return_as="generator", initializer=end_with_parent)
-        yield from parallel(delayed(run)(job) for job in jobs)
-
-
-def _on_cluster(run: Callable[[J], R], jobs: Iterable[J], address: str) -> Iterator[R]:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        what = "dask is not installed"
-        remedy = 'pip install "affectscope[cluster]"'
-        raise InputError(what, where="--dask", remedy=remedy, code=ErrorCode.INSTALLATION) from error
-    try:
-        client = Client(address, timeout="10s")
-    except (OSError, ValueError, TypeError) as error:
-        what = f"no Dask scheduler answers: {(str(error) or type(error).__name__).splitlines()[0]}"
-        remedy = "give its address, e.g. tcp://host:8786"
-        raise InputError(what, where=f"--dask {address}", remedy=remedy) from error
-    with client:
-        # Scattered, a job reaches the worker that runs it and nobody else.
-        futures = [client.submit(run, client.scatter(job, hash=False), pure=False) for job in jobs]
-        for future in futures:
-            yield future.result()
+    parallel = Parallel(n_jobs, "loky", return_as="generator", initializer=end_with_parent)
+    yield from parallel(delayed(run)(job) for job in jobs)
 
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # glibc's malloc.h

@@ -83,19 +83,11 @@ def test_no_file_imports_from_above_inside_its_functions_either(package):
     assert not upwards
 
 
-def test_only_the_command_line_imports_the_papers_reproductions():
-    papers, cli = PROJECT / "models" / "papers", PROJECT / "app" / "cli"
-    outside = [
-        path
-        for package in PACKAGES
-        for path in (PROJECT / package).rglob("*.py")
-        if not path.is_relative_to(papers) and not path.is_relative_to(cli)
-    ]
-    assert len(outside) > 100
-    assert not [
-        path for path in outside if any(name.startswith("models.papers") for name in imports_of(path))
-    ]
-    assert "models.papers.reproduce" in imports_of(cli / "reproduce.py")
+def test_no_file_of_the_program_imports_the_tests_but_by_the_function_that_looks_for_a_checkout():
+    files = [path for package in PACKAGES for path in (PROJECT / package).rglob("*.py")]
+    assert len(files) > 100
+    assert not [path for path in files if any(name.split(".")[0] == "tests" for name in imports_of(path))]
+    assert "tests.studies.papers.settings" in imports_of(PROJECT / "tests/studies/papers/reproduce.py")
 
 
 def test_the_check_sees_a_forbidden_import(loaded):

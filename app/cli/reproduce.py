@@ -15,7 +15,7 @@ from app.cli.groups import add, application, option, option_group
 from app.tables import StageBars, give_table
 
 if TYPE_CHECKING:
-    from models.training.tables import Table
+    from models.training.tables import Draw, Table
 
 
 _Folder = Annotated[Path, Argument(help="Where the data set was unpacked or generated.")]
@@ -28,7 +28,9 @@ class RunOptions:
     out: Path | None = option(None, "Folder for CSV, JSON, text and plot.", show_default="DATASET-table-N")
     seed: int = option(0, "Training seed.", min=0)
     jobs: int = option(1, "Parallel processes, each for one subject and session.", min=1)
-    dask: str | None = option(None, "Scheduler of a Dask cluster, e.g. tcp://host:8786.")
+    dask: str | None = option(
+        None, "Scheduler of a Dask cluster, e.g. tcp://host:8786, with workers in this checkout."
+    )
     device: opt.Device = "auto"
     quick: bool = option(False, "Few subjects, windows and epochs; results are marked.", "--quick")
     as_json: opt.Json = False
@@ -75,11 +77,11 @@ def seed_v(folder: _Folder, table: _SeedTable, training: SeedTraining, run: RunO
 
 def _seed(dataset: str, folder: Path, table: int, training: SeedTraining, run: RunOptions) -> int:
     from app.model_loading import choose_device
-    from models.papers.reproduce import ReproduceOptions, reproduce
     from models.training.finetune_config import FinetuneOptions
 
+    tables = opt.from_checkout("studies.papers.reproduce")
     out = run.out or Path(f"{dataset}-table-{table}")
-    options = ReproduceOptions(
+    options = tables.ReproduceOptions(
         dataset,
         folder,
         table,
@@ -93,7 +95,7 @@ def _seed(dataset: str, folder: Path, table: int, training: SeedTraining, run: R
         epochs=training.epochs,
         finetune=replace(FinetuneOptions(), freeze=training.freeze, seed=run.seed),
     )
-    return _print(out, lambda bars: reproduce(options, bars), run)
+    return _print(out, lambda bars: tables.reproduce(options, bars), run)
 
 
 def eav(
@@ -110,7 +112,6 @@ def eav(
       affectscope reproduce eav EAV --table 1 --figure 2 --out eav-table
     """
     from app.model_loading import choose_device
-    from models.papers.eav import EavOptions, reproduce_eav
 
     if table is None and figure is None:
         raise InputError("expected a table or figure", where="reproduce eav", remedy="give --table 1")
@@ -119,23 +120,25 @@ def eav(
         raise InputError(what, where="--device cuda", remedy="omit --jobs and --dask")
     # Auto is the CPU: its processes train subjects in parallel.
     device = choose_device("cpu" if run.device == "auto" else run.device)
-    options = EavOptions(folder, run.quick, run.seed, run.jobs, run.dask, preset, device)
+    tables = opt.from_checkout("studies.papers.eav")
+    options = tables.EavOptions(folder, run.quick, run.seed, run.jobs, run.dask, preset, device)
     out = run.out or Path("eav-table-1")
-    return _print(out, lambda bars: reproduce_eav(options, bars), run, by_subject=figure is not None)
+    draw = None if figure is None else tables.draw_subjects
+    return _print(out, lambda bars: tables.reproduce_eav(options, bars), run, draw)
 
 
 def _print(
-    out: Path, reproduce: Callable[[StageBars], Table], run: RunOptions, *, by_subject: bool = False
+    out: Path, reproduce: Callable[[StageBars], Table], run: RunOptions, draw: Draw | None = None
 ) -> int:
     opt.check_writable(out)
     with StageBars() as bars:
         found = reproduce(bars)
-    return give_table(found, out, as_json=run.as_json, by_subject=by_subject)
+    return give_table(found, out, as_json=run.as_json, draw=draw)
 
 
 reproduce = application(
     "reproduce",
-    """Run a paper's protocol, and print the results next to the paper's.
+    """Run a paper's protocol, and print the results next to the paper's. Needs a source checkout.
 
     \b
     Examples:

@@ -250,13 +250,3 @@ class FaceMeter:
         is_blinking = bool(closed[-1]) if has_face[-1] else None
         ms = 1e3 * self._spent_s / max(self._n, 1)
         return FaceMeasures(time, left, right, is_blinking, rate, yaw, pitch, roll, fps, ms)
-
-
-def as_bytes(crop: torch.Tensor) -> NDArray[np.uint8]:
-    """Return a crop (3, size, size) in an eighth of its memory; `as_crop` undoes it exactly."""
-    return ((crop * 0.5 + 0.5) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
-
-
-def as_crop(stored: NDArray[np.uint8]) -> torch.Tensor:
-    """Return stored crops (..., 3, size, size) as the network wants them."""
-    return (torch.from_numpy(stored).float() / 255 - 0.5) / 0.5

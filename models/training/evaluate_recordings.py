@@ -25,7 +25,7 @@ from models.config import ModelConfig
 from models.datasets.splits import cross_validation
 from models.datasets.trials import Excluded, Trial, exclude, label_names_of, steps_that_fit
 from models.level import Evidence
-from models.process import run_here_or_there
+from models.process import run_jobs
 from models.training.evaluate_trials import joined
 from models.training.evidence import candidates, fit_evidence, follow, preferred_kind
 from models.training.finetune import finetune
@@ -152,7 +152,7 @@ def evaluate_recordings(
         )
     answers: dict[str, list[Predictions]] = {}
     kinds: list[str] = []
-    for number, (found, kept) in enumerate(run_here_or_there(answers_of, folds, test.n_jobs), start=1):
+    for number, (found, kept) in enumerate(run_jobs(answers_of, folds, test.n_jobs), start=1):
         kinds.append(kept)
         for model, predictions in found.items():
             answers.setdefault(model, []).append(predictions)

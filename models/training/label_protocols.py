@@ -23,7 +23,7 @@ from models.datasets.trials import TRIAL_MODALITIES, Excluded, Trial, WindowSet,
 from models.encoders.mv_sstma import random_channel_mask
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LabelledTrial, own_level
-from models.process import run_here_or_there
+from models.process import run_jobs
 from models.training.evaluate_trials import joined
 from models.training.loop import Report
 from models.training.scores import Predictions, interval_over
@@ -348,7 +348,7 @@ def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:
     ]
     entries: dict[tuple[str, str], list[Entry]] = {}
     shares: dict[str, list[float]] = {}
-    for number, result in enumerate(run_here_or_there(judge, jobs, test.n_jobs), start=1):
+    for number, result in enumerate(run_jobs(judge, jobs, test.n_jobs), start=1):
         if isinstance(result, Excluded):
             excluded.append(result)
         else:

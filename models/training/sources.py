@@ -276,20 +276,6 @@ class Labels:
         }
         return words.get(self.how, "all").format(self.k)
 
-    def too_few(self, chosen: Sequence[Trial]) -> str:
-        """Return one sentence on what one session has fewer of than wanted; empty where nothing."""
-        names, counts = chosen[0].label_names, coverage(chosen).counts
-        of_session = f"{chosen[0].dataset}, session {chosen[0].session}"
-        if self.how == "first" and sum(counts) < self.k:
-            return f"{of_session}: only {sum(counts)} training trials, fewer than {self.k}"
-        short = [f"{name} {n}" for name, n in zip(names, counts, strict=True) if 0 < n < self.k]
-        if self.how == "per-class" and short:
-            return f"{of_session}: classes with fewer than {self.k} training trials: {', '.join(short)}"
-        return ""
-
-
-ALL_LABELS = Labels()
-
 
 def missing_classes(trials: Sequence[Trial], labels: Labels) -> str:
     """Return one sentence on classes that a subject's sessions lack; empty where each has them all."""

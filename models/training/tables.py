@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -19,8 +20,7 @@ from models.training.scores import Predictions, Scores, Summary, summarise, t_in
 Figure = tuple[float, float | None]
 #: What the intervals of `Row.trial_interval` are.
 INTERVALS = "95 % CI: the wider of t over subjects and Wilson over trials"
-_OURS, _PAPER, _TRIALS = "#3b6ea8", "#b9b9b9", "#333333"
-_SERIES = ("#3b6ea8", "#d98b3a", "#5d9e62", "#8a5fa8", "#a84b4b", "#7a6a55")
+_OURS, _PAPER, CHANCE_COLOUR = "#3b6ea8", "#b9b9b9", "#333333"
 CSV_FILE, JSON_FILE, WORDS_FILE, PLOT_FILE = "table.csv", "table.json", "table.md", "table.png"
 CONFUSION_FILE = "confusion.csv"
 _CONFUSION_COLUMNS = ("model", "unit", "subject", "session", "class", "answer", "n")
@@ -63,7 +63,6 @@ class Row:
     entries: tuple[Entry, ...]
     paper: Figure | None = None  # None: the paper has no such row
     unit: str = "window"  # or clip, frame; trial takes the scores per trial
-    by_subject: bool = True  # has bars in a plot of every subject
 
     @property
     def name(self) -> str:
@@ -216,18 +215,22 @@ def shares(figure: Figure | None) -> tuple[float | None, float | None]:
     return mean / 100, None if sd is None else sd / 100
 
 
+#: Writes a PNG of a table.
+Draw = Callable[[Table, Path], None]
+
+
 def draw_table(table: Table, path: Path) -> None:
     """Write a PNG of each row's accuracy: bars per window with the paper's beside, dots per trial, chance."""
-    figure, axes = _figure(8.0, 1.4 + 0.42 * len(table.rows))
+    figure, axes = new_figure(8.0, 1.4 + 0.42 * len(table.rows))
     for at, row in enumerate(table.rows):
         summary = row.accuracy()
         axes.barh(at, 100 * summary.mean, 0.4, color=_OURS, xerr=100 * summary.sd if summary.sd else None)
         by_trial, ends = 100 * row.accuracy(True).mean, [100 * end for end in row.trial_interval()]
         reach = [[max(0.0, by_trial - ends[0])], [max(0.0, ends[1] - by_trial)]]
-        axes.errorbar(by_trial, at - 0.3, xerr=reach, fmt="o", color=_TRIALS, markersize=3, linewidth=1)
+        axes.errorbar(by_trial, at - 0.3, xerr=reach, fmt="o", color=CHANCE_COLOUR, markersize=3, linewidth=1)
         if row.paper is not None:
             axes.barh(at + 0.4, row.paper[0], 0.32, color=_PAPER, xerr=row.paper[1])
-    axes.axvline(100 * table.chance, color=_TRIALS, linestyle="--", linewidth=1)
+    axes.axvline(100 * table.chance, color=CHANCE_COLOUR, linestyle="--", linewidth=1)
     axes.set_yticks(range(len(table.rows)), [row.name for row in table.rows], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
@@ -237,38 +240,11 @@ def draw_table(table: Table, path: Path) -> None:
         "dots: per trial, 95 % interval; dashed: always the most frequent class",
         fontsize=8,
     )
-    _save(figure, axes, table, path)
+    save_figure(figure, axes, table, path)
 
 
-def draw_subjects(table: Table, path: Path) -> None:
-    """Write a PNG of every subject's accuracy by model, the paper's lighter: the EAV paper's Figure 2."""
-    subjects = sorted({entry.subject for row in table.rows for entry in row.entries}, key=int)
-    has_paper = any(e.paper_accuracy is not None for row in table.rows for e in row.entries)
-    rows = [row for row in table.rows if row.by_subject]
-    width = (0.4 if has_paper else 0.8) / len(rows)
-    figure, axes = _figure(max(6.0, 1.5 + 0.35 * len(subjects) * len(rows) / 2), 4.0)
-    for number, row in enumerate(rows):
-        ours = {entry.subject: 100 * row.scores(entry).accuracy for entry in row.entries}
-        theirs = {e.subject: 100 * e.paper_accuracy for e in row.entries if e.paper_accuracy is not None}
-        place = (2 * number if has_paper else number) + 0.5
-        for shift, bars, label, alpha in (
-            (0, ours, row.model, 1.0),
-            (1, theirs, f"{row.model}: paper", 0.45),
-        ):
-            if bars:
-                places = [subjects.index(subject) + (place + shift) * width - 0.4 for subject in bars]
-                colour = _SERIES[number % len(_SERIES)]
-                axes.bar(places, list(bars.values()), width, label=label, color=colour, alpha=alpha)
-    axes.axhline(100 * table.chance, color=_TRIALS, linestyle="--", linewidth=1, label="most frequent class")
-    axes.set_xticks(range(len(subjects)), subjects, fontsize=7)
-    axes.set_ylim(0, 100)
-    axes.set_xlabel("subject")
-    axes.set_ylabel(f"accuracy per {table.units}, %")
-    axes.legend(fontsize=7, ncols=2)
-    _save(figure, axes, table, path)
-
-
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def new_figure(width: float, height: float) -> tuple[Any, Any]:
+    """Return a figure in inches and its axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # no display, no global state
     from matplotlib.figure import Figure
 
@@ -277,15 +253,16 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, figure.add_subplot()
 
 
-def _save(figure: Any, axes: Any, table: Table, path: Path) -> None:
+def save_figure(figure: Any, axes: Any, table: Table, path: Path) -> None:
+    """Write a PNG with the table's title and marks."""
     figure.suptitle("\n".join(part for part in (table.title, table.marks()) if part), fontsize=9)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.savefig(path, dpi=130)
 
 
-def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list[Path]:
-    """Write two CSV files, JSON, Markdown and a plot, ``by_subject`` or of means; returns their paths."""
+def write_table(table: Table, folder: Path, draw: Draw | None = None) -> list[Path]:
+    """Write two CSV files, JSON, Markdown and a plot, `draw_table`'s or another; returns their paths."""
     paths = [folder / name for name in (CSV_FILE, JSON_FILE, WORDS_FILE, PLOT_FILE, CONFUSION_FILE)]
     with file_errors("the folder cannot be written", f"--out {folder}", "choose another"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -294,7 +271,7 @@ def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list
             TableWriter(file).writerows([list(rows[0]), *(row.values() for row in rows)])
         paths[1].write_text(json_text(table.to_dict(), indent=2) + "\n", encoding="utf-8")
         paths[2].write_text(table_words(table), encoding="utf-8")
-        (draw_subjects if by_subject else draw_table)(table, paths[3])
+        (draw or draw_table)(table, paths[3])
         _write_confusions(table, paths[4])
     return paths
 

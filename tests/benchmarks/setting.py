@@ -23,7 +23,7 @@ from acquisition.simulator.recording import Values, write_values
 from acquisition.simulator.source import SimulatorOptions
 from acquisition.simulator.subject import EMOTIONS
 from assets import DEMO_MODEL
-from models.process import process_pool
+from tests.studies.jobs import process_pool
 
 P = ParamSpec("P")
 T = TypeVar("T")

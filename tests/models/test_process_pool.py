@@ -11,7 +11,7 @@ import pytest
 
 POOL = """
 import os, threading
-from models.process import process_pool
+from tests.studies.jobs import process_pool
 
 if __name__ == "__main__":
     with process_pool(1) as pool:
@@ -21,14 +21,14 @@ if __name__ == "__main__":
 
 JOBS = """
 import os, threading
-from models.process import run_here_or_there
+from models.process import run_jobs
 
 def say_and_wait(number):
     os.write(1, f"{os.getpid()}\\n".encode())
     threading.Event().wait()
 
 if __name__ == "__main__":
-    list(run_here_or_there(say_and_wait, range(2), n_jobs=2))
+    list(run_jobs(say_and_wait, range(2), n_jobs=2))
 """
 
 

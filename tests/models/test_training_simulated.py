@@ -9,7 +9,6 @@ import torch
 from acquisition.types import MODALITIES
 from models.checkpoint import load_checkpoint
 from models.features.config import FeatureConfig
-from models.training.loop import StageOptions, train_stage
 from models.training.scores import wilson_interval
 from tests.studies.demo_model.data import Augment, SubjectPlan, simulate_subject, thinned
 from tests.studies.demo_model.training import (
@@ -20,6 +19,7 @@ from tests.studies.demo_model.training import (
     train_simulated,
 )
 from tests.studies.simulated_subjects import CAPS, FIRST_EVALUATION_SEED, evaluate_simulated
+from tests.studies.stage import StageOptions, train_stage
 
 OPTIONS = TrainingOptions(n_subjects=11, n_encoder_subjects=5, n_trials=5, trial_s=10.0, epochs_scale=0.1)
 

@@ -25,13 +25,13 @@ from models.encoders.mv_sstma import MvSstmaEncoder
 from models.features.log_mel import n_log_mel_frames
 from models.network import FusionNetwork
 from models.normalise import EegScale, EyeScale, Normaliser
-from models.papers.eav_network import ClipArrays, ClipBatches
 from models.steps import CachedFace, CachedStep, CachedVoice, EegStep
 from models.training.pretrain_loop import MaskedAutoencoder
 from models.training.trial_tensors import TrialTensors, cut_for
 from models.window_batch import NetworkInput, assemble
 from tests.studies.demo_model.data import Rows, SubjectFeatures
 from tests.studies.demo_model.stages import EncodedRows, RowInputs, encode_rows
+from tests.studies.papers.eav_network import ClipArrays, ClipBatches
 
 CH_NAMES = ("FP1", "FP2", "F3", "F4", "O1", "O2")
 CONNECTED = ("FP1", "F3", "F4", "O1", "O2")

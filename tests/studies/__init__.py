@@ -1,1 +1,1 @@
-"""Studies on simulated and generated subjects whose figures stand in READMEs: what some commands run."""
+"""What a source checkout runs besides the program: papers, studies, generated data, the shipped model."""

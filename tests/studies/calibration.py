@@ -38,8 +38,9 @@ from calibration.verdict import VerdictCode
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.conformal import trial_weights
 from models.decoder import Decoder
-from models.process import keep_freed_memory, process_pool
+from models.process import keep_freed_memory
 from models.training.scores import Predictions, calibration_curve, t_interval
+from tests.studies.jobs import process_pool
 
 #: Frames a second, as the models of simulated subjects were trained with. Two would do, but the newest one
 #: before a whole second must not be half a second old.

@@ -10,7 +10,7 @@ import pytest
 from command_line import refused, run
 
 from acquisition.errors import InputError
-from models.papers import reproduce as tables
+from tests.studies.papers import reproduce as tables
 
 
 def test_a_folder_like_eav_becomes_a_table_and_a_plot(

@@ -10,8 +10,8 @@ import pytest
 import torch
 from command_line import refused, run
 
-from models.papers.eav import EavOptions
-from models.training.loop import StageOptions
+from tests.studies.papers.eav import EavOptions
+from tests.studies.stage import StageOptions
 
 
 @pytest.mark.parametrize(

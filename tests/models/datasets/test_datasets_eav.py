@@ -11,10 +11,11 @@ from refused import refused
 from scipy.io import loadmat, savemat
 
 from acquisition.errors import ErrorCode
-from models.datasets.eav import CH_NAMES, LABELS, load_eav, load_eav_clips
+from models.datasets.eav import CH_NAMES, LABELS, load_eav
 from models.datasets.splits import coverage, eav_split
 from tests.studies.data_sets.eav import make_eav
 from tests.studies.data_sets.options import MakeOptions
+from tests.studies.papers.eav_clips import load_eav_clips
 
 
 @pytest.fixture

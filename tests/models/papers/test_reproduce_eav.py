@@ -8,18 +8,26 @@ import numpy as np
 import pytest
 import torch
 
-from models.datasets.eav import LABELS, load_eav_clips
+from models.datasets.eav import LABELS
 from models.datasets.splits import eav_split
 from models.features.config import FeatureConfig
 from models.network import FusionNetwork
-from models.papers import settings as paper
-from models.papers.eav import EavJob, EavOptions, SubjectTraining, reproduce_eav, run_subject
-from models.papers.eav_discriminant import ROWS as OUR_ROWS
-from models.papers.eav_discriminant import SubjectClips, features_of, our_entries, trials_of
-from models.papers.eav_network import network_config, read_clips
-from models.training.loop import StageOptions
 from models.training.scores import Scores
 from models.training.tables import Entry, Row, Table, write_table
+from tests.studies.papers import settings as paper
+from tests.studies.papers.eav import (
+    EavJob,
+    EavOptions,
+    SubjectTraining,
+    draw_subjects,
+    reproduce_eav,
+    run_subject,
+)
+from tests.studies.papers.eav_clips import load_eav_clips
+from tests.studies.papers.eav_discriminant import ROWS as OUR_ROWS
+from tests.studies.papers.eav_discriminant import SubjectClips, features_of, our_entries, trials_of
+from tests.studies.papers.eav_network import network_config, read_clips
+from tests.studies.stage import StageOptions
 
 ROWS = ["Vision", "Audio", "EEG", "Multimodal", "Vision, per frame", "Multimodal, per frame"]
 COLUMNS = ROWS[:4]  # of the paper's table
@@ -248,7 +256,7 @@ def test_json_has_the_keys_of_every_table(table, tmp_path):
     assert found["generated"] is True
     assert found["unit"] == "clip"
     assert {row["model"] for row in found["subjects"]} == {*ROWS, *OUR_ROWS[: len(OUR_ROWS) // 2]}
-    paths = write_table(table, tmp_path, by_subject=True)
+    paths = write_table(table, tmp_path, draw_subjects)
     assert paths[3].read_bytes().startswith(b"\x89PNG")
 
 

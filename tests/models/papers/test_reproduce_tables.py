@@ -19,9 +19,6 @@ from models.datasets.seed import SEED_IV, SEED_V, load_seed
 from models.datasets.trials import Excluded, Trial, cut_windows
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
-from models.papers import settings as paper
-from models.papers.reproduce import Job, ReproduceOptions, jobs_of, reproduce, run_job
-from models.papers.settings import OURS, TEN_TRIALS, TWO_A_CLASS, settings_of
 from models.training.finetune_config import FinetuneOptions
 from models.training.label_protocols import LabelTest, evaluate_labels, hidden
 from models.training.scores import Scores, wilson_interval
@@ -30,6 +27,9 @@ from models.training.tables import Entry, Row, write_table
 from models.training.trial_tensors import TrialTensors
 from tests.studies.data_sets.options import MakeOptions
 from tests.studies.data_sets.seed import make_seed_iv, make_seed_v
+from tests.studies.papers import settings as paper
+from tests.studies.papers.reproduce import Job, ReproduceOptions, jobs_of, reproduce, run_job, too_few
+from tests.studies.papers.settings import OURS, TEN_TRIALS, TWO_A_CLASS, settings_of
 
 CHANNELS = SEED_CH_NAMES[::8]  # whitening 62 takes seconds a classifier
 ROW = {"model", "pretrained", "labels", "mask", "mean", "sd", "paper_mean", "paper_sd"}
@@ -82,7 +82,7 @@ def run(folder, pretrained, table, **changes):
 def pretrained_rows_alone(monkeypatch):
     """Leave out the rows from scratch: their encoders read all 62 channels, and take longest."""
     rows = [setting for setting in settings_of("seed-iv", 1, quick=True) if setting.pretrained]
-    monkeypatch.setattr("models.papers.reproduce.settings_of", lambda *_: rows)
+    monkeypatch.setattr("tests.studies.papers.reproduce.settings_of", lambda *_: rows)
 
 
 def test_table_2_has_the_papers_rows_and_the_keys_of_the_json(folder, pretrained, tmp_path):
@@ -114,7 +114,7 @@ def test_table_2_has_the_papers_rows_and_the_keys_of_the_json(folder, pretrained
 
 @pytest.mark.slow
 def test_table_4_masks_training_and_test_and_adds_masks_of_the_test_alone(folder, pretrained, monkeypatch):
-    monkeypatch.setattr("models.papers.reproduce.QUICK_SUBJECTS", 1)
+    monkeypatch.setattr("tests.studies.papers.reproduce.QUICK_SUBJECTS", 1)
     rows = {(row.model, row.mask): row for row in run(folder, pretrained, 4).rows}
     assert rows["MV-SSTMA-EEG", 0.5].paper == (86.84, None)
     assert rows["MV-SSTMA-EEG, masked in the test only", 0.5].paper is None
@@ -172,7 +172,7 @@ def test_hidden_channels_are_those_the_network_lacks(folder):
 
 
 def test_first_labels_are_counted_in_trials_or_in_windows(folder, pretrained, monkeypatch):
-    monkeypatch.setattr("models.papers.reproduce.QUICK_SUBJECTS", 1)
+    monkeypatch.setattr("tests.studies.papers.reproduce.QUICK_SUBJECTS", 1)
     table = run(folder, pretrained, 3)
     seen = {(row.labels, entry.classes_seen) for row in table.rows for entry in row.entries}
     assert seen == {("first 10 windows", 4), ("first 10 trials", 4)}  # two windows a trial, session 1
@@ -211,8 +211,8 @@ def test_labels_of_a_table_take_what_there_is_and_say_so():
     two = TWO_A_CLASS.choose(nine)
     assert [trial.trial for trial in two] == list(range(1, 10))  # one of disgust, the others twice
     assert TWO_A_CLASS.words(two) == "up to 2 trials per class"
-    assert TWO_A_CLASS.too_few(two).endswith("fewer than 2 training trials: disgust 1")
-    assert not TWO_A_CLASS.too_few([trial for trial in two if trial.label != 0])
+    assert too_few(two, TWO_A_CLASS).endswith("fewer than 2 training trials: disgust 1")
+    assert not too_few([trial for trial in two if trial.label != 0], TWO_A_CLASS)
 
 
 @pytest.mark.usefixtures("pretrained_rows_alone")

@@ -12,9 +12,10 @@ from acquisition.simulator.face import DrawnFace
 from acquisition.simulator.subject import SimulatedSubject, effect_size, substream
 from acquisition.simulator.voice import SFREQ as VOICE_SFREQ
 from acquisition.simulator.voice import voice_blocks
-from models.datasets.eav import CH_NAMES, LABELS, SFREQ, TASKS, VIDEO_FPS
+from models.datasets.eav import CH_NAMES, LABELS, SFREQ, TASKS
 from tests.studies.data_sets.generator import GeneratedSubject, signal, structure
 from tests.studies.data_sets.options import MakeOptions, OnDone, each_subject, make_empty_folder, write_notice
+from tests.studies.papers.eav_clips import VIDEO_FPS
 
 #: The simulator knows five emotions, two of them others than EAV's: they stand in.
 EMOTION_OF = {

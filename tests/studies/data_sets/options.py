@@ -7,7 +7,7 @@ from pathlib import Path
 
 from acquisition.errors import ErrorCode, InputError
 from models.datasets.files import GENERATED
-from models.process import process_pool
+from tests.studies.jobs import process_pool
 
 NOTICE = (
     GENERATED

@@ -23,13 +23,12 @@ from acquisition.types import Window
 from acquisition.windowing import EDGE_SLACK_S, WindowConfig, rows_back
 from models.config import ModelConfig
 from models.features.config import FeatureConfig
-from models.features.face import as_bytes
 from models.features.log_mel import n_log_mel_frames
 from models.mixed_discriminant import LabelledTrial
 from models.normalise import Normaliser
-from models.process import process_pool
 from models.steps import StepFeatures
 from models.window_batch import Part, StepRows, eeg_part, eye_part
+from tests.studies.jobs import process_pool
 
 #: One row a second needs no finer grid than the voice's and the face's.
 TRAINING_WINDOWS = WindowConfig(hop_s=0.5)
@@ -146,6 +145,16 @@ def _row(
         row["n_frames"] = np.int64(len(frames))
         row["voice_clip_s"] = np.float64(len(clip.data) / clip.sfreq)
     return row
+
+
+def as_bytes(crop: Tensor) -> NDArray[np.uint8]:
+    """Return a crop (3, size, size) in an eighth of its memory; `as_crop` undoes it exactly."""
+    return ((crop * 0.5 + 0.5) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def as_crop(stored: NDArray[np.uint8]) -> Tensor:
+    """Return stored crops (..., 3, size, size) as the network wants them."""
+    return (torch.from_numpy(stored).float() / 255 - 0.5) / 0.5
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
-from models.features.face import as_crop
 from models.fusion import weighed
 from models.mixed_discriminant import LabelledTrial, LevelPrior
 from models.network import FusionNetwork
-from models.training.loop import Progress, StageOptions, train_stage
+from models.training.loop import Progress
 from models.window_batch import NetworkInput, Part, batch_of, face_part, voice_part
-from tests.studies.demo_model.data import Augment, Levels, Rows, random_channels, thinned
+from tests.studies.demo_model.data import Augment, Levels, Rows, as_crop, random_channels, thinned
+from tests.studies.stage import StageOptions, train_stage
 
 _LABEL_SMOOTHING = 0.05
 _MIN_SINCE_ONSET_S = 2.0  # earlier rows still reflect the previous emotion

@@ -34,9 +34,9 @@ from models.level import Evidence, SignalRange
 from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
 from models.network import FusionNetwork
 from models.normalise import Normaliser, TokenLevel, fit_eeg, fit_eye
-from models.process import keep_freed_memory, process_pool
+from models.process import keep_freed_memory
 from models.training.courses import Course, answers, run_session
-from models.training.loop import Progress, StageOptions
+from models.training.loop import Progress
 from models.training.scores import best_temperature
 from tests.studies.demo_model.data import (
     Rows,
@@ -59,6 +59,8 @@ from tests.studies.demo_model.stages import (
     train_fusion,
     train_token_heads,
 )
+from tests.studies.jobs import process_pool
+from tests.studies.stage import StageOptions
 
 _POLL_S = 0.2
 #: Seeds of simulated subjects: training uses the first ones, evaluation none of them.

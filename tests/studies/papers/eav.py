@@ -16,22 +16,25 @@ from torch import Tensor, nn
 
 from acquisition.errors import ErrorCode, InputError
 from models.datasets import eav
-from models.datasets.eav import EavClip, load_eav_clips
 from models.datasets.files import is_generated
 from models.datasets.splits import coverage, eav_split
 from models.datasets.trials import Excluded
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg
-from models.papers.eav_discriminant import DIFFERS, ROWS, SubjectClips, features_of, our_entries
-from models.papers.eav_network import PROTOCOL, ClipBatches, network_config, read_clips
-from models.papers.reproduce import FIT_ERRORS, in_words, usable
-from models.papers.settings import EAV, EAV_ROWS, EavRow
-from models.process import keep_freed_memory, run_here_or_there
-from models.training.loop import Report, StageOptions, train_stage
+from models.process import keep_freed_memory
+from models.training.loop import Report
 from models.training.scores import Predictions
-from models.training.tables import Entry, Row, Table
+from models.training.tables import CHANCE_COLOUR, Entry, Row, Table, new_figure, save_figure
+from tests.studies.jobs import run_here_or_there
+from tests.studies.papers.eav_clips import EavClip, load_eav_clips
+from tests.studies.papers.eav_discriminant import DIFFERS, ROWS, SubjectClips, features_of, our_entries
+from tests.studies.papers.eav_network import PROTOCOL, ClipBatches, network_config, read_clips
+from tests.studies.papers.reproduce import FIT_ERRORS, in_words, usable
+from tests.studies.papers.settings import EAV, EAV_ROWS, EavRow
+from tests.studies.stage import StageOptions, train_stage
 
 QUICK_SUBJECTS = 2
+_SERIES = ("#3b6ea8", "#d98b3a", "#5d9e62", "#8a5fa8", "#a84b4b", "#7a6a55")
 _BATCH = 32
 
 
@@ -111,8 +114,7 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
 def _row(model: str, entries: Sequence[Entry]) -> Row:
     row = EAV_ROWS.get(model, EavRow("clip"))
     average = None if row.column is None else (EAV["average"][row.column], None)
-    by_subject = model in EAV_ROWS or model.startswith("mixed discriminant, Multimodal")
-    return Row(model, False, "all", 0.0, tuple(entries), average, row.unit, by_subject)
+    return Row(model, False, "all", 0.0, tuple(entries), average, row.unit)
 
 
 def _jobs(options: EavOptions, subjects: Sequence[str], excluded: list[Excluded]) -> Iterator[EavJob]:
@@ -260,3 +262,38 @@ def _probs(rows: NDArray[np.intp], logits_of: Callable[[NDArray[np.intp]], Tenso
 
 def _parts(rows: NDArray[np.intp]) -> Iterable[NDArray[np.intp]]:
     return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
+
+
+def has_bars(model: str) -> bool:
+    """Tell whether a row stands in Figure 2: the paper's, and ours of all modalities."""
+    return model in EAV_ROWS or model.startswith("mixed discriminant, Multimodal")
+
+
+def draw_subjects(table: Table, path: Path) -> None:
+    """Write a PNG of every subject's accuracy by model, the paper's lighter: the EAV paper's Figure 2."""
+    subjects = sorted({entry.subject for row in table.rows for entry in row.entries}, key=int)
+    has_paper = any(e.paper_accuracy is not None for row in table.rows for e in row.entries)
+    rows = [row for row in table.rows if has_bars(row.model)]
+    width = (0.4 if has_paper else 0.8) / len(rows)
+    figure, axes = new_figure(max(6.0, 1.5 + 0.35 * len(subjects) * len(rows) / 2), 4.0)
+    for number, row in enumerate(rows):
+        ours = {entry.subject: 100 * row.scores(entry).accuracy for entry in row.entries}
+        theirs = {e.subject: 100 * e.paper_accuracy for e in row.entries if e.paper_accuracy is not None}
+        place = (2 * number if has_paper else number) + 0.5
+        for shift, bars, label, alpha in (
+            (0, ours, row.model, 1.0),
+            (1, theirs, f"{row.model}: paper", 0.45),
+        ):
+            if bars:
+                places = [subjects.index(subject) + (place + shift) * width - 0.4 for subject in bars]
+                colour = _SERIES[number % len(_SERIES)]
+                axes.bar(places, list(bars.values()), width, label=label, color=colour, alpha=alpha)
+    axes.axhline(
+        100 * table.chance, color=CHANCE_COLOUR, linestyle="--", linewidth=1, label="most frequent class"
+    )
+    axes.set_xticks(range(len(subjects)), subjects, fontsize=7)
+    axes.set_ylim(0, 100)
+    axes.set_xlabel("subject")
+    axes.set_ylabel(f"accuracy per {table.units}, %")
+    axes.legend(fontsize=7, ncols=2)
+    save_figure(figure, axes, table, path)

@@ -8,19 +8,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode, InputError
-from models.baselines import BASELINES
+from models.baselines import LdaClassifier, SvmClassifier, modality_arrays
 from models.checkpoint import load_checkpoint
 from models.datasets.files import is_generated
 from models.datasets.splits import by_session, coverage, published_split
-from models.datasets.trials import Excluded, Trial, cut_windows, steps_that_fit
-from models.papers.settings import MMV, OURS, Setting, settings_of
-from models.process import run_here_or_there
+from models.datasets.trials import Excluded, Trial, WindowSet, cut_windows, steps_that_fit
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.label_protocols import Parts, discriminant_answers, discriminants, hidden, kept_answers
@@ -28,8 +27,10 @@ from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, joined_world
 from models.training.scores import Predictions
-from models.training.sources import Source, missing_classes
+from models.training.sources import Labels, Source, missing_classes
 from models.training.tables import Entry, Row, Table
+from tests.studies.jobs import run_here_or_there
+from tests.studies.papers.settings import MMV, OURS, Setting, settings_of
 
 R = TypeVar("R")
 #: What one subject's data make a fit raise; internal errors are mostly others. The last is a GPU's.
@@ -46,6 +47,31 @@ _QUICK_LOOP = LoopOptions(epochs=2, learning_rate=1e-3)
 _QUICK_WINDOWS = 320  # a pass of the quick pre-training
 MASKED_TEST = ", masked in the test only"
 _OF_GIVEN = {"eeg": ", EEG", "eye": ", EYE", "both": ""}
+
+
+class MajorityClassifier:
+    """Gives every window the training's label frequencies; the largest is the prediction."""
+
+    def __init__(self, n_labels: int, seed: int = 0) -> None:
+        self._n_labels = n_labels
+        self._probs = np.full(n_labels, 1 / n_labels)
+
+    def fit(self, train: WindowSet) -> Self:
+        """Count the labels."""
+        modality_arrays(train)
+        self._probs = np.bincount(train.label, minlength=self._n_labels) / len(train)
+        return self
+
+    def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
+        """Return the frequencies (n, n_labels), the same in every row."""
+        return np.tile(self._probs, (len(test), 1))
+
+
+BASELINES: dict[str, type[MajorityClassifier] | type[LdaClassifier] | type[SvmClassifier]] = {
+    "majority": MajorityClassifier,
+    "lda": LdaClassifier,
+    "svm": SvmClassifier,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,16 +164,31 @@ def run_job(job: Job) -> list[Outcome] | Excluded:
     except (InputError, *FIT_ERRORS) as error:
         return Excluded(first.subject, f"session {first.session}, {setting.name}: {in_words(error)}")
     labels, sessions = setting.labels, by_session(chosen)
-    notes = [n for own in sessions.values() for n in (labels.too_few(own), missing_classes(own, labels)) if n]
+    said = (told(own, labels) for own in sessions.values() for told in (too_few, missing_classes))
+    notes = tuple(filter(None, said))
     outcomes = []
     for number, (model, mask, predictions) in enumerate(answers):
         for one in predictions.by_session():
             own = sessions[str(one.subject[0]), int(one.session[0])]
             entry = Entry.of(one, sum(count > 0 for count in coverage(own).counts))
             outcomes.append(
-                Outcome(model, setting, mask, number == 0, entry, labels.words(own), tuple(notes))
+                Outcome(
+                    model, setting, mask, number == 0, entry, labels.words(own), tuple(filter(None, notes))
+                )
             )
     return outcomes
+
+
+def too_few(chosen: Sequence[Trial], labels: Labels) -> str:
+    """Return one sentence on what one session has fewer of than wanted; empty where nothing."""
+    names, counts = chosen[0].label_names, coverage(chosen).counts
+    of_session = f"{chosen[0].dataset}, session {chosen[0].session}"
+    if labels.how == "first" and sum(counts) < labels.k:
+        return f"{of_session}: only {sum(counts)} training trials, fewer than {labels.k}"
+    short = [f"{name} {n}" for name, n in zip(names, counts, strict=True) if 0 < n < labels.k]
+    if labels.how == "per-class" and short:
+        return f"{of_session}: classes with fewer than {labels.k} training trials: {', '.join(short)}"
+    return ""
 
 
 def usable(

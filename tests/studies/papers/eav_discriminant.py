@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from models.baselines import LdaClassifier
 from models.datasets import eav
-from models.datasets.eav import EavClip
 from models.datasets.trials import WindowSet
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LabelledTrial, own_level
-from models.papers.eav_network import ClipArrays
 from models.training.label_protocols import adapted
 from models.training.scores import Predictions
 from models.training.tables import Entry
+from tests.studies.papers.eav_clips import EavClip
+from tests.studies.papers.eav_network import ClipArrays
 
 #: What of a clip each row reads, by the name of the paper's row.
 READ = {

@@ -1,15 +1,15 @@
-"""A setting for each row of the two papers' tables, beside the figures that they print: `assets.PAPERS`."""
+"""A setting for each row of the two papers' tables, beside the figures that they print: ``printed.toml``."""
 
 import tomllib
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from assets import PAPERS
 from models.training.evaluate_trials import MASKS
-from models.training.sources import ALL_LABELS, Labels
+from models.training.sources import Labels
 from models.training.tables import Figure
 
-_PRINTED = tomllib.loads(PAPERS.read_text("utf-8"))
+_PRINTED = tomllib.loads(Path(__file__).with_name("printed.toml").read_text("utf-8"))
 MMV: dict[str, Any] = _PRINTED["mmv"]  # of SEED-IV and SEED-V
 EAV: dict[str, Any] = _PRINTED["eav"]
 _COLUMN = {"seed-iv": 0, "seed-v": 1}
@@ -32,6 +32,7 @@ EAV_ROWS = {
     "Multimodal, per frame": EavRow("frame", 3),
 }
 
+ALL_LABELS = Labels()
 #: SEED-V has nine training trials a session, and of a class only one in some: what there is then trains.
 TEN_TRIALS, TEN_WINDOWS, TWO_A_CLASS = (
     Labels("first", 10, at_most=True),
@@ -52,7 +53,7 @@ class Setting:
     """One row of a table, before it has figures."""
 
     model: str  # as the paper calls it, or our own words
-    kind: str = "network"  # or a name of `models.baselines.BASELINES`, or `OURS`
+    kind: str = "network"  # or a name of `reproduce.BASELINES`, or `OURS`
     modalities: tuple[str, ...] = _BOTH
     fusion: str = "attention"
     pretrained: bool = False

@@ -11,13 +11,14 @@ from torch import Tensor
 from acquisition.errors import InputError
 from models.config import ModelConfig, preset
 from models.datasets import eav
-from models.datasets.eav import EavClip
 from models.features.config import FeatureConfig
-from models.features.face import Box, FaceFinder, as_bytes, as_crop, crop_face
+from models.features.face import Box, FaceFinder, crop_face
 from models.features.log_mel import log_mel, resample
 from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.window_batch import NetworkInput, Part, batch_of, eeg_part, face_part, voice_part, windows_at
+from tests.studies.demo_model.data import as_bytes, as_crop
+from tests.studies.papers.eav_clips import EavClip
 
 PROTOCOL = "speaking trials; of each class the first 70 % of the trials train, the last 30 % test"
 _CLIP_S = 5.0
