@@ -115,7 +115,7 @@ def answers_of(fold: Fold) -> tuple[dict[str, Predictions], str]:
         model = finetune(train, replace(options, kind=kept))
         model = replace(model, levels=levels[kept])
         found["kept"] = per_trial(model.predict(tested, max_per_trial=_MOST_WINDOWS))
-        found["network"] = per_trial(model.predict_parts(tested)["network"])
+        found["network"] = per_trial(model.predict_parts(model.hear(tested))["network"])
     return found, kept
 
 

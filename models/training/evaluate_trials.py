@@ -182,10 +182,12 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
     entries: dict[tuple[str, Condition], list[Entry]] = {}
     for number, trials in enumerate(sessions, start=1):
         known = _acquaintance(trials[0], test, record)
+        whole = model.hear(trials)
         for condition in conditions(held_modalities(config.modalities, trials)):
-            found = model.predict(
-                trials, condition.modalities, mask=condition.mask, seed=test.seed + number, same_channels=True
-            )
+            heard, seed = whole, test.seed + number
+            if condition.mask:
+                heard = model.hear(trials, mask=condition.mask, seed=seed, same_channels=True)
+            found = heard.predict(condition.modalities)
             entries.setdefault((known, condition), []).append(Entry.of(found, n_classes))
         report("testing", number / len(sessions), float("nan"), f"{number} of {len(sessions)} sessions")
     tested = [trial for trials in sessions for trial in trials]
@@ -308,20 +310,20 @@ class ScoreReport:
 
 def report_on_test(model: Finetuned, test: Sequence[Trial], protocol: str) -> ScoreReport:
     """Return the scores on test trials, with each modality alone and with masked EEG channels."""
-    extra = {f"{name} alone": said.trial_scores() for name, said in model.predict_parts(test).items()}
+    heard = model.hear(test)
+    extra = {f"{name} alone": said.trial_scores() for name, said in model.predict_parts(heard).items()}
     if extra:
         extra["with a running level, as live"] = replace(model, levels=None).predict(test).trial_scores()
     is_whole = model.evidence is not None and model.evidence.discriminant.tangent is not None
     for one in conditions(held_modalities(model.config.modalities, test))[1:]:
         if one.mask and is_whole:  # features of all channels
             continue
-        found = model.predict(test, one.modalities, mask=one.mask, same_channels=True)
-        name = (
-            f"{one.mask:.0%} of the EEG channels hidden, one draw for all windows" if one.mask else one.words
-        )
-        extra[name] = found.trial_scores()
-    found = model.predict(test)
-    return ScoreReport.of(protocol, found, extra, model.config)
+        if not one.mask:
+            extra[one.words] = heard.predict(one.modalities).trial_scores()
+            continue
+        found = model.predict(test, mask=one.mask, same_channels=True)
+        extra[f"{one.mask:.0%} of the EEG channels hidden, one draw for all windows"] = found.trial_scores()
+    return ScoreReport.of(protocol, heard.predict(), extra, model.config)
 
 
 _OWN_LEVEL = "about each session's own level (transductive: from all of its trials, without labels)"
@@ -346,8 +348,9 @@ def report_by_cross_validation(
         test = about_level(test, options.normalise, train)
         model = finetune(train, options, pretrained, progress=part)
         most = None if options.network else _MOST_WINDOWS
-        parts.append(model.predict(test, max_per_trial=most))
-        named = model.predict_parts(test) if options.network else {}
+        heard = model.hear(test, max_per_trial=most)
+        parts.append(heard.predict())
+        named = model.predict_parts(heard) if options.network else {}
         if model.levels is not None:
             knowing = replace(model, levels=model.levels.exact(test))
             beside.setdefault(_OWN_LEVEL, []).append(knowing.predict(test, max_per_trial=most))

@@ -49,11 +49,13 @@ from models.training.finetune_config import (
 )
 from models.training.finetune_tokens import (
     FrozenTokens,
+    Heard,
     Tokens,
     TrialClassifier,
     fit_center,
     fit_norms,
     move_center,
+    predictions_of,
     projection_of,
     trained_modules,
     whitened,
@@ -79,17 +81,14 @@ class Finetuned(TrialClassifier):
     notes: tuple[str, ...]  # sentences for the model card and the table
     apart: FusionNetwork | None = None  # the network as trained, where the model does not use its answer
 
-    def predict_parts(self, trials: Sequence[Trial]) -> dict[str, Predictions]:
+    def predict_parts(self, heard: Heard) -> dict[str, Predictions]:
         """Return what network and discriminant say by themselves, with evidence."""
-        windows, tokens, scores = self._heard(trials)
-        if scores is None:
+        if heard.evidence is None or self.evidence is None:
             return {}
-        network = FrozenTokens(self.apart or self.network, tokens.tensors).fused().logits
-        logits = {"network": network} if self.epochs else {}
-        assert self.evidence is not None
-        logits[self.evidence.config.kind] = scores.sum(dim=1)
-        probs = {name: torch.softmax(x, dim=-1).double().numpy() for name, x in logits.items()}
-        return {name: Predictions.of(one, windows) for name, one in probs.items()}
+        tokens = heard.tokens if self.apart is None else FrozenTokens(self.apart, heard.tokens.tensors)
+        logits = {"network": tokens.fused().logits} if self.epochs else {}
+        logits[self.evidence.config.kind] = heard.evidence.sum(dim=1)
+        return {name: predictions_of(of_part, heard.windows) for name, of_part in logits.items()}
 
 
 def finetune(

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -243,6 +244,30 @@ def trained_modules(network: FusionNetwork, modalities: Sequence[str], *, encode
 
 
 @dataclass(frozen=True, eq=False)
+class Heard:
+    """Windows of some trials as a classifier reads them, encoded once for any of their modalities."""
+
+    config: ModelConfig
+    windows: WindowSet
+    tokens: Tokens
+    evidence: Tensor | None  # (n, 4, n_labels)
+
+    def predict(self, modalities: Sequence[str] | None = None) -> Predictions:
+        """Return the probabilities of the windows by all modalities, or by some: others are masked."""
+        wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
+        fused, about = self.tokens.fused(wanted), self.config.evidence
+        logits = fused.logits
+        if self.evidence is not None and about is not None:
+            logits = fused.with_evidence(self.evidence, about)
+        return predictions_of(logits, self.windows)
+
+
+def predictions_of(logits: Tensor, windows: WindowSet) -> Predictions:
+    """Return the softmax of logits (n, n_labels) of windows."""
+    return Predictions.of(torch.softmax(logits, dim=-1).double().numpy(), windows)
+
+
+@dataclass(frozen=True, eq=False)
 class TrialClassifier:
     """A network that reads EEG and eye features of trials, and the statistics they are scaled by."""
 
@@ -253,37 +278,27 @@ class TrialClassifier:
     evidence: Evidence | None = field(default=None, kw_only=True)  # of a config with `evidence`
 
     def predict(
+        self, trials: Sequence[Trial], modalities: Sequence[str] | None = None, **how: Any
+    ) -> Predictions:
+        """Return the probabilities of all windows of some trials: see `hear` and `Heard.predict`."""
+        return self.hear(trials, **how).predict(modalities)
+
+    def hear(
         self,
         trials: Sequence[Trial],
-        modalities: Sequence[str] | None = None,
         *,
         mask: float = 0.0,
         max_per_trial: int | None = None,
         seed: int = 1,
         same_channels: bool = False,
-    ) -> Predictions:
-        """Return the probabilities of all windows of some trials; other modalities are masked.
+    ) -> Heard:
+        """Return the windows of some trials, encoded.
 
         Of the EEG channels, ``mask`` is the share hidden in each window: others in each, so a trial's mean
         has seen nearly all, or the same (``same_channels``) in all. With `own_level` a session's level is
         that of its training trials; where it has none it runs as it does live, or without evidence is that of
         the trials up to each one.
         """
-        windows, tokens, scores = self._heard(trials, max_per_trial, mask, seed, same_channels)
-        wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
-        fused, about = tokens.fused(wanted), self.config.evidence
-        logits = fused.logits if scores is None or about is None else fused.with_evidence(scores, about)
-        return Predictions.of(torch.softmax(logits, dim=-1).double().numpy(), windows)
-
-    def _heard(
-        self,
-        trials: Sequence[Trial],
-        max_per_trial: int | None = None,
-        mask: float = 0.0,
-        seed: int = 1,
-        same_channels: bool = False,
-    ) -> tuple[WindowSet, Tokens, Tensor | None]:
-        """Return windows, their tokens and evidence (n, 4, n_labels)."""
         windows = cut_for(self.config, trials, max_per_trial=max_per_trial)
         means = course = None
         if self.evidence is not None:
@@ -305,4 +320,4 @@ class TrialClassifier:
                 one = np.repeat(hidden.any(axis=1, keepdims=True), len(tangent.axes), axis=1)
                 hidden = np.concatenate([hidden, one], axis=1)
             scores = course.without(hidden, self.evidence)
-        return windows, FrozenTokens(self.network, tensors), scores
+        return Heard(self.config, windows, FrozenTokens(self.network, tensors), scores)

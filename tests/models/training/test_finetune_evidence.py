@@ -49,7 +49,7 @@ def test_few_trials_leave_the_discriminant_to_answer_and_say_so(model):
     assert about.trial_s == 24.0
     assert any("the network got no weight" in note for note in model.notes)
     test = shown(make_trials(14)[8:])
-    said = model.predict_parts(test)
+    said = model.predict_parts(model.hear(test))
     kept = model.predict(test)
     assert kept.scores().accuracy == 1.0
     assert np.array_equal(kept.probs.argmax(1), said["discriminant"].probs.argmax(1))

@@ -13,8 +13,6 @@ from tests.studies.data_sets.options import MakeOptions
 from tests.studies.data_sets.seed import make_seed_iv
 from tests.studies.generated_labels import GeneratedTest, evaluate_generated, label_claims
 
-JUDGED = {"own": ("1", "2"), "transfer": ("1",)}
-
 
 def quiet(stage, share, loss, words) -> None:
     pass
@@ -30,25 +28,34 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def rows(folder) -> dict[str, dict]:
     """Rows by protocol, model and what is given."""
-    found = {}
-    for protocol, subjects in JUDGED.items():
-        test = LabelTest(Source("seed-iv", folder, "published"), protocol, 6, n_steps=4, subjects=subjects)
-        result = evaluate_labels(test, quiet).to_dict()
-        assert json.loads(json.dumps(result)) == result
-        assert result["generated"]
-        found |= {f"{protocol} {row['model']} {row['modalities']}": row for row in result["rows"]}
-    return found
+    return {
+        f"{protocol} {row['model']} {row['modalities']}": row
+        for protocol in ("own", "transfer")
+        for row in judged(folder, protocol, ("1",))
+    }
 
 
-def test_every_model_is_judged_on_the_same_trials_by_eeg_eyes_and_both(rows):
+def judged(folder, protocol, subjects, **how) -> list[dict]:
+    source = Source("seed-iv", folder, "published")
+    test = LabelTest(source, protocol, 6, n_steps=4, subjects=subjects, **how)
+    result = evaluate_labels(test, quiet).to_dict()
+    assert json.loads(json.dumps(result)) == result
+    assert result["generated"]
+    return result["rows"]
+
+
+def test_every_model_is_judged_on_the_same_trials_by_eeg_eyes_and_both(folder, rows):
     assert len(rows) == 2 * 5 * 3
-    for row in rows.values():
-        subjects = JUDGED[row["protocol"]]
+    several = judged(folder, "own", ("1", "2"), network=False)
+    assert len(several) == 4 * 3
+    for row in (*rows.values(), *several):
+        subjects = ("1", "2") if row in several else ("1",)
         assert (row["labels"], row["n_trials"]) == (6, len(subjects) * 3 * 4)
         assert [one["subject"] for one in row["subjects"]] == list(subjects)
         assert row["mean"] == pytest.approx(np.mean([one["mean"] for one in row["subjects"]]))
         low, high = row["interval"]
         assert 0 <= low <= row["mean"] <= high <= 1
+    for row in rows.values():
         assert row["chance"] == rows[f"{row['protocol']} lda both"]["chance"]
 
 

@@ -218,13 +218,14 @@ def _network_answers(
     """Return (row's model, mask, predictions), the setting's own row first."""
     setting, options = job.setting, job.fitted_options()
     model = finetune(chosen, options, job.pretrained)
-    answers = [(setting.model, setting.mask, model.predict(test, mask=setting.mask))]
+    heard = model.hear(test, mask=setting.mask)
+    answers = [(setting.model, setting.mask, heard.predict())]
     for share in setting.test_masks:
         masked = model.predict(test, mask=share)
         answers.append((setting.model + MASKED_TEST, share, masked))
     alone = setting.modalities if setting.alone else ()
     return answers + [
-        (f"{setting.model}, {modality.upper()} alone", setting.mask, model.predict(test, [modality]))
+        (f"{setting.model}, {modality.upper()} alone", setting.mask, heard.predict([modality]))
         for modality in alone
     ]
 
