@@ -278,18 +278,3 @@ def _svm_temperature(margins: NDArray[np.float64], label: NDArray[np.int64]) -> 
         lambda t: -scipy.special.log_softmax(margins / t, axis=1)[at, label][seen].mean(), _TEMPERATURES
     )
     return best
-
-
-class SvmClassifier:
-    """`TunedSvm` on all modalities' flattened features side by side."""
-
-    def __init__(self, n_labels: int, seed: int = 0) -> None:
-        self._svm = TunedSvm(n_labels, seed)
-
-    def fit(self, train: WindowSet) -> Self:
-        self._flat = FlatWindows(train)
-        self._svm.fit(self._flat.rows(train), train.label, trial_ids(train))
-        return self
-
-    def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
-        return self._svm.predict_proba(self._flat.rows(test))

@@ -39,7 +39,8 @@ class SeedClassifierOptions(ClassifierOptions):
 
     model: Path = option(None, "Classifier made by finetune.", show_default="none")
     protocol: Literal["own", "transfer"] | None = option(
-        None, "Fit models here: on each subject's own trials, or on other subjects' too."
+        None,
+        "Fit models here: on each subject's own trials, or on other subjects' too. Needs a source checkout.",
     )
     labels: Literal["10", "all"] | None = option(
         None, "With --protocol: own labelled trials of a session.", show_default="all"
@@ -264,11 +265,11 @@ def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: Subjec
             what = "expected a classifier or a protocol, found neither"
             raise InputError(what, where="--model", remedy="give --model DIR, or --protocol own or transfer")
         return _on_test_trials(kind, folder, asked, part)
-    from models.training.label_protocols import LabelTest, evaluate_labels
     from models.training.sources import Source
 
     opt.refuse({"--model": asked.model, "--out": asked.out, "--session": part.session}, "not with --protocol")
-    test = LabelTest(
+    study = opt.from_checkout("studies.label_protocols")
+    test = study.LabelTest(
         Source(kind, folder, asked.features or "published"),
         asked.protocol,
         10 if asked.labels == "10" else None,
@@ -276,7 +277,7 @@ def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: Subjec
         subjects=part.subjects(),
     )
     with StageBars() as bars:
-        result = evaluate_labels(test, bars).to_dict()
+        result = study.evaluate_labels(test, bars).to_dict()
     for one in result["left_out"]:
         say(f"excluded: subject {one['subject']}: {one['why']}", error=True)
     _print(result, asked.as_json, tables.label_tables)

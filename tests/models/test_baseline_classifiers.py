@@ -9,9 +9,10 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from acquisition.errors import ErrorCode
-from models.baselines import FlatRows, LdaClassifier, SvmClassifier, ledoit_wolf, trial_folds
+from models.baselines import FlatRows, LdaClassifier, ledoit_wolf, trial_folds
 from models.datasets.trials import WindowSet
 from models.training.scores import trial_ids
+from tests.studies.label_protocols import SvmClassifier
 from tests.studies.papers.reproduce import BASELINES
 
 N_LABELS = 3

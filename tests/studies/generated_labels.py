@@ -13,14 +13,14 @@ from rich.table import Table
 
 from app.cli.evaluation_tables import label_tables
 from app.tables import figures_table
-from models.training.label_protocols import LabelResult, LabelTest, evaluate_labels
 from models.training.loop import Report
 from models.training.scores import t_interval
 from models.training.sources import Source
 from models.training.tables import Entry
-from models.training.transfer import GIVEN
 from tests.studies.data_sets.options import MakeOptions
 from tests.studies.data_sets.seed import make_seed_iv
+from tests.studies.label_protocols import LabelResult, LabelTest, evaluate_labels
+from tests.studies.transfer import GIVEN
 
 #: Of generated sets; fixed before any run: settings were chosen on the set of seed 7.
 SEEDS = (101, 102, 103, 104, 105)

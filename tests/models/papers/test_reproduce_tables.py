@@ -20,13 +20,13 @@ from models.datasets.trials import Excluded, Trial, cut_windows
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
 from models.training.finetune_config import FinetuneOptions
-from models.training.label_protocols import LabelTest, evaluate_labels, hidden
 from models.training.scores import Scores, wilson_interval
 from models.training.sources import Source
 from models.training.tables import Entry, Row, write_table
 from models.training.trial_tensors import TrialTensors
 from tests.studies.data_sets.options import MakeOptions
 from tests.studies.data_sets.seed import make_seed_iv, make_seed_v
+from tests.studies.label_protocols import LabelTest, evaluate_labels, hidden
 from tests.studies.papers import settings as paper
 from tests.studies.papers.reproduce import Job, ReproduceOptions, jobs_of, reproduce, run_job, too_few
 from tests.studies.papers.settings import OURS, TEN_TRIALS, TWO_A_CLASS, settings_of

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from acquisition.errors import ErrorCode, InputError
-from models.training.label_protocols import Job, LabelTest, Parts, evaluate_labels
 from models.training.sources import Source
 from tests.studies.data_sets.options import MakeOptions
 from tests.studies.data_sets.seed import make_seed_iv
 from tests.studies.generated_labels import GeneratedTest, evaluate_generated, label_claims
+from tests.studies.label_protocols import Job, LabelTest, Parts, evaluate_labels
 
 
 def quiet(stage, share, loss, words) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from models.datasets.trials import Trial
 from models.training.scores import Predictions
-from models.training.transfer import ADAPTED, BASE, answers_of, blended, chosen_weight, inner_folds
 from tests.models.training.test_finetune_run import CH_NAMES, LABELS
+from tests.studies.transfer import ADAPTED, BASE, answers_of, blended, chosen_weight, inner_folds
 
 LONGER = replace(BASE, few_epochs=6)
 

@@ -18,9 +18,9 @@ from models.datasets import eav
 from models.datasets.trials import WindowSet
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LabelledTrial, own_level
-from models.training.label_protocols import adapted
 from models.training.scores import Predictions
 from models.training.tables import Entry
+from tests.studies.label_protocols import adapted
 from tests.studies.papers.eav_clips import EavClip
 from tests.studies.papers.eav_network import ClipArrays
 

@@ -15,14 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode, InputError
-from models.baselines import LdaClassifier, SvmClassifier, modality_arrays
+from models.baselines import LdaClassifier, modality_arrays
 from models.checkpoint import load_checkpoint
 from models.datasets.files import is_generated
 from models.datasets.splits import by_session, coverage, published_split
 from models.datasets.trials import Excluded, Trial, WindowSet, cut_windows, steps_that_fit
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
-from models.training.label_protocols import Parts, discriminant_answers, discriminants, hidden, kept_answers
 from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, joined_world
@@ -30,6 +29,14 @@ from models.training.scores import Predictions
 from models.training.sources import Labels, Source, missing_classes
 from models.training.tables import Entry, Row, Table
 from tests.studies.jobs import run_here_or_there
+from tests.studies.label_protocols import (
+    Parts,
+    SvmClassifier,
+    discriminant_answers,
+    discriminants,
+    hidden,
+    kept_answers,
+)
 from tests.studies.papers.settings import MMV, OURS, Setting, settings_of
 
 R = TypeVar("R")

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode, InputError
-from models.baselines import LdaClassifier, SvmClassifier
+from models.baselines import FlatWindows, LdaClassifier, TunedSvm
 from models.datasets.splits import by_session, first_trials, published_split
 from models.datasets.trials import TRIAL_MODALITIES, Excluded, Trial, WindowSet, cut_windows, steps_that_fit
 from models.encoders.mv_sstma import random_channel_mask
@@ -26,10 +26,10 @@ from models.mixed_part import LabelledTrial, own_level
 from models.process import run_jobs
 from models.training.evaluate_trials import joined
 from models.training.loop import Report
-from models.training.scores import Predictions, interval_over
+from models.training.scores import Predictions, interval_over, trial_ids
 from models.training.sources import Source
 from models.training.tables import Entry
-from models.training.transfer import (
+from tests.studies.transfer import (
     ALONE,
     GIVEN,
     Answers,
@@ -42,6 +42,21 @@ from models.training.transfer import (
 )
 
 _OTHERS_WINDOWS = 4  # of a trial of someone else, for the references: more change little and take long
+
+
+class SvmClassifier:
+    """`TunedSvm` on all modalities' flattened features side by side."""
+
+    def __init__(self, n_labels: int, seed: int = 0) -> None:
+        self._svm = TunedSvm(n_labels, seed)
+
+    def fit(self, train: WindowSet) -> Self:
+        self._flat = FlatWindows(train)
+        self._svm.fit(self._flat.rows(train), train.label, trial_ids(train))
+        return self
+
+    def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
+        return self._svm.predict_proba(self._flat.rows(test))
 
 
 @dataclass(frozen=True)
