@@ -190,7 +190,7 @@ LEAST_ANSWER = 0.5  # a top emotion less likely than all others together is no a
 
 @dataclass(frozen=True)
 class AnswerConfig:
-    """When a model answers and how large its sets are, fitted on other subjects by `fit_answers`."""
+    """When a model answers and how large its sets are, fitted on other subjects."""
 
     set_90: float  # largest score 1 - p of a member of the 90 % set; 1 puts every emotion in
     set_80: float

@@ -337,14 +337,18 @@ def gather(
     A trial of ``weight`` (n,) 2 counts as two.
     """
     weight = np.ones(len(means)) if weight is None else weight
-    means, noise = means * weight[:, None], noise * weight
-    keys, at = np.unique(np.column_stack([person, session, label]), axis=0, return_inverse=True)
-    at = at.ravel()
-    total = np.zeros((len(keys), means.shape[1]))
-    np.add.at(total, at, means)
-    count = np.bincount(at, weight, len(keys)).astype(np.float64)
-    who, when, which = keys.T.astype(np.int64)
-    return Cells(who, when, which, count, total, np.bincount(at, noise, len(keys)).astype(np.float64))
+    return summed(Cells(person, session, label, weight, means * weight[:, None], noise * weight))
+
+
+def summed(cells: Cells) -> Cells:
+    """Return the cells with those of the same person, session and label as one, in the order of these."""
+    names, at = np.unique(
+        np.column_stack([cells.person, cells.session, cells.label]), axis=0, return_inverse=True
+    )
+    sums = [np.zeros((len(names), *array.shape[1:])) for array in (cells.count, cells.total, cells.noise)]
+    for array, values in zip(sums, (cells.count, cells.total, cells.noise), strict=True):
+        np.add.at(array, at.ravel(), values)
+    return Cells(*names.T.astype(np.int64), *sums)
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,6 +33,7 @@ from models.mixed_fit import (
     scatter,
     shared_part,
     shrunk,
+    summed,
     time_course,
     trial_weights,
 )
@@ -348,15 +349,8 @@ def _means(trials: Sequence[LabelledTrial], modality: str) -> tuple[_Array, _Arr
 
 def _joined(one: Cells, other: Cells) -> Cells:
     """Return the sums of both, cell by cell, as float32 would keep them."""
-    parts = [np.concatenate([getattr(cells, name) for cells in (one, other)]) for name in vars(one)]
-    person, session, label, count, total, noise = parts
-    keys, at = np.unique(np.column_stack([person, session, label]), axis=0, return_inverse=True)
-    sums = [np.zeros((len(keys), *array.shape[1:])) for array in (count, total, noise)]
-    for array, values in zip(sums, (count, total, noise), strict=True):
-        np.add.at(array, at.ravel(), values)
-    person, session, label = keys.T.astype(np.int64)
-    count, total, noise = sums
-    result: Cells = as_stored(Cells(person, session, label, count, total, noise))
+    both = (np.concatenate([getattr(cells, name) for cells in (one, other)]) for name in vars(one))
+    result: Cells = as_stored(summed(Cells(*both)))
     return result
 
 

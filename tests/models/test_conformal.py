@@ -11,16 +11,15 @@ from models.conformal import (
     NEVER,
     attainable,
     coverage,
-    fit_answers,
     own_levels,
     prediction_set,
     quantile,
     risk_coverage,
     too_rarely_covered,
-    trial_means,
     trial_weights,
 )
 from models.training.scores import calibration_curve
+from tests.studies.demo_model.answers import fit_answers, trial_means
 
 N_LABELS, N_TRIALS, N_WINDOWS = 5, 10, 4
 

@@ -19,12 +19,13 @@ from app.cli.evaluation_tables import interval_words
 from app.tables import figures_table
 from models.checkpoint import Checkpoint
 from models.config import ModelConfig
-from models.conformal import coverage, trial_means
+from models.conformal import coverage
 from models.normalise import Normaliser
 from models.training.courses import Course, answers, run_session
 from models.training.loop import Progress
 from models.training.scores import calibration_curve, t_interval, wilson_interval
 from models.trust import LEAST_AGREEMENT
+from tests.studies.demo_model.answers import trial_means
 from tests.studies.demo_model.data import Rows, load_subject
 from tests.studies.demo_model.stages import RowInputs, encode_rows
 from tests.studies.demo_model.training import (

@@ -27,7 +27,6 @@ from acquisition.windowing import WindowConfig
 from assets import CARDS
 from models.checkpoint import save_checkpoint
 from models.config import AnswerConfig, EvidenceConfig, ModelConfig, preset
-from models.conformal import fit_answers
 from models.features.config import FeatureConfig
 from models.fusion import gates_of
 from models.level import Evidence, SignalRange
@@ -38,6 +37,7 @@ from models.process import keep_freed_memory
 from models.training.courses import Course, answers, run_session
 from models.training.loop import Progress
 from models.training.scores import best_temperature
+from tests.studies.demo_model.answers import fit_answers
 from tests.studies.demo_model.data import (
     Rows,
     SubjectFeatures,
