@@ -137,10 +137,10 @@ def test_features_of_a_clip_are_steps_of_entropy_faces_and_voice(folder):
 
 
 def test_figure_2_has_the_papers_bars_beside_ours_where_there_are_some(tmp_path, monkeypatch):
-    from models.training import tables as table_plot
+    from tests.studies.papers import eav as table_plot
 
     drawn = []
-    monkeypatch.setattr(table_plot, "_save", lambda figure, axes, table, path: drawn.append(axes))
+    monkeypatch.setattr(table_plot, "save_figure", lambda figure, axes, table, path: drawn.append(axes))
     scores = Scores(5, 0.6, 0.6, 0.6, 1.0, 0.1, np.eye(5, dtype=np.int64))
     entry = Entry("1", 1, scores, scores, 5)
     rows = [Row("Audio", False, "all", 0.0, (replace(entry, paper_accuracy=0.5833),), None, "clip")]
