@@ -27,7 +27,7 @@ from acquisition.publish.capture import (
 NAME = "Affectscope webcam"
 _N_INDICES = 10
 _LATE_S = 0.25  # a file's frames that are later than this are dropped, as a camera would
-_LOST_S = 1.5  # with the polling, a loss is reported within 2 s
+LOST_S = 1.5  # with the polling, a loss is reported within 2 s
 _BUFFER = 6  # hundreds of frames kept for a consumer that stalls: 20-40 MB
 
 
@@ -234,8 +234,8 @@ def publish_webcam(
             lambda: CameraReader(device, fps),
             publishing.report,
             remedy="see `affectscope publish webcam --list`; is another program using it?",
-            silent_s=_LOST_S,
-            frozen_s=_LOST_S,
+            silent_s=LOST_S,
+            frozen_s=LOST_S,
         )
         first = _first_frame(source, clock, publishing.stop)
         if first is None:

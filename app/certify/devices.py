@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import signal
 import sys
 import threading
@@ -27,18 +28,22 @@ from numpy.typing import NDArray
 from acquisition.clock import LslClock
 from acquisition.header import make_info
 from acquisition.lsl.outlet import open_outlet
-from acquisition.simulator.source import SimulatorOptions, signal_buffer
+from acquisition.publish.capture import Capture, DeviceFeed, DeviceReader
+from acquisition.publish.webcam import LOST_S
+from acquisition.simulator.source import SEED_CH_NAMES, SimulatorOptions, signal_buffer
 from acquisition.text import say_json
 
+_LIMITS = {"silent_s": LOST_S, "frozen_s": LOST_S}
 EVENT_S = 2.0
 TABLE_S = 4.0  # after which the content, but for the index, repeats
 TICK_S = 0.02
 FPS = 15.0
 _CLICK, _WHITE = 30_000, 200  # of 32,767 and of 255; nothing else in sound or picture reaches them
-_MANUFACTURER = "Affectscope certify (simulated data)"
-_GAZE = ("gaze_x", "gaze_y", "pupil_left", "pupil_right", "validity", "index")
-_GAZE_TYPES = ("ScreenX", "ScreenY", "Diameter", "Diameter", "Confidence", "FrameNumber")
-_GAZE_UNITS = ("normalized", "normalized", "mm", "mm", "normalized", "")
+_GAZE = (  # label, type and unit
+    ("gaze_x", "ScreenX", "normalized"), ("gaze_y", "ScreenY", "normalized"),
+    ("pupil_left", "Diameter", "mm"), ("pupil_right", "Diameter", "mm"),
+    ("validity", "Confidence", "normalized"), ("index", "FrameNumber", ""),
+)  # fmt: skip
 WIDE_FORMATS = ("float32", "double64", "int32", "int64")  # that hold the index of hours
 _DTYPES = {"float32": "f4", "double64": "f8", "int8": "i1", "int16": "i2", "int32": "i4", "int64": "i8"}
 RATES = {"eeg": 250.0, "gaze": 60.0, "video": FPS, "audio": 16_000.0, "markers": 1 / EVENT_S}
@@ -97,11 +102,8 @@ def is_click(sound: NDArray[Any]) -> NDArray[np.bool_]:
 
 def jpeg_index(jpeg: bytes) -> int:
     """Return the index in a frame's comment, -1 where there is none."""
-    at = jpeg.find(b"certify ")
-    try:
-        return int(jpeg[at + 8 : at + 20]) if at >= 0 else -1
-    except ValueError:
-        return -1
+    found = re.search(rb"certify (\d{12})", jpeg)
+    return int(found[1]) if found else -1
 
 
 def is_flash(jpeg: bytes) -> bool:
@@ -120,13 +122,10 @@ def _frames() -> list[bytes]:
 
     cv2.setNumThreads(1)
     face = DrawnFace(SimulatorOptions(schedule="neutral:3600").person())
-    frames = []
-    for at in range(round(TABLE_S * FPS)):
-        picture = face.picture(at / FPS)
-        if at % round(EVENT_S * FPS) == 0:
-            picture = np.full_like(picture, 255)
-        frames.append(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes())
-    return frames
+    pictures = [face.picture(at / FPS) for at in range(round(TABLE_S * FPS))]
+    for at in range(0, len(pictures), round(EVENT_S * FPS)):
+        pictures[at] = np.full_like(pictures[at], 255)
+    return [cv2.imencode(".jpg", one, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes() for one in pictures]
 
 
 class _Content:
@@ -166,48 +165,53 @@ class _Content:
 
 
 def _info(device: Device) -> Any:
-    labels: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    units: tuple[str, ...] = ()
+    channels: list[tuple[str, str, str]] = []
     if device.kind == "eeg":
-        from acquisition.simulator.source import SEED_CH_NAMES
-
-        more = tuple(f"X{i}" for i in range(device.n_channels))
-        labels = ("SampleIndex", *(*SEED_CH_NAMES, *more)[: device.n_channels - 1])
-        types, units = ("counter", *("EEG",) * 200), ("count", *("microvolts",) * 200)
+        names = (*SEED_CH_NAMES, *(f"X{i}" for i in range(device.n_channels)))[: device.n_channels - 1]
+        channels = [("SampleIndex", "counter", "count"), *((name, "EEG", "microvolts") for name in names)]
     elif device.kind == "gaze":
-        labels, types, units = _GAZE, _GAZE_TYPES, _GAZE_UNITS
-    desc: dict[str, Any] = {"manufacturer": _MANUFACTURER, "simulated": "true"}
-    if labels:
-        rows = zip(labels, types, units, strict=False)
-        desc["channels"] = {"channel": [{"label": a, "type": b, "unit": c} for a, b, c in rows]}
+        channels = [*_GAZE]
+    fields = ("label", "type", "unit")
+    desc: dict[str, Any] = {"manufacturer": "Affectscope certify (simulated data)", "simulated": "true"}
+    desc["channels"] = {"channel": [dict(zip(fields, one, strict=True)) for one in channels]}
     if device.kind == "video":
         desc["encoding"] = {"codec": "jpeg", "transfer": "base64", "width": 320, "height": 240}
         desc["synchronization"] = {"can_drop_samples": "true"}
     fmt = {"eeg": device.fmt, "gaze": "float32", "audio": "int16"}.get(device.kind, "string")
-    return make_info(
-        device.name,
-        TYPES[device.kind],
-        fmt,
-        device.source_id,
-        n_channels=len(labels) or 1,
-        sfreq=0.0 if device.kind in ("markers", "video") else device.sfreq,
-        desc=desc,
-    )
+    sfreq = 0.0 if device.kind in ("markers", "video") else device.sfreq
+    described = (device.name, TYPES[device.kind], fmt, device.source_id)
+    return make_info(*described, n_channels=len(channels) or 1, sfreq=sfreq, desc=desc)
+
+
+class _Reader(DeviceReader):
+    """A camera or microphone that delivers what it is handed."""
+
+    def _capture(self) -> str:
+        self._closed.wait()
+        return ""
+
+    def deliver(self, stamps: NDArray[np.float64], samples: Any, is_same: bool) -> None:
+        """Deliver one capture, whose content is that of the one before where ``is_same``."""
+        self._deliver(
+            Capture(float(stamps[-1]), (stamps, samples), 0 if is_same else hash(float(stamps[-1])))
+        )
 
 
 class _Sender:
-    """Pushes a stream's samples when they are due, as its faults say."""
+    """Pushes a stream's samples when they are due, as its faults say; picture and sound as publishers do."""
 
     def __init__(self, device: Device, content: _Content, tell: Callable[..., None]) -> None:
         self._device, self._content = device, content
         self._outlet = open_outlet(_info(device), max_buffered=60)
-        self._tell, self._clock = tell, LslClock()
+        self._clock = LslClock()
         self._rng = np.random.default_rng(1)
         self._since: dict[str, float] = {}
         now = self._clock.now()
-        self.n_sent = max(0, math.ceil((now - device.start) * device.sfreq))
-        tell(did="opened", index=self.n_sent)
+        self._n_sent = max(0, math.ceil((now - device.start) * device.sfreq))
+        self._feed: DeviceFeed | None = None
+        if device.kind in ("video", "audio"):
+            self._feed = DeviceFeed(device.name, self._open, lambda words: tell(report=words), "", **_LIMITS)
+        tell(did="opened")
 
     def push_due(self, now: float, faults: dict[str, Any]) -> None:
         """Push what is due at ``now``."""
@@ -216,10 +220,13 @@ class _Sender:
         self._since = {name: at for name, at in self._since.items() if name in faults}
         due = now - float(faults.get("late", 0.0)) - self._device.start
         stop = math.floor(due * self._device.sfreq) + 1
-        if stop <= self.n_sent:
+        if self._feed is not None:
+            for capture in self._feed.take(now):
+                self._push(capture.data[1], capture.data[0])
+        if stop <= self._n_sent:
             return
-        index = np.arange(self.n_sent, stop)
-        self.n_sent = stop
+        index = np.arange(self._n_sent, stop)
+        self._n_sent = stop
         if "silent" in faults:
             return
         stamps = self._device.start + index / self._device.sfreq
@@ -227,9 +234,16 @@ class _Sender:
         if "disorder" in faults and len(index) > 3:
             order = np.concatenate([[1, 0], np.arange(2, len(index))])
             stamps, samples = stamps[order], [samples[i] for i in order]
-        self._push(samples, self._stamped(stamps, faults))
-        if "duplicate" in faults:
-            self._push(samples, self._stamped(stamps, faults))
+        stamps = self._stamped(stamps, faults)
+        for _ in range(2 if "duplicate" in faults else 1):
+            if self._feed is None:
+                self._push(samples, stamps)
+            else:
+                self._reader.deliver(stamps, samples, "frozen" in faults)
+
+    def _open(self) -> _Reader:
+        self._reader = _Reader(self._device.name, n_kept=1000)
+        return self._reader
 
     def _stamped(self, stamps: NDArray[np.float64], faults: dict[str, Any]) -> NDArray[np.float64]:
         stamps = stamps + float(faults.get("step", 0.0))
@@ -272,7 +286,6 @@ def main(text: str) -> None:
         opened.set()
 
     threading.Thread(target=listen, daemon=True).start()
-    tell(did="ready")
     opened.wait()
     sender, due, late = _Sender(device, content, tell), clock.now(), list[float]()
     while not ended.is_set():

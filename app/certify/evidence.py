@@ -96,12 +96,14 @@ def _content(device: Device, stamps: NDArray[np.float64], values: Any) -> _Conte
     index, none = np.round((stamps - device.start) * device.sfreq).astype(np.int64), np.empty(0, np.intp)
     if device.kind == "audio":
         counted = index[0] + np.arange(len(stamps))
-        if not _differs(values, table[counted % len(table)]).mean() > FEW_OTHERS:  # whatever the stamps say
+        if _differs(values, table[counted % len(table)]).mean() < 1e-3:  # whatever the stamps say
             index = counted
         return index, _differs(values, table[index % len(table)]), np.flatnonzero(is_click(values))
     if device.kind == "gaze":
         index = np.round(values[:, -1]).astype(np.int64)
-        steps = np.flatnonzero(np.diff(values[:, 0]) < -0.2) + 1  # back to the left at each event
+        steps = (
+            np.flatnonzero(np.diff(np.nan_to_num(values[:, 0], posinf=0.0)) < -0.2) + 1
+        )  # back to the left at each event
         return index, _differs(values[:, :-1], table[index % len(table)]), steps
     if device.fmt in WIDE_FORMATS:  # the others are too small for the index
         index = np.round(values[:, 0]).astype(np.int64)
@@ -109,11 +111,13 @@ def _content(device: Device, stamps: NDArray[np.float64], values: Any) -> _Conte
     return index, _differs(values, sent), none
 
 
-FEW_OTHERS = 1e-3
-
-
 def _differs(values: NDArray[Any], sent: NDArray[Any]) -> NDArray[np.bool_]:
     return ~(np.abs(values.astype(np.float64) - sent) <= 1e-3).all(axis=1)
+
+
+def has_prediction(path: Path) -> bool:
+    """Tell whether a JSONL file has begun; a session without one has its ledger alone in it."""
+    return path.is_file() and path.open(encoding="utf-8").read(20).startswith('{"t_end"')
 
 
 def read_predictions(path: Path, evidence: Evidence) -> None:
@@ -133,6 +137,6 @@ def compare(live: Path, replayed: Path, evidence: Evidence) -> None:
     target = live.with_suffix(".kept.jsonl")
     target.write_text("".join(json.dumps(one) + "\n" for one in kept), encoding="utf-8")
     try:
-        evidence.replayed = compare_runs(target, replayed)
+        evidence.replayed = compare_runs(target, replayed) if kept else None
     except InputError as error:
         evidence.replay_problem = str(error)

@@ -41,8 +41,8 @@ def short() -> list[Session]:
         "42-47 eeg nan",
         "50-56 video step 5",
     )
-    processes = ("16-16 recorder kill", "38-43 program stop", "56-56 program kill")
-    return [Session("streams", 64, faults(*streams)), Session("processes", 60, faults(*processes))]
+    processes = ("28-28 recorder kill", "44-49 program stop", "62-62 program kill")
+    return [Session("streams", 64, faults(*streams)), Session("processes", 66, faults(*processes))]
 
 
 def wide(minutes: float = WIDE_MINUTES) -> list[Session]:
@@ -52,8 +52,8 @@ def wide(minutes: float = WIDE_MINUTES) -> list[Session]:
     of_gaze = [f"gaze {what}" for what in ("nan", "inf", "constant", "railed")]
     ahead = ("14-50 audio drift 100", "16-26 gaze step 5", "40-50 video unix", "62-70 gaze nan_stamps")
     behind = ["16-26 eeg jitter 0.05", "38-48 gaze step -5", "40-50 video late 2"]
-    behind += ["62-68 gaze duplicate", "72-78 gaze disorder"]
-    strained = ("16-21 recorder stop", "30-45 program slow", "56-66 program inject")
+    behind += ["62-68 gaze duplicate", "72-78 eeg disorder"]
+    strained = ("16-21 recorder stop", "30-45 program slow", "56-56 program inject")
     returns = (*faults("16-24 gaze double"), Fault(32, 35, "eeg", "changed", {"sfreq": 500.0}))
     formats = [f"eeg {fmt} 250 8" for fmt in ("double64", "int8", "int16", "int32")]
     rates = ["eeg float32 1000 64", "eeg float32 2048 128"]
@@ -68,11 +68,11 @@ def wide(minutes: float = WIDE_MINUTES) -> list[Session]:
         Session(
             "flow", 76, _one_by_one(16, 14, 6, *(f"{k} {w}" for k in ("audio", "video") for w in _STILL))
         ),
-        Session("processes", 90, faults("16-16 recorder kill", "40-60 program stop", "76-76 program kill")),
+        Session("processes", 90, faults("28-28 recorder kill", "50-70 program stop", "84-84 program kill")),
         Session("program slow, device lost", 76, faults(*strained), module="app.certify.devices"),
         Session("other returns", 50, returns),
-        Session("full disk", 36, disk),
-        Session("both killed", 24, faults("16-16 both kill")),
+        Session("full disk", 36, disk, ("eeg", "gaze", "markers")),
+        Session("both killed", 36, faults("30-30 both kill")),
         Session("an output fails", 18, options=("--csv", "/dev/full")),
         Session("formats and rates", 20, devices=(*formats, *rates), command="record"),
         Session("int64", 5, devices=("eeg int64 250 8",), command="record"),

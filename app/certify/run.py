@@ -49,16 +49,11 @@ class Child:
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         self.lines: list[tuple[float, str]] = []
+        pipe, out = subprocess.PIPE, subprocess.STDOUT
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            env=dict(environment),
-            start_new_session=True,
-        )
+            [sys.executable, "-m", *arguments], stdin=pipe, stdout=pipe, stderr=out, encoding="utf-8",
+            errors="replace", env=dict(environment), start_new_session=True,
+        )  # fmt: skip
         self._reader = threading.Thread(target=self._read, args=(LslClock(),), daemon=True)
         self._reader.start()
 
@@ -96,7 +91,7 @@ class Running:
     """A session under way: `step` it until it is ``over``."""
 
     def __init__(self, session: Session, folder: Path, environment: Mapping[str, str]) -> None:
-        self.session, self._environment = session, environment
+        self.session, self._environment, self._reading = session, environment, threading.Thread()
         self.evidence, self.over, self.stage = Evidence(session.name), False, "starting"
         self._clock, self._children = LslClock(), list[Child]()
         self._since, self._measured = self._clock.now(), 0.0
@@ -107,10 +102,8 @@ class Running:
         self._program: Child | None = None
         self._slow = self._is_held = False
         self._returns: dict[Fault, Child] = {}
-        begins, ends = (
-            [(f.at, f, True) for f in session.faults],
-            [(f.until, f, False) for f in session.faults],
-        )
+        begins = [(fault.at, fault, True) for fault in session.faults]
+        ends = [(fault.until, fault, False) for fault in session.faults]
         self._todo = sorted([*begins, *ends], key=lambda one: one[0])
         tag, self._devices, self._senders = uuid.uuid4().hex[:6], dict[str, Device](), dict[str, Child]()
         for key in session.devices:
@@ -144,11 +137,7 @@ class Running:
             self._run_faults(now)
         elif self.stage == "closing":
             self._wait_for_files(now)
-        elif self._program is None or self._program.code is not None:
-            if self._replayed.is_file():
-                read.compare(self.jsonl, self._replayed, self.evidence)
-            else:
-                self.evidence.replay_problem = self._program.lines[-1][1] if self._program else ""
+        elif not self._reading.is_alive():
             self._end()
 
     def _start(self) -> Child:
@@ -169,7 +158,7 @@ class Running:
     def _wait_for_first(self, now: float) -> None:
         assert self._program is not None
         is_recording = self.session.command == "record" and self._state(self._xdf) == "recording"
-        if is_recording or (self.jsonl.is_file() and self.jsonl.stat().st_size > 0):
+        if is_recording or read.has_prediction(self.jsonl):
             self.evidence.zero, self.stage = now, "running"
         elif self._program.code is not None or now > self._since + _START_WITHIN_S:
             self._end()
@@ -225,12 +214,9 @@ class Running:
             self._senders[fault.target].tell(open=True)
 
     def _pids(self, target: str) -> list[int]:
-        assert self._program is not None
-        found = (
-            [self._program.process.pid]
-            if target in ("program", "both") and self._program.code is None
-            else []
-        )
+        found = []
+        if target in ("program", "both") and self._program is not None and self._program.code is None:
+            found.append(self._program.process.pid)
         if target in ("recorder", "both"):
             found += [process.pid for process in self._recorders() if "LabRecorder" in process.name()]
         return found
@@ -239,10 +225,9 @@ class Running:
         """Return the supervisors and recorders of this session's files that run."""
         found, stem = [], str(self._xdf.with_suffix(""))
         for process in psutil.process_iter(["cmdline"]):
-            words = process.info["cmdline"] or []
-            if any(word.startswith(stem) and word.endswith(".xdf") for word in words) and (
-                "LabRecorder" in words[0] or "acquisition.record.supervisor" in words
-            ):
+            words = process.info["cmdline"] or [""]
+            is_recorder = "LabRecorder" in words[0] or "acquisition.record.supervisor" in words
+            if is_recorder and any(word.startswith(stem) and word.endswith(".xdf") for word in words):
                 found.append(process)
         return found
 
@@ -259,9 +244,8 @@ class Running:
             return
         if not self.evidence.messages:
             self._note_end()
-        parts = sorted(
-            self._xdf.parent.glob(f"{self._xdf.stem}*.xdf"), key=lambda path: (len(path.name), path)
-        )
+        files = self._xdf.parent.glob(f"{self._xdf.stem}*.xdf")
+        parts = sorted(files, key=lambda path: (len(path.name), path))
         left = [path for path in parts if self._state(path) in ("starting", "recording")]
         if left and is_patient:
             if now > self._since + 3.0:
@@ -272,19 +256,34 @@ class Running:
             self.evidence.late_ms += [1e3 * json.loads(line)["late_s"] for line in beats]
         for sender in self._senders.values():
             sender.close()
+        self.stage, self._program = "replaying", None
+        if self.jsonl.is_file() and parts:
+            words = ("replay", str(self._xdf), "--headless", "--jsonl", str(self._replayed))
+            self._program = self._child("app", *words)
+        # In a thread: the faults of the sessions beside this one must not wait.
+        self._reading = threading.Thread(target=self._read, args=(parts,), daemon=True)
+        self._reading.start()
+
+    def _read(self, parts: Sequence[Path]) -> None:
         read.read_predictions(self.jsonl, self.evidence)
         read.read_parts(parts, self._devices, self.evidence)
-        if self.evidence.predictions and parts:
-            words = ("replay", str(self._xdf), "--headless", "--jsonl", str(self._replayed))
-            self._program, self.stage = self._child("app", *words), "replaying"
-        else:
-            self._end()
+        if self._program is not None:
+            code = self._program.process.wait()
+            if code in (0, 3) and self._replayed.is_file():
+                read.compare(self.jsonl, self._replayed, self.evidence)
+            else:
+                self.evidence.replay_problem = (
+                    self._program.lines[-1][1] if self._program.lines else str(code)
+                )
 
     def _note_end(self) -> None:
-        """Keep the program's exit code and what it said but for predictions."""
+        """Keep the program's exit code, and what it and the devices said, without predictions and totals."""
         if self._program is not None:
             self.evidence.exit_code = self._program.code
-            self.evidence.messages = [line for line in self._program.lines if not line[1].startswith("t=")]
+            said = ("- ", "failure", "error", "internal error")
+            self.evidence.messages = [line for line in self._program.lines if line[1].startswith(said)]
+            devices = [line for child in self._children for line in child.lines if '"report"' in line[1]]
+            self.evidence.messages = sorted(self.evidence.messages + devices)
 
     def _end(self) -> None:
         if not self.evidence.messages:

@@ -44,7 +44,7 @@ def certify(
     from acquisition.record.files import write_text
     from app.certify import plan
     from app.certify import report as pages
-    from app.certify.judge import counts, exit_code
+    from app.certify.judge import Row, counts, exit_code
     from app.certify.run import Running, run_sessions
     from app.tables import make_console
 
@@ -60,21 +60,23 @@ def certify(
         progress.status("starting") as status,
     ):
         psutil.cpu_percent()
-        whole_s = plan.seconds_of(sessions)
+        whole_s, rows = plan.seconds_of(sessions), list[Row]()
 
         def tell(words: str) -> None:
             left = max(0.0, whole_s - (stopwatch() - began))
             status.update(f"{words}; about {left:.0f} s left   Ctrl-C ends it")
 
         def done(running: Running) -> None:
-            rows = plan.rows_of(running.session, running.evidence)
-            progress.print(f"{running.session.name}: {counts(rows)}", markup=False, highlight=False)
+            found = plan.rows_of(running.session, running.evidence)
+            running.evidence.parts.clear()  # millions of samples
+            rows.extend(found)
+            progress.print(f"{running.session.name}: {counts(found)}", markup=False, highlight=False)
 
         over = run_sessions(sessions, folder, plan.lanes(sessions), interrupted, tell, done)
         if interrupted.is_set():
             return ExitCode.INTERRUPTED
         evidence = [running.evidence for running in over]
-        rows = [row for one in over for row in plan.rows_of(one.session, one.evidence)] + not_made
+        rows += not_made
         about = pages.machine() | pages.load(evidence, psutil.cpu_percent())
         if report is not None:
             with file_errors("the certificate cannot be written", report, "choose another folder"):
