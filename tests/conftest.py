@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -111,3 +116,74 @@ def small_eav(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sets") / "small-eav"
     make_eav(MakeOptions(folder, subjects=1, seed=3, trials=20, trial_s=5, jobs=1))
     return folder
+
+
+# Names the streams that answer, and says of each port whether a connection to it succeeds.
+_LOOK = """
+import json, socket, sys
+from pylsl import resolve_streams
+address, ports = sys.argv[1], json.loads(sys.argv[2])
+def connects(port):
+    try:
+        with socket.create_connection((address, port), 0.3):
+            return True
+    except OSError:
+        return False
+print(json.dumps([sorted(info.source_id() for info in resolve_streams(1.5)), [connects(p) for p in ports]]))
+"""
+
+
+@dataclass(frozen=True)
+class OtherMachine:
+    """A network namespace from which this machine is reached at ``address``."""
+
+    name: str
+    address: str
+    folder: Path
+
+    def look(self, ports: list[int], peers: str = "{}") -> tuple[list[str], list[bool]]:
+        """Return the source_ids found (by multicast, and at known ``peers``), and which ports connect."""
+        session = Path(os.environ["LSLAPICFG"]).read_text("utf-8")
+        config = self.folder / "other.cfg"
+        config.write_text(session.replace("[log]", f"KnownPeers = {peers}\n[log]"), encoding="utf-8")
+        command = [
+            "ip",
+            "netns",
+            "exec",
+            self.name,
+            sys.executable,
+            "-c",
+            _LOOK,
+            self.address,
+            json.dumps(ports),
+        ]
+        result = subprocess.run(
+            command, env=os.environ | {"LSLAPICFG": str(config)}, capture_output=True, text=True, check=True
+        )
+        found, connects = json.loads(result.stdout)
+        return found, connects
+
+
+@pytest.fixture(scope="session")
+def other_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherMachine]:
+    """Another machine on the network, or a visible skip."""
+    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("another machine on the network needs Linux, root and the program ip")
+    name, number = f"as{uuid.uuid4().hex[:6]}", uuid.uuid4().int
+    subnet = f"10.{64 + number % 64}.{(number >> 8) % 256}"
+    inside = f"ip netns exec {name} ip"
+
+    def run(*commands: str) -> None:
+        for command in commands:
+            subprocess.run(command.split(), check=True, capture_output=True)
+
+    try:
+        run(f"ip netns add {name}", f"ip link add {name}a type veth peer name {name}b netns {name}")
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no network namespace can be made here: {error.stderr.decode().strip()}")
+    try:
+        run(f"ip addr add {subnet}.1/24 dev {name}a", f"ip link set {name}a up", f"{inside} link set lo up")
+        run(f"{inside} addr add {subnet}.2/24 dev {name}b", f"{inside} link set {name}b up")
+        yield OtherMachine(name, f"{subnet}.1", tmp_path_factory.mktemp("other"))
+    finally:
+        run(f"ip netns del {name}")

@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.header import parse_xml
 
 _SO_ATTACH_FILTER = 26
+_ACCEPTED_S = 0.02  # liblsl has accepted a connection by then
 # Classic BPF: load the device's index, load the packet's type (5: sent from here, looped back), or drop.
 _LOCAL_ONLY = (
     (0x20, 0, 0, 0xFFFFF008), (0x15, 2, 0, 1), (0x20, 0, 0, 0xFFFFF004), (0x15, 0, 1, 5),
@@ -65,7 +67,8 @@ def open_outlet(info: Any, **options: Any) -> Any:
     Returns
     -------
     pylsl.StreamOutlet
-        Between its sockets' opening and their filter lies about a millisecond.
+        A search that comes before its sockets have their filter, some milliseconds, is answered with its
+        header; a connection made then is cut off.
 
     Raises
     ------
@@ -81,6 +84,8 @@ def open_outlet(info: Any, **options: Any) -> Any:
     if not is_open_to_network():
         try:
             _confine(outlet.get_info())
+            threading.Event().wait(_ACCEPTED_S)
+            _confine(outlet.get_info())  # of connections that were faster than the filter
         except OSError as error:
             what = f"it cannot be kept to this machine ({error.strerror})"
             remedy, where = "add --lan to open it to the network", f"stream {info.name()!r}"
@@ -89,7 +94,7 @@ def open_outlet(info: Any, **options: Any) -> Any:
 
 
 def _confine(info: Any) -> None:
-    """Attach the filter to each socket of an outlet, and to connections that were faster."""
+    """Attach the filter to each socket of an outlet, and of the connections to it."""
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _LOCAL_ONLY))
     program = struct.pack("HP", len(_LOCAL_ONLY), ctypes.addressof(code))
     root = parse_xml(info.as_xml())
