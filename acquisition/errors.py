@@ -18,6 +18,7 @@ class ErrorCode(StrEnum):
     OPTION = "option"  # an option or its value, alone or with others
     FILE = "file"  # any other file or folder: missing, unreadable, damaged, not writable
     RECORDING = "recording"  # a recording cannot be read, or has no usable data
+    LOST = "lost"  # what is being recorded is not all kept
     MODEL = "model"  # a model folder is missing, damaged, or does not fit
     PROFILE = "profile"  # a profile is missing, damaged, or does not fit the model
     NO_STREAM = "no_stream"  # no usable stream was found

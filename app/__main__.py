@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(_run(words))
     except InputError as error:
         _say(f"error: {error}")
-        sys.exit(ExitCode.WRONG_USE)
+        sys.exit(ExitCode.of(error.code))
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
     except OSError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
+from acquisition.errors import ErrorCode
 from acquisition.lsl.discovery import quiet_liblsl
 from assets import LSL_CONFIG
 
@@ -22,6 +23,11 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
     @classmethod
+    def of(cls, code: ErrorCode) -> "ExitCode":
+        """Return the code of a command that an `InputError` ended."""
+        return cls.DAMAGED_INPUT if code is ErrorCode.LOST else cls.WRONG_USE
+
+    @classmethod
     def after(cls, damage: Sized) -> "ExitCode":
         """Return the code of a command that finished without what is ``damage``."""
         return cls.DAMAGED_INPUT if len(damage) else cls.GOOD
@@ -32,12 +38,20 @@ TRAINING = ("train", "pretrain", "finetune", "reproduce", "evaluate")
 
 
 def settle_environment(command: str = "") -> None:
-    """Set the variables that libraries read once, where the user has not set them, for a command."""
+    """Set the variables that libraries read once, where the user has not set them, for a command.
+
+    And let nobody but the user read or write what is written from now on, by child processes too.
+    """
+    os.umask(0o077)
     # Waiting OpenMP threads must sleep, not spin (torch reads this when it is loaded): next to the acquire
     # thread and other programs, spinning turned a 12 ms forward pass into one of 60 ms and more. Training
     # consists of many short operations, and waking its threads for each of them took half as long again.
     if command not in TRAINING:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # matplotlib, where a library loads it, makes a folder of settings in HOME.
+    os.environ.setdefault(
+        "MPLCONFIGDIR", str(platformdirs.user_cache_path(_NAME, appauthor=False) / "matplotlib")
+    )
     # liblsl reports every lost connection on stderr; what matters of it reaches the user in our words.
     quiet_liblsl(LSL_CONFIG)
 

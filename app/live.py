@@ -23,6 +23,7 @@ from acquisition.record.files import recorded_identity
 from acquisition.select import kind_of, lacking, parse_choices
 from acquisition.simulator.process import SimulatorProcess, stream_choices
 from acquisition.stream_words import offer_words, waiting_words
+from acquisition.text import counted
 from acquisition.types import (
     Change,
     Chunk,
@@ -282,7 +283,7 @@ class LiveSession:
             show()
 
         runner = LiveRunner(pipeline, clock, sinks, self.telemetry, after_acquire, observer.after_decode)
-        with closing(sinks), contextlib.closing(clock_map):
+        with closing(sinks, self._lack), contextlib.closing(clock_map):
             try:
                 observer.on_open(OpenSession(self.checkpoint, source, decoder, recording, clock, mask))
                 runner.start()
@@ -303,6 +304,8 @@ class LiveSession:
                 self.ledgers = pipeline.ledgers()
                 recording.finish(clock.now(), self.close_recording_s)
                 self.problems += recording.problems
+                for where, n_dropped in runner.n_dropped.items():
+                    self._lack(f"{where}: {counted(n_dropped, 'prediction')} could not be written")
                 if text := recording.text():
                     self.telemetry.say(f"recording {text}", clock.now())
         if runner.error is not None:
@@ -406,6 +409,11 @@ class LiveSession:
             "stream_notes": {key: list(spec.notes) for key, spec in source.specs.items() if spec.notes},
             **self.observer.sidecar(),
         }
+
+    def _lack(self, message: str) -> None:
+        """Tell what an output file lacks, which otherwise is as it should be."""
+        self.problems.append(message)
+        self._failing("output")(message)
 
     def _warn(self, message: str) -> None:
         self.telemetry.say(message, self._clock.now(), Change.WARNING)

@@ -3,7 +3,9 @@
 Floats are written in full, so that a file read back has the same numbers.
 """
 
+import contextlib
 import hashlib
+import io
 import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -127,14 +129,27 @@ def prediction_values(prediction: Prediction, labels: tuple[str, ...]) -> list[f
 
 
 class _TextSink:
-    """A text file that an option names, flushed after each prediction: a crash loses at most one."""
+    """A text file that an option names; what cannot be written whole, as on a full disk, leaves no part."""
 
     def __init__(self, path: Path, option: str) -> None:
-        self._where = f"{option} {path}"
+        self._where, self._n_bytes = f"{option} {path}", 0
         with _writing(self._where):
             path.parent.mkdir(parents=True, exist_ok=True)
             _refuse_recording(path, self._where)
-            self._file = path.open("w", newline="", encoding="utf-8")
+            self._file = path.open("wb", buffering=0)
+
+    def _append(self, text: str) -> None:
+        data = memoryview(text.encode())
+        with _writing(self._where):
+            try:
+                while data:
+                    data = data[self._file.write(data) :]
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._file.truncate(self._n_bytes)
+                    self._file.seek(self._n_bytes)
+                raise
+        self._n_bytes += len(text.encode())
 
     def close(self) -> None:
         with _writing(self._where):
@@ -157,17 +172,14 @@ class JsonlSink(_TextSink):
         self._remark, self._ledgers, self._n = dict(remark), ledgers, 0
 
     def write(self, prediction: Prediction) -> None:
-        with _writing(self._where):
-            self._file.write(json_text(prediction_record(prediction) | self._remark) + "\n")
-            self._file.flush()
+        self._append(json_text(prediction_record(prediction) | self._remark) + "\n")
         self._n += 1
 
     def close(self) -> None:
         """Append what became of the samples, also where no prediction was made."""
-        with _writing(self._where):
-            last = {"ledger": [asdict(one) for one in self._ledgers()], "n_predictions": self._n}
-            self._file.write(json_text(last | self._remark) + "\n")
-        super().close()
+        last = {"ledger": [asdict(one) for one in self._ledgers()], "n_predictions": self._n}
+        with contextlib.closing(self._file):
+            self._append(json_text(last | self._remark) + "\n")
 
 
 class CsvSink(_TextSink):
@@ -176,13 +188,17 @@ class CsvSink(_TextSink):
     def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
         super().__init__(path, "--csv")
         self._labels = labels
-        self._writer = TableWriter(self._file)
         names = [f"p_{label}" for label in labels] + [f"attention_{modality}" for modality in MODALITIES]
         present = (f"present_{modality}" for modality in MODALITIES)
         reliability = (f"reliability_{modality}" for modality in MODALITIES)
         verdict = ("state", "safe_to_act", "answer", "set_90", "set_80", *reliability)
         verdict += ("agreement", "level_trials", "marked_bad")
-        self._writer.writerow(["t_end_s", "label", *names, *present, "warm_up", "total_ms", *verdict])
+        self._row(["t_end_s", "label", *names, *present, "warm_up", "total_ms", *verdict])
+
+    def _row(self, values: Iterable[Any]) -> None:
+        line = io.StringIO(newline="")
+        TableWriter(line).writerow(values)
+        self._append(line.getvalue())
 
     def write(self, prediction: Prediction) -> None:
         verdict = prediction.verdict
@@ -198,9 +214,7 @@ class CsvSink(_TextSink):
             + ["" if math.isnan(x) else repr(x) for x in (prediction.agreement, prediction.level_trials)]
             + [" ".join(prediction.marked_bad)]
         )
-        with _writing(self._where):
-            self._writer.writerow(row)
-            self._file.flush()
+        self._row(row)
 
 
 def network_features(prediction: Prediction) -> dict[str, Any]:

@@ -649,5 +649,5 @@ def end_orphan(path: Path) -> None:
     status = stop_recording(path)
     if status.state == "failed":
         remedy = "the file is readable up to the last complete chunk"
-        raise InputError(status.message, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
+        raise InputError(status.message, where=str(path), remedy=remedy, code=ErrorCode.LOST)
     say(f"{path.name}: {data_size(status.n_bytes)}, {status.message}")

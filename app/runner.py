@@ -2,9 +2,11 @@
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from acquisition.clock import Clock
+from acquisition.errors import InputError
 from acquisition.types import Window
 from app.outputs import Sink
 from app.pipeline import Pipeline
@@ -92,6 +94,7 @@ class LiveRunner:
             measuring = ("face landmarks", self._measure)
             self._threads.append(threading.Thread(target=self._guarded, args=measuring, daemon=True))
         self.error: BaseException | None = None
+        self.n_dropped: Counter[str] = Counter()  # predictions, by the file that could not be written
 
     def start(self) -> None:
         """Start reading; windows are cut from `begin_decoding` on."""
@@ -154,7 +157,15 @@ class LiveRunner:
                 return
             self._telemetry.on_prediction(prediction)
             for sink in self._sinks:
-                sink.write(prediction)
+                try:
+                    sink.write(prediction)
+                except InputError as error:  # a full disk, say: the session and its other outputs go on
+                    if error.where not in self.n_dropped:
+                        failed = Failure(
+                            "output", f"{error}; until then predictions are dropped", self._clock.now()
+                        )
+                        self._telemetry.on_failure(failed)
+                    self.n_dropped[error.where] += 1
 
     def _guarded(self, stage: str, loop: Callable[[], None]) -> None:
         """Run a thread's loop; what kills it is a failure on the screen, and the end of the run."""
@@ -167,9 +178,18 @@ class LiveRunner:
 
 
 @contextlib.contextmanager
-def closing(sinks: Sequence[Sink]) -> Iterator[None]:
-    """Close every sink at the end, whatever happens."""
+def closing(sinks: Sequence[Sink], on_error: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Close every sink at the end, whatever happens; raise what one cannot write, or tell it ``on_error``."""
+
+    def close(sink: Sink) -> None:
+        try:
+            sink.close()
+        except InputError as error:
+            if on_error is None:
+                raise
+            on_error(str(error))
+
     with contextlib.ExitStack() as stack:
         for sink in sinks:
-            stack.callback(sink.close)
+            stack.callback(close, sink)
         yield

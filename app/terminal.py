@@ -10,7 +10,7 @@ from time import monotonic
 from rich.console import Console
 from rich.text import Text
 
-from acquisition.errors import printable
+from acquisition.errors import InputError, printable
 from acquisition.stream_words import ledger_line, why_nothing
 from acquisition.text import either
 from acquisition.types import MODALITIES
@@ -138,8 +138,13 @@ def _summarised(session: Session, lines: _Lines) -> Iterator[Callable[[], None]]
     log.take(Opened(mode, model, timeline, bool(streams.simulated), streams.real))
     log.ledgers, log.n_skipped = tuple(session.ledgers.values()), session.telemetry.n_skipped
     if (summary := log.summary()) is not None:
-        for written in write_summary(summary, path):
-            lines.say(f"summary: {written}")
+        try:
+            for written in write_summary(summary, path):
+                lines.say(f"summary: {written}")
+        except InputError as error:
+            if not isinstance(session, LiveSession):
+                raise
+            session.problems.append(str(error))
 
 
 class _Waiting(Observer):

@@ -135,12 +135,16 @@ def _words(view: SessionView) -> str:
 
 
 def calibrate_headless(
-    request: CalibrationRequest, consent: Consent, interrupted: threading.Event, say: Callable[[str], None]
+    request: CalibrationRequest,
+    consent: Consent,
+    interrupted: threading.Event,
+    say: Callable[[str], None],
+    lack: Callable[[str], None] = lambda problem: None,
 ) -> Finished | None:
     """Run a whole session without a window; None where it was interrupted.
 
-    ``interrupted`` ends it when set; ``say`` is called with each line of progress. Raises InputError if
-    something is wrong; what was recorded is kept.
+    ``interrupted`` ends it when set; ``say`` is called with each line of progress, ``lack`` with what the
+    recording lacks in the end. Raises InputError if something is wrong; what was recorded is kept.
     """
     prepared = prepare(request)
     if prepared.unfitted is not None:
@@ -155,6 +159,8 @@ def calibrate_headless(
     controller = HeadlessController(say, request.seed, is_simulated=request.simulated is not None)
     run = CalibrationRun(prepared, consent, controller, interrupted=interrupted)
     record = run.run()
+    for problem in run.live.problems if run.live is not None else ():
+        lack(problem)
     if run.session.is_aborted:
         say(f"interrupted; everything so far is kept in {run.place.folder}; the same command resumes it")
         return None

@@ -224,7 +224,7 @@ class CalibrationRun(Observer):
                 f"the recording ended: {info.message}",
                 where=str(info.path),
                 remedy="fix that and run the same command again: it resumes where this stopped",
-                code=ErrorCode.RECORDING,
+                code=ErrorCode.LOST,
             )
             self.give_up(error, now)
 

@@ -231,12 +231,15 @@ def _headless(request: CalibrationRequest, consent: Consent | None, as_json: boo
         what = "a session without a window needs the subject's consent"
         remedy = "list the modalities the subject consented to: --consent eeg,eye,face,voice"
         raise InputError(what, where="--consent", remedy=remedy, code=ErrorCode.SUBJECT)
+    problems: list[str] = []
     with interruptible() as interrupted:
-        found = calibrate_headless(request, consent, interrupted, _say)
+        found = calibrate_headless(request, consent, interrupted, _say, problems.append)
+    for problem in problems:
+        _say(f"incomplete: {problem}")
     if found is None:
         return ExitCode.INTERRUPTED
     _print(found, as_json)
-    return ExitCode.GOOD
+    return ExitCode.after(problems)
 
 
 @option_group("Recording of another program")

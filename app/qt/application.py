@@ -199,8 +199,9 @@ class Outcome:
     def code(self) -> int:
         """The exit code: that of the headless commands, by how the last session stood."""
         if self._last is not None and self._last.name == "failed":
-            return ExitCode.INTERNAL_ERROR if self._last.code is None else ExitCode.WRONG_USE
-        return ExitCode.DAMAGED_INPUT if self.why_nothing else ExitCode.GOOD
+            return ExitCode.INTERNAL_ERROR if self._last.code is None else ExitCode.of(self._last.code)
+        lacks = any(failure.stage in ("recording", "output") for failure in self._session.store.failures)
+        return ExitCode.DAMAGED_INPUT if self.why_nothing or lacks else ExitCode.GOOD
 
     @property
     def why_nothing(self) -> list[str]:
