@@ -381,10 +381,11 @@ class _Recording:
         ours = {recorded_identity(stream): stream for stream in self._status.streams}
         found = {}
         for stream in before._status.streams:
-            next_one = ours.get(recorded_identity(stream))
-            if stream.last is None or next_one is None or not stream.nominal_sfreq:
+            key = recorded_identity(stream)
+            if stream.last is None or not stream.nominal_sfreq or key not in self._headers:
                 continue
-            if next_one.first is None:
+            next_one = ours.get(key)
+            if next_one is None or next_one.first is None:
                 if self.is_busy:
                     return None
                 continue

@@ -1,0 +1,250 @@
+"""Recordings that go on in parts: with a scripted recorder and a manual clock, and with real ones, killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import uuid
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import ClassVar
+
+import psutil
+import pytest
+
+from acquisition.clock import LslClock
+from acquisition.errors import ErrorCode, InputError
+from acquisition.record.files import read_sidecar, recorded_identity
+from acquisition.record.supervisor import BUFFER_BYTES, RecordingStatus, StreamInFile
+from acquisition.types import StreamHeader
+from app import recording
+from app.recording import RecordingControl, RecordingHooks
+from tests.acquisition.test_record_recorder import numbers_in, sender, wait_for_stream
+
+EEG = StreamHeader("Amp", "EEG", "amp", "here", "", 250.0, 8, "float32")
+
+
+class ScriptedRecorder:
+    """In place of a recorder's processes: the test says how each file goes."""
+
+    made: ClassVar[list[ScriptedRecorder]] = []
+    begins = True  # the next ones come to record
+
+    def __init__(self, path: Path, streams, own, **_) -> None:
+        self.path, self.notices = path, []
+        self.status_ = RecordingStatus(str(path), pid=2**22 + 1, n_bytes=1)
+        ScriptedRecorder.made.append(self)
+
+    def start(self) -> None:
+        self.path.write_bytes(b"XDF:")
+        if self.begins:
+            self.status_.state = "recording"
+        else:
+            self.die()
+
+    def die(self, reason: str = "") -> None:
+        self.status_ = replace(self.status_, state="failed", message="died", reason=reason)
+
+    def status(self) -> RecordingStatus:
+        return replace(self.status_, streams=[replace(stream) for stream in self.status_.streams])
+
+    def request_stop(self) -> None:
+        self.status_.state = "stopped"
+
+    def stop(self, timeout_s: float = 0.0) -> RecordingStatus:
+        return self.status()
+
+    def new_streams(self, found) -> list:
+        return []
+
+
+class Session:
+    """A recording that is stepped by hand."""
+
+    def __init__(self, path: Path, streams=(EEG,)) -> None:
+        self.now, self.notices, self.failures = 0.0, [], []
+        self.received: dict[object, int] = {}
+        hooks = RecordingHooks(
+            self.notices.append,
+            self.failures.append,
+            sidecar=lambda: {"at": self.now},
+            received=lambda: dict(self.received),
+        )
+        self.control = RecordingControl(list(streams), (), hooks)
+        self.control.start(path, self.now)
+        self.step()
+
+    def step(self, seconds: float = 0.1) -> None:
+        self.now += seconds
+        self.control.step(self.now)
+
+    def names(self) -> list[str]:
+        return [recorder.path.name for recorder in ScriptedRecorder.made]
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
+    monkeypatch.setattr(ScriptedRecorder, "made", [])
+    monkeypatch.setattr(ScriptedRecorder, "begins", True)
+    monkeypatch.setattr(recording, "Recorder", ScriptedRecorder)
+    monkeypatch.setattr(recording, "discover", lambda timeout_s: [])
+    return Session(tmp_path / "a.xdf")
+
+
+def test_a_recorder_that_dies_is_followed_by_a_part_that_the_sidecars_name(session: Session) -> None:
+    first = ScriptedRecorder.made[0]
+    first.status_.streams = [StreamInFile("Amp", "EEG", "here", "amp", 250.0, 500, 10.0, 12.0)]
+    session.step()
+    first.die()
+    session.step()
+    assert session.control.is_running
+    session.step()
+    assert session.names() == ["a.xdf", "a_part-02.xdf"]
+    assert session.control.state == "recording"
+    second = ScriptedRecorder.made[1]
+    second.status_.streams = [StreamInFile("Amp", "EEG", "here", "amp", 250.0, 500, 12.6, 14.0)]
+    session.step()
+    assert "0.6 s of Amp" in session.failures[-1]
+    assert read_sidecar(first.path)["parts"] == ["a.xdf", "a_part-02.xdf"]
+    assert read_sidecar(second.path)["part_of"] == "a.xdf"
+    assert read_sidecar(second.path)["lost_before_s"] == pytest.approx(0.6)
+    session.control.finish(session.now)
+    assert session.control.problems == session.failures
+
+
+def test_a_recorder_that_dies_at_once_is_not_started_for_ever(session: Session) -> None:
+    ScriptedRecorder.begins = False
+    ScriptedRecorder.made[0].die()
+    tried_at = []
+    while session.control.is_running and session.now < 1000:
+        n = len(ScriptedRecorder.made)
+        session.step()
+        tried_at += [session.now] * (len(ScriptedRecorder.made) > n)
+    pauses = [after - before for before, after in pairwise(tried_at)]
+    assert len(tried_at) == 5
+    assert pauses == sorted(pauses)
+    assert "given up" in session.failures[-1]
+    n = len(ScriptedRecorder.made)
+    session.step(100.0)
+    assert len(ScriptedRecorder.made) == n
+
+
+def test_a_recording_that_is_stopped_or_has_no_room_does_not_continue(session: Session) -> None:
+    ScriptedRecorder.made[0].die("low_disk")
+    session.step()
+    session.step()
+    assert session.control.state == "failed"
+    assert session.names() == ["a.xdf"]
+    session.control.start(session.control._parts[0].path.with_name("b.xdf"), session.now)
+    session.step()
+    session.control.stop(session.now)
+    ScriptedRecorder.made[-1].die()
+    session.step()
+    session.step()
+    assert session.names() == ["a.xdf", "b.xdf"]
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_what_is_received_and_not_in_the_file_is_told_and_continues_in_a_part(
+    session: Session, comes: bool
+) -> None:
+    status = ScriptedRecorder.made[0].status_
+    status.streams = [StreamInFile("Amp", "EEG", "here", "amp", 250.0)]
+    for _ in range(60):
+        key = recorded_identity(EEG)
+        session.received[key] = session.received.get(key, 0) + 25
+        status.n_bytes += BUFFER_BYTES  # other streams
+        status.streams[0].n_samples += 25 * comes
+        session.step()
+    assert (session.names() == ["a.xdf"]) is comes
+    assert ("'Amp'" in "".join(session.failures)) is not comes
+
+
+def test_a_marker_that_comes_into_the_file_before_it_is_received_is_no_loss(session: Session) -> None:
+    markers = StreamHeader("Events", "Markers", "m", "here", "", 0.0, 1, "string")
+    session.control.stop(session.now)
+    session.step()
+    session = Session(session.control._parts[0].path.with_name("b.xdf"), [markers])
+    status = ScriptedRecorder.made[-1].status_
+    status.streams = [StreamInFile("Events", "Markers", "here", "m")]
+    session.step()
+    status.streams[0].n_samples = 1
+    session.step()
+    session.received[recorded_identity(markers)] = 1
+    for _ in range(100):
+        status.n_bytes += BUFFER_BYTES
+        session.step()
+    assert session.failures == []
+
+
+def test_a_file_that_does_not_grow_while_samples_come_is_followed_by_a_part(session: Session) -> None:
+    key = recorded_identity(EEG)
+    for _ in range(40):
+        session.received[key] = session.received.get(key, 0) + 500
+        session.step()
+    assert session.names() == ["a.xdf", "a_part-02.xdf"]
+    assert "has not grown" in session.notices[-1]
+
+
+def test_a_gap_in_a_recording_has_an_exit_code_of_its_own() -> None:
+    from app.environment import ExitCode
+
+    error = InputError("it ended", code=ErrorCode.LOST)
+    assert ExitCode.of(error.code) == 3
+    assert ExitCode.of(ErrorCode.RECORDING) == 2
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and SIGSTOP")
+@pytest.mark.parametrize("fault", ["recorder", "supervisor", "both", "halted"])
+def test_a_recording_survives_its_recorder(tmp_path: Path, fault: str) -> None:
+    """The samples are numbered: what the files lack is what is said to be lost, and nothing else."""
+    clock, failures = LslClock(), []
+    source_id = str(uuid.uuid4())
+    header = StreamHeader("test EEG", "EEG", source_id, socket.gethostname(), "", 250.0, 8, "float32")
+    hooks = RecordingHooks(lambda notice: None, failures.append)
+    control = RecordingControl([header], (), hooks)
+
+    def until(condition) -> None:
+        deadline = clock.now() + 60.0
+        while not condition():
+            assert clock.now() < deadline
+            control.step(clock.now())
+            clock.wait_until(clock.now() + 0.05)
+
+    def recorded(seconds: float, n_parts: int) -> bool:
+        info = control._recordings[-1].info(clock.now(), 0.0)
+        return len(control._parts) == n_parts and control.state == "recording" and info.duration_s > seconds
+
+    with sender(source_id):
+        wait_for_stream(source_id)
+        control.start(tmp_path / "a.xdf", clock.now())
+        until(lambda: recorded(2.0, 1))
+        status = control._parts[0]._status
+        pids = {"recorder": [status.labrecorder_pid], "supervisor": [status.pid]}
+        pids |= {"both": [status.pid, status.labrecorder_pid], "halted": pids["recorder"]}
+        for pid in pids[fault]:
+            os.kill(pid, signal.SIGSTOP if fault == "halted" else signal.SIGKILL)
+        until(lambda: recorded(2.0, 2))
+        if fault == "halted":
+            os.kill(status.labrecorder_pid, signal.SIGCONT)
+            until(lambda: not control._parts[0].is_busy)
+        if psutil.pid_exists(status.labrecorder_pid):
+            psutil.wait_procs([psutil.Process(status.labrecorder_pid)], 20.0)
+        control.finish(clock.now())
+    first, second = (numbers_in(part.path) for part in control._parts)
+    assert read_sidecar(tmp_path / "a.xdf")["parts"] == ["a.xdf", "a_part-02.xdf"]
+    lost_s = read_sidecar(tmp_path / "a_part-02.xdf")["lost_before_s"]
+    assert first == list(range(first[0], first[0] + len(first)))
+    assert second == list(range(second[0], second[0] + len(second)))
+    n_lost = second[0] - first[-1] - 1
+    if fault == "halted":
+        assert n_lost <= 0
+        assert (lost_s, failures, control.problems) == (0.0, [], [])
+    else:
+        assert 0 < n_lost / 250 <= lost_s + 0.1
+        assert f"{lost_s:.1f} s of test EEG" in failures[-1]
