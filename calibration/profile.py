@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jinja2 import StrictUndefined, Template
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -15,6 +16,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError, file_errors
+from assets import CARDS
 from calibration.heads import fusion_config, fusion_of, weights_of_parts
 from calibration.profile_summary import (
     CARD_FILE,
@@ -30,48 +32,13 @@ from models.config import TEMPERATURES, ModelConfig
 from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
 from models.network import FusionNetwork
-from models.training.cards import ModelCard, bullets, markdown_table
-
-NOTICE = (
-    "For research and demonstration, with the consent of the subject it was fitted to. Not for use at the "
-    "workplace or in education: inferring emotions there is prohibited in the European Union (AI Act, "
-    "Article 5(1)(f)). Not for decisions about any person. Anyone exposed to it must be informed."
-)
 
 
 def card(summary: ProfileSummary) -> str:
-    simulated = " It was fitted to a **simulated** subject: it is not valid for real people."
-    date = f" on {summary.date}" if summary.date else ""
-    rows = [(name.replace("_", " "), _figure(value)) for name, value in summary.figures.items()]
-    parts = [
-        "Head: the base model's discriminant, updated with the session's trials, beside its network; labels: "
-        f"the {summary.labels} emotions.",
-        f"Modalities: {', '.join(summary.modalities)}; others are masked.",
-        f"EEG channels: {', '.join(summary.ch_names) or 'none'}.",
-        f"Base model: {summary.base_name}, sha256 {summary.base_sha256}.",
-        f"Features: sha256 {summary.features_sha256}.",
-    ]
-    return ModelCard(
-        f"Profile of {summary.name}",
-        f"A personal classifier of {', '.join(summary.classes)}, fitted by a guided calibration{date}."
-        f"{simulated * summary.is_simulated}\n\n**Verdict: {summary.verdict}.** {summary.words}".rstrip(),
-        {f"{summary.warning[:1].upper()}{summary.warning[1:]}.": bool(summary.warning)},
-        ({"Figures": [markdown_table(("figure", "value"), rows)]} if rows else {})
-        | {
-            "Contents": [
-                bullets(parts),
-                "It works only with its base model, features and EEG channels, and is rejected with any "
-                "other: `affectscope live --profile FOLDER`.",
-            ],
-            "Notice": [NOTICE],
-        },
-    ).markdown()
-
-
-def _figure(value: float | int | None) -> str:
-    if value is None:
-        return "unknown"
-    return str(value) if isinstance(value, int) else f"{value:.3g}"
+    """Return the profile's README."""
+    template = (CARDS / "profile.md").read_text(encoding="utf-8")
+    made = Template(template, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    return made.render(it=summary)
 
 
 _DISCRIMINANT, _STEPS, _LEVEL, _TEMPERATURE = "discriminant.", "steps.", "level.", "temperature"
