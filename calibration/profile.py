@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jinja2 import StrictUndefined, Template
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -16,7 +15,6 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError, file_errors
-from assets import CARDS
 from calibration.heads import fusion_config, fusion_of, weights_of_parts
 from calibration.profile_summary import (
     CARD_FILE,
@@ -32,14 +30,7 @@ from models.config import TEMPERATURES, ModelConfig
 from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
 from models.network import FusionNetwork
-
-
-def card(summary: ProfileSummary) -> str:
-    """Return the profile's README."""
-    template = (CARDS / "profile.md").read_text(encoding="utf-8")
-    made = Template(template, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    return made.render(it=summary)
-
+from models.training.cards import card_of
 
 _DISCRIMINANT, _STEPS, _LEVEL, _TEMPERATURE = "discriminant.", "steps.", "level.", "temperature"
 
@@ -75,7 +66,11 @@ def save_profile(folder: Path | str, profile: CalibrationProfile) -> str:
     digest = hashlib.sha256(weights).hexdigest()
     data = profile.summary.to_dict() | {"discriminant": settings, WEIGHTS_SHA256: digest}
     text = (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    files = ((WEIGHTS_FILE, weights), (CARD_FILE, card(profile.summary).encode()), (CONFIG_FILE, text))
+    files = (
+        (WEIGHTS_FILE, weights),
+        (CARD_FILE, card_of("profile", it=profile.summary).encode()),
+        (CONFIG_FILE, text),
+    )
     with file_errors("cannot write the profile", folder, "free some space", ErrorCode.PROFILE):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, content in files:  # the config last: a folder without one is no profile

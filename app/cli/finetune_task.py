@@ -13,7 +13,7 @@ from app.tables import StageBars
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.datasets.splits import published_split
 from models.datasets.trials import Excluded, Trial, steps_that_fit
-from models.training.cards import GENERATED, LICENCE, LIMITS_OF_FEW, QUICK, ModelCard, bullets
+from models.training.cards import GENERATED, LICENCE, LIMITS_OF_FEW, QUICK, card_of
 from models.training.evaluate_trials import ScoreReport, report_by_cross_validation, report_on_test
 from models.training.finetune import Finetuned, finetune
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, seen_without_labels
@@ -167,51 +167,29 @@ class Trained:
         """Write the model's folder and return the checksum of the weights."""
         task, model = self.task, self.model
         tensors = model.normaliser.to_dict()
-        sha256 = save_checkpoint(
-            task.out, model.config, model.network, tensors, self.card().markdown(), model.evidence
-        )
+        given = task.out, model.config, model.network, tensors, self.card(), model.evidence
+        sha256 = save_checkpoint(*given)
         write_record(task.out, self.record)
         return sha256
 
-    def _weights(self) -> list[str]:
-        """Return what the answer is made of, for the card."""
-        if (about := self.model.config.evidence) is None:
-            return []
-        parts = {"network": about.network_weight, about.kind: about.weights[0]}
-        whole = sum(parts.values())
-        shares = ", ".join(f"{name} {weight / whole:.0%}" for name, weight in parts.items())
-        unused = "".join(f"; the {part} got no weight" for part in about.unused)
-        return [f"**The answer:** {shares}{unused}."]
-
-    def card(self) -> ModelCard:
+    def card(self) -> str:
+        """Return the model's README."""
         task, config = self.task, self.model.config
-        runs_live = (
-            "It runs live."
-            if config.feature_origin == "raw"
-            else "It uses the published features, which are smoothed with future data: for offline tables "
-            "only; `live` rejects it."
-        )
-        inputs = [
-            f"**Inputs:** {' and '.join(config.modalities)}; {len(config.ch_names)} EEG channels, windows "
-            f"of {config.windows.eeg_n_steps} steps, one every {config.step_s:g} s.",
-            *self._weights(),
-            f"**Fusion:** {config.network.fusion.variant}. **Outputs:** {', '.join(config.labels)}.",
-        ]
-        return ModelCard(
-            f"Affectscope, fine-tuned: {', '.join(config.labels)}",
-            f"Written by `{task.command}`. Data: {config.trained_on}. {runs_live}\n\n{bullets(inputs)}",
-            {
-                GENERATED: task.generated,
-                QUICK: task.quick,
-                "Transductive: test trials were used in pre-training, without labels. Results on them must "
-                "be marked transductive.": config.transductive,
-            },
-            {
-                "Training": [bullets(self.model.notes)],
-                "Figures": [bullets(self.report.lines())],
-                "Limits": [f"Valid only for its training subjects, day and classes. {LIMITS_OF_FEW}"],
-                "Licence": [LICENCE],
-            },
+        marks = {
+            GENERATED: task.generated,
+            QUICK: task.quick,
+            "Transductive: test trials were used in pre-training, without labels. Results on them must "
+            "be marked transductive.": config.transductive,
+        }
+        return card_of(
+            "finetuned",
+            config=config,
+            command=task.command,
+            marks=[mark for mark, applies in marks.items() if applies],
+            notes=self.model.notes,
+            figures=self.report.lines(),
+            limits=LIMITS_OF_FEW,
+            licence=LICENCE,
         )
 
     def lines(self, sha256: str) -> list[str]:

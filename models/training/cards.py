@@ -3,6 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jinja2 import StrictUndefined, Template
+
+from assets import CARDS
+
 #: Marks of a card.
 GENERATED = "Generated data: no real subjects."
 QUICK = "Made with --quick: little data and few epochs; do not quote these results."
@@ -31,6 +35,13 @@ class ModelCard:
         for heading, paragraphs in self.sections.items():
             parts += [f"## {heading}", *paragraphs]
         return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def card_of(template: str, **given: object) -> str:
+    """Return a card of ``assets/cards``, a Jinja template, with what is given."""
+    text = (CARDS / f"{template}.md").read_text(encoding="utf-8")
+    card = Template(text, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    return card.render(given)
 
 
 def bullets(lines: Iterable[str]) -> str:
