@@ -66,11 +66,8 @@ def save_profile(folder: Path | str, profile: CalibrationProfile) -> str:
     digest = hashlib.sha256(weights).hexdigest()
     data = profile.summary.to_dict() | {"discriminant": settings, WEIGHTS_SHA256: digest}
     text = (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    files = (
-        (WEIGHTS_FILE, weights),
-        (CARD_FILE, card_of("profile", it=profile.summary).encode()),
-        (CONFIG_FILE, text),
-    )
+    card = card_of("profile", it=profile.summary).encode()
+    files = ((WEIGHTS_FILE, weights), (CARD_FILE, card), (CONFIG_FILE, text))
     with file_errors("cannot write the profile", folder, "free some space", ErrorCode.PROFILE):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, content in files:  # the config last: a folder without one is no profile
