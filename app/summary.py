@@ -14,23 +14,17 @@ from acquisition.stream_words import why_nothing
 from acquisition.types import MODALITIES, StreamLedger
 from app.engine.messages import HealthPart, Mark, ModelInfo, Opened, QualityPart
 from app.modality_mask import read_change
+from assets import words
 from calibration.quality import TrialQuality
 from calibration.report.summary import Excluded
 from models.config import ModelConfig
 from models.prediction import SHOWN, Prediction, names_expression
-from models.trust import ABSTENTIONS, Code, State, Verdict
+from models.trust import ABSTENTIONS, State, Verdict
 
 #: Shown for as long as emotions are inferred.
 NOTICE = "Emotion inference active"
 ANSWERED, NOTHING = "answered", "no prediction"
-_WHY = {
-    Code.NAN: "probabilities are not valid numbers",
-    Code.PROBABILITY: "top emotion not probable enough",
-    Code.MARGIN: "lead of the top emotion too small",
-    Code.BAD_EEG: "mostly bad electrodes",
-    Code.PROFILE: "profile no better than chance",
-    Code.WITHDRAWN: "self-reports no better than chance",
-}
+_WHY = words("why")
 _MOST_STRETCHES, _STRETCH_S = 12, 5.0  # of the electrodes' table: how many, and the shortest
 
 

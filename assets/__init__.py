@@ -1,7 +1,9 @@
 """Files that ship with the program."""
 
+import tomllib
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 ASSETS = Path(str(files("assets")))
 
@@ -56,3 +58,8 @@ VOICES = ASSETS / "voices.toml"
 
 #: Open weights that can be installed, with hashes and licences (`models.weights`).
 WEIGHTS = ASSETS / "weights.toml"
+
+
+def words(table: str) -> dict[str, Any]:
+    """Return sentences by code: a table of ``words.toml``."""
+    return dict(tomllib.loads((ASSETS / "words.toml").read_text(encoding="utf-8"))[table])

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.text import counted, percent
+from assets import words
 from calibration.markers import ASKED, UNDO
 from calibration.verdict import binomial_threshold
 from models.conformal import shown_sets, too_rarely_covered
@@ -222,15 +223,7 @@ class SelfCheck:
         )
 
 
-_OUTCOMES = {
-    Outcome.PAST: "",
-    Outcome.ASKED: "self-check: what is felt now is asked",
-    Outcome.NOTHING: "self-report not counted: no warm answer was shown when the question was put",
-    Outcome.COUNTED: "self-report counted: ",
-    Outcome.PROMOTED: "the model updated with the self-reports is used from now on, which can be undone: ",
-    Outcome.UNDONE: "back to the model before the update; no update is used in this session any more",
-    Outcome.NOT_PROMOTED: "no update is in use; none will be used in this session",
-}
+_OUTCOMES = words("outcomes")
 
 
 def report_words(reports: SelfReports | None) -> str:

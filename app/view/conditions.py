@@ -15,6 +15,7 @@ from app.telemetry import STATE_WORDS, StreamState
 from app.view.machine import ROOM_ALARM_S
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
+from assets import words
 from models.prediction import SHOWN, names_expression
 
 SEVERITIES = ("error", "warning", "info")  # the gravest first
@@ -57,21 +58,7 @@ def calibration_conditions(store: ViewStore) -> list[Condition]:
     return [replace(condition, actions=()) for condition in found if condition.severity != "info"]
 
 
-#: By error code: the title, and the commands that may help, the best first.
-_STOPS: dict[ErrorCode, tuple[str, tuple[str, ...]]] = {
-    ErrorCode.NO_STREAM: ("No stream was found: start a device, or choose the streams", ("choose_streams",)),
-    ErrorCode.WRONG_STREAM: (
-        "A chosen stream is missing or does not fit: choose the streams again",
-        ("choose_streams",),
-    ),
-    ErrorCode.CHANNELS: ("The channels of a stream do not fit", ("map_channels",)),
-    ErrorCode.MODEL: ("This model cannot be used", ("choose_model",)),
-    ErrorCode.PROFILE: ("This profile cannot be used", ("choose_profile",)),
-    ErrorCode.RECORDING: ("This recording cannot be replayed", ("open_recording",)),
-    ErrorCode.FILE: ("A file cannot be used", ("open_recording",)),
-    ErrorCode.DEVICE: ("A device cannot be used", ()),
-    ErrorCode.INSTALLATION: ("A required package is missing", ()),
-}
+_STOPS = words("stops")
 _NUMBERS = {2: "Two", 3: "Three", 4: "Four"}
 
 
@@ -84,7 +71,7 @@ def stop_title(phase: Phase, mode: str) -> str:
         name = DEVICES[KIND_OF_MODALITY[modality]].name if modality in KIND_OF_MODALITY else modality
         return f"{_NUMBERS.get(n, n) if isinstance(n, int) else n} {name} streams: choose one"
     if phase.code in _STOPS:
-        return _STOPS[phase.code][0]
+        return str(_STOPS[phase.code]["title"])
     return "The session stopped" if mode else "The session cannot start"
 
 
@@ -92,8 +79,7 @@ def _ways_out(phase: Phase) -> tuple[str, ...]:
     """Return the names of the commands that may help, the best first."""
     if phase.code is ErrorCode.AMBIGUOUS_STREAM:
         return ("choose_streams", "start_again")
-    _, ways = _STOPS.get(phase.code, ("", ())) if phase.code is not None else ("", ())
-    return (*ways, "start_again")
+    return (*_STOPS.get(phase.code or "", {"actions": ()})["actions"], "start_again")
 
 
 def _of_session(store: ViewStore) -> list[Condition]:

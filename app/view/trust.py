@@ -21,6 +21,7 @@ from app.view.conditions import simulated_names, why_shown_only
 from app.view.machine import TARGET_MS
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
+from assets import words
 from models.prediction import Prediction
 from models.trust import STALE_AFTER_S, Code, Reason, Severity, State, Verdict, needed_probability
 
@@ -218,24 +219,7 @@ def _silences(store: ViewStore) -> list[Finding]:
 
 # --- the verdict's reasons in words ---
 
-_WORDS = {
-    Code.NAN: "the probabilities are not valid numbers",
-    Code.BAD_EEG: "based mostly on EEG, but {n_bad} of {n_all} electrodes are bad",
-    Code.MONTAGE: "EEG has {n_there} of the {n_all} training electrodes",
-    Code.FACE: "no face in the latest frame; earlier frames are used",
-    Code.QUIET: "nobody speaks: the voice is masked",
-    Code.SIMULATED_MODEL: "model trained on simulated data: not valid for real people",
-    Code.SETS_DIFFER: "{level:.0%} sets from other participants held the emotion in only {n_inside} of this "
-    "one's {n_trials} calibration trials: wider sets are shown",
-    Code.NOT_FITTED: "this model does not know how often it is wrong with new participants: it has no "
-    "sets, and nothing should act upon its answers",
-    Code.WITHDRAWN: "withdrawn: {n_right} of {n_reports} self-reports right, balanced accuracy "
-    "{balanced:.0%}; {needed:.0%} would be above chance",
-    Code.UNCOVERED: "the {level:.0%} sets held the emotion in only {n_inside} of {n_reports} self-reports",
-    Code.AGREEMENT: "the modalities hardly change together so far (correlation {agreement:.2f}, {needed:.2f} "
-    "needed): perhaps no emotion is shown",
-    Code.NORMALISATION: "normalised with training-data statistics, not this participant's",
-}
+_WORDS = words("reasons")
 
 
 def _in_words(reason: Reason, prediction: Prediction, store: ViewStore, t: float) -> str:
