@@ -20,7 +20,7 @@ WINDOWS = WindowConfig()
 ALIGNED_MS, STALE_S, BACK_S, LOST_S, GROWTH_MB, WARM_UP_MB = 5.0, 2.0, 5.0, 2.0, 30.0, 80.0
 P50_MS, P99_MS, SAME_LABEL, MOST_DP, FEW = 80.0, 200.0, 0.999, 1e-3, 0.05
 #: Where more processes than this wanted each core, or an idle device's timer fired this late in one second of
-#: twenty, a machine was too busy for times to be measured. The test itself takes 0.8.
+#: twenty, a machine was too busy for times to be measured. Two minutes' test takes half of two cores itself.
 BUSY_LOAD, BUSY_MS = 1.5, 100.0
 _SEEN_S = 0.5  # the program prints ten times a second, and its line is read a little later
 #: Faults of a stream's stamps, of its values and of its flow; those of processes have targets of their own.

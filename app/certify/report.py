@@ -112,6 +112,8 @@ def courses(evidence: Sequence[Evidence]) -> Figure | None:
                       transform=axes.get_xaxis_transform())  # fmt: skip
         axes.set_yscale("log")
         axes.set_ylim(10, 5000)
+        axes.set_yticks([10, 100, 1000], ["10", "100", "1,000"])
+        axes.minorticks_off()
         axes.set_ylabel(f"{one.name}\nms", fontsize=7.5)
     axes.set_xlabel("seconds since the first prediction")
     return drawn
