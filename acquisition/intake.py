@@ -100,7 +100,7 @@ class StreamIntake:
         values : ndarray, (n_samples, n_channels), or sequence of n_samples rows of str
             What the stream sent.
         """
-        mapped = self.mapper.map(stamps)
+        mapped = self.mapper.map(stamps, arrival)
         if mapped.keep is not None:
             values = kept_rows(values, mapped.keep)
         if len(mapped.times) == 0:

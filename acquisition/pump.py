@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from statistics import median
 
+from acquisition.stream_words import Episodes
 from acquisition.types import (
     MODALITY_OF_KIND,
     Change,
@@ -53,7 +54,8 @@ class Pump:
         self.source = source
         self.aligner = Aligner(config)
         self.live, self._known, self._on_open = live, known, on_open
-        self._on_event, self._on_chunk = on_event, on_chunk
+        self._tell, self._on_chunk = on_event, on_chunk
+        self._episodes = Episodes()
         self._ledgers: dict[str, StreamLedger] = {}
         self._specs: dict[str, StreamSpec] = {}
         #: Half seconds with arrivals, and the age of the oldest sample that arrived in each.
@@ -91,6 +93,10 @@ class Pump:
         if (spec := self.aligner.spec(modality)) is not None:
             self._ledger(spec.key).faulty_s += self.aligner.config.hop_s
 
+    def _on_event(self, event: StreamEvent) -> None:
+        if (told := self._episodes.admit(event)) is not None:
+            self._tell(told)
+
     def _ledger(self, key: str) -> StreamLedger:
         return self._ledgers.setdefault(key, StreamLedger(name=key.split("|")[0]))
 
@@ -115,7 +121,7 @@ class Pump:
             what = f"{spec.name} ({spec.kind.value})"
             remedy = f"raise --lateness to {math.ceil(12 * late_s) / 10:g} or fix its clock"
             message = f"{what} arrives {late_s:.1f} s late, windows wait {limit_s:g} s: {remedy}"
-            self._on_event(StreamEvent(key, Change.WARNING, now, message))
+            self._on_event(StreamEvent(key, Change.WARNING, now, message, code="late"))
 
     def _take(self, event: StreamEvent) -> None:
         if event.change is Change.REFUSED:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from acquisition.quality import StreamFault, StreamFinding
 from acquisition.text import age, counted, duration, either
@@ -140,39 +140,69 @@ def offer_words(name: str, modality: str, n_rivals: int, replaces: str, joins: b
 # --- what became of samples ---
 
 _FATES = {
-    Fate.LEAP: "timestamps {side} by {seconds} while samples go on: they are placed without the leap",
-    Fate.GAP: "no sample for {seconds}",
-    Fate.OVERLAP: "timestamps fall back by {seconds} after a pause: samples until then are dropped",
-    Fate.STALL: "timestamps left the sampling rate for {seconds} ({samples}), none missing: no step spans it",
-    Fate.SPREAD: "whole chunks have equal timestamps: they are spread by the measured rate",
+    Fate.LEAP: (
+        "timestamps {side} by {seconds} while samples go on: they are placed without the leap",
+        "let nothing set that computer's clock, and restart its LSL app after the session",
+    ),
+    Fate.GAP: ("no sample for {seconds}", "check the device's battery and link"),
+    Fate.OVERLAP: (
+        "timestamps fall back by {seconds} after a pause: samples until then are dropped",
+        "let nothing set that computer's clock",
+    ),
+    Fate.SCATTER: (
+        "timestamps scatter by {milliseconds:.0f} ms: samples are counted at the sampling rate instead",
+        "have its LSL app stamp samples when they are taken",
+    ),
+    Fate.STALL: (
+        "timestamps left the sampling rate for {seconds} ({samples}), none missing: no step spans it",
+        "use a cable, or move closer",
+    ),
+    Fate.SPREAD: (
+        "whole chunks have equal timestamps: they are spread by the measured rate",
+        "have its LSL app stamp every sample",
+    ),
 }
 _FEWEST_WINDOWS = 12
-_N_TOLD = 3  # of one kind and stream; the ledger counts them all
 
 
-class NoteWords:
-    """Tells what befell a stream, a few times each; see `acquisition.timebase.ClockMapper.take_notes`."""
+def note_events(key: str, name: str, notes: Iterable[tuple[Fate, float, float, int]]) -> list[StreamEvent]:
+    """Return a warning for each note of `acquisition.timebase.ClockMapper.take_notes`."""
+    events = []
+    for fate, time, seconds, n_samples in notes:
+        said, remedy = _FATES[fate]
+        said = said.format(
+            side="fall back" if seconds < 0 else "leap ahead",
+            seconds=duration(abs(seconds), 1),
+            samples=counted(n_samples, "sample"),
+            milliseconds=1e3 * seconds,
+        )
+        message = f"{name}: {said} (t={time:.1f} s); {remedy}"
+        events.append(StreamEvent(key, Change.WARNING, time, message, code=fate))
+    return events
+
+
+_EPISODE_S = 60.0
+_N_TOLD = 3  # in an episode
+
+
+class Episodes:
+    """Lets a few warnings of one kind and stream through a minute, and says with the next how many came."""
 
     def __init__(self) -> None:
-        self._n_told: dict[tuple[str, Fate], int] = {}
+        self._told: dict[tuple[str, str], tuple[float, int]] = {}  # when it began, and how many since
 
-    def events(
-        self, key: str, name: str, notes: Iterable[tuple[Fate, float, float, int]]
-    ) -> list[StreamEvent]:
-        """Return a warning for each note that is still to be told."""
-        events = []
-        for fate, time, seconds, n_samples in notes:
-            n_told = self._n_told[key, fate] = self._n_told.get((key, fate), 0) + 1
-            if n_told > _N_TOLD:
-                continue
-            said = _FATES[fate].format(
-                side="fall back" if seconds < 0 else "leap ahead",
-                seconds=duration(abs(seconds), 1),
-                samples=counted(n_samples, "sample"),
-            )
-            more = "; further ones are only counted" if n_told == _N_TOLD else ""
-            events.append(StreamEvent(key, Change.WARNING, time, f"{name}: {said} (t={time:.1f} s){more}"))
-        return events
+    def admit(self, event: StreamEvent) -> StreamEvent | None:
+        """Return the event as it is to be told, or None if it is only counted."""
+        if event.change is not Change.WARNING:
+            return event
+        key = event.stream, event.code or event.message
+        begun, n = self._told.get(key, (-math.inf, 0))
+        is_new = not event.time - begun < _EPISODE_S  # NaN compares False
+        self._told[key] = (event.time, 1) if is_new else (begun, n + 1)
+        if is_new and n > _N_TOLD:
+            more = f"{event.message} ({n - _N_TOLD:,} more of these before)"
+            return replace(event, message=more)
+        return event if is_new or n < _N_TOLD else None
 
 
 _FATES_COUNTED = {
@@ -180,6 +210,7 @@ _FATES_COUNTED = {
     Fate.NO_STAMP: "{samples} dropped, without a timestamp",
     Fate.LEAP: "{samples} placed without a leap of timestamps{seconds}",
     Fate.SPREAD: "{samples} with equal timestamps spread",
+    Fate.SCATTER: "{samples} with timestamps that step back counted at the sampling rate",
     Fate.STALL: "{samples} with timestamps out of step{seconds}",
     Fate.GAP: "{holes}{seconds}",
 }

@@ -16,11 +16,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.clock_fit import RESET_S, Leaps, OffsetTrack, SampleLine, Spreader, steps_of
+from acquisition.clock_fit import (
+    LEAP_S,
+    LEAST_COUNTED_SFREQ,
+    RESET_S,
+    Leaps,
+    OffsetTrack,
+    Repeats,
+    SampleLine,
+    Scatter,
+    Spreader,
+    steps_of,
+)
 from acquisition.types import DROPPED, Fate, MapSegment, StreamLedger
 
 #: No clock shows such a time (3000 years); a stamp beyond it is a broken one.
 LARGEST_TIME_S = 1e11
+_OTHER_S = 0.75 * LEAP_S  # maps that differ by more are of two clocks
 
 
 class RecordedMap:
@@ -31,7 +43,7 @@ class RecordedMap:
     are skipped.
     """
 
-    _SAME_STAMP_S = 1e-6  # two inlets deduce a stamp by the same sums, and text keeps every digit
+    _SAME_STAMP_S = 1e-8  # two inlets deduce a stamp by the same sums, and text keeps every digit
 
     _HOLE_S = 0.5  # stamps this far ahead of a segment's line: samples are lost here that the live run had
     _GONE_S = 0.5  # and this far after the last sample before a pause, where that one is lost
@@ -128,11 +140,13 @@ class RecordedMap:
         self._last_stamp = float(stamps[-1])
         first = np.searchsorted(self._raw_starts, stamps - self._SAME_STAMP_S)
         end = np.searchsorted(self._raw_starts, stamps + self._SAME_STAMP_S, side="right")
-        found, newest = [], self._running
+        found: list[tuple[int, int]] = []
+        newest = self._running
         for at in np.flatnonzero(end > first).tolist():
             for segment in self._order[first[at] : end[at]].tolist():
-                is_other = newest >= 0 and abs(self._shift(segment) - self._shift(newest)) > RESET_S
-                if segment > newest and not (is_other and abs(steps[at]) < 0.9 * RESET_S):
+                is_other = newest >= 0 and abs(self._shift(segment) - self._shift(newest)) > _OTHER_S
+                is_here = segment == newest + 1 if found and found[-1][0] == at else segment > newest
+                if is_here and not (is_other and abs(steps[at]) < _OTHER_S):
                     found.append((at, segment))
                     newest = segment
         return found
@@ -161,6 +175,13 @@ class Mapped:
     times: NDArray[np.float64]
     breaks: tuple[int, ...]
     keep: NDArray[np.bool_] | None = None
+
+
+def _widened(mapped: Mapped, taken: NDArray[np.bool_]) -> Mapped:
+    """Return a map of the samples that ``taken`` (n,) leaves as one of all n."""
+    keep = taken.copy()
+    keep[taken] = True if mapped.keep is None else mapped.keep
+    return replace(mapped, keep=keep)
 
 
 class ClockMapper:
@@ -206,6 +227,10 @@ class ClockMapper:
         self._allow_ties = allow_ties
         self._leaps = Leaps(1 / nominal_sfreq if nominal_sfreq > 0 else 0.0, max_gap_s)
         self._spreader, self._shift_s = Spreader(), 0.0
+        is_regular = nominal_sfreq > 0 and not allow_ties
+        self._repeats = Repeats(nominal_sfreq) if is_regular else None
+        counts_later = is_regular and self._line is None and nominal_sfreq >= LEAST_COUNTED_SFREQ
+        self._scatter = Scatter(nominal_sfreq) if counts_later else None
         self._last_stamp = float("nan")
         self._last = float("nan")  # mapped time of the newest kept sample
         self._last_offset_mapped = float("nan")  # before dejittering
@@ -232,35 +257,50 @@ class ClockMapper:
         """Take a clock-offset measurement: LSL time = raw + ``offset_s`` near ``raw_time``."""
         self.offsets.add(raw_time, offset_s)
 
-    def map(self, stamps: NDArray[np.float64]) -> Mapped:
+    def map(self, stamps: NDArray[np.float64], arrival: float = float("nan")) -> Mapped:
         """Map consecutive raw stamps, (n_samples,) seconds on the sender's clock.
 
         Samples with decreasing timestamps (a clock set back, a duplicate) are dropped and counted.
+        ``arrival`` (LSL seconds, NaN where it is not known) tells a clock that leaps ahead from a pause. What
+        it decides is in the segments, and so in the replay of an own recording.
         """
         if self._recorded is not None and len(stamps):
             taken = self._recorded.taken(stamps := np.asarray(stamps, dtype=np.float64))
             if taken is not None:
-                rest = self._map_taken(stamps[taken])
-                keep = taken.copy()
-                keep[taken] = True if rest.keep is None else rest.keep
-                return replace(rest, keep=keep)
-        return self._map_taken(stamps)
+                return _widened(self._map_taken(stamps[taken], arrival), taken)
+        return self._map_taken(stamps, arrival)
 
-    def _map_taken(self, stamps: NDArray[np.float64]) -> Mapped:
+    def _map_taken(self, stamps: NDArray[np.float64], arrival: float) -> Mapped:
         self._pause = "" if len(stamps) else self._pause
+        stamps = np.asarray(stamps, dtype=np.float64)
         self.ledger.n_received += len(stamps)
-        stamps, n_unplaced = self._without_nan(np.asarray(stamps, dtype=np.float64))
-        if n_unplaced:
-            self.ledger.n_received -= len(stamps)
-            rest = self._map_taken(stamps) if len(stamps) else Mapped(np.empty(0), ())
-            kept = np.ones(len(stamps), dtype=bool) if rest.keep is None else rest.keep
-            return Mapped(rest.times, rest.breaks, np.concatenate([np.zeros(n_unplaced, dtype=bool), kept]))
+        taken = np.ones(len(stamps), dtype=bool)
+        stamps, n_unplaced = self._without_nan(stamps)
+        taken[:n_unplaced] = False
+        if self._repeats is not None and (is_repeat := self._repeats.find(stamps)) is not None:
+            taken[n_unplaced:], stamps = ~is_repeat, stamps[~is_repeat]
+            self.ledger.note(Fate.OVERLAP, int(is_repeat.sum()), 0.0)
+        at = self._scatter.begins(stamps) if self._scatter is not None else None
+        mapped = self._mapped(stamps[:at], arrival)
+        if at is not None:
+            assert self._scatter is not None
+            self._line, self._scatter = SampleLine(self._scatter.sfreq, can_drop=True), None
+            rest, n = self._mapped(stamps[at:], arrival), len(mapped.times)
+            breaks = (*mapped.breaks, *(n + position for position in rest.breaks))
+            kept = [
+                np.ones(size, bool) if m.keep is None else m.keep
+                for m, size in ((mapped, at), (rest, len(stamps) - at))
+            ]
+            mapped = Mapped(np.concatenate([mapped.times, rest.times]), breaks, np.concatenate(kept))
+        return mapped if taken.all() else _widened(mapped, taken)
+
+    def _mapped(self, stamps: NDArray[np.float64], arrival: float) -> Mapped:
         if len(stamps) == 0:
             return Mapped(np.empty(0), ())
         if self._recorded is not None:
             times, breaks = self._recorded.map(stamps, self._map_estimated)
         else:
-            times, breaks = self._map_estimated(stamps)
+            times, breaks = self._map_estimated(stamps, arrival)
         if self._line is None:
             if not self._allow_ties:
                 n_before, times = self._spreader.n_spread, self._spreader.spread(times)
@@ -268,12 +308,22 @@ class ClockMapper:
                     if n_before == 0:
                         self._note(Fate.SPREAD, float(times[-1]), 0.0)
                     self.ledger.note(Fate.SPREAD, n_spread, 0.0)
-        elif self._line.departures:
-            for time, n in self._line.departures:
-                self.ledger.note(Fate.STALL, n, n / self._nominal_sfreq)
-                self._note(Fate.STALL, time, n / self._nominal_sfreq, n)
-            self._line.departures = []
+        else:
+            self._note_line(float(times[-1]))
         return self._increasing(times, breaks)
+
+    def _note_line(self, time: float) -> None:
+        """Take over what the line found: stalls that are over, and stamps that scatter."""
+        line = self._line
+        assert line is not None
+        for end, n in line.departures:
+            self.ledger.note(Fate.STALL, n, n / self._nominal_sfreq)
+            self._note(Fate.STALL, end, n / self._nominal_sfreq, n)
+        line.departures = []
+        if line.n_scattered and not self.ledger.n_with[Fate.SCATTER]:
+            self._note(Fate.SCATTER, time, line.scatter_s)
+        self.ledger.note(Fate.SCATTER, line.n_scattered, 0.0)
+        line.n_scattered = 0
 
     def copy(self) -> ClockMapper:
         """Return a mapper that maps on from here as this one would, with no segments to publish.
@@ -283,8 +333,9 @@ class ClockMapper:
         other = copy(self)
         other.offsets = copy(self.offsets)
         other._line = self._line.copy() if self._line is not None else None
-        other._recorded = copy(self._recorded)
-        other._leaps, other._spreader = copy(self._leaps), self._spreader.copy()
+        other._recorded, other._repeats = copy(self._recorded), copy(self._repeats)
+        other._scatter = self._scatter.copy() if self._scatter is not None else None
+        other._leaps, other._spreader = self._leaps.copy(), self._spreader.copy()
         other.ledger, other._notes = StreamLedger(), []
         other._segments = deque(maxlen=_N_SEGMENTS)
         return other
@@ -311,7 +362,9 @@ class ClockMapper:
             last, time = -LARGEST_TIME_S, 0.0
         self._segments.append(MapSegment(self.stream, last, time, 0.0, 0.0, self._nominal_sfreq, True, why))
 
-    def _map_estimated(self, stamps: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def _map_estimated(
+        self, stamps: NDArray[np.float64], arrival: float = float("nan")
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return times (n,) and break flags (n,) from offsets and, for regular streams, the line."""
         offsets = self.offsets.in_force(stamps, self._last_offset_mapped)
         self._last_offset_mapped = float(stamps[-1] + offsets[-1])
@@ -319,7 +372,7 @@ class ClockMapper:
         placed = stamps + offsets
         leapt = np.zeros(len(placed), dtype=bool)
         if not self._allow_ties:
-            shifts, leaps = self._leaps.follow(placed)
+            shifts, leaps = self._leaps.follow(placed, arrival)
             if shifts is not None:
                 placed, offsets = placed + shifts, offsets + shifts
                 self._note_leaps(placed, shifts, leaps, leapt)

@@ -122,6 +122,7 @@ class StreamEvent:
     time: float
     message: str = ""
     spec: StreamSpec | None = None  # set for OPENED
+    code: str = ""  # what a warning is of, as `Fate`; the words change with their figures
 
 
 @dataclass(frozen=True)
@@ -201,10 +202,11 @@ class Lateness:
 class Fate(StrEnum):
     """What was done with samples that could not be taken as they came, or what befell them."""
 
-    OVERLAP = "overlap"  # dropped: stamps before samples already placed
+    OVERLAP = "overlap"  # dropped: stamps before samples already placed, or the very ones of earlier samples
     NO_STAMP = "no_stamp"  # dropped: no stamp, and none before it
     LEAP = "leap"  # placed by counting, because the stamps leapt while samples went on
     SPREAD = "spread"  # equal stamps of whole chunks, spread by the measured rate
+    SCATTER = "scatter"  # stamps in disorder by jitter: counted at the rate; counts those that step back
     STALL = "stall"  # stamps left the sampling rate and came back: no sample is missing
     GAP = "gap"  # nothing for longer than a second; counts holes, not samples
 
@@ -231,7 +233,7 @@ class StreamLedger:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "StreamLedger":
         """Return what `dataclasses.asdict` made a JSON record of; KeyError or TypeError for anything else."""
-        by_fate = {name: {fate: record[name][fate] for fate in Fate} for name in ("n_with", "seconds")}
+        by_fate = {name: {fate: record[name].get(fate, 0) for fate in Fate} for name in ("n_with", "seconds")}
         return cls(**{**record, **by_fate})
 
     def note(self, fate: Fate, n_samples: int, seconds: float) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from acquisition.errors import InputError
 from acquisition.lsl.discovery import OpenInlet, measure_offset, open_inlet, readable_header, resolve
+from acquisition.text import duration
 from acquisition.types import Kind, StreamHeader
 
 STALE_S = 2.0
@@ -21,7 +22,7 @@ STALE_S = 2.0
 _OTHER_CLOCK_S = 1e8
 _DAY_S = 86_400.0
 _NOT_THE_SAME_CLOCK_S = 5.0
-_MOST_AHEAD_S = 5.0  # nothing comes from the future
+_MOST_AHEAD_S = 0.2  # nothing comes from the future; clocks are measured to a few ms
 _MOST_BEHIND_S = 120.0  # no sender keeps samples for longer
 
 
@@ -155,13 +156,14 @@ def place(stamp: float, offset_s: float | None, now: float, unix_offset_s: float
         if abs(stamp + unix_offset_s - now) < _DAY_S:
             return Placement(
                 unix_offset_s,
-                "timestamps are Unix time, not LSL time: converted with this computer's clock",
+                "timestamps are Unix time, not LSL time: converted with this computer's clock; set the "
+                "LSL app that sends it to LSL timestamps",
                 is_unix=True,
             )
         return Placement(
             0.0,
             f"timestamps are {abs(distance):.3g} s from the current time and are neither LSL nor Unix time: "
-            "stream not used",
+            "stream not used; set the LSL app that sends it to LSL timestamps",
             is_refused=True,
         )
     if offset_s is not None:
@@ -171,15 +173,20 @@ def place(stamp: float, offset_s: float | None, now: float, unix_offset_s: float
         side = "ahead of" if distance > 0 else "behind"
         return Placement(
             now - stamp,
-            f"timestamps are {abs(distance):.0f} s {side} the LSL clock: aligned by arrival time",
+            f"timestamps are {duration(abs(distance), 1)} {side} the LSL clock: aligned by arrival time, to "
+            "some tens of milliseconds; restart the LSL app that sends it",
             by_arrival=True,
         )
-    if abs(distance) > _NOT_THE_SAME_CLOCK_S:
+    if distance > _MOST_AHEAD_S or distance < -_NOT_THE_SAME_CLOCK_S:
         return Placement(
-            now - stamp, "the sender does not answer clock-sync requests: offset estimated from arrival times"
+            now - stamp,
+            "the sender does not answer clock-sync requests: offset estimated from arrival times; let the "
+            "firewall pass LSL's UDP ports",
         )
     return Placement(
-        0.0, "the sender does not answer clock-sync requests: assuming it shares this computer's clock"
+        0.0,
+        "the sender does not answer clock-sync requests: assuming it shares this computer's clock; let the "
+        "firewall pass LSL's UDP ports",
     )
 
 

@@ -27,7 +27,7 @@ from acquisition.lsl.reconnect import (
 )
 from acquisition.quality import RATE_OVER_S
 from acquisition.select import exclude_unusable, kind_of, parse_choices, select_streams
-from acquisition.stream_words import NoteWords
+from acquisition.stream_words import note_events
 from acquisition.types import (
     KIND_OF_MODALITY,
     MODALITY_OF_KIND,
@@ -44,7 +44,7 @@ from acquisition.types import (
 )
 
 _RATE_BIN_S = 0.25
-_HOLE_S = 0.1  # a longer hole between stamps counts as dropped samples
+_HOLE_S = 0.1  # a longer hole between samples counts as dropped samples
 
 
 class LiveStream:
@@ -54,7 +54,6 @@ class LiveStream:
         self.key, self.kind = key, kind
         self.header = opened.header  # as first opened: what a returning stream is compared with
         self.intake = intake
-        self._words = NoteWords()
         self.watchdog = Watchdog(now, float("inf") if kind is Kind.MARKERS else STALE_S)
         self.opened: OpenInlet | None = opened
         self.is_lost = False
@@ -70,7 +69,7 @@ class LiveStream:
         self._n_missing = 0
         self._stands_still = False  # its newest samples did not follow the previous ones
         self._backlog = 0
-        self._last_stamp = float("nan")
+        self._last_time = float("nan")
         self._bins: deque[tuple[float, int]] = deque()  # (start, samples) of 0.25 s each
 
     def install(self, opened: OpenInlet) -> None:
@@ -79,7 +78,7 @@ class LiveStream:
         self.opened = opened
         self.is_lost = self.has_changed = False
         self._placement = None
-        self._last_stamp = float("nan")
+        self._last_time = float("nan")
 
     def take_offset(self, uid: str, measured: tuple[float, float]) -> None:
         """Use an offset measured on the running inlet, unless its stamps are from another clock."""
@@ -148,22 +147,22 @@ class LiveStream:
         arrival = float(local_clock())
         out: list[Chunk | StreamEvent] = []
         known = stamps[np.isfinite(stamps)]
-        if len(known) == 0:
-            known = np.array([self._last_stamp])
-        if self._placement is None or not self._placement.fits(float(known[-1]), now):
+        if self._placement is None and len(known):
             out += self._place(known, now, unix_offset_s)
-            if self._placement is None:
-                return out
-        self._estimate_missing(stamps)
+        if self._placement is None:  # refused, or not one stamp yet
+            return out
         pushed = float(stamps[-1]) + self._placement.offset_s if self._stamps_at_push else float("nan")
         chunk = self.intake.feed(stamps, values, arrival, pushed)
-        out += self._words.events(self.key, self.header.name, self.intake.mapper.take_notes())
-        return [*out, chunk] if chunk is not None else out
+        out += note_events(self.key, self.header.name, self.intake.mapper.take_notes())
+        if chunk is None:
+            return out
+        self._estimate_missing(chunk.times)
+        return [*out, chunk]
 
     def _place(
         self, stamps: NDArray[np.float64], now: float, unix_offset_s: float
     ) -> list[Chunk | StreamEvent]:
-        """Decide the offset from the first samples of an inlet, and again when the clock jumps far."""
+        """Decide the offset from the first samples of an inlet."""
         assert self.opened is not None
         measured = self.opened.offset
         placement = place(float(stamps[-1]), measured[1] if measured else None, now, unix_offset_s)
@@ -177,14 +176,14 @@ class LiveStream:
         self.intake.mapper.add_offset(raw_time, placement.offset_s)
         return [self._event(Change.WARNING, now, placement.message)] if placement.message else []
 
-    def _estimate_missing(self, stamps: NDArray[np.float64]) -> None:
+    def _estimate_missing(self, times: NDArray[np.float64]) -> None:
         """Count samples that holes suggest were lost; a sender's own pauses look the same and count too."""
         rate = self.header.nominal_sfreq
         if rate > 0 and self.kind is not Kind.MARKERS:
-            steps = np.diff(stamps, prepend=self._last_stamp)
+            steps = np.diff(times, prepend=self._last_time)
             holes = steps[(steps > _HOLE_S) & (steps < 1e6)]
             self._n_missing += int(np.round(holes * rate - 1).clip(0).sum())
-        self._last_stamp = float(stamps[-1])
+        self._last_time = float(times[-1])
 
     def _count(self, n_read: int, now: float) -> None:
         self._n_samples += n_read

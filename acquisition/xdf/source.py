@@ -12,7 +12,7 @@ from acquisition.clock_fit import LONGEST_PAUSE_S, RESET_S
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import stream_identity
 from acquisition.intake import MakeIntake, StreamIntake
-from acquisition.stream_words import NoteWords
+from acquisition.stream_words import note_events
 from acquisition.types import MODALITY_OF_KIND, Change, Chunk, Kind, MapSegment, StreamEvent, StreamLedger
 from acquisition.xdf.format import StreamIndex, XdfIndex
 from acquisition.xdf.outline import (
@@ -79,7 +79,6 @@ class XdfSource:
         self._recorded = read_recorded_segments(self.index) if outline is None else outline.recorded
         self._outline = outline
         self._ledgers: dict[str, StreamLedger] = {}
-        self._words = NoteWords()
         try:
             self._open(keys_kinds, make_intake, start)
             self._set_bounds(start, stop)
@@ -130,7 +129,7 @@ class XdfSource:
 
     def _told(self, cursor: Cursor) -> list[StreamEvent]:
         intake = cursor.intake
-        return self._words.events(intake.key, intake.spec.name, intake.mapper.take_notes())
+        return note_events(intake.key, intake.spec.name, intake.mapper.take_notes())
 
     def close(self) -> None:
         """Close the file handles."""
