@@ -192,9 +192,9 @@ class RecordingControl:
         """Continue in a new part, after a pause that grows; in the end not at all."""
         if self._restart_at == math.inf:
             self._n_restarts += 1
-            if self._n_restarts > len(_PAUSES_S):
+            if self._n_restarts == len(_PAUSES_S) + 1:
                 self._hooks.on_failure(f"{newest.path.name}: given up after {len(_PAUSES_S)} new parts")
-                newest.trouble = ""
+            if self._has_given_up:
                 return
             self._restart_at = now + _PAUSES_S[self._n_restarts - 1]
         if now >= self._restart_at:
@@ -267,8 +267,12 @@ class RecordingControl:
         if not self._recordings:
             return ""
         newest = self._recordings[-1]
-        will_continue = newest.state == "failed" and newest.trouble and self._is_wanted
-        return "starting" if will_continue else newest.state
+        will_continue = newest.trouble and self._is_wanted and not self._has_given_up
+        return "starting" if newest.state == "failed" and will_continue else newest.state
+
+    @property
+    def _has_given_up(self) -> bool:
+        return self._n_restarts > len(_PAUSES_S)
 
     @property
     def is_running(self) -> bool:
@@ -506,7 +510,7 @@ class _Recording:
             with suppress(OSError):  # it holds nothing
                 if self.path.stat().st_size == 0:
                     self.path.unlink()
-        elif now > self.opened_at + UNWRITTEN_S and (empty := self._empty(status)):
+        elif not self.trouble and now > self.opened_at + UNWRITTEN_S and (empty := self._empty(status)):
             self._hooks.on_failure(f"{self.path.name}: no sample of {', '.join(empty)} is in the file")
         self.write_sidecar()
 

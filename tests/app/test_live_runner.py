@@ -7,6 +7,7 @@ import threading
 import torch
 
 from acquisition.clock import ManualClock
+from acquisition.errors import InputError
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import Window
 from app import runner as runner_module
@@ -47,6 +48,14 @@ class File:
         self.is_closed = True
 
 
+class FullDisk(File):
+    """A sink on a full disk."""
+
+    def write(self, prediction: Prediction) -> None:
+        super().write(prediction)
+        raise InputError("cannot write", where="--jsonl a")
+
+
 class SeenLandmarks(LandmarkNet):
     """Tells when a face was measured."""
 
@@ -60,12 +69,14 @@ class SeenLandmarks(LandmarkNet):
         return super().forward(frames)
 
 
-def run(random_model, landmarks: LandmarkNet | None = None) -> tuple[LiveRunner, SlowDecoder, File]:
+def run(
+    random_model, landmarks: LandmarkNet | None = None, others: tuple[File, ...] = ()
+) -> tuple[LiveRunner, SlowDecoder, File]:
     decoder = SlowDecoder(load_checkpoint(random_model))
     decoder.landmarks = landmarks
     source = SimulatedSource(SimulatorOptions(seed=5, streams=("eeg", "video")), start=1000.0)
     sink, clock = File(), ManualClock(1000.0)
-    runner = LiveRunner(Pipeline(source, decoder, live=True), clock, [sink], Telemetry())
+    runner = LiveRunner(Pipeline(source, decoder, live=True), clock, [*others, sink], Telemetry())
     runner.start()
     runner.begin_decoding(1001.0)
     return runner, decoder, sink
@@ -101,3 +112,15 @@ def test_faces_are_measured_while_a_window_is_decoded(random_model):
     decoder.may_finish.set()
     runner.stop()
     assert runner.error is None
+
+
+def test_an_output_that_cannot_be_written_stops_neither_the_run_nor_the_others(random_model):
+    full = FullDisk()
+    runner, decoder, sink = run(random_model, others=(full,))
+    assert decoder.is_busy.wait(60.0)
+    decoder.may_finish.set()
+    runner.stop()
+    assert runner.error is None
+    assert sink.n_written == full.n_written == runner.n_dropped["--jsonl a"] >= 1
+    failures = runner._telemetry.snapshot().new_failures(0)
+    assert [failure.stage for failure in failures] == ["output"]

@@ -1,14 +1,17 @@
 """The verdict in files and streams: earlier names come first, what is not known is said to be unknown."""
 
+import contextlib
 import csv
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import pyxdf
 
+from acquisition.errors import InputError
 from acquisition.simulator.recording import write_simulated
 from acquisition.text import parse_json
 from app.compare import compare_runs
@@ -20,6 +23,7 @@ from app.outputs import (
     prediction_record,
     prediction_values,
 )
+from app.runner import closing
 from app.terminal import plain_line
 from models.config import AnswerConfig
 from models.prediction import FaceMeasures, Prediction
@@ -179,3 +183,45 @@ def test_face_measures_are_in_the_record_with_null_for_what_is_not_known():
     found = json.loads(json.dumps(prediction_record(prediction(face_measures=measures))))["face_landmarks"]
     assert (found["eye_aspect_left"], found["is_blinking"], found["yaw_deg"]) == (0.3, False, 3.0)
     assert found["blinks_per_min"] is None
+
+
+@contextlib.contextmanager
+def disk_of(n_bytes: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_file_on_a_full_disk_keeps_whole_lines_and_goes_on_when_there_is_room(tmp_path, kind):
+    path = tmp_path / "a"
+    sink = JsonlSink(path) if kind == "jsonl" else CsvSink(path, LABELS)
+    sink.write(prediction(t_end=1.0))
+    with disk_of(path.stat().st_size + 20):
+        for t_end in (2.0, 3.0):
+            with pytest.raises(InputError) as error:
+                sink.write(prediction(t_end=t_end))
+    assert error.value.where == f"--{kind} {path}"
+    sink.write(prediction(t_end=4.0))
+    sink.close()
+    text = path.read_text()
+    if kind == "jsonl":
+        kept = [line["t_end"] for line in map(parse_json, text.splitlines()) if "t_end" in line]
+    else:
+        kept = [float(row["t_end_s"]) for row in csv.DictReader(text.splitlines())]
+    assert kept == [1.0, 4.0]
+
+
+def test_a_file_that_cannot_be_finished_is_told_and_the_others_are(tmp_path):
+    said = []
+    sinks = [JsonlSink(tmp_path / "a"), JsonlSink(tmp_path / "b")]
+    sinks[0].write(prediction())
+    with disk_of(200), closing(sinks, said.append):
+        pass
+    assert len(said) == 1
+    assert (tmp_path / "b").read_text().endswith("\n")

@@ -163,6 +163,19 @@ def test_what_is_received_and_not_in_the_file_is_told_and_continues_in_a_part(
     assert ("'Amp'" in "".join(session.failures)) is not comes
 
 
+def test_a_stream_that_no_part_takes_is_told_a_few_times_and_the_others_are_recorded(
+    session: Session,
+) -> None:
+    while session.now < 300.0:
+        session.received[recorded_identity(EEG)] = int(250 * session.now)
+        for recorder in ScriptedRecorder.made:
+            recorder.status_.n_bytes += BUFFER_BYTES
+        session.step(0.5)
+    assert len(ScriptedRecorder.made) == 6
+    assert len(session.failures) == 7  # each part, and that it is given up
+    assert session.control.state == "recording"
+
+
 def test_a_marker_that_comes_into_the_file_before_it_is_received_is_no_loss(session: Session) -> None:
     markers = StreamHeader("Events", "Markers", "m", "here", "", 0.0, 1, "string")
     session.control.stop(session.now)
