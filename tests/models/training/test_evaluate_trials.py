@@ -39,7 +39,7 @@ from models.training.trial_tensors import TrialTensors, cut_for
 from tests.studies.data_sets.options import MakeOptions
 from tests.studies.data_sets.seed import make_seed_iv
 
-QUICK = FinetuneOptions(few_epochs=2, stop_early=False, dcca=False)
+QUICK = FinetuneOptions(few_epochs=2, stop_early=False, dcca=False, n_layers=1, n_heads=1)
 CH_NAMES = ("F3", "F4", "C3", "C4", "O1", "O2")
 LEFT_RIGHT = "1=left,2=right"
 
@@ -220,7 +220,7 @@ def test_classes_that_never_trained_are_named(s4: Source, tmp_path: Path) -> Non
     model = finetune(training, QUICK)
     record = record_of_labels(training, generated=True)
     save(tmp_path / "m", model.config, model.network, model.normaliser, record)
-    table = evaluate_trials(TrialTest(tmp_path / "m", s4, subjects=("1",)))
+    table = evaluate_trials(TrialTest(tmp_path / "m", s4, subjects=("1",), session=1))
     never = {name for name, count in record.trials_per_class.items() if count == 0}
     assert never
     assert {entry.classes_seen for entry in table.rows[0].entries} == {len(names) - len(never)}

@@ -15,7 +15,9 @@ from models.training.finetune_config import FinetuneOptions
 from models.training.scores import score
 
 CH_NAMES = SEED_CH_NAMES[:6]
-OPTIONS = FinetuneOptions(modalities=("eeg",), epochs=8, few_epochs=8, patience=8, n_steps=4, dcca=False)
+OPTIONS = FinetuneOptions(
+    modalities=("eeg",), epochs=8, few_epochs=8, patience=8, n_steps=4, dcca=False, n_layers=2, n_heads=2
+)
 N_TRIALS = 24
 
 
