@@ -404,7 +404,7 @@ class _Recording:
             return
         before, status = self._status, self._recorder.status()
         self._status = status
-        for notice in status.notices[self._n_notices :]:
+        for notice in status.notices[self._n_notices :] if math.isnan(self._retired_at) else ():
             self._hooks.on_notice(notice)
         self._n_notices = len(status.notices)
         if status.n_bytes > before.n_bytes and not self.trouble:
