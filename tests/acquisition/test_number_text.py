@@ -112,10 +112,16 @@ def test_a_table_holds_no_formulas(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         TableWriter(file).writerows(
-            [["label", "p"], ["=cmd|' /C calc'!A0", -0.5], ["@x", "-1.5"], ["+1a", "-"]]
+            [
+                ["label", "p"],
+                ["=cmd|' /C calc'!A0", -0.5],
+                ["@x", "-1.5"],
+                ["+1a", "-"],
+                ["\t=1\x1b", "x" * 40_000],
+            ]
         )
     assert path.read_text(encoding="utf-8").split() == [
-        "label,p", "'=cmd|'", "/C", "calc'!A0,-0.5", "'@x,-1.5", "'+1a,-",
+        "label,p", "'=cmd|'", "/C", "calc'!A0,-0.5", "'@x,-1.5", "'+1a,-", "'", "=1", "," + "x" * 32_767,
     ]  # fmt: skip
 
 
