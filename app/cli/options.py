@@ -391,9 +391,9 @@ _PROJECT = Path(__file__).parents[2]
 
 
 def from_checkout(name: str) -> Any:
-    """Return a module of ``tests`` that measures; processes that it spawns find it on the path too."""
+    """Return a module of ``tests`` that a command runs; processes that it spawns find it on the path too."""
     if not (_PROJECT / "tests" / "benchmarks" / "suite.py").is_file():
-        what = f"what measures is not part of the installed program: {_PROJECT} has no tests"
+        what = f"what this runs is not part of the installed program: {_PROJECT} has no tests"
         remedy = "install the program from its checkout: pip install -e ."
         raise InputError(what, where=name.partition(".")[0], remedy=remedy, code=ErrorCode.INSTALLATION)
     if str(_PROJECT) not in sys.path:
