@@ -11,6 +11,8 @@ from acquisition.types import ChannelInfo, StreamHeader
 #: Types of the streams this program publishes itself: its clock map and its predictions.
 CLOCK_TYPE = "AffectscopeClock"
 PREDICTION_TYPE = "AffectscopePrediction"
+#: Begins the source_id of the predictions of a live run.
+PREDICTION_ID = "affectscope-prediction-"
 #: Begins the source_id of the notes typed in a window; markers by type, so that every recorder takes them.
 NOTES_ID = "affectscope-notes-"
 #: Begins the source_id of the markers of a guided calibration.

@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from acquisition.errors import printable, without_controls
-from acquisition.header import CALIBRATION_ID, CLOCK_TYPE, NOTES_ID, PREDICTION_TYPE, make_info, parse_header
+from acquisition.header import (
+    CALIBRATION_ID,
+    CLOCK_TYPE,
+    NOTES_ID,
+    PREDICTION_ID,
+    PREDICTION_TYPE,
+    make_info,
+    parse_header,
+)
 from acquisition.lsl.outlet import open_outlet
 from acquisition.types import Lateness, MapSegment
 from app.outputs import prediction_channels, prediction_values
@@ -48,7 +56,7 @@ class PredictionOutlet(Outlet):
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self._labels = labels
-        source_id = _new_id("affectscope-prediction-")
+        source_id = _new_id(PREDICTION_ID)
         super().__init__("Affectscope predictions", PREDICTION_TYPE, source_id, prediction_channels(labels))
 
     def write(self, prediction: Prediction) -> None:

@@ -8,13 +8,13 @@ replay and tests call `step`. Live and replay differ only in the source and the 
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from acquisition.clock import stopwatch
 from acquisition.pump import Pump
 from acquisition.quality import AmplitudeWatch
-from acquisition.types import Change, Chunk, Kind, Source, StreamEvent, StreamSpec, Window
+from acquisition.types import Change, Chunk, Kind, Lateness, Source, StreamEvent, StreamSpec, Window
 from app.modality_mask import CheckMark, ModalityMask, Rest
 from calibration.check import Outcome, SelfCheck, Shown
 from models.decoder import Decoder
@@ -63,6 +63,15 @@ class Pipeline(Pump):
         self._checked_to = -math.inf
         self._stepped_to = -math.inf
         self._stepped: Window | None = None
+        self._decoded: frozenset[int] | None = None  # windows of the live run that is replayed
+
+    def follow(self, lateness: Mapping[str, Sequence[Lateness]], decoded: Collection[float]) -> None:
+        """Let windows lack what those of a live run lacked, and have no consequences where it skipped them.
+
+        ``lateness`` is by stream key; ``decoded`` are the ends of its windows, none of another model's run.
+        """
+        self.aligner.follow(lateness)
+        self._decoded = frozenset(round(t / self.aligner.config.hop_s) for t in decoded) or None
 
     def _open(self, spec: StreamSpec) -> None:
         with self._decoding:
@@ -103,11 +112,14 @@ class Pipeline(Pump):
             return None if window.index < self._not_before else self._decode(window, now)
 
     def _decode(self, window: Window, now: Callable[[], float]) -> Prediction | None:
-        started = stopwatch()
+        started, is_skipped = stopwatch(), False
+        if self._decoded is not None and any(window.present.values()):
+            is_skipped = window.index not in self._decoded and window.index < max(self._decoded)
+        self.decoder.aside = is_skipped
         if self._mask is not None:
             self.decoder.masked = self._mask.of_window(window.t_end)
             self.decoder.mark_bad(self._mask.marked_bad_at(window.t_end))
-            rest = self._mask.rest_at(window.t_end)
+            rest = None if is_skipped else self._mask.rest_at(window.t_end)
             if rest is not None and rest is not self._rest:
                 self._rest = rest
                 self.decoder.begin_rest(rest.duration_s, window.t_end)
@@ -123,7 +135,7 @@ class Pipeline(Pump):
             self._on_event(_rest_over(window.t_end, self.decoder.rest_failed))
         if prediction is None:
             return None
-        if self.check.is_asking:
+        if self.check.is_asking and not is_skipped:
             self.check.keep(Shown(prediction, self.decoder.newest_deviations(), self.decoder.has_fixed_level))
         if (meter := self._meter) is not None:
             if not self.live:

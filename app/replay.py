@@ -16,7 +16,7 @@ from acquisition.record.files import read_sidecar, recording_parts, sidecar_path
 from acquisition.select import exclude_unusable, is_notes, is_own, kind_of, select_streams
 from acquisition.types import Change, Chunk, Kind, Lateness, StreamHeader, StreamLedger
 from acquisition.xdf.format import XdfIndex
-from acquisition.xdf.outline import Outline, outline_xdf, read_lateness, read_markers
+from acquisition.xdf.outline import Outline, outline_xdf, read_decoded, read_lateness, read_markers
 from acquisition.xdf.parts import ALONE, open_recording
 from acquisition.xdf.scan import check_xdf
 from acquisition.xdf.source import XdfSource
@@ -224,13 +224,17 @@ class ReplayFile:
         return decoder
 
     @cached_property
-    def _lateness(self) -> dict[str, list[Lateness]]:
-        return read_lateness(self.index)
+    def _live_run(self) -> tuple[dict[str, list[Lateness]], list[float]]:
+        """What the windows of an own recording's live run lacked, and which it decoded with this model."""
+        used = read_sidecar(self.xdf).get("model_sha256") == self.checkpoint.sha256
+        return read_lateness(self.index), read_decoded(self.index) if used else []
 
-    def lateness(self, source: XdfSource) -> dict[str, list[Lateness]]:
-        """Return what the windows of an own recording's live run lacked, by the source's stream keys."""
+    def let_follow(self, pipeline: Pipeline, source: XdfSource) -> None:
+        """Let a pipeline's windows be those of the live run that is replayed."""
+        lateness, decoded = self._live_run
         headers = {key: self.index.streams[stream_id].header for stream_id, key in source.keys.items()}
-        return {key: self._lateness.get(stream_identity(header), []) for key, header in headers.items()}
+        found = {key: lateness.get(stream_identity(header), []) for key, header in headers.items()}
+        pipeline.follow(found, decoded)
 
     def look_through(self, progress: Callable[[float], None] = lambda share: None) -> Outline:
         """Read the file once for its outline; ``progress`` is called with the share done, 0..1."""
@@ -350,7 +354,7 @@ class ReplaySession:
             on_chunk=self.on_chunk,
             mask=mask,
         )
-        pipeline.aligner.follow(self.file.lateness(source))
+        self.file.let_follow(pipeline, source)
         hop_s = checkpoint.config.windows.hop_s
         steps = ReplaySteps(pipeline, int(first // hop_s) + 1, last)
         sinks = self.file.sinks(lambda: pipeline.ledgers().values())

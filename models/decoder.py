@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Collection, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -87,6 +88,8 @@ class Decoder:
         Of the newest window that was decoded; None before the first and where nothing was present.
     kept_level : mapping or None
         What `keep_level` asked for, ready for JSON; None until its second has come.
+    aside : bool
+        The next window has no consequences: a live run skipped it, and what is decoded later must not differ.
     rest_failed : bool
         The newest rest (`begin_rest`) had too few valid steps: the level runs on.
     on_step : callable or None
@@ -108,7 +111,7 @@ class Decoder:
         self.masked: frozenset[str] = frozenset()
         self.marked_bad: tuple[str, ...] = ()
         self.newest: Prediction | None = None
-        self.rest_failed = False
+        self.rest_failed = self.aside = False
         self.on_step: OnStep | None = None
         self.kept_level: Mapping[str, Any] | None = None
         if line_hz is not None:
@@ -461,7 +464,7 @@ class Decoder:
         measures = self._evidence.measures(recent, given, self._level)
         inputs.reliability = self._evidence.range.reliability(measures)[None]
         second = math.floor(window.t_end + EDGE_SLACK_S)
-        if second > self._taken_s:
+        if second > self._taken_s and not self.aside:
             self._taken_s = second
             runs = self._level.fixed is None
             if not self._baseline:
@@ -604,12 +607,15 @@ class Decoder:
         given: Mapping[str, Given],
     ) -> Prediction:
         logits = output["logits"][0]
-        probs = self._by_label(logits if self._filter is None else self._filter(window.index, logits))
+        answer, shadow = self._filter, self._shadow
+        if self.aside:
+            answer, shadow = deepcopy((answer, shadow))
+        probs = self._by_label(logits if answer is None else answer(window.index, logits))
         modalities, channels, times = (
             output[f"{axis}_attention"][0].double().tolist() for axis in ("modality", "channel", "time")
         )
         face_box, face_time = self._newest_face(window)
-        shadow, reliability = self._shadow, zip(MODALITIES, inputs.reliability[0].tolist(), strict=True)
+        reliability = zip(MODALITIES, inputs.reliability[0].tolist(), strict=True)
         prediction = Prediction(
             index=window.index,
             t_end=window.t_end,

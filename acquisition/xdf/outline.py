@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from acquisition.header import CLOCK_TYPE, stream_identity
+from acquisition.header import CLOCK_TYPE, PREDICTION_ID, stream_identity
 from acquisition.intake import MakeIntake, StreamIntake, kept_rows
 from acquisition.text import parse_json
 from acquisition.timebase import ClockMapper, Mapped
@@ -33,6 +33,16 @@ def read_recorded_segments(index: XdfIndex) -> dict[str, list[MapSegment]]:
 def read_lateness(index: XdfIndex) -> dict[str, list[Lateness]]:
     """Return what windows of the live run lacked, in order of time, by stream identity; {} in other files."""
     return _read_own(index, _parse_lateness)
+
+
+def read_decoded(index: XdfIndex) -> list[float]:
+    """Return the ends of the windows that an own recording's live run decoded, LSL seconds."""
+    own = [s for s in index.streams.values() if s.header.source_id.startswith(PREDICTION_ID)]
+    found = list[float]()
+    for stream in own:
+        with StreamReader(index.path, stream) as reader:
+            found += [stamp for block in reader.blocks() for stamp in block.stamps.tolist()]
+    return found
 
 
 def _read_own(index: XdfIndex, parse: Callable[[Any], _T]) -> dict[str, list[_T]]:

@@ -361,7 +361,7 @@ class Player:
             check=self._check,
         )
         self._check = pipeline.check
-        pipeline.aligner.follow(self._file.lateness(self._source))
+        self._file.let_follow(pipeline, self._source)
         pipeline.aligner.start_at(index * self._hop_s)
         self._steps = ReplaySteps(pipeline, index, self.last)
         self._now = index * self._hop_s

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from profiles import model_with_evidence
 
 from acquisition.errors import InputError
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
@@ -49,6 +50,27 @@ def run(
 @pytest.fixture(scope="module")
 def whole_run(checkpoint):
     return run(checkpoint, 21.0)[0]
+
+
+def test_a_window_that_a_live_run_skipped_is_decoded_and_leaves_no_trace(random_model, tmp_path):
+    with_evidence = load_checkpoint(model_with_evidence(random_model, tmp_path))
+    skipped = {*range(4060, 4064), *range(4075, 4078), 4081, 4090}
+    found = []
+    for is_live in (True, False):
+        source = SimulatedSource(SimulatorOptions(seed=5, streams=("gaze",)), start=1000.0)
+        pipeline = Pipeline(source, Decoder(with_evidence), live=False)
+        if not is_live:
+            pipeline.follow({}, [t for t in np.arange(1000.0, 1030.0, 0.25) if round(4 * t) not in skipped])
+        predictions = {}
+        for now in np.arange(1000.25, 1028.0, 0.25):
+            pipeline.acquire(now)
+            for window in pipeline.due_windows(now):
+                if not (is_live and window.index in skipped):
+                    predictions[window.index] = pipeline.decode(window, lambda: 0.0)
+        found.append({index: p.probs for index, p in predictions.items() if p is not None})
+    live, replayed = found
+    assert replayed.keys() - live.keys() == skipped
+    assert {index: probs for index, probs in replayed.items() if index in live} == live
 
 
 def test_every_window_is_predicted_on_the_hop_grid(whole_run):
