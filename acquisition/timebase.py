@@ -71,6 +71,8 @@ class RecordedMap:
 
     def taken(self, stamps: NDArray[np.float64]) -> NDArray[np.bool_] | None:
         """Return which of the next samples (n,) the live run took; None for all of them."""
+        if self._pause == len(self._pauses):
+            return None
         taken = np.ones(len(stamps), dtype=bool)
         before, self._last_raw = np.concatenate([[self._last_raw], stamps[:-1]]), float(stamps[-1])
         at = 0

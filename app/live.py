@@ -24,16 +24,7 @@ from acquisition.select import kind_of, lacking, parse_choices
 from acquisition.simulator.process import SimulatorProcess, stream_choices
 from acquisition.stream_words import offer_words, waiting_words
 from acquisition.text import counted
-from acquisition.types import (
-    Change,
-    Chunk,
-    Lateness,
-    MapSegment,
-    Offer,
-    StreamHeader,
-    StreamHealth,
-    StreamLedger,
-)
+from acquisition.types import Change, Chunk, Offer, StreamHeader, StreamHealth, StreamLedger
 from app.engine.messages import PhaseName
 from app.modality_mask import ModalityMask
 from app.model_loading import load_model, make_decoder
@@ -248,11 +239,10 @@ class LiveSession:
         ]
         own = [predictions.header.source_id, clock_map.header.source_id, *observer.own_source_ids()]
         recording = self._recording_control(source, own, pipeline)
-
-        def taken() -> list[MapSegment | Lateness]:
-            return [*source.take_segments(), *pipeline.aligner.take_lateness()]
-
-        publish = _Periodically(_SEGMENTS_S, lambda now: clock_map.publish(taken()))
+        publish = _Periodically(
+            _SEGMENTS_S,
+            lambda now: clock_map.publish(source.take_segments(), pipeline.aligner.take_lateness()),
+        )
 
         def take_health(now: float) -> None:
             late_s, self.ledgers = pipeline.late_s, pipeline.ledgers()

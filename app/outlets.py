@@ -6,8 +6,9 @@ reproduces the live run.
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 
 from acquisition.errors import printable, without_controls
 from acquisition.header import (
@@ -72,9 +73,9 @@ class ClockOutlet(Outlet):
     def __init__(self) -> None:
         super().__init__("Affectscope clock map", CLOCK_TYPE, _new_id("affectscope-clock-"))
 
-    def publish(self, entries: Iterable[MapSegment | Lateness]) -> None:
+    def publish(self, *entries: Sequence[MapSegment | Lateness]) -> None:
         """Push what happened since the last call."""
-        for entry in entries:
+        for entry in chain(*entries):
             self._outlet.push_sample([json.dumps(asdict(entry))])
 
 

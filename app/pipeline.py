@@ -63,7 +63,8 @@ class Pipeline(Pump):
         self._checked_to = -math.inf
         self._stepped_to = -math.inf
         self._stepped: Window | None = None
-        self._decoded: frozenset[int] | None = None  # windows of the live run that is replayed
+        self._decoded: frozenset[int] = frozenset()  # windows of the live run that is replayed
+        self._decoded_to = -1
 
     def follow(self, lateness: Mapping[str, Sequence[Lateness]], decoded: Collection[float]) -> None:
         """Let windows lack what those of a live run lacked, and have no consequences where it skipped them.
@@ -71,7 +72,8 @@ class Pipeline(Pump):
         ``lateness`` is by stream key; ``decoded`` are the ends of its windows, none of another model's run.
         """
         self.aligner.follow(lateness)
-        self._decoded = frozenset(round(t / self.aligner.config.hop_s) for t in decoded) or None
+        self._decoded = frozenset(round(t / self.aligner.config.hop_s) for t in decoded)
+        self._decoded_to = max(self._decoded, default=-1)
 
     def _open(self, spec: StreamSpec) -> None:
         with self._decoding:
@@ -113,8 +115,8 @@ class Pipeline(Pump):
 
     def _decode(self, window: Window, now: Callable[[], float]) -> Prediction | None:
         started, is_skipped = stopwatch(), False
-        if self._decoded is not None and any(window.present.values()):
-            is_skipped = window.index not in self._decoded and window.index < max(self._decoded)
+        if any(window.present.values()):
+            is_skipped = window.index < self._decoded_to and window.index not in self._decoded
         self.decoder.aside = is_skipped
         if self._mask is not None:
             self.decoder.masked = self._mask.of_window(window.t_end)
