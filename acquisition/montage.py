@@ -241,7 +241,7 @@ def _from_toml(path: Path) -> Montage:
             f"expected tables [labels] or [indices], found {', '.join(document) or 'an empty file'}",
             remedy='write for example [labels] and below it TP9 = "TP7"',
         )
-    if bad := [key for key in indices if not key.isdecimal()]:
+    if bad := [key for key in indices if not key.isdecimal() or len(key) > 6]:
         raise refused(f"[indices] holds {bad[0]!r}: expected channel numbers from 0")
     return Montage(
         name=str(document.get("name", path.name)),

@@ -19,6 +19,9 @@ from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, Kind, Latenes
 EDGE_SLACK_S = 1e-6
 
 
+_MOST = 600  # seconds or steps: rings of memory are as long
+
+
 @dataclass(frozen=True)
 class WindowConfig:
     """Geometry of windows on the data's clock; all times in seconds.
@@ -60,9 +63,10 @@ class WindowConfig:
         for entry in fields(self):
             value = getattr(self, entry.name)
             is_in_range = value >= 0 if entry.name == "n_context_steps" else value > 0
-            if not (is_in_range and math.isfinite(value)):  # NaN is refused too
+            if not (is_in_range and value <= _MOST):  # NaN is refused too
                 least = "0 or more" if entry.name == "n_context_steps" else "more than 0"
-                raise InputError(f"{entry.name}: expected {least}, got {value}", where="window config")
+                what = f"{entry.name}: expected {least} and at most {_MOST}, got {value}"
+                raise InputError(what, where="window config")
         for small, large in (
             ("min_coverage", 1.0),
             ("min_valid_gaze", 1.0),

@@ -163,17 +163,17 @@ def model_sha256(folder: Path | str) -> str:
 
     Raises InputError if a file of it cannot be read.
     """
-    files = (read_file(Path(folder) / name) for name in (CONFIG_FILE, WEIGHTS_FILE))
+    files = (read_file(Path(folder) / name, 8_000_000_000) for name in (CONFIG_FILE, WEIGHTS_FILE))
     return hashlib.sha256(b"".join(files)).hexdigest()
 
 
-_MOST_BYTES = 8_000_000_000  # of weights
+_MOST_BYTES = 256_000_000  # of a profile's file
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, most_bytes: int = _MOST_BYTES) -> bytes:
     """Return a file's content; InputError if it cannot be read."""
     try:
-        return read_limited(path, _MOST_BYTES, inside=path.parent)
+        return read_limited(path, most_bytes, inside=path.parent)
     except OSError as error:
         what = f"cannot be read: {error.strerror}"
         remedy = f"choose a folder with {CONFIG_FILE} and {WEIGHTS_FILE} with --profile"

@@ -128,15 +128,21 @@ def is_torn(settings: Mapping[str, Any], weights: bytes) -> bool:
 def load_checkpoint(folder: Path | str) -> Checkpoint:
     """Read a model folder; raises `InputError` where a file is damaged or does not fit another."""
     folder = Path(folder)
-    text, weights = _read(folder / CONFIG_FILE), _read(folder / WEIGHTS_FILE)
+    text = _read(folder / CONFIG_FILE)
     config, settings = _parse(text, str(folder / CONFIG_FILE))
+    with torch.device("meta"):  # all shapes and no memory
+        outline = FusionNetwork(config).state_dict()
+    n_bytes = sum(tensor.nbytes for tensor in outline.values())
+    weights = _read(folder / WEIGHTS_FILE, 2 * n_bytes + _MOST_BESIDE_BYTES)
     try:
         tensors = load_tensors(weights)
     except (SafetensorError, ValueError, KeyError) as error:
         what = f"is damaged or not a safetensors file: {error}"
         raise _damaged(what, folder / WEIGHTS_FILE) from error
+    of_network = strip(tensors, _NETWORK)
+    check_weights(outline, of_network, str(folder / WEIGHTS_FILE), _REMEDY)
     network = FusionNetwork(config)
-    load_weights(network, strip(tensors, _NETWORK), str(folder / WEIGHTS_FILE), _REMEDY)
+    network.load_state_dict(of_network)
     evidence = None
     if config.evidence is not None:
         try:
@@ -201,12 +207,12 @@ def misfit(
     return None
 
 
-_MOST_BYTES = {CONFIG_FILE: MOST_TEXT_BYTES, WEIGHTS_FILE: 8_000_000_000}
+_MOST_BESIDE_BYTES = 256_000_000  # of weights: normaliser, discriminant, range of signals
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
     try:
-        return read_limited(path, _MOST_BYTES[path.name], inside=path.parent)
+        return read_limited(path, most_bytes, inside=path.parent)
     except OSError as error:
         remedy = f"a model is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}; give its path with --model"
         what = f"cannot read the model file ({error.strerror})"
@@ -230,12 +236,17 @@ def _parse(text: bytes, where: str) -> tuple[ModelConfig, dict[str, Any]]:
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str, remedy: str) -> None:
-    """Load tensors, all of a module's and finite; else `InputError`, whose fact ``part`` names one."""
+    """Load tensors, all of a module's and finite; else `InputError` as of `check_weights`."""
+    check_weights(module.state_dict(), tensors, where, remedy)
+    module.load_state_dict(tensors)
+
+
+def check_weights(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: str, remedy: str) -> None:
+    """Compare tensors with a module's own; `InputError`, whose fact ``part`` names one that does not fit."""
 
     def refuse(what: str, tensor: str) -> InputError:
         return InputError(what, where=where, remedy=remedy, code=ErrorCode.MODEL, part=tensor)
 
-    own = module.state_dict()
     for problem, names in (("missing", set(own) - set(tensors)), ("unknown", set(tensors) - set(own))):
         if names:
             some = sorted(names)[:3]
@@ -247,7 +258,6 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str, r
             raise refuse(f"{name}: expected {expected}, found {found}", name)
         if not tensor.isfinite().all():
             raise refuse(f"{name}: expected finite weights, found NaN or infinity", name)
-    module.load_state_dict(tensors)
 
 
 def strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ EEG_BANDS: Bands = (
     ("beta", 14.0, 31.0),
     ("gamma", 31.0, 50.0),
 )
+_MOST = 1e5  # of any setting
 PUPIL_BANDS: Bands = (("0-0.2", 0.0, 0.2), ("0.2-0.4", 0.2, 0.4), ("0.4-0.6", 0.4, 0.6), ("0.6-1", 0.6, 1.0))
 
 
@@ -81,8 +82,8 @@ class FeatureConfig:
             raise _refused(f"expected a voice rate of 16000 Hz, got {self.voice_sfreq}")
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if isinstance(value, (int, float)) and not (value > 0 or entry.name == "face_margin"):
-                raise _refused(f"{entry.name}: expected more than 0, got {value}")
+            if isinstance(value, (int, float)) and not (0 < value <= _MOST or entry.name == "face_margin"):
+                raise _refused(f"{entry.name}: expected more than 0 and at most {_MOST:g}, got {value}")
         covariance = () if self.covariance_hz is None else (("covariance", *self.covariance_hz),)
         for name, low, high in (*self.bands, *self.pupil_bands, *covariance):
             if not 0 <= low < high:

@@ -137,9 +137,13 @@ def test_no_foreign_text_leaves_its_line_or_moves_the_cursor() -> None:
         (b"a = 1\n\xff", "line 2, column 1"),
         (b"a = " + b"[" * 100_000, "brackets"),
         (b"x = 1\n" + b".".join([b"a"] * 5000) + b" = 1", "line 2, column 1"),
+        (b".".join([b'"a b"'] * 5000) + b" = 1", "line 1, column 1"),
+        (b"a = '" + b"x" * 400_000, "line 1, column 400006"),
         (b"#" * 2_000_000, "2,000,000"),
+        (b"a = [{b = 0x" + b"f" * 9000 + b"}]", "36000 bits"),
+        (b"a = nan", "nan is not a finite number"),
     ],
-    ids=["end", "bytes", "deep", "dotted", "long"],
+    ids=["end", "bytes", "deep", "dotted", "quoted", "word", "long", "huge", "nan"],
 )
 def test_toml_that_is_none_is_refused_with_its_place(raw: bytes, place: str) -> None:
     with pytest.raises(ValueError, match=place):

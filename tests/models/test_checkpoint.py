@@ -1,6 +1,7 @@
 """Model folders: what is written comes back to the bit, what is broken is refused in one line."""
 
 import json
+import resource
 from dataclasses import replace
 
 import pytest
@@ -85,6 +86,14 @@ def test_broken_config_is_refused(folder, content):
     assert (caught.value.code, caught.value.where) == (ErrorCode.MODEL, str(folder / "config.json"))
 
 
+def test_weights_of_a_network_that_is_larger_are_refused_before_it_is_built(folder):
+    change_config(folder, ("network", "face", "ffn_dim"), 1 << 16)  # 256 MB
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match="face"):
+        load_checkpoint(folder)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
 @pytest.mark.parametrize(
     ("path", "value", "setting"),
     [
@@ -98,6 +107,10 @@ def test_broken_config_is_refused(folder, content):
         (("network", "n_eye_features"), 31, "n_eye_features"),
         (("network", "eeg", "in_features"), 4, "in_features"),
         (("network", "face", "image_size"), 96, "image_size"),
+        (("network", "eeg", "n_layers"), 10**9, "network.eeg.n_layers"),
+        (("network", "voice", "width"), 10**9, "network.voice.width"),
+        (("network", "fusion", "d_model"), -1, "network.fusion.d_model"),
+        (("network", "fusion", "dropout"), 7.0, "network.fusion.dropout"),
         (("windows", "pupil_s"), 12.0, "pupil_s"),
         (("windows", "eeg_shift_s"), 0.5, "eeg_shift_s"),
         (("windows", "max_gap_s"), 0.2, "max_gap_s"),
