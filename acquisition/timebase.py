@@ -282,7 +282,7 @@ class ClockMapper:
         if self._repeats is not None and (is_repeat := self._repeats.find(stamps)) is not None:
             taken[n_unplaced:], stamps = ~is_repeat, stamps[~is_repeat]
             self.ledger.note(Fate.OVERLAP, int(is_repeat.sum()), 0.0)
-        at = self._scatter.begins(stamps) if self._scatter is not None else None
+        at = self._scatter.begins(stamps) if self._scatter is not None and len(stamps) else None
         mapped = self._mapped(stamps[:at], arrival)
         if at is not None:
             assert self._scatter is not None

@@ -253,6 +253,15 @@ def test_recorded_segments_give_the_same_bits_as_the_live_map(nominal_sfreq):
     assert [at + first for at in breaks if at > 0] == [at for at in expected_breaks if at > first]
 
 
+@pytest.mark.parametrize("dejitter", [True, False])
+def test_a_chunk_of_nothing_but_repeats_or_of_no_stamps_gives_no_sample(dejitter):
+    mapper, stamps = ClockMapper("s", 60.0, dejitter=dejitter), 100 + np.arange(60) / 60
+    assert len(mapper.map(np.full(3, np.nan)).times) == 0
+    assert len(mapper.map(stamps).times) == 60
+    assert len(mapper.map(stamps[-10:]).times) == 0
+    assert len(mapper.map(stamps + 1.0).times) == 60
+
+
 def live_and_recorded(nominal_sfreq, why="refused", was_lost=False):
     """Return what a live run took of 4 s, 3 s and, after an outage, 4 s of stamps: times, and its map.
 
