@@ -75,7 +75,8 @@ def test_the_watch_sees_name_services_web_servers_and_other_machines() -> None:
         "doctor",
         "demo --headless --seconds 4 --record a.xdf --jsonl a.jsonl",
         f"replay {RECORDING} --headless --to 8 --summary a.html",
-        "calibrate --subject S01 --simulate --headless --classes happy,sad --trials 4 --time-scale 50",
+        "calibrate --subject S01 --simulate --headless --classes happy,sad --trials 4 "
+        "--time-scale 50 --lateness 10",
         "make-dataset seed-iv sets --subjects 1 --trial-s 20",
         "pretrain --seed-iv sets --cache cache --out model --quick --epochs 1 --batch 8",
     ],
