@@ -218,7 +218,7 @@ def sample_rows(evidence: Evidence, faults: Sequence[Fault]) -> Rows:
         if not tracks:
             rows.is_so(f"{key}: samples in the file", False, "none")
             continue
-        outages = evidence.spans(own, ("gone", "changed", "silent"), BACK_S)
+        outages = evidence.spans(own, FLOW, BACK_S)
         other = evidence.spans(own, ("changed", "frozen", *VALUES), 0.5)
         lost, n = sum(n_lost(track, outages) for track in tracks), sum(len(track.index) for track in tracks)
         rows.at_most(f"{key}: samples lost", lost, 0, "samples", f"{n} in the file")
@@ -406,5 +406,7 @@ def session_rows(evidence: Evidence, faults: Sequence[Fault]) -> Rows:
         else:
             rows += stream_fault_rows(evidence, fault)
     if not any(fault.target in ("program", "both") and fault.what == "kill" for fault in faults):
-        rows.is_so("the session ended well", evidence.exit_code == 0, f"exit code {evidence.exit_code}")
+        lacks = {fault.target for fault in faults} & {"recorder", "disk"}  # of the file: 3 says so
+        is_well = evidence.exit_code == 0 or (bool(lacks) and evidence.exit_code == 3)
+        rows.is_so("the session ended well", is_well, f"exit code {evidence.exit_code}")
     return rows
