@@ -116,7 +116,7 @@ def _differs(values: NDArray[Any], sent: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def has_prediction(path: Path) -> bool:
-    """Tell whether a JSONL file has begun; a session without one has its ledger alone in it."""
+    """Tell whether a JSONL file has begun: a session without one has its ledger alone in it."""
     return path.is_file() and path.open(encoding="utf-8").read(20).startswith('{"t_end"')
 
 

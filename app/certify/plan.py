@@ -73,7 +73,7 @@ def wide(minutes: float = WIDE_MINUTES) -> list[Session]:
         Session("other returns", 50, returns),
         Session("full disk", 36, disk, ("eeg", "gaze", "markers")),
         Session("both killed", 36, faults("30-30 both kill")),
-        Session("an output fails", 18, options=("--csv", "/dev/full")),
+        Session("an output fails", 18, options=("--jsonl", "/dev/full")),
         Session("formats and rates", 20, devices=(*formats, *rates), command="record"),
         Session("int64", 5, devices=("eeg int64 250 8",), command="record"),
     ]
@@ -132,12 +132,15 @@ def rows_of(session: Session, evidence: Evidence) -> list[Row]:
     if session.name == "int64":
         rows = Rows()
         rows.is_so("refused before the recording", evidence.exit_code == 2 and not evidence.parts, said)
+    elif session.options:
+        rows = sample_rows(evidence, ())
+        lasted_s = evidence.ended - evidence.zero
+        rows.is_so("the session lasts to its end", lasted_s > session.seconds - 3, f"{lasted_s:.0f} s")
+        rows.is_so("told", bool(evidence.told("", evidence.zero - 5) < session.seconds), said)
+        rows.is_so("the session ended well", evidence.exit_code in (0, 3), f"exit code {evidence.exit_code}")
     elif session.command == "record":
         rows = sample_rows(evidence, ())
         rows.is_so("the recording ended well", evidence.exit_code == 0, said)
     else:
         rows = session_rows(evidence, session.faults)
-    if session.options:
-        n = len(evidence.predictions)
-        rows.is_so("predictions go on", n > 4 * (session.seconds - 4), f"{n} predictions", timing=n > 8)
     return without_times([replace(row, name=f"{session.name}: {row.name}") for row in rows], evidence)

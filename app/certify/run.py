@@ -157,8 +157,9 @@ class Running:
 
     def _wait_for_first(self, now: float) -> None:
         assert self._program is not None
-        is_recording = self.session.command == "record" and self._state(self._xdf) == "recording"
-        if is_recording or read.has_prediction(self.jsonl):
+        # Where the file of predictions fails, the recording tells.
+        has_no_jsonl = self.session.command == "record" or bool(self.session.options)
+        if (has_no_jsonl and self._state(self._xdf) == "recording") or read.has_prediction(self.jsonl):
             self.evidence.zero, self.stage = now, "running"
         elif self._program.code is not None or now > self._since + _START_WITHIN_S:
             self._end()
