@@ -130,8 +130,11 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
     folder = Path(folder)
     text = _read(folder / CONFIG_FILE)
     config, settings = _parse(text, str(folder / CONFIG_FILE))
-    with torch.device("meta"):  # all shapes and no memory
-        outline = FusionNetwork(config).state_dict()
+    try:
+        with torch.device("meta"):  # all shapes, and no memory but for a few tables
+            outline = FusionNetwork(config).state_dict()
+    except (MemoryError, RuntimeError) as error:
+        raise _damaged("a network of these sizes cannot be built", folder / CONFIG_FILE) from error
     n_bytes = sum(tensor.nbytes for tensor in outline.values())
     weights = _read(folder / WEIGHTS_FILE, 2 * n_bytes + _MOST_BESIDE_BYTES)
     try:

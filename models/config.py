@@ -22,7 +22,7 @@ from models.features.config import FeatureConfig
 FORMAT_VERSION = 1
 
 _LARGEST = 1e15  # number in a config
-#: Least and largest of the sizes of a network; of others 1 and 65,536. More take hours, or all memory.
+#: Least and largest of the sizes of a network; of others 1 and 8,192. More take hours, or all memory.
 _SIZES = {
     "dropout": (0.0, 0.99), "frame_s": (1e-3, 1.0), "n_layers": (1, 200), "n_rounds": (1, 200),
     "image_size": (1, 4096), "n_mels": (1, 4096),
@@ -336,7 +336,7 @@ class ModelConfig:
                 raise _does_not_fit(setting, f"expected {other} like {like}, got {one}")
         for part in ("eeg", "eegformer", "eye", "face", "voice", "fusion"):
             for setting, value in vars(getattr(network, part)).items():
-                low, high = _SIZES.get(setting, (1, 1 << 16))
+                low, high = _SIZES.get(setting, (1, 1 << 13))
                 for size in value if isinstance(value, tuple) else (value,):
                     if not isinstance(size, (str, bool)) and not low <= size <= high:
                         what = f"expected {low:g} to {high:g}, got {size}"

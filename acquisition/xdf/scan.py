@@ -204,9 +204,11 @@ class _Scan:
         head = self._head(end) if end < self.index.n_bytes else None
         if head is None:
             return end == self.index.n_bytes
-        if head.tag is Tag.STREAM_HEADER and head.stream_id not in self.index.streams:
-            return self._read(head.start, 1) == b"<"
-        return not head.stream_id or head.stream_id in self.index.streams
+        if head.tag is Tag.BOUNDARY:
+            return self._read(head.start, 16) == BOUNDARY_UUID
+        if head.tag is Tag.FILE_HEADER or head.stream_id not in self.index.streams:
+            return head.tag <= Tag.STREAM_HEADER and self._read(head.start, 1) == b"<"
+        return True
 
     def _count(self, head: Head) -> tuple[int, int]:
         """Return where a chunk's samples begin, and how many it claims; -1 where that is unreadable."""

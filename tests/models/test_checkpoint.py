@@ -87,7 +87,7 @@ def test_broken_config_is_refused(folder, content):
 
 
 def test_weights_of_a_network_that_is_larger_are_refused_before_it_is_built(folder):
-    change_config(folder, ("network", "face", "ffn_dim"), 1 << 16)  # 256 MB
+    change_config(folder, ("network", "face", "ffn_dim"), 1 << 13)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError, match="face"):
         load_checkpoint(folder)
