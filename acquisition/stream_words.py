@@ -153,6 +153,10 @@ _FATES = {
         "timestamps scatter by {milliseconds:.0f} ms: samples are counted at the sampling rate instead",
         "have its LSL app stamp samples when they are taken",
     ),
+    Fate.NO_STAMP: (
+        "{samples} without a readable timestamp: placed one after the other at the sampling rate",
+        "restart its LSL app",
+    ),
     Fate.STALL: (
         "timestamps left the sampling rate for {seconds} ({samples}), none missing: no step spans it",
         "use a cable, or move closer",

@@ -430,6 +430,8 @@ class ClockMapper:
             n_unplaced = len(stamps) if broken.all() else int(np.argmin(broken))
             self.ledger.note(Fate.NO_STAMP, n_unplaced, 0.0)
         stamps, broken = stamps[n_unplaced:].copy(), broken[n_unplaced:]
+        if broken.any() and not np.isnan(self._last):
+            self._note(Fate.NO_STAMP, self._last, 0.0, int(broken.sum()))
         period_s = 1.0 / self._nominal_sfreq if self._nominal_sfreq > 0 else 0.0
         for at in np.flatnonzero(broken):
             stamps[at] = (stamps[at - 1] if at else self._last_stamp) + period_s

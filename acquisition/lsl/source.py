@@ -149,9 +149,10 @@ class LiveStream:
         known = stamps[np.isfinite(stamps)]
         if self._placement is None and len(known):
             out += self._place(known, now, unix_offset_s)
-        if self._placement is None:  # refused, or not one stamp yet
+        if self.opened is None:  # refused
             return out
-        pushed = float(stamps[-1]) + self._placement.offset_s if self._stamps_at_push else float("nan")
+        offset_s = self._placement.offset_s if self._placement is not None else float("nan")
+        pushed = float(stamps[-1]) + offset_s if self._stamps_at_push else float("nan")
         chunk = self.intake.feed(stamps, values, arrival, pushed)
         out += note_events(self.key, self.header.name, self.intake.mapper.take_notes())
         if chunk is None:
@@ -234,6 +235,10 @@ class LslSource:
         self._segments: list[MapSegment] = []  # of the clock maps of those
         self._meter = OffsetMeter()
         self._searcher = Searcher()
+        self._looked_at: Mapping[str, Any] = self._searcher.around
+        self._twins: set[str] = (
+            set()
+        )  # uids of senders that bear the identity of a stream in use, and were told
         # Joining: what is wanted, what is being connected, and what has been.
         self._wanted: tuple[str | None, tuple[Kind, ...]] = (None, ())
         self._accept: Callable[[StreamSpec], object] = lambda spec: None
@@ -294,6 +299,7 @@ class LslSource:
             if key in self._streams:
                 self._streams[key].take_offset(uid, measured)
         out += self._take_returned(now)
+        out += self._tell_twins(now)
         out += self._take_connected()
         for key, live in self._streams.items():
             running = live.opened
@@ -451,6 +457,23 @@ class LslSource:
         message = f"{kind.value}: not used: {error}"
         self._former[key] = StreamLedger(header.name, modality, refused=message)
         self._events.append(StreamEvent(key, Change.REFUSED, self._clock.now(), message))
+
+    def _tell_twins(self, now: float) -> list[StreamEvent]:
+        """Say once which senders answer to the identity of a stream that is in use and answers too."""
+        around, events = self._searcher.around, []
+        for live in self._streams.values() if around is not self._looked_at else ():
+            own = live.opened.header.uid if live.opened is not None else ""
+            for uid, (_, header) in around.items() if own in around and live.header.source_id else ():
+                if uid not in {own, *self._twins} and is_same_stream(live.header, header):
+                    self._twins.add(uid)
+                    message = (
+                        f"{live.header.name}: another sender on {header.hostname} has its source_id "
+                        f"{header.source_id!r} and is not used: stop it, or give it a source_id of its own; "
+                        "after an outage neither of two is taken"
+                    )
+                    events.append(StreamEvent(live.key, Change.WARNING, now, message, code="same_source_id"))
+        self._looked_at = around
+        return events
 
     def _ended_threads(self, now: float) -> list[StreamEvent]:
         """Say once what ended a background thread; reading continues without it."""

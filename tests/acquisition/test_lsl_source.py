@@ -190,6 +190,24 @@ def test_a_killed_sender_is_stale_within_two_seconds_and_taken_up_again(
 
 
 @pytest.mark.slow
+def test_a_second_sender_of_one_source_id_is_named_once_and_not_read(
+    source_id: str, start: Callable[[Sender], BaseProcess]
+) -> None:
+    start(Sender(source_id))
+    source = opened(source_id)
+    reading = Reading(source)
+    source.watch_for(f"eeg=source_id:{source_id}", ("eeg",))
+    start(Sender(source_id))
+    reading.until(reading.saw(Change.WARNING), 30.0)
+    n_before = reading.n_samples()
+    reading.until(lambda: reading.n_samples() > n_before + 1000, 30.0)
+    assert [event.code for event in reading.events if event.change is Change.WARNING] == ["same_source_id"]
+    values = np.concatenate([np.asarray(chunk.data)[:, 0] for chunk in reading.chunks])
+    np.testing.assert_array_equal(np.diff(values), 1.0)
+    source.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "words"),
     [({"n_channels": 4}, "4 channels, were 3"), ({"sfreq": 125.0}, "125 Hz, was 250 Hz")],
