@@ -98,6 +98,7 @@ class WindowConfig:
 
 # --- what one step may be made of: which samples, how many, and no gap between them ---
 
+_LARGEST_GAZE = 1e6  # pixels, mm or degrees: no screen, eye or angle is as large
 _RATE_GRID = 0.005  # other rates are rounded to half a percent, so that they hold still
 
 
@@ -130,8 +131,11 @@ def cut_eye(ring: Ring, nominal_sfreq: float, config: WindowConfig, index: int, 
     unbroken = ring.last_break(stop)
     coverage = min(1.0, (stop - max(begin, unbroken)) / (sfreq * config.eye_step_s))
     validity = ring.data(begin, stop)[:, 4]
+    seen = ring.data(max(unbroken, ring.index_at(t_end - config.pupil_s)), stop)
+    is_broken = (np.abs(seen) > _LARGEST_GAZE).any()  # NaN, a lost eye, compares False
     is_valid = bool(
         coverage >= config.min_coverage
+        and not is_broken
         and ring.times(unbroken, unbroken + 1)[0] <= t_end - config.eye_step_s + config.max_gap_s
         and (validity >= MIN_VALIDITY).mean() >= config.min_valid_gaze
     )

@@ -120,7 +120,7 @@ def test_lost_eyes_make_an_eye_step_invalid():
     aligner = Aligner(WindowConfig())
     aligner.open(GAZE)
     times = np.arange(1200) / 60.0
-    data = np.ones((1200, 5))
+    data = 1 + np.random.default_rng(0).random((1200, 5))
     data[1000:, 4] = 0
     aligner.push(Chunk("g", 0, data, times))
     assert window_at(aligner, 17.0).steps["eye"][-1].valid
@@ -231,7 +231,7 @@ def test_voice_with_a_nan_is_absent_until_the_nan_has_left_the_clip():
     aligner = Aligner(WindowConfig())
     aligner.open(AUDIO)
     times = np.arange(12_000) / 1000.0
-    data = np.zeros((12_000, 1))
+    data = np.random.default_rng(0).random((12_000, 1))
     data[4_000] = np.nan
     aligner.push(Chunk("a", 0, data, times))
     present = [window_at(aligner, t).present["voice"] for t in (3.5, 5.0, 9.5)]
@@ -250,3 +250,13 @@ def test_the_window_that_ends_with_the_last_sample_is_whole():
     aligner = filled("e", 20.0)
     aligner.end("e")
     assert window_at(aligner, 20.0).present["eeg"]
+
+
+@pytest.mark.parametrize("broken", [np.inf, 1e30])
+def test_gaze_that_no_tracker_sends_is_absent(broken):
+    aligner = Aligner(WindowConfig())
+    aligner.open(GAZE)
+    data = np.random.default_rng(0).random((2400, 5)) * 0.5 + 0.5
+    data[1800] = broken
+    aligner.push(Chunk("g", 0, data, np.arange(2400) / 60))
+    assert [window_at(aligner, t).present["eye"] for t in (29.0, 31.0, 39.0)] == [True, False, False]
