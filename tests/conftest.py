@@ -46,7 +46,9 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ``small`` model folder with random weights and plain normalisation."""
+    """A ``small`` model folder, of two layers an encoder, with random weights and plain normalisation."""
+    from dataclasses import replace
+
     import torch
 
     from acquisition.montage import SEED_CH_NAMES
@@ -64,6 +66,9 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trained_on="simulated data only",
         is_simulated=True,
     )
+    parts = {name: getattr(config.network, name) for name in ("eeg", "eye", "face", "voice")}
+    parts = {name: replace(part, n_layers=2) for name, part in parts.items()}
+    config = replace(config, network=replace(config.network, **parts))
     n_channels, n_bands, n_eye = len(SEED_CH_NAMES), len(config.features.bands), 33
     normaliser = Normaliser(
         EegScale(torch.full((n_channels, n_bands), 1.5), torch.ones(n_channels, n_bands)),
