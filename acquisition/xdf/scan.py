@@ -259,7 +259,7 @@ class _Scan:
 
     def _settle_end(self, head: Head) -> Head:
         """Return a chunk without samples that is not believed, with the end to go on from."""
-        n_bytes, found = self.index.n_bytes, self._resync.after(head.start)
+        n_bytes, found = self.index.n_bytes, self._resync.after(head.position + 1)
         limit = n_bytes if found is None else found
         end = min(head.end, limit)
         if not self._follows(end) and self._may_check(limit - head.start):
@@ -382,7 +382,7 @@ class _Scan:
                     self._note(head.position, f"the sample count of a chunk of {name} is broken")
                 self._fitting.add(stream.stream_id)
                 return first, head.end, n, head.end
-        found = self._resync.after(head.start)
+        found = self._resync.after(head.position + 1)
         limit = self.index.n_bytes if found is None else found
         n, end, broken = self._measured(stream, start, count, limit)
         if n == count > 0 and end == limit:
