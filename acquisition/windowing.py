@@ -98,6 +98,7 @@ class WindowConfig:
 
 # --- what one step may be made of: which samples, how many, and no gap between them ---
 
+_FROZEN_S = 2.0  # what has not varied at all for so long is a device that repeats its last value
 _LARGEST_GAZE = 1e6  # pixels, mm or degrees: no screen, eye or angle is as large
 _RATE_GRID = 0.005  # other rates are rounded to half a percent, so that they hold still
 
@@ -132,10 +133,12 @@ def cut_eye(ring: Ring, nominal_sfreq: float, config: WindowConfig, index: int, 
     coverage = min(1.0, (stop - max(begin, unbroken)) / (sfreq * config.eye_step_s))
     validity = ring.data(begin, stop)[:, 4]
     seen = ring.data(max(unbroken, ring.index_at(t_end - config.pupil_s)), stop)
+    newest = ring.data(ring.index_at(t_end - _FROZEN_S), stop)
     is_broken = (np.abs(seen) > _LARGEST_GAZE).any()  # NaN, a lost eye, compares False
+    is_frozen = len(newest) > 2 and (newest[1:, :2] == newest[:-1, :2]).all()
     is_valid = bool(
         coverage >= config.min_coverage
-        and not is_broken
+        and not (is_broken or is_frozen)
         and ring.times(unbroken, unbroken + 1)[0] <= t_end - config.eye_step_s + config.max_gap_s
         and (validity >= MIN_VALIDITY).mean() >= config.min_valid_gaze
     )
@@ -165,7 +168,8 @@ def cut_voice(ring: Ring, nominal_sfreq: float, config: WindowConfig, index: int
         return Step(index, t_end, True, coverage, sfreq, known=True)
     start = max(ring.last_break(stop), stop - round(clip_s * sfreq))
     clip = ring.data(start, stop)[:, 0].copy()
-    if not np.isfinite(clip).all():  # one NaN would spread over the whole clip
+    # One NaN would spread over the whole clip; and what does not vary at all is no sound of a room.
+    if not np.isfinite(clip).all() or np.ptp(clip[-round(_FROZEN_S * sfreq) :]) == 0:
         return Step(index, t_end, False, coverage, sfreq)
     return Step(index, t_end, True, coverage, sfreq, clip)
 
@@ -176,9 +180,20 @@ def cut_face(ring: Ring, nominal_sfreq: float, config: WindowConfig, index: int,
     stop = ring.index_at(t_end)
     if stop == ring.start_index or ring.times(stop - 1, stop)[0] < t_end - config.face_grid_s:
         return Step(index, t_end, False, 0.0, 0.0)
+    if _is_frozen(ring, stop, t_end):
+        return Step(index, t_end, False, 1.0, 0.0)
     if known:
         return Step(index, t_end, True, 1.0, 0.0, known=True)
     return Step(index, t_end, True, 1.0, 0.0, ring.data(stop - 1, stop)[0], ring.times(stop - 1, stop).copy())
+
+
+def _is_frozen(ring: Ring, stop: int, t_end: float) -> bool:
+    """Tell whether a camera repeats its last frame: noise makes every picture differ from the one before."""
+    first = ring.index_at(t_end - _FROZEN_S)
+    if stop - first < 3 or ring.start_index == first:
+        return False
+    newest, *others = ring.data(first, stop)[::-1]
+    return all(np.array_equal(frame, newest) for frame in others)
 
 
 def _rate(ring: Ring, stop: int, nominal: float, *, irregular: bool = False) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acquisition.errors import InputError
-from acquisition.types import Chunk, Kind, StreamSpec
+from acquisition.types import MODALITY_OF_KIND, Chunk, Kind, StreamSpec
 from acquisition.windowing import Aligner, WindowConfig
 
 EEG = StreamSpec("e", "EEG", Kind.EEG, ("CZ", "PZ"), ("uV", "uV"), 100.0)
@@ -260,3 +260,17 @@ def test_gaze_that_no_tracker_sends_is_absent(broken):
     data[1800] = broken
     aligner.push(Chunk("g", 0, data, np.arange(2400) / 60))
     assert [window_at(aligner, t).present["eye"] for t in (29.0, 31.0, 39.0)] == [True, False, False]
+
+
+@pytest.mark.parametrize("kind", [Kind.GAZE, Kind.AUDIO, Kind.VIDEO])
+def test_a_device_that_repeats_its_last_value_is_absent_after_two_seconds(kind):
+    names, sfreq = {Kind.GAZE: ("xylrv", 60), Kind.AUDIO: ("m", 100), Kind.VIDEO: ("f", 30)}[kind]
+    aligner, rng = Aligner(WindowConfig()), np.random.default_rng(0)
+    aligner.open(StreamSpec("s", "S", kind, tuple(names), ("",) * len(names), sfreq))
+    times = np.arange(40 * sfreq) / sfreq
+    data = rng.random((len(times), len(names))) * 0.5 + 0.5
+    data[times >= 30] = data[-1]
+    frames = tuple(row.tobytes() for row in data)
+    aligner.push(Chunk("s", 0, frames if kind is Kind.VIDEO else data, times))
+    present = {t: window_at(aligner, float(t)).present[MODALITY_OF_KIND[kind]] for t in range(25, 38)}
+    assert [t for t, is_there in present.items() if not is_there] == list(range(32, 38))
