@@ -172,8 +172,8 @@ def parse_toml(raw: bytes) -> dict[str, Any]:
         raise ValueError(f"a key has more than 32 parts ({_place(raw, found.start())})")
     try:
         text = raw.decode("utf-8-sig")  # editors of Windows put a mark before it
-        content = tomllib.loads(text, parse_float=_real)
-        _refuse_large(content)
+        content = tomllib.loads(text)
+        _check_numbers(content)
         return content
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 text ({_place(raw, error.start)})") from error
@@ -184,11 +184,14 @@ def parse_toml(raw: bytes) -> dict[str, Any]:
         raise ValueError("is not valid TOML: brackets are nested too deep") from error
 
 
-def _refuse_large(value: object) -> None:
+def _check_numbers(value: object, key: str = "") -> None:
     if isinstance(value, int) and abs(value) > _LARGEST:
-        raise ValueError(f"a whole number of {value.bit_length()} bits is too large")
-    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _refuse_large(one)
+        raise ValueError(f"{key}: a whole number of {value.bit_length()} bits is too large")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{key}: expected a finite number, found {value}")
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, one in parts:
+        _check_numbers(one, f"{key}.{name}" if key else str(name))
 
 
 def _place(raw: bytes, at: int) -> str:

@@ -188,7 +188,7 @@ def check_face_cascade() -> str:
 def check_packages() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
-    names = ("numpy", "scipy", "mne", "safetensors", "platformdirs", "psutil")
+    names = ("numpy", "scipy", "mne", "jinja2", "safetensors", "platformdirs", "psutil")
     found, absent = [], []
     for name in names:
         try:

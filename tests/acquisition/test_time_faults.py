@@ -126,7 +126,9 @@ def test_jitter_of_50_ms_drops_no_regular_sample_and_is_averaged(
     found = run(kind, taken, stamps, came)
     assert len(found.times) >= len(taken) - (60 if kind == "gaze" else 0)  # until the jitter is known
     assert found.errors_after(begins_s + settled_s).max() < most_s
-    assert all(found.taken[at] < BEGIN + begins_s + 2 for at in found.breaks)
+    # From the first sample on, a tracker of 60 Hz shows its rate only after some seconds.
+    learnt_s = 15 if kind == "gaze" and begins_s == 0 else 2
+    assert all(found.taken[at] < BEGIN + begins_s + learnt_s for at in found.breaks)
     assert Fate.SCATTER in [note[0] for note in found.notes]
     assert_replayed(kind, found, taken, stamps, came)
 

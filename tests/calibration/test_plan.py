@@ -130,7 +130,7 @@ WRONG = [
     ("[practice]", "n_trials = true\n[practice]", "n_trials"),
     ("[practice]", "n_trials = 3\n[practice]", "n_trials"),
     ("[practice]", "durations.hint_s = 0\n[practice]", "durations.hint_s"),
-    ("[practice]", "durations.rest_s = nan\n[practice]", "durations.rest_s"),
+    ("[practice]", "durations.rest_s = nan\n[practice]", ""),
     ("[practice]", "durations.rest_s = true\n[practice]", "durations.rest_s"),
     ("[practice]", "durations.baseline_s = -1\n[practice]", "durations.baseline_s"),
     ("[practice]", "durations.hint = 4\n[practice]", "durations.hint"),
@@ -141,7 +141,7 @@ WRONG = [
     ("[practice]", 'classes = ["sad", "so/so"]\n[practice]', "classes"),
     ("[practice]", "[rehearsal]", "rehearsal"),
     ("[practice]", "durations.stimulus_s = 1e300\n[practice]", "durations.stimulus_s"),
-    ("[practice]", f"durations.stimulus_s = 1{'0' * 400}\n[practice]", "durations.stimulus_s"),
+    ("[practice]", f"durations.stimulus_s = 1{'0' * 400}\n[practice]", ""),
     ("[practice]", f"a = {'[' * 5000}{']' * 5000}\n[practice]", ""),
 ]
 

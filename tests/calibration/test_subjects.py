@@ -196,12 +196,12 @@ def test_what_cannot_be_removed_is_told_and_can_be_removed_later(
 
 def test_an_export_holds_every_byte_and_a_true_manifest(data: Path, tmp_path: Path) -> None:
     shares: list[float] = []
+    expected = {f"sub-S01/{name}": content for name, content in tree(data / "sub-S01").items()}
     done = export_subject(data, "S01", tmp_path / "out" / "S01.zip", NOON, shares.append)
     with zipfile.ZipFile(done.path) as archive:
         assert archive.testzip() is None
         packed = {name: archive.read(name) for name in archive.namelist()}
     manifest = json.loads(packed.pop("manifest.json"))
-    expected = {f"sub-S01/{name}": content for name, content in tree(data / "sub-S01").items()}
     assert packed == expected
     assert (manifest["subject"], manifest["exported_at"]) == ("S01", "2026-03-01T12:00:00+00:00")
     assert manifest["n_files"] == done.n_files == 16

@@ -185,7 +185,7 @@ def test_bad_electrodes_are_marked_by_colour_letter_and_words(qtbot):
     centre = 10.5 * row_height(panel.plot)
     assert abs(rows.mean() - centre) < row_height(panel.plot)
     assert panel.electrodes.text() == "1 bad (B)"
-    assert panel.electrodes.toolTip() == "E10: bad, mains 63 %"
+    assert "E10: bad, mains 63 %" in panel.electrodes.toolTip()
 
 
 def test_markers_and_the_chosen_window_cross_all_time_plots(qtbot):
@@ -259,7 +259,7 @@ def test_a_click_on_its_name_marks_an_electrode_bad_and_is_kept_for_the_device(q
     assert sent == [Mask("eeg", True, "E10")]  # to the next engine
     panel, sent = electrodes_panel(qtbot, settings, ("E10",))
     assert sent == []  # it has it already
-    assert panel.electrodes.toolTip() == "E10: bad, marked by hand"
+    assert "E10: bad, marked by hand" in panel.electrodes.toolTip()
     click_name(qtbot, panel, "E10")
     assert sent == [Mask("eeg", False, "E10")]
     _, sent = electrodes_panel(qtbot, settings)
