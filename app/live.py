@@ -367,6 +367,7 @@ class LiveSession:
                 if key in self.stream_health
             },
             max_hours=self.options.max_hours,
+            is_settled=lambda: decoder.kept_level is not None,
             # The notes in the recording say since when electrodes are marked.
             sidecar=lambda: (
                 self._sidecar(source) | {"level": decoder.kept_level, "marked_bad": list(decoder.marked_bad)}

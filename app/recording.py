@@ -104,6 +104,8 @@ class RecordingHooks:
     on_failure: Callable[[str], None] = lambda message: None  # called with what a recording lost
     on_opened: Callable[[], None] = lambda: None  # a recording has begun to take every stream
     sidecar: Callable[[], Mapping[str, Any]] | None = None  # content of the JSON file next to a recording
+    #: The sidecar has what comes after the beginning, which a killed program could not write at the end.
+    is_settled: Callable[[], bool] = lambda: False
     #: The session itself speaks of such streams.
     is_told: Callable[[StreamHeader], bool] = lambda header: False
     #: Samples that the session has received, by `recorded_identity`; what comes must be in the file.
@@ -330,6 +332,7 @@ class _Recording:
         self._headers = {recorded_identity(stream): stream for stream in streams}
         self._content: Mapping[str, Any] | None = None  # of the sidecar, once it is not to change any more
         self.facts: dict[str, Any] = {}  # what else the sidecar says: of parts
+        self._is_settled = False  # and was written since
         self.state, self._message = "starting", "looking for the streams"
         self.trouble = ""  # why another part must continue
         self._status = RecordingStatus(str(recorder.path))
@@ -421,6 +424,9 @@ class _Recording:
         elif self.state == "recording" and self._look is not None:
             self._look(now)
             self._compare(now)
+            if not self._is_settled and self._hooks.is_settled():
+                self._is_settled = True
+                self.write_sidecar()
 
     def finish(self, now: float, timeout_s: float) -> None:
         """End it and wait for the closed file, or leave it to its supervisor."""

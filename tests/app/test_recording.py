@@ -67,11 +67,13 @@ class Session:
     def __init__(self, path: Path, streams=(EEG,)) -> None:
         self.now, self.notices, self.failures = 0.0, [], []
         self.received: dict[object, int] = {}
+        self.is_settled = False
         hooks = RecordingHooks(
             self.notices.append,
             self.failures.append,
             sidecar=lambda: {"at": self.now},
             received=lambda: dict(self.received),
+            is_settled=lambda: self.is_settled,
         )
         self.control = RecordingControl(list(streams), (), hooks)
         self.control.start(path, self.now)
@@ -113,6 +115,16 @@ def test_a_recorder_that_dies_is_followed_by_a_part_that_the_sidecars_name(sessi
     assert read_sidecar(second.path)["lost_before_s"] == pytest.approx(0.6)
     session.control.finish(session.now)
     assert session.control.problems == session.failures
+
+
+def test_the_sidecar_has_what_comes_after_the_beginning_if_the_program_is_killed(session: Session) -> None:
+    session.step()
+    begun = read_sidecar(ScriptedRecorder.made[0].path)["at"]
+    session.is_settled = True
+    session.step()
+    assert read_sidecar(ScriptedRecorder.made[0].path)["at"] == session.now > begun
+    session.step()
+    assert read_sidecar(ScriptedRecorder.made[0].path)["at"] < session.now  # once: it is large
 
 
 def test_a_recorder_that_dies_at_once_is_not_started_for_ever(session: Session) -> None:
