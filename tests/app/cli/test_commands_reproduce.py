@@ -12,6 +12,8 @@ from command_line import refused, run
 from acquisition.errors import InputError
 from tests.studies.papers import reproduce as tables
 
+pytestmark = pytest.mark.slow  # of a study, not of what runs live
+
 
 def test_a_folder_like_eav_becomes_a_table_and_a_plot(
     small_eav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

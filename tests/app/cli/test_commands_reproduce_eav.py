@@ -13,6 +13,8 @@ from command_line import refused, run
 from tests.studies.papers.eav import EavOptions
 from tests.studies.stage import StageOptions
 
+pytestmark = pytest.mark.slow  # of a study, not of what runs live
+
 
 @pytest.mark.parametrize(
     ("words", "where"),

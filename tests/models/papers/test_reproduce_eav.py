@@ -29,6 +29,8 @@ from tests.studies.papers.eav_discriminant import SubjectClips, features_of, our
 from tests.studies.papers.eav_network import network_config, read_clips
 from tests.studies.stage import StageOptions
 
+pytestmark = pytest.mark.slow  # of a study, not of what runs live
+
 ROWS = ["Vision", "Audio", "EEG", "Multimodal", "Vision, per frame", "Multimodal, per frame"]
 COLUMNS = ROWS[:4]  # of the paper's table
 N_TEST = 5  # clips: one a class

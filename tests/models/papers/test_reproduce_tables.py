@@ -31,6 +31,8 @@ from tests.studies.papers import settings as paper
 from tests.studies.papers.reproduce import Job, ReproduceOptions, jobs_of, reproduce, run_job, too_few
 from tests.studies.papers.settings import OURS, TEN_TRIALS, TWO_A_CLASS, settings_of
 
+pytestmark = pytest.mark.slow  # of a study, not of what runs live
+
 CHANNELS = SEED_CH_NAMES[::8]  # whitening 62 takes seconds a classifier
 ROW = {"model", "pretrained", "labels", "mask", "mean", "sd", "paper_mean", "paper_sd"}
 SUBJECT = {

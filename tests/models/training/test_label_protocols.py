@@ -13,6 +13,8 @@ from tests.studies.data_sets.seed import make_seed_iv
 from tests.studies.generated_labels import GeneratedTest, evaluate_generated, label_claims
 from tests.studies.label_protocols import Job, LabelTest, Parts, evaluate_labels
 
+pytestmark = pytest.mark.slow  # of a study, not of what runs live
+
 
 def quiet(stage, share, loss, words) -> None:
     pass

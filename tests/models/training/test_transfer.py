@@ -10,6 +10,8 @@ from models.training.scores import Predictions
 from tests.models.training.test_finetune_run import CH_NAMES, LABELS
 from tests.studies.transfer import ADAPTED, BASE, answers_of, blended, chosen_weight, inner_folds
 
+pytestmark = pytest.mark.slow  # of a study, not of what runs live
+
 LONGER = replace(BASE, few_epochs=6)
 
 
