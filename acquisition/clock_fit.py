@@ -159,7 +159,10 @@ class Leaps:
         is_live = arrival == arrival  # not NaN
         leapt = self._beyond_scatter(steps, (steps > (LEAP_S if is_live else RESET_S)) | (steps < -LEAP_S))
         latest = arrival - max(min(self._ages, default=0.0), -_SAME_S) + _SAME_S
-        is_ahead = float(placed[-1]) + self.shift_s > latest and not leapt
+        is_confirming = arrival - self._pause[0] < _CONFIRMED_S
+        # A sender that was late and catches up is early only by what was usual, not by the clock.
+        impossible = latest if is_confirming else max(latest, arrival + _SAME_S)
+        is_ahead = float(placed[-1]) + self.shift_s > impossible and not leapt
         shifts = np.full(len(placed), self.shift_s) if leapt or self.shift_s or is_ahead else None
         leaps = []
         for at, end in zip(leapt, [*leapt[1:], len(placed)], strict=False):
@@ -173,7 +176,7 @@ class Leaps:
             assert shifts is not None
             usual_s = max(0.0, median(self._ages)) if self._ages else 0.0
             ahead_s = float(placed[-1]) + self.shift_s - arrival + usual_s
-            by_s = self._pause[1] if arrival - self._pause[0] < _CONFIRMED_S else ahead_s
+            by_s = self._pause[1] if is_confirming else ahead_s
             shifts -= by_s
             self._shift_to(self.shift_s - by_s)
             leaps.append((0, by_s))

@@ -98,7 +98,7 @@ class WindowConfig:
 
 # --- what one step may be made of: which samples, how many, and no gap between them ---
 
-_FROZEN_S = 2.0  # what has not varied at all for so long is a device that repeats its last value
+_FROZEN_S = 1.5  # what has not varied at all for so long is a device that repeats its last value
 _LARGEST_GAZE = 1e6  # pixels, mm or degrees: no screen, eye or angle is as large
 _RATE_GRID = 0.005  # other rates are rounded to half a percent, so that they hold still
 

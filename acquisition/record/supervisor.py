@@ -342,6 +342,8 @@ class Supervisor:
             self._tell(self.status.state, self.status.message)
 
     def _finish(self, process: subprocess.Popen[str]) -> int:
+        if self._low_disk:  # said before the file is closed, which takes seconds
+            self._notice("the disk has run low: the recording ends here")
         self._tell("stopping", "LabRecorder is closing the file")
         assert process.stdin is not None
         try:

@@ -132,7 +132,12 @@ def read_predictions(path: Path, evidence: Evidence) -> None:
 def compare(live: Path, replayed: Path, evidence: Evidence) -> None:
     """Compare a live run with its replay in windows that the recording holds whole."""
     ends = [[t.live[[0, -1]] for k, t in part.items() if k != "markers"] for part in evidence.parts.values()]
-    whole = [(max(a for a, _ in one) + WINDOWS.context_s, min(b for _, b in one)) for one in ends if one]
+    end_s = (
+        2 * WINDOWS.hop_s
+    )  # a window needs samples past its end, which a killed recorder may not have written
+    whole = [
+        (max(a for a, _ in one) + WINDOWS.context_s, min(b for _, b in one) - end_s) for one in ends if one
+    ]
     kept = [one for one in evidence.predictions if any(a <= one["t_end"] <= b for a, b in whole)]
     target = live.with_suffix(".kept.jsonl")
     target.write_text("".join(json.dumps(one) + "\n" for one in kept), encoding="utf-8")

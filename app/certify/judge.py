@@ -321,7 +321,9 @@ def stream_fault_rows(evidence: Evidence, fault: Fault) -> Rows:
         rows.at_most("present so long after that", waited, seconds_needed(modality), "s", timing=True)
     words = f"; {'told' if evidence.told(key, begun, over + BACK_S) < math.inf else 'no message'}"
     if fault.what in (*VALUES, "gone", "silent"):
-        step = {"eeg": WINDOWS.eeg_step_s, "eye": WINDOWS.eye_step_s}.get(modality, 0.0)
+        # A face counts while two good frames are in its window.
+        good_s = WINDOWS.face_s - WINDOWS.face_grid_s if fault.what in VALUES else 0.0
+        step = {"eeg": WINDOWS.eeg_step_s, "eye": WINDOWS.eye_step_s, "face": good_s}.get(modality, 0.0)
         used = _used(evidence, modality, begun + max(STALE_S, step + 0.5), over)
         share = sum(used) / len(used) if used else math.nan
         if used or fault.what in VALUES:

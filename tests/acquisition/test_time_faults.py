@@ -100,6 +100,17 @@ def test_a_leap_that_is_read_late_is_undone_as_soon_as_the_arrival_shows_it() ->
     assert Fate.LEAP in [note[0] for note in found.notes]
 
 
+@pytest.mark.parametrize("kind", ["eeg", "gaze"])
+def test_a_sender_that_was_late_and_catches_up_is_not_taken_for_a_leap(kind: str) -> None:
+    taken, came = live(kind, 60.0)
+    is_late = (taken >= BEGIN + 10) & (taken < BEGIN + 35)
+    came = np.where(is_late, np.minimum(came + 2.0, BEGIN + 35.1), came)
+    found = run(kind, taken, taken, np.maximum.accumulate(came))
+    assert len(found.times) == len(taken)
+    assert found.errors_after(0).max() < 0.001
+    assert found.notes == []
+
+
 def test_a_clock_that_runs_ahead_of_the_arrival_is_held_back_and_said() -> None:
     taken, came = live("gaze", 60.0)
     found = run("gaze", taken, taken + 0.01 * (taken - BEGIN), came)
