@@ -22,7 +22,6 @@ from acquisition.header import PREDICTION_TYPE, make_info
 from acquisition.record.recorder import check_target
 from acquisition.text import TableWriter, json_text
 from acquisition.types import MODALITIES, StreamLedger
-from acquisition.xdf.format import MAGIC
 from acquisition.xdf.write import XdfWriter
 from models.prediction import Prediction
 from models.trust import STATES, Verdict
@@ -131,11 +130,11 @@ def prediction_values(prediction: Prediction, labels: tuple[str, ...]) -> list[f
 class _TextSink:
     """A text file that an option names; what cannot be written whole, as on a full disk, leaves no part."""
 
-    def __init__(self, path: Path, option: str) -> None:
+    def __init__(self, path: Path, option: str, begins: tuple[bytes, ...]) -> None:
         self._where, self._n_bytes = f"{option} {path}", 0
         with _writing(self._where):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _refuse_recording(path, self._where)
+            refuse_other(path, self._where, begins)
             self._file = path.open("wb", buffering=0)
 
     def _append(self, text: str) -> None:
@@ -168,7 +167,7 @@ class JsonlSink(_TextSink):
         remark: Mapping[str, Any] = MappingProxyType({}),
         ledgers: Callable[[], Iterable[StreamLedger]] = tuple,
     ) -> None:
-        super().__init__(path, "--jsonl")
+        super().__init__(path, "--jsonl", (b'{"t_end"', b'{"ledger"'))
         self._remark, self._ledgers, self._n = dict(remark), ledgers, 0
 
     def write(self, prediction: Prediction) -> None:
@@ -186,7 +185,7 @@ class CsvSink(_TextSink):
     """One row a prediction: time, label, probabilities, attention and presence, then the verdict."""
 
     def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
-        super().__init__(path, "--csv")
+        super().__init__(path, "--csv", (b"t_end_s,",))
         self._labels = labels
         names = [f"p_{label}" for label in labels] + [f"attention_{modality}" for modality in MODALITIES]
         present = (f"present_{modality}" for modality in MODALITIES)
@@ -263,14 +262,18 @@ def _writing(where: str) -> AbstractContextManager[None]:
     return file_errors("cannot write", where, "free some space, or choose another file")
 
 
-def _refuse_recording(path: Path, where: str) -> None:
-    """Predictions of an earlier run may be overwritten, a recording may not."""
+def refuse_other(path: Path, where: str, begins: tuple[bytes, ...]) -> None:
+    """Output of an earlier run may be overwritten: an existing file that ``begins`` otherwise may not.
+
+    Raises `InputError` for a recording, a model's or any other file that holds something else.
+    """
     if not path.is_file():
         return
     with path.open("rb") as file:
-        if file.read(len(MAGIC)) == MAGIC:
-            what = "this is a recording"
-            raise InputError(what, where=where, remedy="choose another file", code=ErrorCode.FILE)
+        head = file.read(64)
+    if head and not head.lower().startswith(begins):
+        what = "expected a new file or an earlier run's output, found another file"
+        raise InputError(what, where=where, remedy="choose another file", code=ErrorCode.FILE)
 
 
 _AT_ONCE = 100  # predictions a chunk

@@ -26,7 +26,7 @@ from acquisition.types import MODALITY_OF_KIND, Kind, StreamHeader, StreamLedger
 from acquisition.xdf.scan import check_xdf
 from app.devices import kept_montage
 from app.model_check import WEIGHTS_FILE, read_model_summary
-from app.outputs import CsvSink, JsonlSink, Sink
+from app.outputs import CsvSink, JsonlSink, Sink, refuse_other
 from assets import DEMO_MODEL
 from calibration.profile_summary import ProfileSummary, model_sha256, read_summary
 from calibration.storage import default_weights_folder
@@ -244,6 +244,11 @@ def check_summary(path: Path) -> None:
         what = f"expected a name that ends with .html, .png or .csv, got {path.name!r}"
         remedy = "a page, a picture of the time course, or tables"
         raise InputError(what, where=f"--summary {path}", remedy=remedy, code=ErrorCode.FILE)
+    begins = {".html": b"<!doctype html>", ".png": b"\x89png", ".csv": b"time_s,marker,"}[path.suffix.lower()]
+    refuse_other(path, f"--summary {path}", (begins, b"marker\r\n"))
+    if begins == b"time_s,marker,":  # a second table stands beside it
+        streams = path.with_name(f"{path.stem}-streams.csv")
+        refuse_other(streams, f"--summary {path}: {streams.name}", (b"name,", b"marker\r\n"))
 
 
 Request = LiveRequest | ReplayRequest  # what the dashboard shows

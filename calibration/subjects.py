@@ -13,6 +13,7 @@ import os
 import shutil
 import stat
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from acquisition.errors import MOST_TEXT_BYTES, ErrorCode, InputError, file_errors, read_limited
+from acquisition.errors import MOST_TEXT_BYTES, ErrorCode, InputError, file_errors, open_regular, read_limited
 from acquisition.record.files import write_json
 from acquisition.record.recorder import is_running
 from acquisition.text import parse_json
@@ -30,6 +31,7 @@ _STATUS = ".status.json"  # see acquisition.record.files.status_path
 _MODEL = "model.safetensors"
 MANIFEST = "manifest.json"
 _FORMAT = 1
+_MOST_FOLDERS = 100  # within each other
 _PIECE_BYTES = 1 << 20
 _FASTEST = 1  # of zlib; samples hardly get smaller with more work
 _OTHER_PATH = "free some space, or choose another path with --out"
@@ -70,6 +72,9 @@ def kept_files(data: Path, subject: str) -> list[KeptFile]:
 
 
 def _walk(folder: Path, data: Path) -> Iterator[KeptFile]:
+    if len(folder.relative_to(data).parts) > _MOST_FOLDERS:
+        what = f"folders are nested more than {_MOST_FOLDERS} deep"
+        raise _refused(what, folder, "remove them yourself", found="other")
     with os.scandir(folder) as entries:
         for entry in entries:
             path = folder / entry.name
@@ -192,9 +197,10 @@ def _noted(folder: Path) -> list[str]:
 def _is_export(path: Path, subject: str) -> bool:
     """Return whether a file is a ZIP file that `export_subject` wrote of this subject."""
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(MANIFEST) as file:
+        with open_regular(path) as raw, zipfile.ZipFile(raw) as archive, archive.open(MANIFEST) as file:
             manifest = parse_json(file.read(MOST_TEXT_BYTES))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    # Of a damaged, encrypted or unknown archive; all else that stands there is not ours.
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return False
     return isinstance(manifest, dict) and manifest.get("subject") == subject
 
@@ -229,7 +235,7 @@ def _counted(subject: str, folder: Path, files: list[KeptFile]) -> Contents:
     names = Counter(kept.path.name for kept in files)
     n_recordings = sum(kept.path.suffix == ".xdf" for kept in files)
     counts = n_recordings, names[_MODEL], names["report.html"]
-    n_bytes, there = sum(kept.n_bytes for kept in files), [p for p in _noted(folder) if Path(p).exists()]
+    n_bytes, there = sum(kept.n_bytes for kept in files), [p for p in _noted(folder) if os.path.exists(p)]
     exports = tuple(path for path in there if _is_export(Path(path), subject))
     others = tuple(path for path in there if path not in exports and not Path(path).is_relative_to(folder))
     return Contents(subject, folder, *counts, len(files) - sum(counts), n_bytes, exports, others)
@@ -345,7 +351,7 @@ def _write(
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_FASTEST) as archive:
         for kept in files:
             digest, n_bytes = hashlib.sha256(), 0
-            name = kept.relative.as_posix()
+            name = kept.relative.as_posix().encode("utf-8", "backslashreplace").decode()
             info = zipfile.ZipInfo.from_file(kept.path, name, strict_timestamps=False)
             info.compress_type = zipfile.ZIP_DEFLATED
             with kept.path.open("rb") as source, archive.open(info, "w", force_zip64=True) as target:

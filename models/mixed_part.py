@@ -137,7 +137,10 @@ def check_numbers(
     """Raise `ValueError` unless an array has the shape, and its values lie from ``low`` to ``high``."""
     if array.shape != shape:
         raise ValueError(f"{name}: expected {shape} numbers, found {array.shape}")
-    outside = ~((array >= low) & (array <= high))  # NaN is
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: expected real numbers, found {array.dtype}")
+    wide = array.astype(np.float64)  # in 16 bits a limit may be infinite
+    outside = ~((wide >= low) & (wide <= high))  # NaN is
     if outside.any():
         raise ValueError(f"{name}: expected {low:g} to {high:g}, found {array[outside].flat[0]}")
 

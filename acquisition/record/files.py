@@ -84,7 +84,9 @@ def _named(folder: Path, names: Any) -> list[Path]:
     """Return the recordings of a folder that a sidecar names; it may be a stranger's, so by plain names."""
     names = names if isinstance(names, list) else [names]
     plain = [name for name in names if isinstance(name, str) and re.fullmatch(r"[^/\\:]+\.xdf", name)]
-    return [folder / name for name in plain if (folder / name).is_file()]
+    return [
+        folder / name for name in plain if os.path.isfile(folder / name)
+    ]  # False for a name that is too long
 
 
 def _next_free(recording: Path, entity: str) -> Path:

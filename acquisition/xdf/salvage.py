@@ -46,7 +46,10 @@ def salvage_xdf(
     """
     index = scan_xdf(path)
     _check_target(path, target, force)
-    part = target.with_name(f"{target.name}.part")
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    if os.path.lexists(part):
+        what, remedy = "a file of this name is there already", "remove it, or choose another name"
+        raise InputError(what, where=str(part), remedy=remedy, code=ErrorCode.FILE)
     with file_errors("cannot be written", target, "choose another place"):
         try:
             found = _copy(index, part, progress)

@@ -378,7 +378,10 @@ class _Scan:
             n = int.from_bytes(self._read(head.start + 1, width), "little")
             n_wrong = self._misfits(stream, first, head.end, n)
             if n_wrong >= 0:
-                if n_wrong == 0:
+                fewer, end, _ = self._measured(stream, start, n - 1, head.end)
+                if is_fewer := fewer > 0 and end == head.end:  # both fit: rather none too many
+                    first, n = start, fewer
+                if n_wrong == 0 or is_fewer:
                     self._note(head.position, f"the sample count of a chunk of {name} is broken")
                 self._fitting.add(stream.stream_id)
                 return first, head.end, n, head.end

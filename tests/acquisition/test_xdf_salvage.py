@@ -92,7 +92,11 @@ def test_nothing_is_overwritten_unless_forced_and_never_the_original(tmp_path: P
     assert copy.read_text() == "mine"
     with pytest.raises(InputError):
         salvage_xdf(path, tmp_path / "absent" / "copy.xdf")
-    salvage_xdf(path, copy, force=True)
+    part = tmp_path / "copy.xdf.part"
+    os.link(path, part)  # as a copy that was broken off, and the original, may be called
+    salvage_xdf(part, copy, force=True)
+    assert part.read_bytes() == content
+    part.unlink()
     _assert_equal_by_pyxdf(path, copy)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.xdf", "copy.xdf", "link.xdf"]
 

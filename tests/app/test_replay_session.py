@@ -20,9 +20,9 @@ from acquisition.xdf.format import Tag, parse_head
 from acquisition.xdf.inspect import inspect_xdf
 from acquisition.xdf.write import XdfWriter
 from app.compare import compare_runs
-from app.outputs import DigestSink
+from app.outputs import CsvSink, DigestSink, JsonlSink
 from app.replay import INCOMPLETE_REST, ReplayFile, ReplaySession
-from app.request import ReplayRequest, SessionOptions
+from app.request import ReplayRequest, SessionOptions, check_summary
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.level import RunningLevel
 
@@ -306,6 +306,31 @@ def test_a_recording_is_never_overwritten_by_predictions(recording, random_model
         replayed(recording, random_model, jsonl=recording)
     assert (error.value.code, error.value.where) == ("file", f"--jsonl {recording}")
     assert recording.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "of_an_earlier_run"),
+    [
+        ("jsonl", "config.json", b'{"t_end": 1}\n'),
+        ("csv", "a.edf", b"t_end_s,label"),
+        ("summary", "mine.csv", b"time_s,marker,n_markers"),
+        ("summary", "mine.html", b"<!DOCTYPE html>"),
+    ],
+)
+def test_an_output_replaces_that_of_an_earlier_run_alone(tmp_path, option, name, of_an_earlier_run):
+    path = tmp_path / name
+    begins = {
+        "jsonl": lambda: JsonlSink(path).close(),
+        "csv": lambda: CsvSink(path, ("happy",)).close(),
+        "summary": lambda: check_summary(path),
+    }[option]
+    path.write_bytes(b"0       X X X X")
+    with pytest.raises(InputError) as error:
+        begins()
+    assert error.value.code == "file"
+    assert path.read_bytes() == b"0       X X X X"
+    path.write_bytes(of_an_earlier_run)
+    begins()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import stat
+import sys
 import time
 import zipfile
 from datetime import UTC, datetime
@@ -264,3 +265,36 @@ def test_a_full_disk_is_a_sentence_and_not_a_traceback(
         if str(path).endswith(".part") else real(path, *rest, **more)
     )  # fmt: skip
     assert refused(lambda: export_subject(data, "S01", tmp_path / "S01.zip", NOON)).code is ErrorCode.FILE
+
+
+@pytest.mark.parametrize("kind", ["fifo", "damaged", "long"])
+def test_what_stands_where_an_export_was_noted_is_neither_read_nor_in_the_way(
+    data: Path, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / ("out" if kind != "long" else "x" * 400)
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "damaged":
+        export_subject(data, "S01", path, NOON)
+        content = bytearray(path.read_bytes())
+        content[-900:-300] = bytes(600)
+        path.write_bytes(content)
+    write_json(data / "sub-S01" / "elsewhere.json", {"paths": [str(path)]})
+    delete_subject(data, "S01")
+    assert not (data / "sub-S01").exists()
+
+
+def test_a_folder_nested_too_deep_is_refused_and_hides_no_other_subject(data: Path) -> None:
+    (data / "sub-S01" / "/".join("a" * 120)).mkdir(parents=True)
+    with pytest.raises(InputError):
+        delete_subject(data, "S01")
+    first, second = list_subjects(data)
+    assert first.fault
+    assert second.n_files == 8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux")
+def test_a_file_name_that_is_no_text_is_exported(data: Path, tmp_path: Path) -> None:
+    (data / "sub-S01" / os.fsdecode(b"a\xff.xdf")).write_bytes(b"XDF:")
+    done = export_subject(data, "S01", tmp_path / "S01.zip", NOON)
+    assert done.n_files == 17

@@ -14,7 +14,7 @@ from acquisition.errors import ErrorCode, InputError
 from models.datasets.trials import Trial
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_fit import LEVEL, TimeCourse, separable_target, time_course, trial_weights
-from models.mixed_part import LabelledTrial, own_level
+from models.mixed_part import LabelledTrial, check_numbers, own_level
 
 N_STEPS, N_EYE, N_LABELS = 12, 6, 3
 
@@ -369,3 +369,9 @@ def test_cells_of_one_trial_each_leave_the_usual_shrinkage():
     trials = [LabelledTrial("1", 1, label, {"eye": rng.normal(size=(8, 4))}) for label in (0, 0, 1)]
     model = MixedDiscriminant.fit(trials, 2, person="1")
     assert np.isfinite(model.class_means("eye")).all()
+
+
+@pytest.mark.parametrize("array", [np.array([np.inf], np.float16), np.array([1j]), np.array([np.nan])])
+def test_numbers_of_a_file_are_real_and_finite_in_every_type(array):
+    with pytest.raises(ValueError, match="x: expected"):
+        check_numbers("x", array, (1,))
