@@ -188,6 +188,7 @@ _SUSPECT_FROM = np.array([fault.suspect for fault in _FAULTS])[:, None]
 _BAD_FROM = np.array([fault.bad for fault in _FAULTS])[:, None]
 
 
+@np.errstate(invalid="ignore", over="ignore")  # a channel may hold anything
 def share_of_equal_steps(x: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the share of the steps of x (n, C) that are the channel's typical one, 0 where that is 0.
 
@@ -447,6 +448,7 @@ def _bridged(data: NDArray[np.float64], is_finite: NDArray[np.bool_]) -> NDArray
     return np.where(is_finite, finite, mean)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # a channel may hold anything
 def _detrended(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return each channel's slope per sample (C,) and what is left without line and mean (n, C)."""
     at = np.arange(len(x)) - (len(x) - 1) / 2

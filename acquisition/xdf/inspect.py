@@ -173,8 +173,13 @@ def inspect_xdf(
             if not np.isfinite(x).any():
                 report = replace(report, notes=(*report.notes, "none of its first values is a number"))
         reports.append(report)
+    notes = list(index.notes)
+    if n_done and not any(stream.footer for stream in index.streams.values()):
+        notes.append(
+            "no stream has a footer: its recorder did not close the file, and its end may be missing"
+        )
     return XdfReport(
-        index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded), refused, tuple(index.notes)
+        index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded), refused, tuple(notes)
     )
 
 

@@ -120,3 +120,18 @@ def test_openbci_recording_steps_back_1115_times(real_data: Path) -> None:
 def test_every_report_is_json(real_data: Path) -> None:
     for path in sorted((real_data / "xdf").glob("*.xdf")):
         json.dumps(inspect_xdf(path).to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_a_file_that_was_never_closed_is_said_to_be(tmp_path, is_closed):
+    path = tmp_path / "a.xdf"
+    with XdfWriter(path) as writer:
+        writer.add_stream(
+            1,
+            "<info><name>m</name><type>Markers</type><channel_count>1</channel_count>"
+            "<channel_format>string</channel_format></info>",
+        )
+        writer.samples(1, [1.0], [("a",)])
+        if is_closed:
+            writer.footer(1, "<info><sample_count>1</sample_count></info>")
+    assert len(inspect_xdf(path).notes) == (not is_closed)
