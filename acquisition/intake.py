@@ -109,6 +109,7 @@ class StreamIntake:
         if isinstance(data, np.ndarray):
             data.setflags(write=False)
         mapped.times.setflags(write=False)
+        pushed += self.mapper.shift_s  # it is of a stamp, so of a clock that may have leapt
         chunk = Chunk(self.key, self._n_samples, data, mapped.times, mapped.breaks, arrival, pushed)
         self._n_samples += len(mapped.times)
         return chunk

@@ -243,6 +243,11 @@ class ClockMapper:
         self._overlap_s = 0.0  # how far the samples being dropped lie back at most
 
     @property
+    def shift_s(self) -> float:
+        """What the newest sample was shifted by, as its sender's clock had leapt."""
+        return self._leaps.shift_s
+
+    @property
     def n_dropped(self) -> int:
         """Samples that could not be placed."""
         return sum(self.ledger.n_with[fate] for fate in DROPPED)

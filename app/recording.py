@@ -51,7 +51,7 @@ class NewStreams:
         self, recorder: Recorder, say: Callable[[str], None], is_told: Callable[[StreamHeader], bool]
     ) -> None:
         self._recorder, self._say, self._is_told = recorder, say, is_told
-        self._has_looked = False
+        self._has_looked = self._has_failed = False
         self._next = float("-inf")
         self._thread: threading.Thread | None = None
 
@@ -64,6 +64,14 @@ class NewStreams:
         self._thread.start()
 
     def _look(self) -> None:
+        try:
+            self._tell_new()
+        except Exception as error:  # what strangers send must not end what is only a hint
+            if not self._has_failed:
+                self._has_failed = True
+                self._say(f"a search for new streams has failed: {printable(str(error))}")
+
+    def _tell_new(self) -> None:
         new = self._recorder.new_streams(found.header for found in discover(1.0))
         if not self._has_looked:  # what was there at the start was excluded on purpose
             self._has_looked = True

@@ -65,6 +65,7 @@ _REMEDY = "publish with `affectscope publish webcam`, or choose another with --s
 #: Positions of blue, green and red in a pixel.
 _BGR_ORDER = {"bgr": (0, 1, 2), "rgb": (2, 1, 0), "bgra": (0, 1, 2), "rgba": (2, 1, 0), "argb": (3, 2, 1)}
 _N_COLOURS = {"bgr": 3, "rgb": 3, "bgra": 4, "rgba": 4, "argb": 4, "gray": 1}
+_LONGEST_SIDE = 65_535  # pixels, as in a JPEG
 _GREY_NAMES = {"gray", "grey", "gray8", "grey8", "grayscale", "greyscale", "mono", "mono8", "y8", "y800", "l"}
 
 
@@ -121,9 +122,9 @@ def _raw_converter(header: StreamHeader) -> Callable[[NDArray[Any]], NDArray[np.
     colour = "gray" if colour in _GREY_NAMES else colour
     try:
         width, height = (int(float(header.encoding.get(name, "0"))) for name in ("width", "height"))
-    except ValueError:
+    except (ValueError, OverflowError):  # of text, NaN and infinity
         width = height = 0
-    if width <= 0 or height <= 0 or colour not in _N_COLOURS:
+    if not (0 < width <= _LONGEST_SIDE and 0 < height <= _LONGEST_SIDE) or colour not in _N_COLOURS:
         raise refused(
             "expected encoding/width, height and color_format (RGB, BGR, RGBA, BGRA or gray), "
             f"found {dict(header.encoding) or 'nothing'}",

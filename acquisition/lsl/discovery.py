@@ -1,5 +1,7 @@
 """Finds the LSL streams on the network with their full headers, and opens an inlet of each that is chosen."""
 
+import ctypes
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -68,7 +70,7 @@ def describe(infos: Sequence[Any], headers: Sequence[StreamHeader | None]) -> li
         FoundStream(
             key=info.uid(),
             header=header,
-            problems=_problems(header, full is not None, info.created_at(), n_same_id),
+            problems=_problems(header, _excess(info), full is not None, info.created_at(), n_same_id),
             info=info,
         )
         for info, header, full in zip(infos, known, headers, strict=True)
@@ -91,9 +93,10 @@ def _short_header(info: Any) -> StreamHeader:
     """Return the header in a ``StreamInfo``, of one that cannot be read its main fields."""
     from pylsl.lib import fmt2string
 
+    sfreq = float(info.nominal_srate())
     return readable_header(info) or StreamHeader(
-        info.name(), info.type(), info.source_id(), info.hostname(), info.uid(), info.nominal_srate(),
-        info.channel_count(), fmt2string[info.channel_format()],
+        info.name(), info.type(), info.source_id(), info.hostname(), info.uid(),
+        sfreq if 0 < sfreq < math.inf else 0.0, info.channel_count(), fmt2string[info.channel_format()],
     )  # fmt: skip
 
 
@@ -106,21 +109,52 @@ def no_answer() -> tuple[type[Exception], ...]:
 
 
 def _full_header(info: Any) -> StreamHeader | None:
-    """Return the header with ``desc`` through a short-lived inlet, None if the sender does not answer."""
+    """Return the header with ``desc`` through a short-lived inlet, None if it cannot be read.
+
+    Whatever is wrong with a stranger's stream, it is listed, and the others can be used.
+    """
     from pylsl import StreamInlet
 
-    try:
-        full = StreamInlet(info, max_buflen=1, recover=False).info(_HEADER_TIMEOUT_S)
-    except no_answer():
+    if _excess(info):
         return None
-    return readable_header(full)
+    try:
+        return readable_header(StreamInlet(info, max_buflen=1, recover=False).info(_HEADER_TIMEOUT_S))
+    except Exception:  # pylsl raises errors of many kinds
+        return None
+
+
+_MAX_SFREQ = 400_000.0  # Hz: twice the fastest sound cards
+_MAX_BYTES_A_SECOND = 250e6  # raw video of 1920 x 1080 in colour at 40 frames a second
+
+
+def _excess(info: Any) -> str:
+    """Return what a stream states that no inlet is to be opened for, empty if nothing.
+
+    liblsl allocates for the samples of five seconds as soon as an inlet is opened, whatever comes.
+    """
+    from pylsl.lib import fmt2type
+
+    sfreq = float(info.nominal_srate())
+    n_bytes = info.channel_count() * ctypes.sizeof(fmt2type[info.channel_format()])
+    if not (math.isfinite(sfreq) and sfreq <= _MAX_SFREQ):
+        return f"its nominal rate is {sfreq:g} Hz, expected at most {_MAX_SFREQ:,.0f} Hz"
+    if sfreq * n_bytes > _MAX_BYTES_A_SECOND:
+        n_most = _MAX_BYTES_A_SECOND / 1e6
+        return f"it states {sfreq * n_bytes / 1e6:,.0f} MB a second, expected at most {n_most:.0f} MB"
+    return ""
 
 
 def _problems(
-    header: StreamHeader, is_complete: bool, created_at: float, n_same_id: Counter[tuple[str, str]]
+    header: StreamHeader,
+    excess: str,
+    is_complete: bool,
+    created_at: float,
+    n_same_id: Counter[tuple[str, str]],
 ) -> tuple[str, ...]:
     problems = []
-    if not is_complete:
+    if excess:
+        problems.append(f"it cannot be used: {excess}")
+    elif not is_complete:
         problems.append("its full header could not be read")
     if not header.source_id:
         problems.append("empty source_id: after a restart it can be recognised only by name and type")
@@ -156,11 +190,15 @@ def open_inlet(info: Any, kind: Kind, timeout_s: float) -> OpenInlet:
     because it compares name, type, source_id, format and channel count only. Without it a dead sender is an
     error at the next pull, and `acquisition.lsl.reconnect` judges who may take over. Stamps stay raw: one
     causal mapper serves live and replay. Raises `InputError` if the sender does not answer within
-    ``timeout_s``.
+    ``timeout_s``, or states more than any device sends.
     """
     from pylsl import StreamInlet
 
     short = parse_header(info.as_xml())
+    if excess := _excess(info):
+        where = f"stream {short.name!r}"
+        remedy = "correct the rate that the sender states, or exclude it with --streams"
+        raise InputError(excess, where=where, remedy=remedy, code=ErrorCode.WRONG_STREAM, stream=short.name)
     inlet = StreamInlet(
         info,
         max_buflen=_PICTURE_BUFFER_S if kind is Kind.VIDEO else _BUFFER_S,

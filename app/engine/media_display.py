@@ -11,7 +11,7 @@ from acquisition.quality import decibel
 from app.engine.eeg_display import BinSplitter, Piece
 from app.engine.messages import FramePart, LogMelPart, VoicePart
 from models.features.config import FeatureConfig
-from models.features.face import decode_frame
+from models.features.face import decode_frame, jpeg_size
 from models.features.log_mel import FRAME, HOP, log_mel, n_log_mel_frames, resample, resample_ratio
 
 MAX_WIDTH = 640
@@ -40,34 +40,23 @@ class VideoDisplay:
 
 
 def pack_frame(frame: bytes | np.ndarray) -> bytes:
-    """Return a frame as JPEG at most 640 pixels wide, ``b""`` if it is unreadable."""
-    if isinstance(frame, bytes) and 0 < jpeg_width(frame) <= MAX_WIDTH:
-        return frame
+    """Return a frame as JPEG at most 640 pixels wide and 1280 high, ``b""`` if it is unreadable."""
+    if isinstance(frame, bytes):
+        width, height = jpeg_size(frame)
+        if 0 < max(width, height / 2) <= MAX_WIDTH:
+            return frame
     image = decode_frame(frame)
     if image is None:
         return b""
     import cv2
 
     height, width = image.shape[:2]
-    if width > MAX_WIDTH:
-        size = (MAX_WIDTH, max(1, round(height * MAX_WIDTH / width)))
+    scale = MAX_WIDTH / max(width, height / 2)
+    if scale < 1:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     done, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return packed.tobytes() if done else b""
-
-
-def jpeg_width(jpeg: bytes) -> int:
-    """Return the width a JPEG's frame header states, 0 if there is none (ITU-T T.81, B.2.2)."""
-    at = 2
-    while at + 9 <= len(jpeg) and jpeg[at] == 0xFF:
-        code = jpeg[at + 1]
-        if code == 0xFF:  # fill byte
-            at += 1
-        elif 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):  # SOF0..15 without DHT, JPG, DAC
-            return int.from_bytes(jpeg[at + 7 : at + 9], "big")
-        else:
-            at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
-    return 0
 
 
 LEVEL_BIN_S = 0.02

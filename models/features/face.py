@@ -5,6 +5,7 @@ were dropped before it or not. Only `FaceMeter` compares an eye with itself of t
 """
 
 import math
+import re
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -28,18 +29,40 @@ Box = tuple[int, int, int, int]
 VIT_MEAN = 0.5
 VIT_SD = 0.5
 
+_MAX_PIXELS = 50_000_000  # of a frame; a JPEG of 100 kB can state 4e9
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_MAX_SEGMENTS = 1000  # before a JPEG's frame header; a picture of a camera has ten
+
+
+def jpeg_size(jpeg: bytes) -> tuple[int, int]:
+    """Return the width and height a JPEG's frame header states, 0 if there is none (ITU-T T.81, B.2.2)."""
+    at = 2 if jpeg.startswith(b"\xff\xd8") else len(jpeg)
+    for _ in range(_MAX_SEGMENTS):
+        marker = _MARKER.search(jpeg, at)
+        if marker is None or marker.end() + 7 > len(jpeg):
+            break
+        code, at = jpeg[marker.end() - 1], marker.end()
+        if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):  # SOF0..15 without DHT, JPG, DAC
+            return int.from_bytes(jpeg[at + 5 : at + 7], "big"), int.from_bytes(jpeg[at + 3 : at + 5], "big")
+        if code != 0x01 and not 0xD0 <= code <= 0xD7:  # TEM and RST stand alone
+            at += int.from_bytes(jpeg[at : at + 2], "big")
+    return 0, 0
+
 
 def decode_frame(frame: bytes | NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Return JPEG, (h, w, 3) BGR or (h, w) gray as BGR (h, w, 3) uint8; None if it is unreadable."""
+    """Return JPEG, (h, w, 3) BGR or (h, w) gray as BGR (h, w, 3) uint8; None if it is unreadable.
+
+    So is a frame of more than 50 million pixels, which would take seconds and gigabytes.
+    """
     import cv2
 
     if isinstance(frame, np.ndarray):
-        if frame.dtype != np.uint8 or frame.size == 0:
+        if frame.dtype != np.uint8 or frame.size == 0 or math.prod(frame.shape[:2]) > _MAX_PIXELS:
             return None
         if frame.ndim == 2:
             return cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)  # type: ignore[return-value]
         return frame if frame.ndim == 3 and frame.shape[2] == 3 else None
-    if not frame:
+    if not 0 < math.prod(jpeg_size(frame)) <= _MAX_PIXELS:
         return None
     try:
         image = cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_COLOR)

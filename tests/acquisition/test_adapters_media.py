@@ -102,6 +102,8 @@ def test_float_pixels_from_0_to_1_or_to_255_are_told_apart(full: float) -> None:
         {},
         {"width": "3", "height": "2", "color_format": "yuv"},
         {"width": "x", "height": "2", "color_format": "rgb"},
+        {"width": "inf", "height": "2", "color_format": "rgb"},
+        {"width": "1e300", "height": "1e300", "color_format": "rgb"},
     ],
 )
 def test_raw_video_of_unknown_encoding_is_refused(encoding: dict[str, str]) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import parse_header
-from acquisition.lsl.discovery import describe, discover
+from acquisition.lsl import discovery
+from acquisition.lsl.discovery import describe, discover, open_inlet
+from acquisition.types import Kind
 
 
 def info(name: str, type_: str, source_id: str):
@@ -56,6 +58,44 @@ def test_a_stream_that_nobody_can_read_hides_no_other() -> None:
         assert stream.problems[0] == "its full header could not be read"
         assert (stream.header.n_channels, stream.header.channel_format) == (2, "float32")
     del outlets
+
+
+@pytest.mark.lsl
+@pytest.mark.parametrize(
+    ("sfreq", "n_channels"), [(float("nan"), 2), (float("inf"), 2), (1e9, 2), (2e5, 500)]
+)
+def test_no_inlet_is_opened_of_a_stream_that_states_what_no_device_sends(
+    sfreq: float, n_channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pylsl
+
+    def opened(*_: object, **__: object) -> None:
+        raise AssertionError("an inlet was opened")
+
+    monkeypatch.setattr(pylsl, "StreamInlet", opened)
+    monkeypatch.setattr(
+        discovery,
+        "resolve",
+        lambda timeout_s: [pylsl.StreamInfo("X", "EEG", n_channels, sfreq, "float32", "x")],
+    )
+    (found,) = discover()
+    assert found.problems[0].startswith("it cannot be used: it")
+    with pytest.raises(InputError) as error:
+        open_inlet(found.info, Kind.EEG, 1.0)
+    assert error.value.code is ErrorCode.WRONG_STREAM
+
+
+@pytest.mark.lsl
+def test_any_error_of_a_strangers_stream_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pylsl
+
+    def failing(*_: object, **__: object) -> None:
+        raise TypeError("info")
+
+    monkeypatch.setattr(pylsl, "StreamInlet", failing)
+    monkeypatch.setattr(discovery, "resolve", lambda timeout_s: [info("X", "EEG", "x")])
+    (found,) = discover()
+    assert found.problems == ("its full header could not be read",)
 
 
 def nested(n_levels: int) -> str:

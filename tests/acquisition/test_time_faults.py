@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from acquisition.adapters.media import MarkerAdapter
+from acquisition.intake import StreamIntake
 from acquisition.stream_words import Episodes, note_events
 from acquisition.timebase import ClockMapper
-from acquisition.types import Change, Fate, StreamEvent
+from acquisition.types import Change, Fate, StreamEvent, StreamHeader
 
 STREAMS = {"eeg": (250.0, True), "gaze": (60.0, False), "audio": (16_000.0, True), "video": (30.0, False)}
 BEGIN = 5000.0
@@ -181,3 +183,18 @@ def test_a_fault_that_goes_on_is_told_a_few_times_and_then_with_a_count() -> Non
     assert "(597 more of these before)" in told[3].message
     back = StreamEvent("k", Change.BACK, 130.0, "data resumed")
     assert [episodes.admit(back) for _ in range(9)] == [back] * 9  # a change of state is always told
+
+
+@pytest.mark.parametrize("from_the_start", [True, False])
+def test_the_push_time_of_a_clock_that_leapt_is_before_the_arrival(from_the_start: bool) -> None:
+    header = StreamHeader("Amp", "EEG", "amp", "here", "", 100.0, 1, "float32", desc={"unit": "uV"})
+    intake = StreamIntake("amp", MarkerAdapter(header, "amp"), ClockMapper("amp", 100.0))
+    intake.mapper.add_offset(0.0, 0.0)
+    for i in range(100):
+        stamps = 10.0 + (np.arange(10) + i * 10) / 100.0
+        arrival = float(stamps[-1]) + 0.01
+        if from_the_start or i > 20:
+            stamps = stamps + 5.0
+        chunk = intake.feed(stamps, np.zeros((10, 1), np.float32), arrival, float(stamps[-1]))
+        assert chunk is not None
+    assert -0.2 < chunk.pushed - arrival <= 0.0

@@ -214,6 +214,20 @@ def test_a_file_that_does_not_grow_while_samples_come_is_followed_by_a_part(sess
     assert "has not grown" in session.notices[-1]
 
 
+def test_a_look_for_new_streams_that_fails_is_told_once_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(timeout_s: float) -> list:
+        raise TypeError("a stranger's stream")
+
+    monkeypatch.setattr(recording, "discover", failing)
+    told: list[str] = []
+    look = recording.NewStreams(ScriptedRecorder(Path("a.xdf"), [], []), told.append, lambda header: False)
+    look._look()
+    look._look()
+    assert told == ["a search for new streams has failed: a stranger's stream"]
+
+
 def test_a_gap_in_a_recording_has_an_exit_code_of_its_own() -> None:
     from app.environment import ExitCode
 

@@ -13,7 +13,7 @@ from acquisition.simulator.behaviour import Behaviour, Schedule
 from acquisition.simulator.face import DrawnFace
 from acquisition.simulator.subject import SimulatedSubject
 from models.features.config import FeatureConfig
-from models.features.face import FaceFinder, crop_face, decode_frame
+from models.features.face import FaceFinder, crop_face, decode_frame, jpeg_size
 
 cv2 = pytest.importorskip("cv2")
 
@@ -82,6 +82,19 @@ def test_jpeg_and_array_are_decoded_alike_and_broken_ones_are_none():
     assert decode_frame(image[:, :, 0]).shape == (48, 64, 3)
     for broken in (b"", b"not a picture", jpeg[:20], np.zeros((4, 4, 2), np.uint8), image.astype(float)):
         assert decode_frame(broken) is None
+
+
+def test_a_frame_of_absurd_size_is_no_picture():
+    jpeg = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
+    size = (48).to_bytes(2, "big") + (64).to_bytes(2, "big")
+    assert jpeg_size(jpeg) == (64, 48)
+    with_filling = jpeg[:2] + b"\x07\xff\xff" + jpeg[2:]  # which decoders skip
+    assert jpeg_size(with_filling) == (64, 48)
+    bomb = jpeg.replace(size, (20_000).to_bytes(2, "big") * 2)
+    assert jpeg_size(bomb) == (20_000, 20_000)
+    assert decode_frame(bomb) is None
+    assert decode_frame(b"\xff\xd8" + b"\xff\xe0\x00\x02" * 2000 + bomb[2:]) is None
+    assert decode_frame(np.broadcast_to(np.zeros(3, np.uint8), (20_000, 20_000, 3))) is None
 
 
 def test_crop_is_rgb_between_minus_one_and_one():

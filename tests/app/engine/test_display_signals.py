@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from app.engine.eeg_display import EegDisplay, Piece, RateGate
-from app.engine.media_display import LogMelStream, VideoDisplay, VoiceLevel, jpeg_width, pack_frame
+from app.engine.media_display import LogMelStream, VideoDisplay, VoiceLevel, pack_frame
 from app.engine.messages import EegLook
 from models.features.config import FeatureConfig
+from models.features.face import jpeg_size
 from models.features.log_mel import FRAME, HOP, log_mel, resample
 
 
@@ -160,7 +161,7 @@ def test_the_nominal_rate_is_kept_where_it_fits_and_replaced_where_not():
 def test_frames_are_at_most_640_wide_and_15_a_second():
     image = np.full((720, 1280, 3), 90, np.uint8)
     packed = pack_frame(image)
-    assert jpeg_width(packed) == 640
+    assert jpeg_size(packed)[0] == 640
     assert pack_frame(packed) is packed  # small JPEG passes as it is
     assert pack_frame(b"\xff\xd8 broken") == b""
     assert pack_frame(b"") == b""
