@@ -175,9 +175,7 @@ def inspect_xdf(
         reports.append(report)
     notes = list(index.notes)
     if n_done and not any(stream.footer for stream in index.streams.values()):
-        notes.append(
-            "no stream has a footer: its recorder did not close the file, and its end may be missing"
-        )
+        notes.append("no stream has a footer: the file was not closed; its end may be missing")
     return XdfReport(
         index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded), refused, tuple(notes)
     )

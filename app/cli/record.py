@@ -351,7 +351,7 @@ def _print_damage(damage: Sequence[Damage], console: Console) -> None:
     if len(damage) > _N_SHOWN:
         say_on(console, f"... and {len(damage) - _N_SHOWN} more places, see inspect --json")
     if not damage:
-        say_on(console, "No damage found.")
+        say_on(console, "Read to its end: no damage found.")
 
 
 def _publish(
