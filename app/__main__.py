@@ -1,6 +1,7 @@
 """The ``affectscope`` command."""
 
 import errno
+import io
 import os
 import sys
 import traceback
@@ -36,6 +37,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(words: list[str]) -> int:
     settle_environment(words[0] if words else "")
+    # Where a terminal lacks a letter, its code is better than no answer.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     import typer
 
     from app.cli.main import app

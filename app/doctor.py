@@ -1,23 +1,26 @@
 """Checks what is installed, what is missing, and how to get it; each check imports what it looks at.
 
+Those that need torch run in a child process meanwhile, so that nobody waits for its import after the others.
+
 A check is essential if both the demo in a terminal and a live run need it. Without the others the program
 runs, but lacks a device, a window or the GPU.
 """
 
 import itertools
+import json
 import shutil
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from acquisition.clock import stopwatch
 from acquisition.errors import InputError
 from acquisition.lsl.outlet import open_outlet
-from acquisition.text import counted, data_size, duration
+from acquisition.text import counted, data_size, duration, say_json
 from app.display import has_display, qt_fault, remedy_for_qt
 
 _LOOPBACK_S = 2.0
@@ -46,8 +49,21 @@ class Result:
 
 
 def examine() -> list[Result]:
-    """Run all checks; takes a few seconds, most of it the import of torch."""
-    return [_result(*check) for check in CHECKS]
+    """Run all checks; takes a few seconds, most of it the import of torch in a child."""
+    in_child = [name for name, _, _ in CHECKS if name in _WITH_TORCH]
+    command = [sys.executable, "-m", "app.doctor", *in_child]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    child = subprocess.Popen(command, text=True, **pipes) if in_child else None  # type: ignore[call-overload]
+    found = {check[0]: _result(*check) for check in CHECKS if check[0] not in in_child}
+    if child is not None:
+        said, complaint = child.communicate()
+        try:
+            found |= {one["name"]: Result(**one) for one in json.loads(said)}
+        except ValueError:  # torch can take its process down, as on a processor it was not built for
+            why = (complaint.strip().splitlines() or [f"its process ended with code {child.returncode}"])[-1]
+            broken = (False, why, "pip install --force-reinstall torch")
+            found |= {name: Result(name, *broken, needed) for name, _, needed in CHECKS if name in in_child}
+    return [found[name] for name, _, _ in CHECKS]
 
 
 def _result(name: str, look: Callable[[], str], is_essential: bool) -> Result:
@@ -266,3 +282,8 @@ CHECKS: tuple[tuple[str, Callable[[], str], bool], ...] = (
     ("microphone", check_sound, False),
     ("disk", check_disk, False),
 )
+
+_WITH_TORCH = ("torch", "GPU", "face cascade", "demo model")
+
+if __name__ == "__main__":  # the child of `examine`
+    say_json([asdict(_result(*check)) for check in CHECKS if check[0] in sys.argv[1:]])

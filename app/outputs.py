@@ -139,6 +139,7 @@ class _TextSink:
 
     def _append(self, text: str) -> None:
         data = memoryview(text.encode())
+        n_bytes = len(data)
         with _writing(self._where):
             try:
                 while data:
@@ -148,7 +149,7 @@ class _TextSink:
                     self._file.truncate(self._n_bytes)
                     self._file.seek(self._n_bytes)
                 raise
-        self._n_bytes += len(text.encode())
+        self._n_bytes += n_bytes
 
     def close(self) -> None:
         with _writing(self._where):

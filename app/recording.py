@@ -28,11 +28,17 @@ from acquisition.record.files import (
     sample_bytes,
     write_sidecar,
 )
-from acquisition.record.recorder import MIN_FREE_BYTES, MIN_ROOM_S, Recorder, stop_recording
+from acquisition.record.recorder import (
+    MIN_FREE_BYTES,
+    MIN_ROOM_S,
+    WRITTEN_FORMATS,
+    Recorder,
+    stop_recording,
+)
 from acquisition.record.supervisor import BUFFER_BYTES, MAX_HOURS, UNWRITTEN_S, RecordingStatus
-from acquisition.select import select_streams
+from acquisition.select import kind_of, select_streams
 from acquisition.text import counted, data_size, duration, say
-from acquisition.types import StreamHeader
+from acquisition.types import Kind, StreamHeader
 from app.engine.messages import RecordingInfo
 from app.environment import ExitCode
 from app.tables import make_console, say_on
@@ -99,7 +105,7 @@ _RATE_AFTER_S = 5.0  # until then, how long the disk lasts is estimated from the
 
 Identity = tuple[str, str, str, str]  # see `recorded_identity`
 _PAUSES_S = (0.0, 1.0, 5.0, 20.0, 60.0)  # before each part that follows a failure; then it is given up
-_STEADY_S = 60.0  # after which the count of failures begins anew
+_STEADY_S = 15.0  # after which the count of failures begins anew
 _STOPPED_S, _STALLED_S = 1.0, 3.0  # without a byte in the file: of a halted process, while live receives
 _HALTED_S, _DRAIN_S = 60.0, 3.0  # wait for a halted process to run on, and then for it to write what has come
 
@@ -134,8 +140,9 @@ class RecordingControl:
     def __init__(
         self, streams: Sequence[StreamHeader], own_source_ids: Sequence[str], hooks: RecordingHooks
     ) -> None:
-        self._streams, self._own_source_ids = list(streams), list(own_source_ids)
+        self._own_source_ids, self._left_out = list(own_source_ids), set[Identity]()
         self._on_failure, self._hooks = hooks.on_failure, replace(hooks, on_failure=self._fail)
+        self._streams = self._writable(streams)
         self._recordings: list[_Recording] = []  # the newest last; before it, those that are being closed
         self._parts: list[_Recording] = []  # of the newest recording
         self._part: _Recording | None = None  # that is to take over from the newest
@@ -158,7 +165,23 @@ class RecordingControl:
 
     def use(self, streams: Sequence[StreamHeader]) -> None:
         """Record these streams from now on."""
-        self._streams = list(streams)
+        self._streams = self._writable(streams)
+
+    def _writable(self, streams: Sequence[StreamHeader]) -> list[StreamHeader]:
+        """Leave out markers that LabRecorder cannot write, and say so once: they may be a stranger's."""
+        kept = list[StreamHeader]()
+        left_out = list[StreamHeader]()
+        for stream in streams:
+            is_lost = kind_of(stream) is Kind.MARKERS and stream.channel_format not in WRITTEN_FORMATS
+            (left_out if is_lost else kept).append(stream)
+        if not kept:  # the recorder refuses what there is
+            return list(streams)
+        for stream in left_out:
+            if recorded_identity(stream) not in self._left_out:
+                self._left_out.add(recorded_identity(stream))
+                why = f"LabRecorder cannot write {stream.channel_format}"
+                self._hooks.on_notice(f"{stream.name} is not recorded: {why}")
+        return kept
 
     def stop(self, now: float) -> None:
         """Ask for the end of the recording; `step` follows it until the file is closed."""
@@ -304,8 +327,9 @@ class RecordingControl:
 
 
 def _as_recorded(header: StreamHeader) -> tuple[object, ...]:
-    """Return what a file cannot hold two of in one stream."""
-    return recorded_identity(header), header.n_channels, header.nominal_sfreq, header.channel_format
+    """Return what a file cannot hold two of in one stream: LabRecorder goes on under the header it has."""
+    layout = header.n_channels, header.nominal_sfreq, header.channel_format, header.channels
+    return recorded_identity(header), *layout
 
 
 @dataclass
@@ -317,14 +341,20 @@ class _Flow:
     ahead: int  # samples that were received and not written, when this began
     since: float = math.inf  # when the first one came that is not in the file
     at: int = 0  # the file's size then
+    came: float = -math.inf  # when the newest one came
 
     def is_late(self, n_received: int, n_written: int, n_bytes: int, now: float) -> bool:
-        """Tell whether samples come, and none into the file."""
-        if n_written > self.n_written:
+        """Tell whether samples come, and none into the file.
+
+        The last one of a sender that is gone may have reached the session alone; one that returns is waited
+        for anew.
+        """
+        if n_written > self.n_written or now > self.came + UNWRITTEN_S / 2:
             self.since = math.inf
-        is_waited_for = n_received > self.n_received and n_received - n_written > self.ahead
-        if is_waited_for and self.since == math.inf:
-            self.since, self.at = now, n_bytes
+        if n_received > self.n_received:
+            self.came = now
+            if self.since == math.inf and n_received - n_written > self.ahead:
+                self.since, self.at = now, n_bytes
         self.n_received, self.n_written = n_received, n_written
         return now > self.since + UNWRITTEN_S and n_bytes > self.at + BUFFER_BYTES
 
@@ -480,7 +510,7 @@ class _Recording:
 
     def _compare(self, now: float) -> None:
         """Find out whether what the session receives comes into the file."""
-        if self.trouble:
+        if self.trouble or self._status.state == "stopping":  # by itself, as the disk is full
             return
         received, late = self._hooks.received(), []
         written = {recorded_identity(stream): stream.n_samples for stream in self._status.streams}

@@ -184,6 +184,7 @@ class ReplayRequest:
     speed: float = math.inf  # times real time; infinity runs as fast as possible
     chunk: int | None = None  # samples; None takes the chunks of the file
     part_only: bool = False  # of a recording in parts, this file alone
+    batch: int = 1  # windows that the network answers in one pass; not in a window
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ hole as long as a later one looks back at its steps.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import shutil
@@ -33,6 +34,7 @@ from models.decoder import Decoder
 from models.steps import CachedFace, CachedStep, CachedVoice, EegStep
 
 MOST_ROWS = 7200  # two hours; older ones go
+_MOST_BYTES = 1_000_000_000  # of a file of so many rows, with room to spare
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,7 @@ class RowTable:
     def load(cls, path: Path) -> RowTable:
         """Read what `save` wrote; InputError if the file is missing or damaged."""
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with np.load(io.BytesIO(read_limited(path, _MOST_BYTES)), allow_pickle=False) as arrays:
                 table = cls(**{f.name: arrays[f.name] for f in fields(cls)})
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             what = f"is damaged or not a file of calibration features: {error}"

@@ -1,5 +1,6 @@
 """Live streams as a source of chunks: an inlet each, drained fully, reconnected, watched."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,9 @@ from acquisition.types import (
 
 _RATE_BIN_S = 0.25
 _HOLE_S = 0.1  # a longer hole between samples counts as dropped samples
+#: After an outage a recorder has found the sender by then too (it was 0.4 s sooner to 0.3 s later than this
+#: program): what live takes is in the file, and a replay has the same.
+SETTLE_S = 0.5
 
 
 class LiveStream:
@@ -65,6 +69,7 @@ class LiveStream:
             "Affectscope"
         )
         self._placement: Placement | None = None  # None until the first samples show the sender's clock
+        self._settles, self._settled_from = False, math.nan  # the stamp before which nothing is taken
         self._n_samples = 0
         self._n_missing = 0
         self._stands_still = False  # its newest samples did not follow the previous ones
@@ -73,11 +78,12 @@ class LiveStream:
         self._bins: deque[tuple[float, int]] = deque()  # (start, samples) of 0.25 s each
 
     def install(self, opened: OpenInlet) -> None:
-        """Continue with another inlet of the same stream; its clock is re-estimated."""
+        """Continue with another inlet of the same stream, once it has settled; its clock is re-estimated."""
         self.intake.mapper.pause("the stream was connected anew")
         self.opened = opened
         self.is_lost = self.has_changed = False
         self._placement = None
+        self._settles, self._settled_from = self.kind is not Kind.MARKERS, math.nan
         self._last_time = float("nan")
 
     def take_offset(self, uid: str, measured: tuple[float, float]) -> None:
@@ -100,6 +106,10 @@ class LiveStream:
         try:
             if self.opened is not None:
                 for stamps, values in drain(self.opened):
+                    if self._settles:
+                        stamps, values = self._settled(stamps, values)
+                    if not len(stamps):
+                        continue
                     n_read += len(stamps)
                     out += self._take(stamps, values, now, unix_offset_s)
                     if self.opened is None:  # refused
@@ -159,6 +169,17 @@ class LiveStream:
             return out
         self._estimate_missing(chunk.times)
         return [*out, chunk]
+
+    def _settled(
+        self, stamps: NDArray[np.float64], values: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """Leave out the first `SETTLE_S` of a sender that is back."""
+        if math.isnan(self._settled_from):
+            self._settled_from = float(stamps[0]) + SETTLE_S
+        is_settled = ~(stamps < self._settled_from)  # also where there is no stamp
+        self._settles = not is_settled.any()
+        begin = len(stamps) if self._settles else int(is_settled.argmax())
+        return stamps[begin:], values[begin:]
 
     def _place(
         self, stamps: NDArray[np.float64], now: float, unix_offset_s: float
@@ -460,11 +481,13 @@ class LslSource:
 
     def _tell_twins(self, now: float) -> list[StreamEvent]:
         """Say once which senders answer to the identity of a stream that is in use and answers too."""
-        around, events = self._searcher.around, []
-        for live in self._streams.values() if around is not self._looked_at else ():
+        around, before, events = self._searcher.around, self._looked_at, []
+        for live in self._streams.values() if around is not before else ():
             own = live.opened.header.uid if live.opened is not None else ""
-            for uid, (_, header) in around.items() if own in around and live.header.source_id else ():
-                if uid not in {own, *self._twins} and is_same_stream(live.header, header):
+            # Twice, as one sender that starts anew may answer under both of its uids.
+            both = own in around and own in before and bool(live.header.source_id)
+            for uid, (_, header) in around.items() if both else ():
+                if uid in before and uid not in {own, *self._twins} and is_same_stream(live.header, header):
                     self._twins.add(uid)
                     message = (
                         f"{live.header.name}: another sender on {header.hostname} has its source_id "

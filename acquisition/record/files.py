@@ -84,9 +84,8 @@ def _named(folder: Path, names: Any) -> list[Path]:
     """Return the recordings of a folder that a sidecar names; it may be a stranger's, so by plain names."""
     names = names if isinstance(names, list) else [names]
     plain = [name for name in names if isinstance(name, str) and re.fullmatch(r"[^/\\:]+\.xdf", name)]
-    return [
-        folder / name for name in plain if os.path.isfile(folder / name)
-    ]  # False for a name that is too long
+    # isfile: False, not an error, for a name that is too long.
+    return [folder / name for name in plain if os.path.isfile(folder / name)]
 
 
 def _next_free(recording: Path, entity: str) -> Path:

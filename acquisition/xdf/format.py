@@ -198,7 +198,8 @@ class XdfIndex:
 
 # --- samples: a byte 0 (stamp left out) or 8 and a stamp, then the values ---
 
-_MOST_RUNS = 8  # runs of equal layout that are decoded run by run before each sample is looked at
+_MOST_RUNS = 2  # runs of equal layout that are decoded run by run before each sample is looked at
+_FEWEST_ALIKE, _MOST_AHEAD = 4, 256  # samples after which `_walk` looks ahead, and how far
 _FEWEST_IN_TURN = 8  # fewer samples are not worth the test
 
 
@@ -229,24 +230,29 @@ def n_misfits(raw: memoryview, stream: StreamIndex, count: int, *, repair: bool 
     if stream.dtype is not None:
         octets = np.frombuffer(raw, np.uint8)
         n_stamped, rest = divmod(len(raw) - count * stream.sample_bytes, STAMP_BYTES)
-        for sizes in _layouts(count, -1 if rest else n_stamped):
+        for sizes, n_most_wrong in _layouts(count, -1 if rest else n_stamped):
             starts = np.cumsum(sizes) - sizes + stream.sample_bytes * np.arange(count)
             wrong = octets[starts] != sizes
             n_wrong = int(np.count_nonzero(wrong))
-            if n_wrong <= count // 4:
+            if n_wrong <= n_most_wrong:
                 octets[starts] = sizes if repair else octets[starts]
                 return n_wrong
     decoded = decode(raw, stream, count)
     return 0 if len(decoded.stamps) == count and decoded.n_bytes == len(raw) else -1
 
 
-def _layouts(count: int, n_stamped: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the usual places of ``n_stamped`` stamps among ``count`` samples: bytes they take, (count,)."""
-    for begin, step in ((0, 1), (0, 2), (1, 2), (0, count), (count, 1)):
+def _layouts(count: int, n_stamped: int) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Yield the usual places of ``n_stamped`` stamps among ``count`` samples: bytes they take, (count,).
+
+    And how many of these may be wrong for the layout still to be that of the samples.
+    """
+    usual = [(begin, step, count // 4) for begin, step in ((0, 1), (0, 2), (1, 2), (0, count), (count, 1))]
+    # Blocks of sound, each with one stamp, are often of one length; where they are not, nothing is broken.
+    for begin, step, n_most_wrong in (*usual, (0, -(-count // max(1, n_stamped)), 0)):
         if len(range(begin, count, max(1, step))) == n_stamped:
             sizes = np.zeros(count, np.int64)
             sizes[begin :: max(1, step)] = STAMP_BYTES
-            yield sizes
+            yield sizes, n_most_wrong
 
 
 def _decode_numeric(raw: memoryview, n_most: int, dtype: np.dtype, n_channels: int) -> Decoded:
@@ -310,14 +316,25 @@ def _run(
 def _walk(raw: memoryview, at: int, n_most: int, value_bytes: int) -> tuple[list[int], int]:
     """Return where samples of mixed layout start, and where the next one would."""
     starts: list[int] = []
-    end = len(raw)
+    end, octets = len(raw), np.frombuffer(raw, np.uint8)
     n_bytes_of = {0: 1 + value_bytes, STAMP_BYTES: 1 + STAMP_BYTES + value_bytes}
+    last, n_alike = -1, 0
     while len(starts) < n_most and at < end:
-        n_bytes = n_bytes_of.get(raw[at])
+        size = raw[at]
+        n_bytes = n_bytes_of.get(size)
         if n_bytes is None or at + n_bytes > end:
             break
         starts.append(at)
         at += n_bytes
+        n_alike = n_alike + 1 if size == last else 1
+        last = size
+        if n_alike == _FEWEST_ALIKE:  # as in a block of sound, whose first sample has a stamp
+            n_fit = min(n_most - len(starts), (end - at) // n_bytes, _MOST_AHEAD)
+            alike = octets[at : at + n_fit * n_bytes : n_bytes] == size
+            n = len(alike) if alike.all() else int(alike.argmin())
+            starts.extend(range(at, at + n * n_bytes, n_bytes))
+            at += n * n_bytes
+            n_alike = 0
     return starts, at
 
 

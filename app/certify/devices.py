@@ -324,7 +324,8 @@ def run_with_lost_device(arguments: list[str]) -> None:
 
     def lose(*_: Any) -> None:
         for one in made:
-            one.device, one._network = torch.device("meta"), lost()
+            # A device that is never there: "meta" would have torch import its compiler.
+            one.device, one._network = torch.device("xla"), lost()
 
     Forward.__init__ = note  # type: ignore[method-assign,assignment]
     signal.signal(signal.SIGUSR1, lose)

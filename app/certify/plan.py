@@ -37,7 +37,7 @@ def short() -> list[Session]:
     streams = (
         "18-19 eeg gone",
         "24-29 gaze gone",
-        "34-38 audio silent",
+        "34-37.5 audio silent",
         "42-47 eeg nan",
         "50-56 video step 5",
     )
@@ -57,7 +57,7 @@ def wide(minutes: float = WIDE_MINUTES) -> list[Session]:
     returns = (*faults("16-24 gaze double"), Fault(32, 35, "eeg", "changed", {"sfreq": 500.0}))
     formats = [f"eeg {fmt} 250 8" for fmt in ("double64", "int8", "int16", "int32")]
     rates = ["eeg float32 1000 64", "eeg float32 2048 128"]
-    disk = faults("18-18 disk full")
+    disk = faults("24-24 disk full")  # after a whole window
     return [
         Session("soak", _SOAK_S + 60.0 * (minutes - WIDE_MINUTES)),
         Session("outages", 135, faults("18-19 eeg gone", "32-42 gaze gone", "58-118 video gone")),
@@ -71,7 +71,7 @@ def wide(minutes: float = WIDE_MINUTES) -> list[Session]:
         Session("processes", 90, faults("28-28 recorder kill", "50-70 program stop", "84-84 program kill")),
         Session("program slow, device lost", 76, faults(*strained), module="app.certify.devices"),
         Session("other returns", 50, returns),
-        Session("full disk", 36, disk, ("eeg", "gaze", "markers")),
+        Session("full disk", 42, disk, ("eeg", "gaze", "markers")),
         Session("both killed", 36, faults("30-30 both kill")),
         Session("an output fails", 18, options=("--jsonl", "/dev/full")),
         Session("formats and rates", 20, devices=(*formats, *rates), command="record"),

@@ -32,7 +32,7 @@ def doctor(as_json: opt.Json = False) -> int:
 
 def bench(
     as_json: opt.Json = False,
-    only: list[str] | None = option(None, "Measure these rows only, e.g. latency_total,read_cost."),
+    only: list[str] | None = option(None, "Measure these rows only, e.g. replay,read_cost."),
     quick: bool = option(False, "Shorter runs, less precise results.", "--quick"),
     check: bool = option(False, "Exit with 1 if a row misses its target.", "--check"),
 ) -> int:
@@ -43,7 +43,7 @@ def bench(
     \b
     Examples:
       affectscope bench
-      affectscope bench --only latency_total,read_cost --quick --json
+      affectscope bench --only replay,read_cost --quick --json
     """
     from app.tables import make_console, say_on
 

@@ -52,8 +52,8 @@ def to_html(summary: Summary) -> str:
     title = f"Calibration of {summary.record.subject}, session {summary.record.session}"
     fit = [("fit", f"{summary.fit.fit_seconds:.1f} s")] if math.isfinite(summary.fit.fit_seconds) else []
     recordings = [("recording", path.as_posix()) for path in summary.record.recordings]
-    model = [*summary.fit.model.items(), *fit, *recordings]
-    given = {"summary": summary, "title": title, "drawn": drawn, "covered": covered, "model": model}
+    made_of = [*fit, *recordings]
+    given = {"summary": summary, "title": title, "drawn": drawn, "covered": covered, "model": made_of}
     return document(title, rendered("report.html", **given))
 
 

@@ -100,7 +100,6 @@ class FitFigures:
     base_model: Score | None = None  # the uncalibrated model on the same trials
     excluded: Mapping[int, str] = field(default_factory=dict)  # reason in words, by trial number
     answers: AnswerConfig | None = None  # when the profile answers, from other subjects' calibrations
-    model: Mapping[str, str] = field(default_factory=dict)  # name, hashes, normalisation, temperature, ...
     fit_seconds: float = math.nan
 
     def _windows(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]] | None:
@@ -337,7 +336,6 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "timing": [vars(one) for one in summary.record.timing],
             "consent": vars(summary.record.consent),
             "overridden": summary.record.overridden,
-            "model": dict(fit.model),
             "fit_seconds": fit.fit_seconds,
             "settings": dict(summary.record.settings),
             "recordings": [path.as_posix() for path in summary.record.recordings],

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 
 import numpy as np
+import pylsl
 import pytest
 from lsl_outlet_process import Sender
 
 from acquisition.clock import LslClock
 from acquisition.errors import InputError
-from acquisition.lsl.discovery import FoundStream, discover
-from acquisition.lsl.source import LslSource
+from acquisition.intake import intake_maker
+from acquisition.lsl.discovery import FoundStream, discover, open_inlet
+from acquisition.lsl.source import SETTLE_S, LiveStream, LslSource
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec
 
 pytestmark = pytest.mark.lsl
@@ -187,6 +189,27 @@ def test_a_killed_sender_is_stale_within_two_seconds_and_taken_up_again(
     assert after.breaks[0] == 0  # what follows a silence does not continue what was before
     assert not next(iter(source.health(reading.clock.now()).values())).is_stale
     source.close()
+
+
+def test_the_first_half_second_of_a_sender_that_is_back_is_not_taken(source_id: str) -> None:
+    """A recorder may find it that much later, and a replay must have what the live run took."""
+    clock, n = LslClock(), round(2 * SETTLE_S * 250.0)
+    info = pylsl.StreamInfo("test", "EEG", 1, 250.0, "float32", source_id)
+    info.desc().append_child("channels").append_child("channel").append_child_value("label", "CZ")
+    outlet = pylsl.StreamOutlet(info)
+    info = found_streams(source_id)[0].info
+    opened = open_inlet(info, Kind.EEG, 5.0)
+    live = LiveStream(
+        "test", Kind.EEG, opened, intake_maker()(opened.header, "test", Kind.EEG, ()), clock.now()
+    )
+    for n_left_out in (0, n // 2):
+        chunks: list[Chunk] = []
+        stamps = clock.now() - 2 * SETTLE_S + np.arange(n) / 250.0
+        outlet.push_chunk(np.arange(n, dtype=np.float32)[:, None], list(stamps))
+        while not chunks:
+            chunks = [item for item in live.read(clock.now(), 0.0) if isinstance(item, Chunk)]
+        assert np.asarray(chunks[0].data)[0, 0] == n_left_out
+        live.install(open_inlet(info, Kind.EEG, 5.0))
 
 
 @pytest.mark.slow

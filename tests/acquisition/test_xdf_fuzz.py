@@ -249,11 +249,12 @@ def _fuzz(folder: Path, n_inputs: int, seed: int) -> None:
             inspect_xdf(path)
 
 
-def test_two_thousand_damaged_files(tmp_path: Path) -> None:
-    _fuzz(tmp_path, 2000, seed=1)
+@pytest.mark.parametrize("n_inputs", [500, pytest.param(2000, marks=pytest.mark.slow)])
+def test_damaged_files(tmp_path: Path, n_inputs: int) -> None:
+    _fuzz(tmp_path, n_inputs, seed=1)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(2, 7))
 def test_fifty_thousand_damaged_files(tmp_path: Path, seed: int) -> None:

@@ -19,7 +19,7 @@ from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.record.files import read_sidecar, recorded_identity
 from acquisition.record.supervisor import BUFFER_BYTES, RecordingStatus, StreamInFile
-from acquisition.types import StreamHeader
+from acquisition.types import ChannelInfo, StreamHeader
 from app import recording
 from app.recording import RecordingControl, RecordingHooks
 from tests.acquisition.test_record_recorder import numbers_in, sender, wait_for_stream
@@ -144,6 +144,29 @@ def test_a_recorder_that_dies_at_once_is_not_started_for_ever(session: Session) 
     assert len(ScriptedRecorder.made) == n
 
 
+def test_markers_that_cannot_be_written_are_left_out_and_other_streams_stop_the_recording(
+    session: Session, tmp_path: Path
+) -> None:
+    markers = StreamHeader("Events", "Markers", "m", "here", "", 0.0, 1, "int64")
+    session = Session(tmp_path / "b.xdf", [EEG, markers])
+    session.control.use([EEG, markers])
+    session.step()
+    assert session.control._streams == [EEG]
+    assert len(session.notices) == 1
+    assert Session(tmp_path / "c.xdf", [markers]).control._streams == [markers]  # which is refused
+
+
+def test_a_recorder_that_dies_now_and_then_is_always_followed_by_a_part(session: Session) -> None:
+    for _ in range(20):
+        for _ in range(25):
+            session.step(1.0)
+        ScriptedRecorder.made[-1].die()
+        session.step(1.0)
+        session.step(1.0)
+    assert len(ScriptedRecorder.made) == 21
+    assert session.control.state == "recording"
+
+
 def test_a_recording_that_is_stopped_or_has_no_room_does_not_continue(session: Session) -> None:
     ScriptedRecorder.made[0].die("low_disk")
     session.step()
@@ -173,6 +196,20 @@ def test_what_is_received_and_not_in_the_file_is_told_and_continues_in_a_part(
         session.step()
     assert (session.names() == ["a.xdf"]) is comes
     assert ("'Amp'" in "".join(session.failures)) is not comes
+
+
+def test_the_last_sample_of_a_sender_that_is_gone_is_not_waited_for(session: Session) -> None:
+    status, key = ScriptedRecorder.made[0].status_, recorded_identity(EEG)
+    status.streams = [StreamInFile("Amp", "EEG", "here", "amp", 250.0)]
+    for step in range(200):
+        is_there = step < 20 or step > 100
+        session.received[key] = session.received.get(key, 0) + 25 * is_there
+        is_written = step < 19 or step > 120  # LabRecorder finds it again later
+        status.streams[0].n_samples += 25 * is_written
+        status.n_bytes += BUFFER_BYTES
+        session.step()
+    assert session.names() == ["a.xdf"]
+    assert session.failures == []
 
 
 def test_a_stream_that_no_part_takes_is_told_a_few_times_and_the_others_are_recorded(
@@ -212,6 +249,42 @@ def test_a_file_that_does_not_grow_while_samples_come_is_followed_by_a_part(sess
         session.step()
     assert session.names() == ["a.xdf", "a_part-02.xdf"]
     assert "has not grown" in session.notices[-1]
+
+
+@pytest.mark.parametrize(
+    "change", [{"nominal_sfreq": 500.0}, {"channels": tuple(ChannelInfo(name) for name in "BA")}]
+)
+def test_a_stream_that_returns_with_another_layout_is_recorded_in_a_new_part(
+    session: Session, tmp_path: Path, change: dict[str, object]
+) -> None:
+    header = replace(EEG, n_channels=2, channels=tuple(ChannelInfo(name) for name in "AB"))
+    session = Session(tmp_path / "b.xdf", [header])
+    session.control.use([replace(header, uid="after a restart", hostname="there")])
+    session.step()
+    assert session.names()[1:] == ["b.xdf"]
+    session.control.use([replace(header, **change)])
+    for _ in range(4):
+        session.step()
+    assert session.names()[1:] == ["b.xdf", "b_part-02.xdf"]
+    assert session.notices == ["Amp joined: the recording continues in b_part-02.xdf"]
+    before, after = ScriptedRecorder.made[1:]
+    assert (before.status().state, after.status().state) == ("stopped", "recording")
+
+
+def test_a_recording_that_closes_as_the_disk_is_full_is_not_taken_for_a_halted_one(session: Session) -> None:
+    first, key = ScriptedRecorder.made[0], recorded_identity(EEG)
+    for step in range(60):
+        session.received[key] = session.received.get(key, 0) + 500
+        first.status_.n_bytes += BUFFER_BYTES * (step < 10)
+        first.status_.streams = [StreamInFile("Amp", "EEG", "here", "amp", 250.0, 500 * min(step, 10))]
+        if step == 10:
+            first.status_.state = "stopping"
+        session.step()
+    first.die("low_disk")
+    session.step()
+    session.step()
+    assert session.names() == ["a.xdf"]
+    assert session.control.state == "failed"
 
 
 def test_a_look_for_new_streams_that_fails_is_told_once_and_goes_on(

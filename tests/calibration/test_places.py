@@ -84,7 +84,7 @@ def test_folders_are_the_user_s_alone_even_if_they_were_not(tmp_path: Path) -> N
 
 def test_sessions_are_numbered_on_and_gaps_stay(tmp_path: Path) -> None:
     assert next_session_number(tmp_path, "S01") == 1
-    for name in ("ses-01", "ses-07", "ses-x", "ses-8", "notes"):
+    for name in ("ses-01", "ses-07", "ses-00", "ses-001", "ses-x", "ses-8", "notes"):
         (tmp_path / "sub-S01" / name).mkdir(parents=True)
     assert session_numbers(tmp_path, "S01") == (1, 7)
     assert make_session(tmp_path, "S01").number == 8

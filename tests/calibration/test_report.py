@@ -98,7 +98,6 @@ def made(*, subject="S01", n_used=10, is_simulated=False, **fit_changes) -> Summ
         removed={"eeg": all_right, "face": none_right},
         base_model=none_right,
         excluded={11: "EEG: 2 of 3 electrodes bad for more than half of it, mostly mains"},
-        model={"base model": "small", "weights": "ab" * 32},
         fit_seconds=3.25,
     )
     return summarise(record, replace(fit, **fit_changes), [quality(n) for n in range(11, 0, -1)], made_at="")
@@ -185,7 +184,7 @@ def test_simulated_data_is_said_first_and_only_where_it_is_true(page):
 def test_texts_from_outside_stay_texts():
     hostile = '<script>alert("x")</script>'
     fit_classes = (hostile, "g$l_{a}d & \u202e\x07")
-    summary = made(subject=hostile, classes=fit_classes, model={hostile: hostile})
+    summary = made(subject=hostile, classes=fit_classes)
     html = to_html(summary)
     found = outline(html)
     assert "script" not in {tag for tag, _ in found.tags}

@@ -70,11 +70,11 @@ def test_a_fault_shows_its_traceback_when_asked(
     assert "Traceback" in capsys.readouterr().err
 
 
-def printed_to(file: int) -> tuple[int, str]:
+def printed_to(file: int, **environment: str) -> tuple[int, str]:
     """Have the program print to a file descriptor; return its exit code and stderr."""
     words = [sys.executable, "-m", "app", "inspect", "assets/recordings/simulated-60s.xdf"]
-    project = Path(__file__).parents[3]
-    done = subprocess.run(words, stdout=file, stderr=subprocess.PIPE, text=True, cwd=project)
+    project, environment = Path(__file__).parents[3], os.environ | environment
+    done = subprocess.run(words, stdout=file, stderr=subprocess.PIPE, text=True, cwd=project, env=environment)
     return done.returncode, done.stderr
 
 
@@ -83,6 +83,13 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
     os.close(reader)
     assert printed_to(writer) == (0, "")
     os.close(writer)
+
+
+def test_a_terminal_that_lacks_a_letter_shows_its_code(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w+b") as file:
+        assert printed_to(file.fileno(), PYTHONIOENCODING="ascii") == (0, "")
+        file.seek(0)
+        assert b"\\xb5V" in file.read()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
