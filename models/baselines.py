@@ -4,19 +4,21 @@ Each is made with the number of labels and a seed, fitted once to windows, NaN a
 probabilities (n, n_labels). `InputError`: no window or modality, or windows that are not like training's.
 """
 
+from __future__ import annotations
+
 import warnings
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
 
 from acquisition.errors import ErrorCode, InputError
 from models.datasets.trials import WindowSet
 from models.training.scores import best_temperature, trial_ids
+
+if TYPE_CHECKING:
+    from sklearn.svm import LinearSVC  # two seconds of imports, which most commands need not wait for
 
 #: (train, test) indices, a pair a fold.
 Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
@@ -74,6 +76,8 @@ class FlatRows:
 
     def fit(self, array: NDArray[Any]) -> Self:
         """Take scales and span from training windows (n, ...)."""
+        from sklearn.preprocessing import StandardScaler
+
         self._shape, rows = array.shape[1:], _flat(array)
         self.n_features = rows.shape[1]
         with warnings.catch_warnings():
@@ -234,6 +238,8 @@ class TunedSvm:
         return best
 
     def _fitted(self, rows: NDArray[np.float64], label: NDArray[np.int64], penalty: float) -> LinearSVC:
+        from sklearn.svm import LinearSVC
+
         return LinearSVC(C=penalty, random_state=self._seed, max_iter=5000).fit(rows / self._scale, label)
 
     def _margins(self, svm: LinearSVC, rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -250,6 +256,8 @@ def logistic_planes(
     rows: NDArray[np.float64], label: NDArray[np.int64], n_labels: int
 ) -> NDArray[np.float64]:
     """Return (n_labels, q + 1) weights and bias of logistic regression (C = 1) on rows (n, q)."""
+    from sklearn.linear_model import LogisticRegression
+
     labels = np.unique(label)
     found = np.zeros((1, rows.shape[1] + 1))
     if len(labels) > 1:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from acquisition.errors import MOST_TEXT_BYTES, ErrorCode, InputError, file_errors, read_limited
 from acquisition.text import json_text, parse_json
@@ -125,13 +126,36 @@ def is_torn(settings: Mapping[str, Any], weights: bytes) -> bool:
     return settings.get(WEIGHTS_SHA256) not in (None, hashlib.sha256(weights).hexdigest())
 
 
+_KEEP_THE_SHAPE = {
+    "normal_",
+    "uniform_",
+    "trunc_normal_",
+    "kaiming_uniform_",
+    "xavier_uniform_",
+    "mul",
+    "__rmul__",
+}
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Leaves out the numbers of new weights, for which torch would import its compiler on "meta"."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        of_all = [*args, *(kwargs or {}).values()]
+        if func.__name__ in _KEEP_THE_SHAPE and not all(isinstance(one, Tensor) for one in of_all):
+            return next(one for one in of_all if isinstance(one, Tensor))
+        return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
+
+
 def load_checkpoint(folder: Path | str) -> Checkpoint:
     """Read a model folder; raises `InputError` where a file is damaged or does not fit another."""
     folder = Path(folder)
     text = _read(folder / CONFIG_FILE)
     config, settings = _parse(text, str(folder / CONFIG_FILE))
     try:
-        with torch.device("meta"):  # all shapes, and no memory but for a few tables
+        with torch.device("meta"), _Uninitialised():  # all shapes, and no memory but for a few tables
             outline = FusionNetwork(config).state_dict()
     except (MemoryError, RuntimeError) as error:
         raise _damaged("a network of these sizes cannot be built", folder / CONFIG_FILE) from error

@@ -27,6 +27,7 @@ from models.config import EvidenceConfig
 from models.fusion import weighed
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LARGEST, check_numbers, mean_of, unfit
+from models.prediction import Given
 from models.window_batch import NetworkInput
 
 #: Steps a second apart of a window, oldest first, (n, F) by modality; NaN where unknown.
@@ -55,6 +56,7 @@ class RunningLevel:
         shapes = {m: (discriminant.n_labels, len(prior.mean)) for m, prior in self._prior.items()}
         self._sum = {m: np.zeros(shape) for m, shape in shapes.items()}  # by the label that was told
         self._worth = {m: np.zeros(shape) for m, shape in shapes.items()}  # in trials
+        self._known_worth: float | None = None
         self._most = max(config.max_trials / discriminant.n_labels, 1.0)
         self.agreement = Agreement(len(MODALITIES), discriminant.n_labels, config.level_temperature)
         self.fixed = fixed
@@ -68,7 +70,10 @@ class RunningLevel:
     @property
     def worth(self) -> float:
         """Trials' worth of data that it rests on: of the modality that has most."""
-        return max((float(np.median(worth.sum(axis=0))) for worth in self._worth.values()), default=0.0)
+        if self._known_worth is None:  # asked for often, and it changes once a second
+            of_modalities = (float(np.median(worth.sum(axis=0))) for worth in self._worth.values())
+            self._known_worth = max(of_modalities, default=0.0)
+        return self._known_worth
 
     def state(self) -> dict[str, dict[str, Any]]:
         """Return what it has seen, for JSON; `restore` continues from there to the bit."""
@@ -85,6 +90,7 @@ class RunningLevel:
                 least = 0.0 if name == "worth" else -LARGEST
                 check_numbers(f"{modality}: {name}", values, own[modality].shape, least)
                 own[modality] = values
+        self._known_worth = None
 
     def mean(self, modality: str) -> NDArray[np.float64]:
         """Return the level (F,) of a modality that the discriminant knows."""
@@ -113,6 +119,7 @@ class RunningLevel:
             known = np.isfinite(step) & (worth < self._most)
             total[known] += share * (step - probs @ self._effects[modality])[known]
             worth[known] += share
+        self._known_worth = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,27 +205,6 @@ class SignalRange:
         return found
 
 
-@dataclass(frozen=True, eq=False)
-class Given:
-    """What evidence of a modality is about."""
-
-    deviation: NDArray[np.float32]  # (F,) mean of the newest seconds less the level, 0 where unknown
-    n_steps: int
-    known: NDArray[np.bool_]  # (F,)
-    level_trials: float  # trials' worth of data behind the level, one of `_WORTHS`
-
-    @property
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
-        """As `MixedDiscriminant.evidence` takes it, one row."""
-        known = torch.from_numpy(self.known)[None]
-        return torch.from_numpy(self.deviation)[None], torch.tensor([float(self.n_steps)]), known
-
-    def without(self, hidden: NDArray[np.bool_]) -> Given:
-        """Return the same with some features (F,) unknown."""
-        deviation = np.where(hidden, np.float32(0.0), self.deviation)
-        return replace(self, deviation=deviation, known=self.known & ~hidden)
-
-
 class Evidence:
     """What a discriminant says of windows, beside the network: see `models.config.EvidenceConfig`."""
 
@@ -250,7 +236,8 @@ class Evidence:
         """Return the largest of `_WORTHS` that the level reaches, the most where it does not run."""
         if level.fixed is not None:
             return _WORTHS[-1]
-        return max((worth for worth in _WORTHS if worth <= level.worth), default=_WORTHS[0])
+        reached = level.worth
+        return max((worth for worth in _WORTHS if worth <= reached), default=_WORTHS[0])
 
     def of_window(self, recent: Recent, level: RunningLevel) -> tuple[Tensor, Tensor]:
         """Return evidence (4, n_labels) and `measures` (4, 2) of a window; of absent modalities 0 and NaN."""

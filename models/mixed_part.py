@@ -463,7 +463,7 @@ def lda_part(
     of `models.baselines.LdaClassifier` where none is given; classes are equally likely. With ``n_last`` it
     reads the last features alone.
     """
-    from models.baselines import shrunk_covariance  # and scikit-learn, which no session waits for
+    from models.baselines import shrunk_covariance
 
     means, label, used, centre, sd, z = _standardised(trials, modality, n_last)
     of_class = np.stack([_nanmean(z[label == k]) if (label == k).any() else 0 * sd for k in range(n_labels)])

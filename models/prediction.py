@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +23,32 @@ def names_expression(modalities: Collection[str]) -> bool:
 
 
 if TYPE_CHECKING:
-    from models.level import Given
+    from torch import Tensor
+
     from models.window_batch import NetworkInput
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What evidence of a modality is about."""
+
+    deviation: NDArray[np.float32]  # (F,) mean of the newest seconds less the level, 0 where unknown
+    n_steps: int
+    known: NDArray[np.bool_]  # (F,)
+    level_trials: float  # trials' worth of data behind the level, one of those of `models.level`
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """As `MixedDiscriminant.evidence` takes it, one row."""
+        import torch  # a window unpickles this class, and has no other use for torch
+
+        known = torch.from_numpy(self.known)[None]
+        return torch.from_numpy(self.deviation)[None], torch.tensor([float(self.n_steps)]), known
+
+    def without(self, hidden: NDArray[np.bool_]) -> Given:
+        """Return the same with some features (F,) unknown."""
+        deviation = np.where(hidden, np.float32(0.0), self.deviation)
+        return replace(self, deviation=deviation, known=self.known & ~hidden)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from acquisition.errors import ErrorCode, InputError
+
 J = TypeVar("J")
 R = TypeVar("R")
 
@@ -31,11 +33,17 @@ def _end_after_parent() -> None:
     os._exit(1)
 
 
-def run_jobs(run: Callable[[J], R], jobs: Iterable[J], n_jobs: int = 1) -> Iterator[R]:
+def run_jobs(
+    run: Callable[[J], R], jobs: Iterable[J], n_jobs: int = 1, dask: str | None = None
+) -> Iterator[R]:
     """Yield ``run(job)`` of independent jobs in their order, as they come in, from ``n_jobs`` processes.
 
-    ``run`` must be importable by name.
+    ``run`` must be importable by name. With ``dask``, a scheduler's address, the workers of its cluster run
+    them, which need the same checkout. Raises `InputError` if it cannot be reached, or Dask is not installed.
     """
+    if dask is not None:
+        yield from _on_cluster(run, jobs, dask)
+        return
     if n_jobs == 1:
         yield from map(run, jobs)
         return
@@ -43,6 +51,26 @@ def run_jobs(run: Callable[[J], R], jobs: Iterable[J], n_jobs: int = 1) -> Itera
 
     parallel = Parallel(n_jobs, "loky", return_as="generator", initializer=end_with_parent)
     yield from parallel(delayed(run)(job) for job in jobs)
+
+
+def _on_cluster(run: Callable[[J], R], jobs: Iterable[J], address: str) -> Iterator[R]:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        what = "dask is not installed"
+        remedy = 'pip install "affectscope[cluster]"'
+        raise InputError(what, where="--dask", remedy=remedy, code=ErrorCode.INSTALLATION) from error
+    try:
+        client = Client(address, timeout="10s")
+    except (OSError, ValueError, TypeError) as error:
+        what = f"no Dask scheduler answers: {(str(error) or type(error).__name__).splitlines()[0]}"
+        remedy = "give its address, e.g. tcp://host:8786"
+        raise InputError(what, where=f"--dask {address}", remedy=remedy) from error
+    with client:
+        # Scattered, a job reaches the worker that runs it and nobody else.
+        futures = [client.submit(run, client.scatter(job, hash=False), pure=False) for job in jobs]
+        for future in futures:
+            yield future.result()
 
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # glibc's malloc.h

@@ -32,7 +32,7 @@ from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import Part
 from models.network import FusionNetwork
 from models.prediction import SHOWN
-from models.training.cards import LICENCE, NOT_FOR, ModelCard, bullets
+from models.training.cards import LICENCE, NOT_FOR, card_of
 from models.weights import SOURCES, Installed, is_installed, load_installed
 
 VOICE_ACTIVITY = "voice-activity"
@@ -326,18 +326,13 @@ def _card(config: ModelConfig, parts: Sequence[Installed], models: Models, notes
         else:
             lines.append(f"{modality}: fitted here, {data}; the licence of these recordings limits its use")
             figures.append(f"{modality}: {model.config.notes}.")
-    return ModelCard(
-        title="Starter model of Affectscope",
-        intro=f"Encoders trained apart, joined by `affectscope model build`. {SHOWN} {NOT_FOR}",
-        marks={"Trained partly on simulated data: not valid for real people.": config.is_simulated},
-        sections={
-            "Parts": [bullets(lines)],
-            "Answers": ["The logits of present modalities add, each by its reliability.", bullets(notes)],
-            "Figures": figures or ["None of the whole: see the cards of its parts."],
-            "Limits": [
-                "No sets and no rule of abstention are fitted: nothing should act upon its answers. "
-                "Modalities count as independent, so that those which agree may be too sure."
-            ],
-            "Licence": [LICENCE],
-        },
-    ).markdown()
+    return card_of(
+        "starter",
+        config=config,
+        parts=lines,
+        notes=notes,
+        figures=figures,
+        shown=SHOWN,
+        limits=NOT_FOR,
+        licence=LICENCE,
+    )

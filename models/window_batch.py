@@ -7,7 +7,7 @@ in every batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Protocol
 
@@ -53,6 +53,13 @@ class NetworkInput:
     def to(self, device: torch.device | str) -> NetworkInput:
         """Return the batch on a device."""
         return self.map(lambda tensor: tensor.to(device))
+
+
+def join(batches: Sequence[NetworkInput]) -> NetworkInput:
+    """Return batches of the same shapes and electrodes as one."""
+    parts = {f.name: [getattr(one, f.name) for one in batches] for f in fields(NetworkInput)}
+    (positions, *_) = parts.pop("eeg_positions")
+    return NetworkInput(eeg_positions=positions, **{name: torch.cat(rows) for name, rows in parts.items()})
 
 
 @dataclass(eq=False)

@@ -26,8 +26,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.config import MvSstmaConfig
 from models.encoders.layers import HIDDEN, by_step
@@ -35,14 +37,17 @@ from models.encoders.mv_sstma_block import MvSstmaBlock
 
 #: Attention maps of more elements than this (11 windows of 62 channels, 32 MB) are not kept between calls.
 _KEPT_ELEMENTS = 8_000_000
+_VECTOR = 16  # float32 numbers that a processor takes at once
+_MOST_FILL = 1.1  # times the elements of a map
 
 
 def sine_cosine_positions(n_positions: int, dim: int) -> Tensor:
     """Return the (n_positions, dim) sine-cosine table of Vaswani et al. (2017)."""
-    position = torch.arange(n_positions, dtype=torch.float64)[:, None]
-    frequency = 10000.0 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
-    angle = position * frequency  # (n, dim / 2)
-    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :dim].float()
+    # In NumPy: on the meta device, where checkpoints are outlined, torch.arange imports torch's compiler.
+    frequency = 10000.0 ** (-np.arange(0, dim, 2) / dim)
+    angle = np.arange(n_positions)[:, None] * frequency  # (n, dim / 2)
+    table = np.stack([np.sin(angle), np.cos(angle)], axis=-1).reshape(n_positions, -1)
+    return torch.from_numpy(table[:, :dim].astype(np.float32))
 
 
 def run_blocks(
@@ -52,7 +57,7 @@ def run_blocks(
     step_mask: Tensor,
     channel_mask: Tensor,
     *,
-    maps: tuple[Tensor, Tensor] | None = None,
+    maps: Tensor | None = None,
     past: Sequence[Tensor] | None = None,
     n_looked_at: int | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -60,7 +65,7 @@ def run_blocks(
 
     Parameters
     ----------
-    maps : two Tensors (B * T * branches * heads, C, C), optional
+    maps : Tensor (B * T * branches * heads, C, C), optional
         See `MvSstmaBlock.forward`.
     past : sequence of Tensor (B, longest kernel - 1, D, C), optional
         What each block saw before the first step; replaced in place by what it saw before the next.
@@ -74,6 +79,10 @@ def run_blocks(
         Attention each channel receives in the last block, mean over heads, branches and the valid steps
         and queries; sums to 1, or is 0 where nothing is valid. It has no gradient.
     """
+    n_given = x.shape[2]
+    if maps is None and past is None and x.device.type == "cpu":
+        extra = _extra_channels(n_given)
+        x, channel_mask = F.pad(x, (0, 0, 0, extra)), F.pad(channel_mask, (0, extra))
     n_steps, n_channels = x.shape[1:3]
     n_maps = len(config.kernels) * config.n_heads  # of a step
     there = by_step(channel_mask).expand(-1, n_steps, -1)
@@ -93,7 +102,14 @@ def run_blocks(
         x, received = block(x, mask, key_bias, maps=maps, query_weight=looks, past=before, unbroken=unbroken)
     assert received is not None
     total = weight.sum(dim=(1, 2)) * n_maps  # (B,)
-    return x, received / total.clamp(min=1)[:, None] * there.any(dim=1)
+    received = received / total.clamp(min=1)[:, None] * there.any(dim=1)
+    return x[:, :, :n_given], received[:, :n_given]
+
+
+def _extra_channels(n_channels: int) -> int:
+    """Return how many hidden channels make rows of whole vectors of the processor, where that adds little."""
+    extra = -n_channels % _VECTOR
+    return extra if (n_channels + extra) ** 2 <= _MOST_FILL * n_channels**2 else 0
 
 
 def steps_since_gap(step_mask: Tensor, length: int) -> Tensor:
@@ -120,7 +136,7 @@ class MvSstmaEncoder(nn.Module):
         self.blocks = nn.ModuleList(MvSstmaBlock(config) for _ in range(config.n_layers))
         self.norm = nn.LayerNorm(config.dim)
         self.is_folded = False
-        self._maps: tuple[Tensor, Tensor] | None = None
+        self._maps: Tensor | None = None
 
     def forward(
         self,
@@ -178,8 +194,8 @@ class MvSstmaEncoder(nn.Module):
             block.unfold()
         self.is_folded, self._maps = False, None
 
-    def _maps_for(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return two buffers for attention maps, kept while the shape stays; on the CPU alone."""
+    def _maps_for(self, x: Tensor) -> Tensor | None:
+        """Return a buffer for attention maps, kept while the shape stays; on the CPU alone."""
         if not self.is_folded or torch.is_grad_enabled() or x.device.type != "cpu":
             return None
         n_batch, n_steps, n_channels, _ = x.shape
@@ -187,9 +203,9 @@ class MvSstmaEncoder(nn.Module):
         shape = (n_maps, n_channels, n_channels)
         if n_maps * n_channels**2 > _KEPT_ELEMENTS:
             return None
-        if self._maps is None or self._maps[0].shape != shape:
+        if self._maps is None or self._maps.shape != shape:
             with torch.inference_mode(False):  # usable later under no_grad as well
-                self._maps = (torch.empty(shape, dtype=x.dtype), torch.empty(shape, dtype=x.dtype))
+                self._maps = torch.empty(shape, dtype=x.dtype)
         return self._maps
 
     def train(self, mode: bool = True) -> MvSstmaEncoder:

@@ -3,11 +3,13 @@
 Heads are four wide, so a (C, C) map is fifteen times its queries, keys and values together, and what costs is
 moving maps.
 
-- In training the library's kernels and autograd's chain of single operations write each map to memory several
-  times. Here a few maps at a time are made, used and forgotten while they lie in the processor's cache, and
-  made again in the backward pass (as FlashAttention does; Dao et al. 2022, algorithm 4).
-- For inference ``fold`` moves batch norm into the query-key-value projection, and the maps of all blocks
-  share two buffers, because fresh ones of 2.7 MB each cost more in page faults than the arithmetic.
+- In training, and of many windows, the library's kernels and autograd's chain of single operations write
+  each map to memory several times. Here a few maps at a time are made, used and forgotten while they lie in
+  the processor's cache, and made again in the backward pass (as FlashAttention does; Dao et al. 2022,
+  algorithm 4).
+- For inference of one window or a few ``fold`` moves batch norm into the query-key-value projection, and the
+  maps of all blocks share a buffer, because fresh ones of 2.7 MB each cost more in page faults than the
+  arithmetic.
 """
 
 from __future__ import annotations
@@ -29,38 +31,26 @@ _SAFE_SCORE = 100.0  # 2**100 times any number of channels is still a float32, a
 _TINY = 1e-30  # the sum of a row whose keys are all hidden is 0
 
 
-class _Scratch(NamedTuple):
-    """Memory for one chunk of n maps, and the rows that turn sums and biases into parts of a product."""
+def _augmented(packed: Tensor, key_bias: Tensor) -> Tensor:
+    """Return queries, keys and values (N, 3, width + 1, C), each with a row that adds to a product.
 
-    query: Tensor  # (n, width + 1, C), scaled to the base 2; the last row is 1
-    key: Tensor  # (n, width + 1, C), the last row is the bias of the key
-    value: Tensor  # (n, width + 1, C), the last row is 1
-    maps: Tensor  # (n, C, C), exponentials not yet divided by their sum
+    The queries are scaled to the base 2; their last row is 1 and the keys' is the bias, so that a product of
+    both has it in it; the values' is 1, so that their product with a map has the map's sums in it.
+    """
+    n_maps, n_rows, n_channels = packed.shape
+    width = n_rows // 3
+    rows = packed.new_empty(n_maps, 3, width + 1, n_channels)
+    torch.mul(packed[:, :width], width**-0.5 * _LOG2_E, out=rows[:, 0, :width])
+    rows[:, 1:, :width] = packed[:, width:].view(n_maps, 2, width, n_channels)
+    rows[:, ::2, width] = 1.0
+    rows[:, 1, width] = key_bias[:, 0]
+    return rows
 
-    @classmethod
-    def like(cls, packed: Tensor, n_maps: int) -> _Scratch:
-        """Return memory for ``n_maps`` maps of the sizes of ``packed`` (N, 3 width, C)."""
-        width, n_channels = packed.shape[1] // 3, packed.shape[2]
-        query, key, value = (packed.new_ones(n_maps, width + 1, n_channels) for _ in range(3))
-        return cls(query, key, value, packed.new_empty(n_maps, n_channels, n_channels))
 
-    def first(self, n: int) -> _Scratch:
-        """Return the memory of the first ``n`` maps."""
-        return _Scratch(*(tensor[:n] for tensor in self))
-
-    def fill(self, packed: Tensor, key_bias: Tensor) -> None:
-        """Compute the exponentials of a chunk: of queries, keys and values (n, 3 width, C)."""
-        width = packed.shape[1] // 3
-        torch.mul(packed[:, :width], width**-0.5 * _LOG2_E, out=self.query[:, :width])
-        self.key[:, :width].copy_(packed[:, width : 2 * width])
-        self.key[:, width].copy_(key_bias[:, 0])
-        self.value[:, :width].copy_(packed[:, 2 * width :])
-        scores = torch.bmm(self.query.transpose(1, 2), self.key, out=self.maps)
-        longest = [rows[:, :width].square().sum(dim=1).max() for rows in (self.query, self.key)]
-        # By Cauchy-Schwarz no score is larger; seldom is one so large that its row's maximum must go first.
-        if not float(longest[0] * longest[1]) <= _SAFE_SCORE**2:
-            scores.sub_(scores.amax(dim=-1, keepdim=True))
-        torch.exp2(scores, out=self.maps)
+def _exponentials(query: Tensor, key: Tensor, maps: Tensor, *, is_safe: bool) -> Tensor:
+    """Return the maps (n, C, C) of augmented queries and keys (n, width + 1, C), before division by sums."""
+    scores = torch.bmm(query.transpose(1, 2), key, out=maps)
+    return (scores if is_safe else scores.sub_(scores.amax(dim=-1, keepdim=True))).exp2_()
 
 
 def _chunks(n_maps: int, n_channels: int) -> Iterator[slice]:
@@ -74,50 +64,51 @@ class _ChannelAttention(torch.autograd.Function):
     def forward(
         ctx: Any, packed: Tensor, key_bias: Tensor, query_weight: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        n_maps, n_rows, n_channels = packed.shape
-        width = n_rows // 3
-        sums = packed.new_empty(n_maps, width + 1, n_channels)
+        rows = _augmented(packed, key_bias)
+        n_maps, _, height, n_channels = rows.shape
+        width, (query, key, value) = height - 1, rows.unbind(1)
+        sums = packed.new_empty(n_maps, height, n_channels)
         received = packed.new_zeros(n_maps if query_weight is not None else 0, 1, n_channels)
+        # Seldom is a score so large that its row's maximum must go first.
+        is_safe = _largest_product(query[:, :width].transpose(1, 2), key[:, :width]) <= _SAFE_SCORE
         chunks = list(_chunks(n_maps, n_channels))
-        scratch = _Scratch.like(packed, chunks[0].stop) if chunks else None
+        scratch = packed.new_empty(chunks[0].stop if chunks else 0, n_channels, n_channels)
         for at in chunks:
-            assert scratch is not None
-            part = scratch.first(at.stop - at.start)
-            part.fill(packed[at], key_bias[at])
-            torch.bmm(part.value, part.maps.transpose(1, 2), out=sums[at])  # the last row adds up the map's
+            maps = _exponentials(query[at], key[at], scratch[: at.stop - at.start], is_safe=is_safe)
+            torch.bmm(value[at], maps.transpose(1, 2), out=sums[at])  # the last row adds up the map's
             if query_weight is not None:
                 weight = query_weight[at] / sums[at, width:].clamp_min(_TINY)
-                torch.bmm(weight, part.maps, out=received[at])
-        share = sums[:, width:].clamp_(min=_TINY).reciprocal_()  # (N, 1, C)
+                torch.bmm(weight, maps, out=received[at])
+        share = sums[:, width:].clamp(min=_TINY).reciprocal_()  # (N, 1, C)
         context = sums[:, :width] * share
-        ctx.save_for_backward(packed, key_bias, context, share)
+        ctx.save_for_backward(rows, context, share)
+        ctx.is_safe = is_safe
         ctx.mark_non_differentiable(received)
         return context, received
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        packed, key_bias, context, share = ctx.saved_tensors
+        rows, context, share = ctx.saved_tensors
         width, n_channels = context.shape[1:]
+        query, key, value = rows.unbind(1)
         # dS = P * (dP - sum(dP * P)), and the sum is that of context times its gradient.
-        grad = packed.new_empty(len(packed), width + 1, n_channels)
+        grad = rows.new_empty(len(rows), width + 1, n_channels)
         torch.mul(grads[0], share, out=grad[:, :width])
         torch.sum(grad[:, :width] * context, dim=1, out=grad[:, width]).neg_()
-        out = torch.empty_like(packed)
-        chunks = list(_chunks(len(packed), n_channels))
-        scratch = _Scratch.like(packed, chunks[0].stop)
-        grad_maps = torch.empty_like(scratch.maps)
+        # Of queries, keys and values apart: a product into a slice of one tensor takes twice the time.
+        parts = [torch.empty_like(context) for _ in range(3)]
+        chunks = list(_chunks(len(rows), n_channels))
+        scratch = rows.new_empty(2, chunks[0].stop if chunks else 0, n_channels, n_channels)
         for at in chunks:
             n = at.stop - at.start
-            part, inner = scratch.first(n), grad_maps[:n]
-            part.fill(packed[at], key_bias[at])
-            torch.bmm(grad[at].transpose(1, 2), part.value, out=inner).mul_(part.maps)
-            # Each product into memory of its own: into a slice of ``out`` it takes twice the time.
-            out[at, :width] = torch.bmm(part.key[:, :width], inner.transpose(1, 2))
-            out[at, width : 2 * width] = torch.bmm(part.query[:, :width], inner)
-            out[at, 2 * width :] = torch.bmm(grad[at, :width], part.maps)
-        out[:, :width].mul_(width**-0.5)
-        out[:, width : 2 * width].mul_(1.0 / _LOG2_E)
-        return out, None, None
+            maps = _exponentials(query[at], key[at], scratch[0, :n], is_safe=ctx.is_safe)
+            torch.bmm(grad[at, :width], maps, out=parts[2][at])
+            inner = torch.bmm(grad[at].transpose(1, 2), value[at], out=scratch[1, :n]).mul_(maps)
+            torch.bmm(key[at, :width], inner.transpose(1, 2), out=parts[0][at])
+            torch.bmm(query[at, :width], inner, out=parts[1][at])
+        parts[0].mul_(width**-0.5)
+        parts[1].mul_(1.0 / _LOG2_E)
+        return torch.cat(parts, dim=1), None, None
 
 
 def channel_attention(
@@ -169,6 +160,9 @@ def causal_windows(
     return windows.reshape(n_batch * n_steps, length * dim, n_channels)
 
 
+_N_ROWS = 10  # steps of one window, the batch of live
+
+
 class _Folded(NamedTuple):
     """A block's weights as inference uses them."""
 
@@ -176,9 +170,10 @@ class _Folded(NamedTuple):
     qkv: Tensor  # (branches, heads * 3 * width, D), batch norm included
     bias: Tensor  # (branches, heads * 3 * width, 1)
     out: Tensor  # (branches * heads * width, D)
+    of_rows: Tensor  # the second, once for each of `_N_ROWS`
 
 
-def _attend_in_training(
+def _attend_to_many(
     packed: Tensor, key_bias: Tensor, query_weight: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     """Return context (N, width, C) with gradient and attention received (B, C) without."""
@@ -190,14 +185,12 @@ def _attend_in_training(
             query, key, _ = packed.float().chunk(3, dim=1)
             scale = query.shape[1] ** -0.5
             scores = torch.baddbmm(key_bias, query.transpose(1, 2), key, alpha=scale)
-            return context, _received(torch.softmax(scores, dim=-1), query_weight)
-    if query_weight is None:
+            received = torch.bmm(_by_map(query_weight, len(packed)), torch.softmax(scores, dim=-1))
+    elif query_weight is None:
         return channel_attention(packed, key_bias)[0], None
-    n_batch, n_steps, n_channels = query_weight.shape
-    n_maps = len(packed) // (n_batch * n_steps)
-    rows = query_weight[:, :, None].expand(-1, -1, n_maps, -1).reshape(-1, 1, n_channels)
-    context, received = channel_attention(packed, key_bias, rows)
-    return context, received.view(n_batch, -1, n_channels).sum(dim=1)
+    else:
+        context, received = channel_attention(packed, key_bias, _by_map(query_weight, len(packed)))
+    return context, _of_windows(received, query_weight)
 
 
 def _largest_product(query: Tensor, key: Tensor) -> float:
@@ -206,12 +199,16 @@ def _largest_product(query: Tensor, key: Tensor) -> float:
     return float(of_query * of_key) ** 0.5
 
 
-def _received(attention: Tensor, query_weight: Tensor) -> Tensor:
-    """Return (B, C): what (N, C, C) attention gives each key, queries weighted with (B, T, C)."""
+def _by_map(query_weight: Tensor, n_all: int) -> Tensor:
+    """Return weights (B, T, C) of queries for each of the ``n_all`` maps, (N, 1, C)."""
     n_batch, n_steps, n_channels = query_weight.shape
-    n_maps = len(attention) // (n_batch * n_steps)
-    rows = query_weight[:, :, None].expand(-1, -1, n_maps, -1).reshape(n_batch, 1, -1)  # (B, 1, T maps C)
-    return torch.bmm(rows, attention.reshape(n_batch, -1, n_channels))[:, 0]
+    n_maps = n_all // (n_batch * n_steps)
+    return query_weight[:, :, None].expand(-1, -1, n_maps, -1).reshape(-1, 1, n_channels)
+
+
+def _of_windows(received: Tensor, query_weight: Tensor) -> Tensor:
+    """Return what keys receive in a window's maps together, (B, C), of (N, 1, C)."""
+    return received.view(len(query_weight), -1, received.shape[-1]).sum(dim=1)
 
 
 class MvSstmaBlock(nn.Module):
@@ -242,7 +239,7 @@ class MvSstmaBlock(nn.Module):
         mask: Tensor,
         key_bias: Tensor,
         *,
-        maps: tuple[Tensor, Tensor] | None = None,
+        maps: Tensor | None = None,
         query_weight: Tensor | None = None,
         past: Tensor | None = None,
         unbroken: Tensor | None = None,
@@ -256,8 +253,8 @@ class MvSstmaBlock(nn.Module):
             1 where step and channel are valid, else 0; float.
         key_bias : Tensor (N, 1, C)
             0 for a visible channel, a large negative number for a hidden one.
-        maps : two Tensors (N, C, C), optional
-            Memory to work in, where no gradient is wanted.
+        maps : Tensor (N, C, C), optional
+            Memory to work in, for a few windows where no gradient is wanted.
         query_weight : Tensor (B, T, C), optional
             Weights of the queries in ``received``.
         past, unbroken : Tensor, optional
@@ -287,30 +284,28 @@ class MvSstmaBlock(nn.Module):
         self,
         packed: Tensor,
         key_bias: Tensor,
-        maps: tuple[Tensor, Tensor] | None,
+        maps: Tensor | None,
         query_weight: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         """Return context (N, width, C) and attention received (B, C) of queries, keys and values."""
-        if torch.is_grad_enabled():
-            return _attend_in_training(packed, key_bias, query_weight)
+        if torch.is_grad_enabled() or (maps is None and not packed.is_cuda):
+            return _attend_to_many(packed, key_bias, query_weight)
         query, key, value = packed.split(self.config.head_dim, dim=1)  # (N, width, C)
-        attention = self._attention(query.transpose(1, 2), key, key_bias, maps)
-        context = torch.bmm(value, attention.transpose(1, 2))
-        return context, None if query_weight is None else _received(attention, query_weight)
-
-    def _attention(
-        self, query: Tensor, key: Tensor, key_bias: Tensor, maps: tuple[Tensor, Tensor] | None
-    ) -> Tensor:
-        """Return the (N, C, C) attention of (N, C, width) queries on (N, width, C) keys."""
-        scale = self.config.head_dim**-0.5
+        query, scale = query.transpose(1, 2), self.config.head_dim**-0.5
         if maps is None or scale * _LOG2_E * _largest_product(query, key) > _SAFE_SCORE:
-            return torch.softmax(torch.baddbmm(key_bias, query, key, alpha=scale), dim=-1)
-        # A softmax to the base 2: exp2 takes a quarter of exp's time, and the limits stand in for the row's
-        # maximum, which costs as much as all the rest. Only scores of hidden channels meet them here.
-        scores, attention = maps
-        torch.baddbmm(key_bias, query, key, alpha=scale * _LOG2_E, out=scores)
-        torch.exp2(scores.clamp_(-_SAFE_SCORE, _SAFE_SCORE), out=attention)
-        return attention.div_(attention.sum(dim=-1, keepdim=True))
+            attention = torch.softmax(torch.baddbmm(key_bias, query, key, alpha=scale), dim=-1)
+            visible = share = key_bias.new_ones(())
+        else:
+            # A softmax to the base 2, because exp2 takes a quarter of exp's time. Bias, maximum and division
+            # would each go through the maps once more: hidden keys weigh 0, and sums divide what comes out.
+            scaled = torch.baddbmm(maps, query, key, beta=0, alpha=scale * _LOG2_E, out=maps)
+            attention, visible = scaled.exp2_(), key_bias.exp2()  # (N, C, C), (N, 1, C)
+            share = torch.bmm(visible, attention.transpose(1, 2)).clamp_(min=_TINY).reciprocal_()
+        context = torch.bmm(value * visible, attention.transpose(1, 2)) * share
+        if query_weight is None:
+            return context, None
+        received = torch.bmm(_by_map(query_weight, len(packed)) * share, attention) * visible
+        return context, _of_windows(received, query_weight)
 
     def _queries_keys_values(self, windows: Tensor, mask: Tensor) -> Tensor:
         """Return (N, 3 width, C) from windows (B T, length D, C)."""
@@ -324,8 +319,14 @@ class MvSstmaBlock(nn.Module):
         else:
             weight, bias = folded.qkv, folded.bias
         y = y.view(n_rows * self.n_branches, -1, n_channels)
-        packed = torch.bmm(weight if n_rows == 1 else weight.repeat(n_rows, 1, 1), y)
-        packed = packed.view(n_rows, self.n_branches, -1, n_channels).add_(bias)
+        if folded is not None and n_rows == len(folded.of_rows) // self.n_branches:
+            weight = folded.of_rows
+        elif n_rows > 1:
+            weight = weight.repeat(n_rows, 1, 1)
+        packed = torch.bmm(weight, y)
+        packed = packed.view(n_rows, self.n_branches, -1, n_channels)
+        # In place the gradient would be copied into views several times.
+        packed = packed + bias if torch.is_grad_enabled() else packed.add_(bias)
         return packed.view(-1, 3 * self.config.head_dim, n_channels)
 
     def _projection(self, y: Tensor | None, valid: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -364,7 +365,8 @@ class MvSstmaBlock(nn.Module):
     def fold(self) -> None:
         """Lay the weights out for inference; what changes a weight or moves it must call `unfold`."""
         weight, bias = self._projection(None, None)
-        self.folded = _Folded(self._conv_weight(), weight, bias, self._out_weight())
+        rows = weight.repeat(_N_ROWS, 1, 1)
+        self.folded = _Folded(self._conv_weight(), weight, bias, self._out_weight(), rows)
 
     def unfold(self) -> None:
         """Forget the folded weights."""

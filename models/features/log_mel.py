@@ -46,7 +46,7 @@ def log_mel(wave: torch.Tensor, config: FeatureConfig | None = None) -> torch.Te
         what = f"expected at least {FRAME} samples of voice, got {wave.shape[-1]}"
         raise InputError(what, where="log-mel", code=ErrorCode.DATA)
     n_mels = (config or FeatureConfig()).n_mels
-    window, filters = _window_and_filters(n_mels, wave.device)
+    window, filters = mel_filters(n_mels, wave.device)
     frames = wave.to(torch.float64).unfold(-1, FRAME, HOP)  # (..., n_frames, 400)
     frames = frames - frames.mean(-1, keepdim=True)
     before = torch.cat([frames[..., :1], frames[..., :-1]], -1)
@@ -88,7 +88,7 @@ def resample_ratio(sfreq: float, config: FeatureConfig | None = None) -> Fractio
 
 
 @lru_cache(maxsize=8)
-def _window_and_filters(n_mels: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def mel_filters(n_mels: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the window (400,) and the triangular filters (257, n_mels), float64."""
     window = torch.hann_window(FRAME, periodic=False, dtype=torch.float64)
     sfreq = 16000

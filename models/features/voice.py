@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # loads its packages when they are used
 import torch
 from numpy.typing import NDArray
-from scipy.fft import dct
 from torch import Tensor
 
 from models.features.log_mel import AUDIOSET_MEAN, AUDIOSET_SD, FRAME, HOP, log_mel
@@ -160,7 +160,9 @@ def contours(wave: Tensor) -> Tensor:
     power = _power(frames, _FRAME_N_FFT).numpy() + _TINY  # (n_frames, 513)
     always = _spectral(power)
     always["loudness"] = (mel_power**0.3).sum(axis=1)  # Zwicker-like compression, as openSMILE's
-    for k, cepstrum in enumerate(dct(log_bands, axis=1, norm="ortho").T[1 : N_CEPSTRA + 1], start=1):
+    for k, cepstrum in enumerate(
+        scipy.fft.dct(log_bands, axis=1, norm="ortho").T[1 : N_CEPSTRA + 1], start=1
+    ):
         always[f"cepstrum{k}"] = cepstrum
     voiced_only = _harmonic(pitch)
     for k, formant in enumerate(_formants(samples, n_frames).T, start=1):

@@ -1,9 +1,6 @@
 """The layout of model cards and the sentences they share; a card is written where its model is trained."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-
-from jinja2 import StrictUndefined, Template
+from collections.abc import Iterable, Sequence
 
 from assets import CARDS
 
@@ -18,35 +15,13 @@ LIMITS_OF_FEW = (
 LICENCE = "Weights: the licence of their training data. Program: GPL-3.0-or-later."
 
 
-@dataclass(frozen=True)
-class ModelCard:
-    """The content of a model folder's README."""
-
-    title: str
-    intro: str
-    #: In bold above everything, where they apply: what must be quoted with every result.
-    marks: Mapping[str, bool] = field(default_factory=dict)
-    sections: Mapping[str, Sequence[str]] = field(default_factory=dict)  # paragraphs by heading
-
-    def markdown(self) -> str:
-        """Return the card as Markdown."""
-        parts = [f"# {self.title}", *(f"**{mark}**" for mark, applies in self.marks.items() if applies)]
-        parts.append(self.intro)
-        for heading, paragraphs in self.sections.items():
-            parts += [f"## {heading}", *paragraphs]
-        return "\n\n".join(part for part in parts if part) + "\n"
-
-
 def card_of(template: str, **given: object) -> str:
     """Return a card of ``assets/cards``, a Jinja template, with what is given."""
+    from jinja2 import StrictUndefined, Template  # what decodes renders no card
+
     text = (CARDS / f"{template}.md").read_text(encoding="utf-8")
     card = Template(text, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     return card.render(given)
-
-
-def bullets(lines: Iterable[str]) -> str:
-    """Return a Markdown list."""
-    return "\n".join(f"- {line}" for line in lines)
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -14,7 +14,8 @@ from torch import Tensor
 from acquisition.types import MODALITIES
 from acquisition.windowing import WindowConfig
 from models.config import EvidenceConfig
-from models.level import AnswerFilter, Evidence, Given, RunningLevel
+from models.level import AnswerFilter, Evidence, RunningLevel
+from models.prediction import Given
 
 #: Raw features (n, F) of a session's seconds by modality, NaN where unknown.
 Features = Mapping[str, NDArray[np.floating]]

@@ -184,9 +184,9 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
         known = _acquaintance(trials[0], test, record)
         whole = model.hear(trials)
         for condition in conditions(held_modalities(config.modalities, trials)):
-            heard, seed = whole, test.seed + number
+            heard = whole
             if condition.mask:
-                heard = model.hear(trials, mask=condition.mask, seed=seed, same_channels=True)
+                heard = whole.hiding(condition.mask, seed=test.seed + number, same_channels=True)
             found = heard.predict(condition.modalities)
             entries.setdefault((known, condition), []).append(Entry.of(found, n_classes))
         report("testing", number / len(sessions), float("nan"), f"{number} of {len(sessions)} sessions")
@@ -316,13 +316,13 @@ def report_on_test(model: Finetuned, test: Sequence[Trial], protocol: str) -> Sc
         extra["with a running level, as live"] = replace(model, levels=None).predict(test).trial_scores()
     is_whole = model.evidence is not None and model.evidence.discriminant.tangent is not None
     for one in conditions(held_modalities(model.config.modalities, test))[1:]:
-        if one.mask and is_whole:  # features of all channels
-            continue
         if not one.mask:
             extra[one.words] = heard.predict(one.modalities).trial_scores()
-            continue
-        found = model.predict(test, mask=one.mask, same_channels=True)
-        extra[f"{one.mask:.0%} of the EEG channels hidden, one draw for all windows"] = found.trial_scores()
+        elif not is_whole:  # else features are of all channels
+            found = heard.hiding(one.mask, same_channels=True).predict()
+            extra[f"{one.mask:.0%} of the EEG channels hidden, one draw for all windows"] = (
+                found.trial_scores()
+            )
     return ScoreReport.of(protocol, heard.predict(), extra, model.config)
 
 

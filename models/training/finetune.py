@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from copy import copy, deepcopy
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,8 +85,10 @@ class Finetuned(TrialClassifier):
         """Return what network and discriminant say by themselves, with evidence."""
         if heard.evidence is None or self.evidence is None:
             return {}
-        tokens = heard.tokens if self.apart is None else FrozenTokens(self.apart, heard.tokens.tensors)
-        logits = {"network": tokens.fused().logits} if self.epochs else {}
+        logits = {}
+        if self.epochs:
+            tokens = heard.tokens if self.apart is None else FrozenTokens(self.apart, heard.tokens.tensors)
+            logits["network"] = tokens.fused().logits
         logits[self.evidence.config.kind] = heard.evidence.sum(dim=1)
         return {name: predictions_of(of_part, heard.windows) for name, of_part in logits.items()}
 
@@ -235,7 +237,7 @@ class Curve:
 
 
 class Training:
-    """One training of one network, which a further one on other trials may go on from."""
+    """One training of one network."""
 
     def __init__(
         self,
@@ -262,8 +264,7 @@ class Training:
         if pretrained is not None:
             self.network.load_state_dict(dict(pretrained.weights), strict=False)
         self._white: dict[str, tuple[Tensor, Tensor]] = {}  # coordinates of projections that have trained
-        self._towards: list[tuple[nn.Parameter, Tensor]] = []
-        self._weights: Tensor | None = None  # of the classes, where few trials hold them in unlike shares
+        self.class_weights: Tensor | None = None
         drawn = np.random.default_rng([options.seed, 1])  # levels as uncertain as they will be
         self._tensors = self._tensors_of(trials, options.seed, drawn)
         if self._is_new and options.freeze:
@@ -272,22 +273,6 @@ class Training:
                 fit_norms(self.network, self._tensors, _NORM_BATCHES)
             self.network.prepare_inference()  # its tokens are computed once
         self._tokens = self._token_source(self._tensors)
-
-    def going_on(self, trials: Sequence[Trial], options: FinetuneOptions) -> Self:
-        """Return a training of a copy of this one's network on other trials, held to this one's weights.
-
-        Its loss has ``options.pull`` times the squared distance to the weights it begins with (L2-SP; Li,
-        Grandvalet and Davoine 2018), for a channel projection in the coordinates that it was trained in.
-        """
-        other = copy(self)
-        other.network = deepcopy(self.network)
-        other.levels = None if self.levels is None else self.levels.knowing(trials)
-        other._options, other._rng = options, np.random.default_rng(options.seed)
-        other._tensors = other._tensors_of(trials, options.seed, None)
-        other._tokens = other._token_source(other._tensors)
-        n_of = torch.bincount(other._tensors.label, minlength=len(self._config.labels))
-        other._weights = len(other._tensors) / (n_of.clamp(min=1) * (n_of > 0).sum())
-        return other
 
     @property
     def correlates(self) -> bool | None:
@@ -344,7 +329,6 @@ class Training:
             self._optimiser = torch.optim.AdamW(
                 trained, options.learning_rate, weight_decay=options.weight_decay
             )
-            self._towards = [(p, p.detach().clone()) for p in trained] if options.pull else []
             yield
 
     def train(self, epochs: int, progress: Progress = lambda stage, share, loss: None) -> None:
@@ -398,15 +382,13 @@ class Training:
             )
             kept = torch.where(kept.any(dim=1, keepdim=True), kept, present)  # never a window's last
         logits, _ = self.network.fusion(tokens, kept)
-        loss = nn.functional.cross_entropy(logits, label, self._weights)
+        loss = nn.functional.cross_entropy(logits, label, self.class_weights)
         for modality in self._config.modalities if len(self._config.modalities) > 1 else ():
             token = tokens[:, MODALITIES.index(modality)]
             own = self.network.heads[modality](token.detach() if self._options.detach_heads else token)
-            loss = loss + nn.functional.cross_entropy(own, label, self._weights)
+            loss = loss + nn.functional.cross_entropy(own, label, self.class_weights)
         if self._dcca is not None:
             loss = loss + DCCA_WEIGHT * self._dcca(tokens, present)
-        for parameter, start in self._towards:
-            loss = loss + self._options.pull * (parameter - start).square().sum()
         return loss
 
 

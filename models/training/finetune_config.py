@@ -55,7 +55,6 @@ class FinetuneOptions:
     evidence: bool = False  # fit a discriminant beside the network, each session about its own level
     own_level: bool = False  # the network alone, each session about its own level
     least_shrinkage: float = 0.1  # of a new projection's discriminant, which counts windows that overlap
-    pull: float = 0.0  # towards the weights that `Training.going_on` begins with
     eye_tails: float = 0.0  # share of the eye features' values beyond either limit of their scale
     epochs: int = 30  # at most, where training stops early
     few_epochs: int = 15  # where it does not

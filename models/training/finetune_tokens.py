@@ -10,26 +10,27 @@ outputs.
 `TrialClassifier` is what comes out: network, normalisation, and its predictions on trials.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf_shrinkage, shrunk_covariance
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from acquisition.types import MODALITIES
+from models.baselines import ledoit_wolf, shrunk_covariance
 from models.config import ModelConfig
 from models.datasets.trials import Trial, WindowSet
 from models.encoders.layers import ChannelWeights, MaskedBatchNorm, by_step
 from models.level import Evidence
 from models.network import FusionNetwork
 from models.normalise import Normaliser
+from models.training.courses import Course
 from models.training.evidence import Fused, follow
 from models.training.scores import Predictions
 from models.training.session_levels import SessionLevels, means_of
@@ -112,8 +113,8 @@ def within_class_whitener(
         return np.eye(x.shape[1])
     sd = np.maximum(sd, _LEAST_SD * sd.max())
     scaled = scatter / sd
-    shrinkage = max(ledoit_wolf_shrinkage(scaled, assume_centered=True), least_shrinkage)
-    covariance = shrunk_covariance(scaled.T @ scaled / len(x), shrinkage)
+    share = max(ledoit_wolf(scaled, x.shape[1])[0], least_shrinkage)
+    covariance = shrunk_covariance(scaled, x.shape[1], share=share)
     # By torch, which keeps to the threads it was given; numpy's would crowd other processes' out.
     values, vectors = torch.linalg.eigh(torch.from_numpy(covariance))
     white = (vectors * values.clamp(min=1e-6).rsqrt()) @ vectors.T
@@ -141,22 +142,35 @@ class Tokens:
         return Fused(*map(torch.cat, zip(*parts, strict=True)))
 
     @torch.no_grad()
-    def encoded(self) -> dict[str, Tensor]:
-        """Return the encoders' tokens (n, T, C, D) of all windows by modality, without left context."""
-        network = self._network.eval()
-        parts: dict[str, list[Tensor]] = {modality: [] for modality in network.config.modalities}
+    def encoded(self, known: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Return the encoders' tokens (n, T, C, D) of all windows by modality, without left context.
+
+        Those of some modalities may be ``known``.
+        """
+        network, found = self._network.eval(), dict(known or {})
+        parts: dict[str, list[Tensor]] = {m: [] for m in network.config.modalities if m not in found}
         for inputs in _batches(self.tensors):
             for modality, part in parts.items():
                 part.append(network.encode_channels(modality, inputs)[0])
-        return {modality: torch.cat(part) for modality, part in parts.items()}
+        return found | {modality: torch.cat(part) for modality, part in parts.items()}
+
+
+class EvenTokens(Tokens):
+    """Tokens of zeros: where the network's answer has no weight its attention is even, whatever they are."""
+
+    def __call__(self, at: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
+        d_model = self._network.config.network.fusion.d_model
+        return torch.zeros(len(at), len(MODALITIES), d_model), self._network.presence(self.tensors.batch(at))
 
 
 class FrozenTokens(Tokens):
-    """The same with the encoders' part computed once; what comes after them trains."""
+    """Tokens with the encoders' part computed once; what comes after them trains."""
 
-    def __init__(self, network: FusionNetwork, tensors: TrialTensors) -> None:
+    def __init__(
+        self, network: FusionNetwork, tensors: TrialTensors, known: Mapping[str, Tensor] | None = None
+    ) -> None:
         super().__init__(network, tensors)
-        self._encoded = super().encoded()
+        self._encoded = super().encoded(known)
 
     def __call__(self, at: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
         network, inputs = self._network, self.tensors.batch(at)
@@ -168,7 +182,7 @@ class FrozenTokens(Tokens):
             tokens[MODALITIES.index(modality)] = network.tokens[modality](read, mask)[0]
         return torch.stack(tokens, dim=1), network.presence(inputs)
 
-    def encoded(self) -> dict[str, Tensor]:
+    def encoded(self, known: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         return self._encoded
 
 
@@ -247,19 +261,42 @@ def trained_modules(network: FusionNetwork, modalities: Sequence[str], *, encode
 class Heard:
     """Windows of some trials as a classifier reads them, encoded once for any of their modalities."""
 
-    config: ModelConfig
+    classifier: "TrialClassifier"
     windows: WindowSet
+    ch_names: Sequence[str]
+    means: Mapping[str, Tensor] | None  # (n, F) by modality: the windows' levels
+    course: Course | None  # of a classifier with evidence
     tokens: Tokens
     evidence: Tensor | None  # (n, 4, n_labels)
 
     def predict(self, modalities: Sequence[str] | None = None) -> Predictions:
         """Return the probabilities of the windows by all modalities, or by some: others are masked."""
         wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
-        fused, about = self.tokens.fused(wanted), self.config.evidence
+        fused, about = self.tokens.fused(wanted), self.classifier.config.evidence
         logits = fused.logits
         if self.evidence is not None and about is not None:
             logits = fused.with_evidence(self.evidence, about)
         return predictions_of(logits, self.windows)
+
+    def hiding(self, share: float, *, seed: int = 1, same_channels: bool = False) -> Self:
+        """Return the windows with a ``share`` of the EEG channels hidden in each.
+
+        Others in each, so a trial's mean has seen nearly all, or the same (``same_channels``) in all.
+        """
+        of = self.classifier
+        tensors = TrialTensors(
+            self.windows, self.ch_names, of.config, of.normaliser,
+            mask=share, seed=seed, same_channels=same_channels, means=self.means,
+        )  # fmt: skip
+        evidence = self.evidence
+        if self.course is not None and of.evidence is not None:
+            hidden = tensors.hidden.repeat_interleave(len(of.config.features.bands), dim=1).numpy()
+            if (tangent := of.evidence.discriminant.tangent) is not None:  # its features are of all channels
+                one = np.repeat(hidden.any(axis=1, keepdims=True), len(tangent.axes), axis=1)
+                hidden = np.concatenate([hidden, one], axis=1)
+            evidence = self.course.without(hidden, of.evidence)
+        known = {m: t for m, t in self.tokens.encoded().items() if m == "eye"} if of.needs_tokens else None
+        return replace(self, tokens=of.tokens_of(tensors, known), evidence=evidence)
 
 
 def predictions_of(logits: Tensor, windows: WindowSet) -> Predictions:
@@ -277,27 +314,28 @@ class TrialClassifier:
     levels: SessionLevels | None = field(default=None, kw_only=True)  # where its config has `own_level`
     evidence: Evidence | None = field(default=None, kw_only=True)  # of a config with `evidence`
 
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether the network gives a part of the answer."""
+        return self.config.evidence is None or self.config.evidence.network_weight != 0
+
+    def tokens_of(self, tensors: TrialTensors, known: Mapping[str, Tensor] | None = None) -> Tokens:
+        """Return what the fusion reads of windows, of which tokens of some modalities may be ``known``."""
+        if not self.needs_tokens:
+            return EvenTokens(self.network, tensors)
+        return FrozenTokens(self.network, tensors, known)
+
     def predict(
-        self, trials: Sequence[Trial], modalities: Sequence[str] | None = None, **how: Any
+        self, trials: Sequence[Trial], modalities: Sequence[str] | None = None, **how: int | None
     ) -> Predictions:
         """Return the probabilities of all windows of some trials: see `hear` and `Heard.predict`."""
         return self.hear(trials, **how).predict(modalities)
 
-    def hear(
-        self,
-        trials: Sequence[Trial],
-        *,
-        mask: float = 0.0,
-        max_per_trial: int | None = None,
-        seed: int = 1,
-        same_channels: bool = False,
-    ) -> Heard:
+    def hear(self, trials: Sequence[Trial], *, max_per_trial: int | None = None) -> Heard:
         """Return the windows of some trials, encoded.
 
-        Of the EEG channels, ``mask`` is the share hidden in each window: others in each, so a trial's mean
-        has seen nearly all, or the same (``same_channels``) in all. With `own_level` a session's level is
-        that of its training trials; where it has none it runs as it does live, or without evidence is that of
-        the trials up to each one.
+        With `own_level` a session's level is that of its training trials; where it has none it runs as it
+        does live, or without evidence is that of the trials up to each one.
         """
         windows = cut_for(self.config, trials, max_per_trial=max_per_trial)
         means = course = None
@@ -307,17 +345,7 @@ class TrialClassifier:
         elif self.config.own_level:
             levels = self.levels or SessionLevels.unknown(self.config, self.normaliser)
             means = means_of(levels.levels(trials), windows)
-        tensors = TrialTensors(
-            windows, trials[0].ch_names, self.config, self.normaliser,
-            mask=mask, seed=seed, same_channels=same_channels, means=means,
-        )  # fmt: skip
+        ch_names = trials[0].ch_names
+        tensors = TrialTensors(windows, ch_names, self.config, self.normaliser, means=means)
         scores = None if course is None else course.evidence
-        if course is not None and self.evidence is not None and mask:
-            hidden = tensors.hidden.repeat_interleave(len(self.config.features.bands), dim=1).numpy()
-            if (
-                tangent := self.evidence.discriminant.tangent
-            ) is not None:  # its features are of all channels
-                one = np.repeat(hidden.any(axis=1, keepdims=True), len(tangent.axes), axis=1)
-                hidden = np.concatenate([hidden, one], axis=1)
-            scores = course.without(hidden, self.evidence)
-        return Heard(self.config, windows, FrozenTokens(self.network, tensors), scores)
+        return Heard(self, windows, ch_names, means, course, self.tokens_of(tensors), scores)

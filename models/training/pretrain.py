@@ -15,7 +15,6 @@ import torch
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.types import MODALITY_NAMES
-from assets import CARDS
 from models.checkpoint import save_checkpoint
 from models.config import CONTEXTS, ModelConfig, preset
 from models.datasets import eav
@@ -25,7 +24,7 @@ from models.features.config import FeatureConfig
 from models.network import FusionNetwork
 from models.normalise import EegScale, EyeScale, Normaliser
 from models.process import keep_freed_memory
-from models.training.cards import LICENCE, NOT_FOR, bullets, markdown_table
+from models.training.cards import LICENCE, NOT_FOR, card_of, markdown_table
 from models.training.corpus import CorpusWindows, Entry, fit_eeg_scale, fit_eye_scale
 from models.training.loop import Report
 from models.training.pretrain_loop import LoopOptions, MaskedAutoencoder, Outcome, World, run_loop
@@ -248,17 +247,13 @@ def _card(
     if any(not source.is_dataset for source in corpus.used):
         data.append("recordings were used in full: a test on one of them would be transductive")
     data += [f"excluded: {entry.subject}: {entry.why}" for entry in corpus.excluded]
-    return (
-        (CARDS / "pretrained.md")
-        .read_text("utf-8")
-        .format(
-            options=options,
-            config=config,
-            n_processes=n_processes,
-            modalities=", ".join(MODALITY_NAMES[m] for m in outcomes),
-            data=bullets(data),
-            quick="yes: few windows and passes, to try the program out" if options.quick else "no",
-            figures=markdown_table(header, figures),
-            limits=bullets([*limits, NOT_FOR, LICENCE]),
-        )
+    return card_of(
+        "pretrained",
+        options=options,
+        config=config,
+        n_processes=n_processes,
+        modalities=[MODALITY_NAMES[modality] for modality in outcomes],
+        data=data,
+        figures=markdown_table(header, figures),
+        limits=[*limits, NOT_FOR, LICENCE],
     )

@@ -113,12 +113,22 @@ class TrialTensors:
             lost = by_step(there & ~part["eeg_channel_mask"]).any(dim=1)
             self.hidden[:, self.positions] = lost & ~by_step(part["eeg_channel_mask"]).any(dim=1)
             likeness = normaliser.eeg.select(self.positions).likeness
-            parts.append(window_batch.filled_from_other_channels(part, likeness))
+            parts.append(self._held(window_batch.filled_from_other_channels(part, likeness)))
         if "eye" in config.modalities and windows.eye is not None and normaliser.eye is not None:
             values = torch.from_numpy(windows.eye[..., -config.windows.eye_n_steps :]).transpose(1, 2)
             parts.append(window_batch.eye_part(values, torch.isfinite(values), normaliser))
         self._parts = {name: values for part in parts for name, values in part.items()}
         self._parts.setdefault("eeg_positions", self.positions)
+
+    def _held(self, part: window_batch.Part) -> window_batch.Part:
+        """Return EEG without channels that no window has, which would be encoded for nothing."""
+        columns = part["eeg_channel_mask"]
+        held = columns.flatten(0, -2).any(dim=0)
+        if held.all() or not held.any():
+            return part
+        self.positions = self.positions[held]
+        changed = {"eeg": part["eeg"][:, held], "eeg_channel_mask": columns[..., held]}
+        return part | changed | {"eeg_positions": self.positions}
 
     def __len__(self) -> int:
         return len(self.label)

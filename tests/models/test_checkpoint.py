@@ -2,7 +2,10 @@
 
 import json
 import resource
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -185,3 +188,13 @@ def test_feature_settings_changed_after_training_are_refused(folder):
     with pytest.raises(InputError) as caught:
         load_checkpoint(folder)
     assert caught.value.facts == {"setting": "features"}
+
+
+@pytest.mark.slow
+def test_a_model_is_read_without_the_compiler_of_torch() -> None:
+    code = (
+        "import sys, models.checkpoint as c; c.load_checkpoint('assets/models/small-simulated'); "
+        "sys.exit(bool({'torch._dynamo', 'sympy'} & set(sys.modules)))"
+    )
+    project = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=project, check=False).returncode == 0

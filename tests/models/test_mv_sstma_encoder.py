@@ -51,7 +51,7 @@ def test_plain_and_folded_paths_equal_the_reference(n_batch, shared):
 
 
 def test_folded_path_holds_where_an_artefact_makes_the_scores_huge():
-    encoder = make_encoder()
+    encoder = make_encoder(n_layers=1)  # each further one multiplies what rounding decides
     with torch.no_grad():
         for block in encoder.blocks:
             for qkv in block.qkv:

@@ -339,14 +339,18 @@ def alike(of_live: NetworkInput, other: NetworkInput) -> tuple[NetworkInput, Net
 
     Left context that no window of a batch has is not computed. A simulated subject has a row a second, so
     the frames at half seconds are missing. A voice's masked tokens, and times of none, may hold anything.
+    Electrodes that no window of a batch has may be left out.
     """
+    held = torch.isin(of_live.eeg_positions, other.eeg_positions)
+    assert not of_live.eeg_channel_mask[..., ~held].any()
     n_steps, n_frames = other.eeg.shape[2], other.face_mask.shape[1]
-    columns = of_live.eeg_channel_mask
+    columns = of_live.eeg_channel_mask[..., held]
     seconds = slice(1, None, 2) if n_frames == N_FRAMES // 2 else slice(None)
     n_known = 2 if n_frames == 1 else len(MODALITIES)
     of_live = replace(
         of_live,
-        eeg=of_live.eeg[:, :, -n_steps:],
+        eeg=of_live.eeg[:, held, -n_steps:],
+        eeg_positions=of_live.eeg_positions[held],
         eeg_step_mask=of_live.eeg_step_mask[:, -n_steps:],
         eeg_channel_mask=columns[:, -n_steps:] if columns.dim() == 3 else columns,
         face_tokens=of_live.face_tokens[:, seconds],

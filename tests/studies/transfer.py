@@ -7,11 +7,14 @@ the same way: nothing of the judged subject enters that.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
+from torch import Tensor, nn
 
 from models.datasets.splits import by_session, folds_of_people
 from models.datasets.trials import TRIAL_MODALITIES, Trial
@@ -34,12 +37,39 @@ BASE = FinetuneOptions(
     fusion="concat", freeze=True, n_layers=1, n_heads=1, dcca=False, detach_heads=False, own_level=True,
     eye_tails=0.01, least_shrinkage=0.8, fill=True, few_epochs=2, max_windows_per_trial=3,
 )  # fmt: skip
-ADAPTED = replace(
-    BASE, learning_rate=3e-4, weight_decay=0.0, pull=30.0, few_epochs=10, max_windows_per_trial=8
-)
+ADAPTED = replace(BASE, learning_rate=3e-4, weight_decay=0.0, few_epochs=10, max_windows_per_trial=8)
+PULL = 30.0  # towards the weights of the base
 #: Of a subject's own session alone: passes are fixed, as few trials cannot choose them.
 ALONE = replace(BASE, few_epochs=20, max_windows_per_trial=8)
 _N_FOLDS = 3  # of the other subjects, for the measure of what it is worth
+
+
+class Adapted(Training):
+    """A training of a copy of a base's network on other trials, held to the base's weights.
+
+    Its loss has ``pull`` times the squared distance to the weights it begins with (L2-SP; Li, Grandvalet and
+    Davoine 2018), for a channel projection in the coordinates that it was trained in.
+    """
+
+    def __init__(
+        self, base: Training, trials: Sequence[Trial], options: FinetuneOptions, pull: float
+    ) -> None:
+        vars(self).update(vars(base))
+        self.network = deepcopy(base.network)
+        self.levels = None if base.levels is None else base.levels.knowing(trials)
+        self._options, self._rng = options, np.random.default_rng(options.seed)
+        self._tensors = self._tensors_of(trials, options.seed, None)
+        self._tokens = self._token_source(self._tensors)
+        n_of = torch.bincount(self._tensors.label, minlength=len(self._config.labels))
+        self.class_weights = len(self._tensors) / (n_of.clamp(min=1) * (n_of > 0).sum())
+        self._pull, self._towards = pull, list[tuple[nn.Parameter, Tensor]]()
+
+    def _loss(self, at: NDArray[np.intp]) -> Tensor:
+        self._towards = self._towards or [(p, p.detach().clone()) for p in self._trainable()]
+        loss = super()._loss(at)
+        for parameter, start in self._towards:
+            loss = loss + self._pull * (parameter - start).square().sum()
+        return loss
 
 
 def answers_of(
@@ -49,6 +79,7 @@ def answers_of(
     n_steps: int,
     base: FinetuneOptions = BASE,
     adapted: FinetuneOptions = ADAPTED,
+    pull: float = PULL,
 ) -> Answers:
     """Return what a network of the trials that ``train`` says, adapted to each session's ``own``.
 
@@ -62,7 +93,7 @@ def answers_of(
     for key, group in by_session(test).items():
         run = first
         if key in labelled:
-            run = first.going_on(labelled[key], adapted)
+            run = Adapted(first, labelled[key], adapted, pull)
             run.train(adapted.few_epochs)
         network = run.network.prepare_inference()
         classifier = TrialClassifier(config, network, run.normaliser, levels=run.levels)

@@ -81,8 +81,9 @@ def test_a_saved_model_says_the_same_after_loading(kind, model, tmp_path):
 
 def test_hidden_channels_are_hidden_from_the_discriminant_too(model):
     test = shown(make_trials(14)[8:])
-    seen = model.predict(test, ["eeg"]).probs
-    half = model.predict(test, ["eeg"], mask=0.5, same_channels=True).probs
+    heard = model.hear(test)
+    seen = heard.predict(["eeg"]).probs
+    half = heard.hiding(0.5, same_channels=True).predict(["eeg"]).probs
     assert not np.allclose(seen, half, atol=1e-3)
     nothing = [replace(trial, eeg=np.full_like(trial.eeg, np.nan)) for trial in test]
     np.testing.assert_allclose(model.predict(nothing, ["eeg"]).probs, 0.5, atol=1e-6)

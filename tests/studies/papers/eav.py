@@ -21,11 +21,10 @@ from models.datasets.splits import coverage, eav_split
 from models.datasets.trials import Excluded
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg
-from models.process import keep_freed_memory
+from models.process import keep_freed_memory, run_jobs
 from models.training.loop import Report
 from models.training.scores import Predictions
 from models.training.tables import CHANCE_COLOUR, Entry, Row, Table, new_figure, save_figure
-from tests.studies.jobs import run_here_or_there
 from tests.studies.papers.eav_clips import EavClip, load_eav_clips
 from tests.studies.papers.eav_discriminant import DIFFERS, ROWS, SubjectClips, features_of, our_entries
 from tests.studies.papers.eav_network import PROTOCOL, ClipBatches, network_config, read_clips
@@ -85,7 +84,7 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
     clips: list[SubjectClips] = []
     subjects = eav.eav_subjects(options.folder)[: QUICK_SUBJECTS if options.quick else None]
     jobs = _jobs(options, subjects, excluded)
-    results = run_here_or_there(run_subject, jobs, options.n_jobs, options.dask)
+    results = run_jobs(run_subject, jobs, options.n_jobs, options.dask)
     for result in usable(results, len(subjects), "subjects", excluded, report):
         for model, entry in result[0].items():
             entries.setdefault(model, []).append(entry)

@@ -20,6 +20,7 @@ from models.checkpoint import load_checkpoint
 from models.datasets.files import is_generated
 from models.datasets.splits import by_session, coverage, published_split
 from models.datasets.trials import Excluded, Trial, WindowSet, cut_windows, steps_that_fit
+from models.process import run_jobs
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.loop import Report
@@ -28,7 +29,6 @@ from models.training.pretrain_loop import LoopOptions, joined_world
 from models.training.scores import Predictions
 from models.training.sources import Labels, Source, missing_classes
 from models.training.tables import Entry, Row, Table
-from tests.studies.jobs import run_here_or_there
 from tests.studies.label_protocols import (
     Parts,
     SvmClassifier,
@@ -178,11 +178,7 @@ def run_job(job: Job) -> list[Outcome] | Excluded:
         for one in predictions.by_session():
             own = sessions[str(one.subject[0]), int(one.session[0])]
             entry = Entry.of(one, sum(count > 0 for count in coverage(own).counts))
-            outcomes.append(
-                Outcome(
-                    model, setting, mask, number == 0, entry, labels.words(own), tuple(filter(None, notes))
-                )
-            )
+            outcomes.append(Outcome(model, setting, mask, number == 0, entry, labels.words(own), notes))
     return outcomes
 
 
@@ -225,10 +221,11 @@ def _network_answers(
     """Return (row's model, mask, predictions), the setting's own row first."""
     setting, options = job.setting, job.fitted_options()
     model = finetune(chosen, options, job.pretrained)
-    heard = model.hear(test, mask=setting.mask)
+    whole = model.hear(test)
+    heard = whole.hiding(setting.mask) if setting.mask else whole
     answers = [(setting.model, setting.mask, heard.predict())]
     for share in setting.test_masks:
-        masked = model.predict(test, mask=share)
+        masked = whole.hiding(share).predict()
         answers.append((setting.model + MASKED_TEST, share, masked))
     alone = setting.modalities if setting.alone else ()
     return answers + [
@@ -320,7 +317,7 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
     shortened = is_generated(options.folder)
     jobs = jobs_of(settings, trials, options.finetuning(), pretrained, shortened=shortened)
     outcomes: list[Outcome] = []
-    results = run_here_or_there(run_job, jobs, options.n_jobs, options.dask)
+    results = run_jobs(run_job, jobs, options.n_jobs, options.dask)
     for result in usable(results, len(jobs), "fine-tuning", excluded, report):
         outcomes += result
     if not outcomes:
