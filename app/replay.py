@@ -20,7 +20,7 @@ from acquisition.xdf.outline import Outline, outline_xdf, read_decoded, read_lat
 from acquisition.xdf.parts import ALONE, open_recording
 from acquisition.xdf.scan import check_xdf
 from acquisition.xdf.source import XdfSource
-from app.modality_mask import ModalityMask, Recorded, Rest, read_change
+from app.modality_mask import CheckMark, ModalityMask, Recorded, Rest, read_change
 from app.model_loading import load_model, make_decoder
 from app.outputs import AnnotatedCopySink, Sink
 from app.pipeline import Pipeline
@@ -358,15 +358,26 @@ class ReplaySession:
         hop_s = checkpoint.config.windows.hop_s
         steps = ReplaySteps(pipeline, int(first // hop_s) + 1, last)
         sinks = self.file.sinks(lambda: pipeline.ledgers().values())
+        # What follows a self-report rests on the answers before it.
+        reports = any(isinstance(change, CheckMark) for change in self.file.recorded_changes)
+        n_batch = 1 if reports else self.request.batch
+        decoder.defers, waiting = n_batch > 1, list[Prediction]()
+
+        def take(predictions: list[Prediction]) -> None:
+            for prediction in decoder.answer(predictions) if decoder.defers else predictions:
+                self.telemetry.on_prediction(prediction)
+                for sink in sinks:
+                    sink.write(prediction)
+
         try:
             with closing(sinks):
                 while not steps.is_over:
                     now = steps.next_time
                     clock.wait_until(now)
-                    for prediction in steps.step():
-                        self.telemetry.on_prediction(prediction)
-                        for sink in sinks:
-                            sink.write(prediction)
+                    waiting += steps.step()
+                    if len(waiting) >= n_batch or steps.is_over:
+                        take(waiting)
+                        waiting = []
                     progress((now - first) / max(last - first, 1e-9))
                     if steps.next_time > now + 1.5 * hop_s:
                         clock.restart(steps.next_time)  # do not wait through the gap

@@ -92,3 +92,50 @@ def test_no_file_of_the_program_imports_the_tests_but_by_the_function_that_looks
 
 def test_the_check_sees_a_forbidden_import(loaded):
     assert "torch" in loaded["models"]
+
+
+#: Packages that take a tenth of a second or more to load, or are there for one task.
+SLOW_TO_LOAD = {
+    *("torch", "scipy.fft", "scipy.signal", "scipy.stats", "scipy.spatial", "scipy.optimize", "scipy.sparse"),
+    *("sklearn", "pandas", "matplotlib", "transformers", "pymovements", "mne", "jinja2", "joblib"),
+    *("cv2", "pylsl", "pyqtgraph", "PyQt6", "torch._dynamo", "sympy", "sounddevice", "distributed"),
+}
+RECORDING = str(PROJECT / "assets/recordings/simulated-60s.xdf")
+
+#: What each command may load of them. What it starts in a process of its own does not count.
+MAY_LOAD = {
+    "--help": set(),
+    f"inspect {RECORDING}": set(),
+    "streams --timeout 0.2": {"pylsl"},
+    "doctor": {"pylsl", "cv2", "PyQt6", "sounddevice"},
+    f"replay {RECORDING} --headless --seconds 1.2": {"torch", "cv2"},
+}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(c, marks=() if c.startswith(("--help", "inspect")) else pytest.mark.slow)
+        for c in MAY_LOAD
+    ],
+    ids=lambda command: command.split()[0],
+)
+def test_a_command_loads_nothing_slow_but_what_it_needs(command):
+    code = (
+        "import atexit, sys\n"
+        f"atexit.register(lambda: print('loaded', *({SLOW_TO_LOAD!r} & set(sys.modules))))\n"
+        "from app.__main__ import main\nmain(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command.split()], capture_output=True, text=True, cwd=PROJECT
+    )
+    last = done.stdout.splitlines()[-1].split()
+    assert last[0] == "loaded", done.stderr
+    assert "error" not in done.stderr
+    assert set(last[1:]) <= MAY_LOAD[command]
+
+
+@pytest.mark.slow
+def test_the_window_loads_nothing_slow_but_qt_and_its_plots():
+    (found,) = loaded_after_importing(["app.qt.application"])
+    assert found & SLOW_TO_LOAD <= {"PyQt6", "pyqtgraph"}

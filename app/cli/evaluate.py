@@ -129,7 +129,8 @@ def voice(
 ) -> int:
     """On acted speech (EMO-DB, RAVDESS, nEMO, CREMA-D, URDU): speakers that were not trained on.
 
-    Across corpora and languages with --test; compared with openSMILE's features and an SVM.
+    Across corpora and languages with --test; compared with openSMILE's features and an SVM. Needs a source
+    checkout.
 
     \b
     Examples:
@@ -137,14 +138,15 @@ def voice(
       affectscope evaluate voice EMODB --normalise speaker --json
     """
     from models.datasets.voices import load_voices
-    from models.training.voices import NORMALISE, VoiceTest, evaluate_voice
 
+    study = opt.from_checkout("studies.voices")
     excluded: list[Excluded] = []
     voices = load_voices(train, excluded), load_voices(test or (), excluded)
     for one in excluded:
         say(f"excluded: speaker {one.subject}: {one.why}", error=True)
     with StageBars() as bars:
-        result = evaluate_voice(VoiceTest(*voices, (normalise,) if normalise else NORMALISE), bars)
+        asked = study.VoiceTest(*voices, (normalise,) if normalise else study.NORMALISE)
+        result = study.evaluate_voice(asked, bars)
     if not result["differences"]:
         say("no reference: opensmile is not installed (pip install 'affectscope[test]')", error=True)
     result |= {"left_out": [{"subject": one.subject, "why": one.why} for one in excluded]}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
 
 from acquisition.errors import InputError
-from acquisition.text import say, say_json
+from acquisition.text import counted, say, say_json
 from app.cli import options as opt
 from app.cli.groups import option
 from app.environment import ExitCode
@@ -105,7 +105,10 @@ def live(
 
 
 def replay(
-    file: Annotated[Path, Argument(help="XDF recording, or an EEG file (EDF, BDF, FIF, CSV, ...).")],
+    files: Annotated[
+        list[Path],
+        Argument(help="XDF recordings, or EEG files (EDF, BDF, FIF, CSV, ...).", show_default=False),
+    ],
     streams: opt.StreamOptions,
     model: opt.PersonalModelOptions,
     output: opt.ReplayOutputOptions,
@@ -118,15 +121,29 @@ def replay(
     chunk: str = option("all", "Samples per chunk, or all; does not affect predictions."),
     part_only: opt.PartOnly = False,
     face_landmarks: opt.FaceLandmarks = False,
+    batch: int = option(
+        1, "Windows the network answers in one pass; probabilities stay equal to 1e-5.", min=1
+    ),
+    out: Path | None = option(
+        None, "Write RECORDING.jsonl of each file into this folder; a next run goes on."
+    ),
+    jobs: int = option(1, "With --out: parallel processes.", min=1),
+    dask: str | None = option(None, "With --out: run on a Dask cluster, e.g. tcp://host:8786."),
 ) -> int:
-    """Predict from a recording, exactly as a live run would.
+    """Predict from recordings, exactly as a live run would.
 
-    Opens a window if there is a display; --headless, --digest and --record run in the terminal.
+    Opens a window if there is a display; --headless, --digest, --record, --batch and --out run in the
+    terminal. Several files need --out; what is in the folder already is not replayed again.
+
+    \b
+    Exit codes: 0 there were predictions, 2 an input or option cannot be used,
+    3 a recording is damaged or gave no prediction.
 
     \b
     Examples:
       affectscope replay session.xdf
       affectscope replay session.xdf --from 60 --to 120 --speed 1 --jsonl replay.jsonl
+      affectscope replay study/*.xdf --out predictions --jobs 4
     """
     from app.display import opens_window
     from app.outputs import DigestSink
@@ -137,16 +154,32 @@ def replay(
     sinks = (digest,) if digest else ()
     given = screen, streams, model, output
     options = opt.session_options(*given, extra_sinks=sinks, face_landmarks=face_landmarks)
-    in_window = options.record is None and opens_window(options, window)
+    if digest and batch > 1:
+        what = "a digest is to the last bit, which depends on the size of a batch"
+        raise InputError(what, where="--batch", remedy="omit it, or --digest")
+    in_terminal = batch > 1 or options.record is not None or out is not None
+    in_window = not in_terminal and opens_window(options, window)
     request = ReplayRequest(
-        file,
+        files[0],
         options,
         start_s=start,
         stop_s=stop,
         speed=_speed(speed or ("1" if in_window else "max")),
         chunk=None if chunk == "all" else _whole(chunk, "--chunk"),
         part_only=part_only,
+        batch=batch,
     )
+    if out is not None:
+        of_one = (output.jsonl, output.csv, output.record, output.summary, output.digest or None)
+        if any(value is not None for value in of_one):
+            what = "--jsonl, --csv, --record, --summary and --digest are of one recording"
+            raise InputError(what, where=f"--out {out}", remedy="omit them, or --out")
+        from app.bulk import replay_all
+
+        return replay_all([replace(request, path=path) for path in files], out, jobs, dask)
+    if len(files) > 1 or jobs > 1 or dask is not None:
+        what = f"{counted(len(files), 'recording')} to be replayed by several processes, and no folder"
+        raise InputError(what, where="replay", remedy="add --out FOLDER, which takes their predictions")
     code = run_request(request, window, in_window=in_window)
     if digest:
         say(digest.line())

@@ -9,9 +9,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import scipy  # loads its signal package when that is used
 import torch
 from numpy.typing import NDArray
-from scipy.signal import butter, iirnotch, sosfilt, sosfilt_zi, tf2sos
 
 from acquisition.clock_fit import agrees
 from acquisition.quality import MOST_UV
@@ -140,19 +140,20 @@ class EegDisplay:
         self._splitter = BinSplitter(max(BIN_S, 1 / sfreq))
         # At most a tenth of the rate, which keeps the filter of a very slow stream valid.
         highpass_hz = min(look.highpass_hz, sfreq / 10)
-        sections = [butter(2, highpass_hz, "highpass", fs=sfreq, output="sos")]
+        signal = scipy.signal
+        sections = [signal.butter(2, highpass_hz, "highpass", fs=sfreq, output="sos")]
         self.words = f"from {highpass_hz:g} Hz"
         if 0 < look.lowpass_hz < limit_hz:
-            sections.append(butter(4, look.lowpass_hz, "lowpass", fs=sfreq, output="sos"))
+            sections.append(signal.butter(4, look.lowpass_hz, "lowpass", fs=sfreq, output="sos"))
             self.words = f"{highpass_hz:g}-{look.lowpass_hz:g} Hz"
         if 0 < look.notch_hz < limit_hz:
-            sections.append(tf2sos(*iirnotch(look.notch_hz, _NOTCH_Q, fs=sfreq)))
+            sections.append(signal.tf2sos(*signal.iirnotch(look.notch_hz, _NOTCH_Q, fs=sfreq)))
             self.words += f", notch {look.notch_hz:g}"
         self._averaged = np.array([look.is_average and name not in look.excluded for name in ch_names])
         if look.is_average:
             self.words += f", average of {counted(int(self._averaged.sum()), 'channel')}"
         self._sos = np.concatenate(sections)
-        self._steady = sosfilt_zi(self._sos)[:, :, None]  # (n, 2, 1): state of a constant input of 1
+        self._steady = signal.sosfilt_zi(self._sos)[:, :, None]  # (n, 2, 1): state of a constant input of 1
         self._state: NDArray[np.float64] | None = None
         self._last_finite = np.zeros(len(ch_names))
         self._last: tuple[int, NDArray[np.float64]] | None = None  # bin and value of the sample before
@@ -188,7 +189,7 @@ class EegDisplay:
             x = x - (x * used).sum(axis=1, keepdims=True) / np.maximum(used.sum(axis=1, keepdims=True), 1)
         if self._state is None or begins:
             self._state = self._steady * x[0]  # (n, 2, C)
-        y, self._state = sosfilt(self._sos, x, axis=0, zi=self._state)
+        y, self._state = scipy.signal.sosfilt(self._sos, x, axis=0, zi=self._state)
         return y if is_whole else np.where(is_finite, y, np.nan)
 
     def _held(self, data: NDArray[np.floating], is_finite: NDArray[np.bool_]) -> NDArray[np.float64]:

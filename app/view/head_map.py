@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy  # loads its spatial package when that is used
 from numpy.polynomial import legendre
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import ConvexHull, QhullError
 
 from acquisition.montage import unit_positions
 
@@ -88,8 +88,8 @@ class HeadMap:
 def _into_hull(points: NDArray[np.float64], electrodes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Move points (n, 2) outside the electrodes' hull to its edge, towards the electrodes' middle."""
     try:
-        hull = ConvexHull(electrodes)
-    except (QhullError, ValueError):  # fewer than three, or all on one line
+        hull = scipy.spatial.ConvexHull(electrodes)
+    except (scipy.spatial.QhullError, ValueError):  # fewer than three, or all on one line
         return points
     middle = electrodes.mean(axis=0)
     # An edge is where normal·p + offset = 0, negative inside; t is how far along the way it is met.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,6 +112,17 @@ def test_a_check_that_breaks_is_a_missing_part(monkeypatch: pytest.MonkeyPatch) 
     assert "\n" not in result.found
 
 
+def test_torch_that_takes_its_process_down_is_a_missing_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    checks = (("disk", doctor.check_disk, False), ("torch", doctor.check_torch, True))
+    monkeypatch.setattr(doctor, "CHECKS", checks)
+    disk, torch = doctor.examine()
+    assert disk.ok
+    assert not torch.ok
+    assert "code 1" in torch.found
+
+
+@pytest.mark.slow
 def test_json_has_an_entry_for_each_check(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["doctor", "--json"])

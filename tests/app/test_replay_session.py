@@ -71,6 +71,21 @@ def test_speed_changes_no_byte(recording, random_model, whole):
     assert replayed(recording, random_model, speed=20.0)[1] == whole
 
 
+def test_many_windows_a_pass_give_the_answers_of_one(recording, with_evidence, tmp_path):
+    answers = []
+    for batch in (1, 7):  # 7: the last pass has fewer
+        path = tmp_path / f"{batch}.jsonl"
+        replayed(recording, with_evidence, jsonl=path, batch=batch)
+        answers.append([json.loads(line) for line in path.read_text().splitlines()[:-1]])
+    one, many = answers
+    assert len(one) == len(many) > 7
+    for alone, together in zip(one, many, strict=True):
+        assert together["probs"] == pytest.approx(alone["probs"], abs=1e-5)
+        for name in ("t_end", "label", "present", "coverage", "warm_up", "marked_bad"):
+            assert together[name] == alone[name]
+        assert together["verdict"]["state"] == alone["verdict"]["state"]
+
+
 def test_digest_tells_different_input(recording, random_model, whole):
     assert replayed(recording, random_model, line=50)[1] != whole
 

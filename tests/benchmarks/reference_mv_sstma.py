@@ -6,6 +6,7 @@ Three `nn.Conv2d`, three `nn.BatchNorm2d`, one library attention call a branch; 
 from __future__ import annotations
 
 import re
+from time import process_time
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from models.config import MvSstmaConfig
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.encoders.mv_sstma_block import MvSstmaBlock
+from tests.benchmarks.rows import interleaved
 
 
 class ReferenceBlock(nn.Module):
@@ -111,3 +113,30 @@ def gradients_by_encoder_name(reference: ReferenceMvSstma, encoder: MvSstmaEncod
             own = re.sub(r"\.(qkv|out)\.\d+\.", r".\1.0.", name)
         found[own] = found[own] + parameter.grad if own in found else parameter.grad
     return found
+
+
+def plain_forward_ms(n_rounds: int = 20) -> tuple[float, float]:
+    """Return the median of one window's forward on all threads, and its processor time on one, in ms.
+
+    62 channels, 10 steps, as in ``small``. A second thread would wait, which costs processor time.
+    """
+    torch.manual_seed(0)
+    model = ReferenceMvSstma.from_encoder(MvSstmaEncoder(MvSstmaConfig(), 62)).eval()
+    window = (
+        torch.randn(1, 62, 10, 5),
+        torch.arange(62),
+        torch.ones(1, 10, dtype=torch.bool),
+        torch.ones(1, 62, dtype=torch.bool),
+    )
+    n_threads = torch.get_num_threads()
+    with torch.inference_mode():
+        torch.set_num_threads(2)
+        wall = interleaved({"plain": lambda: model(*window)}, n_rounds)["plain"].median_s
+        torch.set_num_threads(1)
+        model(*window)
+        began = process_time()
+        for _ in range(n_rounds):
+            model(*window)
+        cpu = (process_time() - began) / n_rounds
+        torch.set_num_threads(n_threads)
+    return wall * 1e3, cpu * 1e3

@@ -29,18 +29,39 @@ class Benchmark:
         return measure(quick, say)
 
 
+_START = (
+    "start_help",
+    "start_inspect",
+    "start_streams",
+    "start_doctor",
+    "start_replay",
+    "start_window",
+)
 BENCHMARKS = (
+    Benchmark(_START, "start", "bench_start"),
     Benchmark(("de_features",), "compute", "bench_de"),
+    Benchmark(("log_mel",), "media", "bench_log_mel"),
+    Benchmark(("face_crop",), "media", "bench_face_crop"),
     Benchmark(("mv_sstma_forward",), "compute", "bench_mv_sstma"),
     Benchmark(("mv_sstma_tick",), "compute", "bench_mv_sstma_tick"),
     Benchmark(("mv_sstma_train_step",), "compute", "bench_mv_sstma_training"),
-    Benchmark(("xdf_read",), "replay", "bench_xdf"),
-    Benchmark(("replay",), "replay", "bench_replay"),
+    Benchmark(("xdf_read", "xdf_disk"), "replay", "bench_xdf"),
+    Benchmark(("xdf_memory",), "replay", "bench_xdf_memory"),
+    Benchmark(("replay", "replay_all"), "replay", "bench_replay"),
     Benchmark(("replay_memory",), "replay", "bench_replay_memory"),
-    Benchmark(("latency_total", "latency_arrival"), "live", "bench_latency"),
+    Benchmark(("linear_length", "linear_hops", "linear_channels"), "linear", "bench_linear"),
+    Benchmark(
+        ("live_cpu", "latency_p50", "latency_p99", "windows_skipped", "latency_arrival"),
+        "live",
+        "bench_latency",
+    ),
     Benchmark(("read_cost",), "live", "bench_read_cost"),
     Benchmark(("window_traces",), "traces", "bench_window_traces"),
-    Benchmark(("window_fps", "window_decode", "window_blocked", "window_memory"), "window", "bench_window"),
+    Benchmark(
+        ("window_fps", "window_decode", "window_blocked", "window_memory", "window_size", "engine_size"),
+        "window",
+        "bench_window",
+    ),
     Benchmark(("forward_cuda_eager", "forward_cuda_graphed"), "compute", "bench_cuda"),
 )
 

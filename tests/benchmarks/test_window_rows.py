@@ -13,7 +13,7 @@ SEEN = {
     "n_view_dropped": 0,
     "memory_times": [0.0, 15.0, 30.0, 45.0, 60.0, 75.0],
     "window_mb": [150.0, 180.0, 199.0, 200.0, 200.25, 200.5],  # the first half is start-up
-    "engine_mb": [800.0] * 6,
+    "engine_mb": [480.0] * 6,
     "frames_mb": 12.0,
     "platform": "offscreen",
 }
@@ -43,8 +43,9 @@ def test_a_good_run_passes():
         ("window_decode", {"total_ms": []}),
         ("window_blocked", {"longest_ms": {"now": 101.0}}),
         ("window_memory", {"window_mb": [200.0] * 3 + [200.0, 203.0, 206.0]}),
-        ("window_memory", {"engine_mb": [800.0] * 3 + [800.0, 803.0, 806.0]}),
-        ("window_memory", {"engine_mb": [float("nan")] * 6}),
+        ("window_memory", {"engine_mb": [480.0] * 3 + [480.0, 483.0, 486.0]}),
+        ("engine_size", {"engine_mb": [501.0] * 6}),
+        ("window_size", {"window_mb": [251.0] * 6}),
     ],
 )
 def test_each_row_misses_for_its_own_reason(name, changes):

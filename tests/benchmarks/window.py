@@ -16,8 +16,8 @@ from tests.benchmarks.setting import bench_model, in_own_process, simulated_devi
 
 _MAX_STALL_MS, _MAX_MB_PER_MIN = 100.0, 5.0
 _HOP_S = 0.25
-_SECONDS, _QUICK_SECONDS = 300.0, 100.0  # the engine has its memory after the first 45 s or so
-_WITHOUT_SECONDS, _QUICK_WITHOUT_SECONDS = 60.0, 20.0  # before and after the window, half each
+_SECONDS, _QUICK_SECONDS = 75.0, 40.0  # the engine has its memory after the first 45 s or so
+_WITHOUT_SECONDS, _QUICK_WITHOUT_SECONDS = 20.0, 16.0  # before and after the window, half each
 _SETTLE_ROUNDS = 2  # the first time a tab builds what it shows
 _OPEN_WITHIN_S = 60.0
 _VISIT_S = 2.5  # a tab is looked at for so long before the next one
@@ -86,6 +86,8 @@ def window_rows(measured: dict[str, Any], without_ms: list[float]) -> list[Row]:
         row("window_decode", p99, p99_without, decode),
         row("window_blocked", longest[stalled], _MAX_STALL_MS, {"tab": stalled, "longest_ms": longest}),
         row("window_memory", per_min, _MAX_MB_PER_MIN, memory, also=engine_is_flat),
+        row("window_size", memory["window_mb"], 250.0, {}),
+        row("engine_size", memory["engine_mb"], 500.0, {}),
     ]
 
 
