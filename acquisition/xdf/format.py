@@ -199,7 +199,7 @@ class XdfIndex:
 # --- samples: a byte 0 (stamp left out) or 8 and a stamp, then the values ---
 
 _MOST_RUNS = 2  # runs of equal layout that are decoded run by run before each sample is looked at
-_FEWEST_ALIKE, _MOST_AHEAD = 4, 256  # samples after which `_walk` looks ahead, and how far
+_NARROW = 32  # bytes of a sample's values: up to so many all bytes are looked at rather than sample by sample
 _FEWEST_IN_TURN = 8  # fewer samples are not worth the test
 
 
@@ -229,9 +229,7 @@ def n_misfits(raw: memoryview, stream: StreamIndex, count: int, *, repair: bool 
     """
     if stream.dtype is not None:
         octets = np.frombuffer(raw, np.uint8)
-        n_stamped, rest = divmod(len(raw) - count * stream.sample_bytes, STAMP_BYTES)
-        for sizes, n_most_wrong in _layouts(count, -1 if rest else n_stamped):
-            starts = np.cumsum(sizes) - sizes + stream.sample_bytes * np.arange(count)
+        for starts, sizes, n_most_wrong in _layouts(count, len(raw), stream.sample_bytes):
             wrong = octets[starts] != sizes
             n_wrong = int(np.count_nonzero(wrong))
             if n_wrong <= n_most_wrong:
@@ -241,18 +239,24 @@ def n_misfits(raw: memoryview, stream: StreamIndex, count: int, *, repair: bool 
     return 0 if len(decoded.stamps) == count and decoded.n_bytes == len(raw) else -1
 
 
-def _layouts(count: int, n_stamped: int) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Yield the usual places of ``n_stamped`` stamps among ``count`` samples: bytes they take, (count,).
+def _layouts(
+    count: int, n_bytes: int, sample_bytes: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
+    """Yield the usual layouts of ``count`` samples, of ``sample_bytes`` without a stamp, in ``n_bytes``.
 
-    And how many of these may be wrong for the layout still to be that of the samples.
+    That is where samples start, the bytes that their stamps take, (count,) each, and how many of the latter
+    may be written otherwise for the layout still to be that of the samples.
     """
+    n_stamped, rest = divmod(n_bytes - count * sample_bytes, STAMP_BYTES)
+    if rest or not 0 <= n_stamped <= count:
+        return
     usual = [(begin, step, count // 4) for begin, step in ((0, 1), (0, 2), (1, 2), (0, count), (count, 1))]
     # Blocks of sound, each with one stamp, are often of one length; where they are not, nothing is broken.
     for begin, step, n_most_wrong in (*usual, (0, -(-count // max(1, n_stamped)), 0)):
         if len(range(begin, count, max(1, step))) == n_stamped:
             sizes = np.zeros(count, np.int64)
             sizes[begin :: max(1, step)] = STAMP_BYTES
-            yield sizes, n_most_wrong
+            yield np.cumsum(sizes) - sizes + sample_bytes * np.arange(count), sizes, n_most_wrong
 
 
 def _decode_numeric(raw: memoryview, n_most: int, dtype: np.dtype, n_channels: int) -> Decoded:
@@ -261,13 +265,20 @@ def _decode_numeric(raw: memoryview, n_most: int, dtype: np.dtype, n_channels: i
     if n_most < _FEWEST_IN_TURN:
         return _decode_few(raw, n_most, dtype, value_bytes)
     octets = np.frombuffer(raw, np.uint8)
+    for starts, sizes, _ in _layouts(n_most, len(raw), 1 + value_bytes):
+        if (octets[starts] == sizes).all():
+            rows = _values_at(octets, starts, value_bytes)
+            return Decoded(_stamps_at(octets, starts), rows.view(dtype), len(raw), False)
     stamps: list[NDArray[np.float64]] = [np.empty(0)]
     values: list[NDArray[np.uint8]] = []
     at, n_left = 0, n_most
     while n_left > 0 and at < len(octets) and octets[at] in (0, STAMP_BYTES):
         if len(values) == _MOST_RUNS:
-            walked, at = _walk(raw, at, n_left, value_bytes)
-            starts = np.array(walked, dtype=np.intp)
+            if value_bytes <= _NARROW:
+                starts, at = _leap(octets, at, n_left, value_bytes)
+            else:
+                walked, at = _walk(raw, at, n_left, value_bytes)
+                starts = np.array(walked, dtype=np.intp)
             stamps.append(_stamps_at(octets, starts))
             values.append(_values_at(octets, starts, value_bytes))
             n_left -= len(starts)
@@ -316,26 +327,32 @@ def _run(
 def _walk(raw: memoryview, at: int, n_most: int, value_bytes: int) -> tuple[list[int], int]:
     """Return where samples of mixed layout start, and where the next one would."""
     starts: list[int] = []
-    end, octets = len(raw), np.frombuffer(raw, np.uint8)
+    end = len(raw)
     n_bytes_of = {0: 1 + value_bytes, STAMP_BYTES: 1 + STAMP_BYTES + value_bytes}
-    last, n_alike = -1, 0
     while len(starts) < n_most and at < end:
-        size = raw[at]
-        n_bytes = n_bytes_of.get(size)
+        n_bytes = n_bytes_of.get(raw[at])
         if n_bytes is None or at + n_bytes > end:
             break
         starts.append(at)
         at += n_bytes
-        n_alike = n_alike + 1 if size == last else 1
-        last = size
-        if n_alike == _FEWEST_ALIKE:  # as in a block of sound, whose first sample has a stamp
-            n_fit = min(n_most - len(starts), (end - at) // n_bytes, _MOST_AHEAD)
-            alike = octets[at : at + n_fit * n_bytes : n_bytes] == size
-            n = len(alike) if alike.all() else int(alike.argmin())
-            starts.extend(range(at, at + n * n_bytes, n_bytes))
-            at += n * n_bytes
-            n_alike = 0
     return starts, at
+
+
+def _leap(octets: NDArray[np.uint8], at: int, n_most: int, value_bytes: int) -> tuple[NDArray[np.intp], int]:
+    """Do as `_walk` for short samples, in leaps of 1, 2, 4, ... samples from all bytes at once."""
+    octets = octets[at : at + n_most * (1 + STAMP_BYTES + value_bytes)]
+    begins = np.append((octets == 0) | (octets == STAMP_BYTES), False)
+    after = np.arange(len(begins), dtype=np.intp)
+    after[:-1] += np.where(begins[:-1], octets + np.intp(1 + value_bytes), 0)
+    begins &= after < len(begins)
+    after[~begins] = np.flatnonzero(~begins)  # no sample: it leads nowhere
+    starts, leap = np.zeros(1, np.intp), after
+    while len(starts) <= n_most and begins[starts[-1]]:
+        starts = np.concatenate([starts, leap[starts]])
+        leap = leap[leap]
+    whole = begins[starts[:n_most]]
+    n = len(whole) if whole.all() else int(whole.argmin())
+    return starts[:n] + at, at + (int(after[starts[n - 1]]) if n else 0)
 
 
 def _decode_few(raw: memoryview, n_most: int, dtype: np.dtype, value_bytes: int) -> Decoded:

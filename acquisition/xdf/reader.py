@@ -199,6 +199,9 @@ class StreamReader:
         return np.array([stamp])
 
 
+_MOST_FILL = 4  # times the stamps: more, and runs of left-out stamps are filled one by one
+
+
 def _fill_gaps(
     stamps: NDArray[np.float64], written: NDArray[np.bool_], last: float, step_s: float
 ) -> NDArray[np.float64]:
@@ -206,16 +209,17 @@ def _fill_gaps(
     edges = np.flatnonzero(np.diff(np.concatenate([[True], written, [True]])))
     begins, ends = edges[::2], edges[1::2]  # runs of left-out stamps
     lengths = ends - begins
-    if len(begins) <= lengths.max():
-        for begin, end in zip(begins, ends, strict=True):
-            steps = np.full(end - begin + 1, step_s)
-            steps[0] = stamps[begin - 1] if begin else last
-            stamps[begin:end] = np.add.accumulate(steps)[1:]
+    longest = int(lengths.max())
+    if len(begins) * longest <= _MOST_FILL * len(stamps):
+        steps = np.full((len(begins), longest + 1), step_s)
+        steps[:, 0] = np.where(begins > 0, stamps[begins - 1], last)
+        filled = np.add.accumulate(steps, axis=1)[:, 1:]
+        stamps[~written] = filled[np.arange(longest) < lengths[:, None]]
         return stamps
-    for depth in range(int(lengths.max())):  # many short runs: all of them one sample further at a time
-        at = begins[lengths > depth] + depth
-        before = np.where(at > 0, stamps[at - 1], last)
-        stamps[at] = before + step_s
+    for begin, end in zip(begins, ends, strict=True):  # a few long runs among short ones
+        steps = np.full(end - begin + 1, step_s)
+        steps[0] = stamps[begin - 1] if begin else last
+        stamps[begin:end] = np.add.accumulate(steps)[1:]
     return stamps
 
 
