@@ -24,8 +24,6 @@ _NOT_SETTINGS = ("record", "jsonl", "csv", "summary", "headless", "device", "thr
 
 @dataclass(frozen=True)
 class Replayed:
-    """How one recording went."""
-
     file: Path
     n_predictions: int
     problems: tuple[str, ...] = ()

@@ -86,7 +86,6 @@ def _read(path: Path) -> dict[int, dict[str, Any]]:
 
 
 def _prediction(record: Any) -> tuple[int, dict[str, Any]]:
-    """Return a prediction's t_end in whole microseconds and the prediction; ValueError if it is none."""
     if not isinstance(record, dict):
         raise ValueError("expected a JSON object")
     if missing := [key for key in ("t_end", "label", "probs", "present", "warm_up") if key not in record]:

@@ -94,8 +94,6 @@ def _made_of(stream: StreamReport) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """How the channels of an EEG stream look."""
-
     header: StreamHeader
     sfreq: float  # measured, Hz; NaN where nothing was measured
     spread: NDArray[np.float64]  # (C,) median SD of a detrended second, in the unit that is sent; NaN

@@ -39,8 +39,6 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of one check."""
-
     name: str
     ok: bool
     found: str  # version or place; what is wrong where it is not ok
@@ -235,7 +233,6 @@ def check_window() -> str:
 
 
 def check_sound() -> str:
-    """PortAudio and at least one sound input."""
     from acquisition.publish.microphone import list_microphones
 
     portaudio = _by_system("apt-get install libportaudio2; ", "brew install portaudio; ")

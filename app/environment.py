@@ -14,8 +14,6 @@ from assets import LSL_CONFIG
 
 
 class ExitCode(IntEnum):
-    """How a command ended."""
-
     GOOD = 0
     INTERNAL_ERROR = 1
     WRONG_USE = 2  # or input that cannot be used

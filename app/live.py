@@ -89,8 +89,6 @@ class Observer:
 
 @dataclass(frozen=True)
 class OpenSession:
-    """The parts of a running session."""
-
     checkpoint: Checkpoint
     source: LslSource
     decoder: Decoder
@@ -128,7 +126,6 @@ class LiveSession:
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """The model, loaded once."""
         return load_model(self.options)
 
     def run(self, show: Callable[[], None]) -> None:

@@ -22,8 +22,6 @@ _WITHIN_S = 60.0
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """The description of a model, from its folder."""
-
     path: Path
     labels: tuple[str, ...]
     ch_names: tuple[str, ...]
@@ -33,7 +31,6 @@ class ModelSummary:
 
     @property
     def n_channels(self) -> int:
-        """How many EEG channels it takes."""
         return len(self.ch_names)
 
 

@@ -49,7 +49,6 @@ def _with_thresholds(config: ModelConfig, options: SessionOptions) -> ModelConfi
 
 
 def _personal(checkpoint: Checkpoint, options: SessionOptions) -> Checkpoint:
-    """Return the model with the profile in use, or unchanged without one."""
     if options.profile is None:
         return checkpoint
     where = f"--profile {options.profile}"
@@ -92,7 +91,6 @@ def check_runs_live(config: ModelConfig, where: str) -> None:
 def make_decoder(
     checkpoint: Checkpoint, options: SessionOptions, on_failure: Callable[[str], None]
 ) -> Decoder:
-    """Return the decoder on the chosen device."""
     if options.normalise == "training" and checkpoint.evidence is not None:
         told = checkpoint.evidence.discriminant
         level = {modality: told.level_prior(modality).mean for modality in told.modalities}

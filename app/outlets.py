@@ -44,7 +44,6 @@ class Outlet:
         self._outlet = open_outlet(info)
 
     def close(self) -> None:
-        """Withdraw the stream."""
         del self._outlet
 
 
@@ -80,7 +79,6 @@ class ClockOutlet(Outlet):
 
 
 def new_source_id() -> str:
-    """Return a ``source_id`` for the markers of one run."""
     return _new_id(CALIBRATION_ID)
 
 

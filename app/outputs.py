@@ -24,7 +24,7 @@ from acquisition.text import TableWriter, json_text
 from acquisition.types import MODALITIES, StreamLedger
 from acquisition.xdf.write import XdfWriter
 from models.prediction import Prediction
-from models.trust import STATES, Verdict
+from models.trust import STATES
 
 
 class Sink(Protocol):
@@ -37,47 +37,32 @@ class Sink(Protocol):
         """Finish what was begun."""
 
 
+#: Fields of a prediction that a line of JSON has as they are.
+_RECORDED: tuple[str, ...] = ("t_end", "label", "probs", "modality_attention", "channel_attention")
+_RECORDED += ("time_attention", "present", "coverage", "waited_s", "warm_up", "normalisation", "marked_bad")
+
+
 def prediction_record(prediction: Prediction) -> dict[str, Any]:
-    """Return a prediction as plain values for JSON; NaN becomes null."""
-    face = prediction.face_measures
-    return {
-        "t_end": prediction.t_end,
-        "label": prediction.label,
-        "probs": dict(prediction.probs),
-        "modality_attention": dict(prediction.modality_attention),
-        "channel_attention": dict(prediction.channel_attention),
-        "time_attention": list(prediction.time_attention),
-        "present": dict(prediction.present),
-        "coverage": dict(prediction.coverage),
-        "waited_s": prediction.waited_s,
-        "warm_up": prediction.warm_up,
-        "normalisation": prediction.normalisation,
-        "marked_bad": list(prediction.marked_bad),
-        "latency_ms": _without_nan(asdict(prediction.latency)),
-        "verdict": verdict_record(prediction.verdict),
-        "face_landmarks": None if face is None else _without_nan(asdict(face)),
-        "agreement": None if math.isnan(prediction.agreement) else prediction.agreement,
-        "level_trials": None if math.isnan(prediction.level_trials) else prediction.level_trials,
-    }
-
-
-def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
-
-
-def verdict_record(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as plain values for JSON; sets that the model does not know are null."""
-    return {
-        "state": verdict.state,
-        "safe_to_act": verdict.safe_to_act,
-        "answer": verdict.answer,
-        "set_90": list(verdict.set_90) or None,
-        "set_80": list(verdict.set_80) or None,
-        "needed": None if math.isnan(verdict.needed) else verdict.needed,
-        "reliability": dict(verdict.reliability) or None,
-        "reasons": [
-            {"code": reason.code, "severity": reason.severity, **reason.facts} for reason in verdict.reasons
-        ],
+    """Return what a line of JSON says of a prediction, for `json_text`."""
+    face, verdict = prediction.face_measures, prediction.verdict
+    return {name: getattr(prediction, name) for name in _RECORDED} | {
+        "latency_ms": asdict(prediction.latency),
+        "verdict": {
+            "state": verdict.state,
+            "safe_to_act": verdict.safe_to_act,
+            "answer": verdict.answer,
+            "set_90": verdict.set_90 or None,  # the model does not know it
+            "set_80": verdict.set_80 or None,
+            "needed": verdict.needed,
+            "reliability": verdict.reliability or None,
+            "reasons": [
+                {"code": reason.code, "severity": reason.severity, **reason.facts}
+                for reason in verdict.reasons
+            ],
+        },
+        "face_landmarks": face and asdict(face),
+        "agreement": prediction.agreement,
+        "level_trials": prediction.level_trials,
     }
 
 
@@ -188,12 +173,16 @@ class CsvSink(_TextSink):
     def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
         super().__init__(path, "--csv", (b"t_end_s,",))
         self._labels = labels
-        names = [f"p_{label}" for label in labels] + [f"attention_{modality}" for modality in MODALITIES]
-        present = (f"present_{modality}" for modality in MODALITIES)
-        reliability = (f"reliability_{modality}" for modality in MODALITIES)
+        prefixes = (
+            ("p", labels),
+            ("attention", MODALITIES),
+            ("present", MODALITIES),
+            ("reliability", MODALITIES),
+        )
+        p, attention, present, reliability = ([f"{of}_{name}" for name in names] for of, names in prefixes)
         verdict = ("state", "safe_to_act", "answer", "set_90", "set_80", *reliability)
-        verdict += ("agreement", "level_trials", "marked_bad")
-        self._row(["t_end_s", "label", *names, *present, "warm_up", "total_ms", *verdict])
+        names = ("t_end_s", "label", *p, *attention, *present, "warm_up", "total_ms", *verdict)
+        self._row([*names, "agreement", "level_trials", "marked_bad"])
 
     def _row(self, values: Iterable[Any]) -> None:
         line = io.StringIO(newline="")
@@ -202,7 +191,7 @@ class CsvSink(_TextSink):
 
     def write(self, prediction: Prediction) -> None:
         verdict = prediction.verdict
-        row = (
+        self._row(
             [repr(prediction.t_end), prediction.label]
             + [repr(prediction.probs[label]) for label in self._labels]
             + [repr(prediction.modality_attention[modality]) for modality in MODALITIES]
@@ -214,7 +203,6 @@ class CsvSink(_TextSink):
             + ["" if math.isnan(x) else repr(x) for x in (prediction.agreement, prediction.level_trials)]
             + [" ".join(prediction.marked_bad)]
         )
-        self._row(row)
 
 
 def network_features(prediction: Prediction) -> dict[str, Any]:

@@ -164,7 +164,6 @@ class RecordingControl:
         recording.start()
 
     def use(self, streams: Sequence[StreamHeader]) -> None:
-        """Record these streams from now on."""
         self._streams = self._writable(streams)
 
     def _writable(self, streams: Sequence[StreamHeader]) -> list[StreamHeader]:
@@ -360,8 +359,6 @@ class _Flow:
 
 
 class _Recording:
-    """One recording and how far it is."""
-
     def __init__(
         self, recorder: Recorder, streams: Sequence[StreamHeader], hooks: RecordingHooks, now: float
     ) -> None:
@@ -386,7 +383,6 @@ class _Recording:
 
     @property
     def is_busy(self) -> bool:
-        """True until the file is closed."""
         return self.state in ("starting", "recording", "stopping")
 
     def lacking(self, streams: Sequence[StreamHeader]) -> list[StreamHeader]:

@@ -50,11 +50,9 @@ class ReplaySteps:
 
     @property
     def is_over(self) -> bool:
-        """True when there is no further hop."""
         return self.next_time > self._last_time or self.pipeline.source.exhausted
 
     def step(self) -> list[Prediction]:
-        """Do the next hop and return its predictions."""
         predictions = self.pipeline.step(self.next_time)
         self._index = self.pipeline.hop_after(self._index)
         return predictions
@@ -119,18 +117,15 @@ class ReplayFile:
         return path
 
     def close(self) -> None:
-        """Delete the copy of an EEG file."""
         if self._folder is not None:
             self._folder.cleanup()
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """The model, loaded once."""
         return load_model(self.options)
 
     @cached_property
     def index(self) -> XdfIndex:
-        """Where everything lies in the file."""
         index = open_recording(self.xdf, alone=self._alone)
         self._notices += index.notes
         return index
@@ -179,12 +174,10 @@ class ReplayFile:
 
     @property
     def headers(self) -> list[StreamHeader]:
-        """Their headers."""
         return [self.index.streams[stream_id].header for stream_id in self.kinds]
 
     @cached_property
     def make_intake(self) -> MakeIntake:
-        """What builds a stream's way in."""
         config = self.checkpoint.config
         return intake_maker(self.options.adapter_options(config.ch_names), config.windows.max_gap_s)
 
@@ -318,12 +311,10 @@ class ReplaySession:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The model, loaded once."""
         return self.file.checkpoint
 
     @property
     def headers(self) -> list[StreamHeader]:
-        """Of the streams in use."""
         return self.file.headers
 
     def run(self, progress: Callable[[float], None]) -> None:

@@ -175,8 +175,6 @@ class LiveRequest:
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """A replay of a recording."""
-
     path: Path  # XDF file
     options: SessionOptions
     start_s: float | None = None  # part to replay, seconds from the recording's first sample
@@ -234,7 +232,6 @@ def calibration_streams(seed: int, difficulty: str | float = "default") -> Simul
 def demo_streams(
     seed: int, schedule: str = "random:15", difficulty: str | float = "default"
 ) -> SimulatorOptions:
-    """Return the simulated devices of a demo."""
     suffix = f"-demo-{os.getpid()}"
     return SimulatorOptions(seed=seed, difficulty=difficulty, schedule=schedule, source_id_suffix=suffix)
 

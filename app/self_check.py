@@ -75,7 +75,6 @@ class TerminalCheck(Observer):
         self._questions: Questions | None = None
 
     def own_source_ids(self) -> list[str]:
-        """Open the stream of notes, for recordings to include."""
         self._notes = NoteOutlet()
         return [self._notes.header.source_id]
 
@@ -131,7 +130,6 @@ class TerminalCheck(Observer):
             questions.note(label)
 
     def close(self) -> None:
-        """Close the stream of notes."""
         if self._notes is not None:
             self._notes.close()
 

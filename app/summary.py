@@ -28,8 +28,9 @@ _WHY = words("why")
 _MOST_STRETCHES, _STRETCH_S = 12, 5.0  # of the electrodes' table: how many, and the shortest
 
 
-def introduction(model: ModelConfig | ModelInfo, title: str, warning: str = "") -> list[str]:
+def introduction(model: ModelConfig | ModelInfo, name: str, warning: str = "") -> list[str]:
     """Return what is said about the model of a run: its name, warnings and limits."""
+    title = f"{name} ({model.trained_on})" if model.trained_on else name
     lines = [f"{NOTICE}. Model: {title}.", *([f"WARNING: {warning}."] if warning else [])]
     if model.is_simulated:
         lines.append("It was trained on simulated data: its output is not valid for real people.")
@@ -60,8 +61,6 @@ class MarkerAnswers:
 
 @dataclass(frozen=True, eq=False)
 class SessionSummary:
-    """A session at its end."""
-
     title: str
     words: tuple[str, ...]  # what ran, in sentences
     simulated: str  # what is simulated; empty where nothing is
@@ -161,7 +160,7 @@ class SessionLog:
         shares = [(what, n * hop_s) for what, n in counts.most_common()]
         shares.append((NOTHING, max(0.0, seconds - hop_s * len(kept))))
         quality, ends = self._stretches(first, seconds)
-        ran = introduction(model, f"{model.name} ({model.trained_on})" if model.trained_on else model.name)
+        ran = introduction(model, model.name)
         if model.profile:
             ran.append(f"Profile: {model.profile}, {model.verdict}.")
         ran += [f"WARNING: {model.warning}."] if model.warning else []
@@ -210,7 +209,6 @@ class SessionLog:
 
 
 def _what(verdict: Verdict) -> str:
-    """Return what there was: an answer, or why not."""
     if verdict.answer is not None:
         return ANSWERED
     if verdict.state is State.WARMING_UP:

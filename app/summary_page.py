@@ -61,7 +61,6 @@ def body(summary: SessionSummary, course: str, electrodes: str) -> Markup:
 
 
 def to_html(summary: SessionSummary) -> str:
-    """Return the page."""
     drawn, about = electrodes(summary), "Share of time in which each electrode was bad"
     svg = "" if drawn is None else to_svg(drawn, "electrodes", about)
     with lettering():

@@ -1,7 +1,4 @@
-"""The state of a session, collected in one place for the screens, which only read it.
-
-Safe to read from any thread: a snapshot is made under the lock and holds plain values.
-"""
+"""The state of a session, collected in one place for the screens; safe to read from any thread."""
 
 import threading
 from collections import deque
@@ -40,8 +37,6 @@ STATE_WORDS = {"stale": "silent", "ended": "ended", "refused": "refused"}
 
 @dataclass(frozen=True)
 class StreamState:
-    """One stream as a user sees it."""
-
     spec: StreamSpec
     state: str  # open | stale | ended | refused
     since: float  # LSL seconds
@@ -70,29 +65,6 @@ _N_MESSAGES = 200
 STAGES = ("arrival", "wait", "hand_over", "features", "network", "total")
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """The state at one moment."""
-
-    prediction: Prediction | None
-    messages: tuple[str, ...]  # the newest ones
-    n_messages: int  # all there ever were
-    failures: tuple[Failure, ...]  # the newest ones
-    n_failures: int  # all there ever were
-    n_predictions: int
-    n_skipped: int
-    total_p50_ms: float
-    total_p99_ms: float
-
-    def new_messages(self, n_seen: int) -> tuple[str, ...]:
-        """Return the messages after the first ``n_seen``, as far as they are still kept."""
-        return self.messages[max(0, len(self.messages) - (self.n_messages - n_seen)) :]
-
-    def new_failures(self, n_seen: int) -> tuple[Failure, ...]:
-        """Return the failures after the first ``n_seen``, as far as they are still kept."""
-        return self.failures[max(0, len(self.failures) - (self.n_failures - n_seen)) :]
-
-
 class Listener:
     """Is called at once, in the thread in which something happens, and must not keep it waiting.
 
@@ -111,40 +83,34 @@ class Listener:
 
 @dataclass
 class Telemetry:
-    """Collects predictions, stream events, failures and latencies."""
+    """Collects predictions, stream events, failures and latencies; the terminal takes its lines from it."""
 
     listener: Listener = field(default_factory=Listener)
+    prediction: Prediction | None = None  # the newest
     n_predictions: int = 0
     n_skipped: int = 0
-    _prediction: Prediction | None = None
-    _messages: deque[str] = field(default_factory=lambda: deque(maxlen=_N_MESSAGES))
-    _failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=_N_MESSAGES))
+    messages: deque[str] = field(default_factory=lambda: deque(maxlen=_N_MESSAGES))  # not taken yet
+    failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=_N_MESSAGES))
     _latencies: dict[str, deque[float]] = field(
         default_factory=lambda: {stage: deque(maxlen=N_LATENCIES) for stage in STAGES}
     )
-    _n_messages: int = 0
-    _n_failures: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def on_event(self, event: StreamEvent) -> None:
-        with self._lock:
-            if event.message:
-                self._messages.append(event.message)
-                self._n_messages += 1
+        if event.message:
+            self.messages.append(event.message)
         self.listener.on_event(event)
 
     def on_prediction(self, prediction: Prediction) -> None:
         with self._lock:
-            self._prediction = prediction
+            self.prediction = prediction
             self.n_predictions += 1
             for stage, values in self._latencies.items():
                 values.append(getattr(prediction.latency, stage))
         self.listener.on_prediction(prediction)
 
     def on_failure(self, failure: Failure) -> None:
-        with self._lock:
-            self._failures.append(failure)
-            self._n_failures += 1
+        self.failures.append(failure)
         self.listener.on_failure(failure)
 
     def say(self, message: str, time: float, change: Change = Change.NOTICE) -> None:
@@ -156,20 +122,6 @@ class Telemetry:
         with self._lock:
             values = {stage: tuple(latencies) for stage, latencies in self._latencies.items()}
         return [{stage: percentile(v, percent) for stage, v in values.items()} for percent in percents]
-
-    def snapshot(self) -> Snapshot:
-        with self._lock:
-            return Snapshot(
-                prediction=self._prediction,
-                messages=tuple(self._messages),
-                n_messages=self._n_messages,
-                failures=tuple(self._failures),
-                n_failures=self._n_failures,
-                n_predictions=self.n_predictions,
-                n_skipped=self.n_skipped,
-                total_p50_ms=percentile(self._latencies["total"], 50),
-                total_p99_ms=percentile(self._latencies["total"], 99),
-            )
 
 
 def percentile(values: Collection[float], q: float) -> float:

@@ -67,7 +67,6 @@ def show_live(session: LiveSession, *, quiet: bool = False) -> int:
     """
     console = make_console(stderr=quiet)
     lines = _Lines(console, session)
-    lines.introduce()
     session.observer = _Waiting(console)
     with _summarised(session, lines):
         session.run(lines)
@@ -79,7 +78,6 @@ def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
     """Run a replay to its end and return the exit code: 3 if it was damaged or gave no prediction."""
     console = make_console(stderr=quiet)
     lines = _Lines(console, session, quiet=quiet)
-    lines.introduce()
     with _summarised(session, lines) as look, progress_bar("replaying", console) as show:
 
         def progress(share: float) -> None:
@@ -92,17 +90,6 @@ def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
     for entry in session.damage:
         lines.say(f"damaged: {printable(entry)}")
     return ExitCode.after(session.damage) if has_predicted else ExitCode.DAMAGED_INPUT
-
-
-def _warning(session: Session) -> str:
-    """Return why the profile in use must not be trusted; empty if it may be."""
-    summary = session.options.profile_summary()
-    return "" if summary is None else summary.warning
-
-
-def _model_title(session: Session) -> str:
-    name, trained_on = session.options.model.name, session.checkpoint.config.trained_on
-    return f"{name} ({trained_on})" if trained_on else name
 
 
 @contextmanager
@@ -172,47 +159,44 @@ class _Lines:
 
     def __init__(self, console: Console, session: Session, *, quiet: bool = False) -> None:
         self._console, self._session, self._quiet = console, session, quiet
-        self._telemetry, self._warning = session.telemetry, _warning(session)
-        self._n_messages = self._n_failures = 0
-        self._n_printed = -_LINE_EVERY
-
-    def introduce(self) -> None:
-        for line in introduction(self._session.checkpoint.config, _model_title(self._session), self._warning):
+        self._telemetry, self._n_printed = session.telemetry, -_LINE_EVERY
+        profile = session.options.profile_summary()
+        self._warning = "" if profile is None else profile.warning
+        for line in introduction(session.checkpoint.config, session.options.model.name, self._warning):
             self.say(line)
 
     def __call__(self) -> None:
-        snapshot = self._telemetry.snapshot()
-        for message in snapshot.new_messages(self._n_messages):
-            self.say(f"- {printable(message)}")
-        self._n_messages = snapshot.n_messages
-        for failure in snapshot.new_failures(self._n_failures):
+        telemetry = self._telemetry
+        while telemetry.messages:
+            self.say(f"- {printable(telemetry.messages.popleft())}")
+        while telemetry.failures:
+            failure = telemetry.failures.popleft()
             self.say(f"failure in {failure.stage}: {failure.error}")
-        self._n_failures = snapshot.n_failures
-        is_due = snapshot.n_predictions >= self._n_printed + _LINE_EVERY
-        if snapshot.prediction is not None and is_due and not self._quiet:
-            self._n_printed = snapshot.n_predictions
-            self.say(plain_line(snapshot.prediction))
+        is_due = telemetry.n_predictions >= self._n_printed + _LINE_EVERY
+        if telemetry.prediction is not None and is_due and not self._quiet:
+            self._n_printed = telemetry.n_predictions
+            self.say(plain_line(telemetry.prediction))
 
     def finish(self) -> bool:
         """Print what became of the samples, and the totals; return whether there was a prediction."""
         self()
         for ledger in self._session.ledgers.values():
             self.say(printable(ledger_line(ledger)))
-        snapshot = self._telemetry.snapshot()
-        self.say(f"predictions: {snapshot.n_predictions}, windows skipped: {snapshot.n_skipped}")
-        if not snapshot.n_predictions:
+        n_predictions = self._telemetry.n_predictions
+        self.say(f"predictions: {n_predictions}, windows skipped: {self._telemetry.n_skipped}")
+        if not n_predictions:
             modalities = self._session.checkpoint.config.modalities
             for reason in why_nothing(self._session.ledgers.values(), modalities):
                 self.say(f"no prediction: {printable(reason)}")
         else:
-            n = min(snapshot.n_predictions, N_LATENCIES)
-            figures = f"p50 {snapshot.total_p50_ms:.1f} ms, p99 {snapshot.total_p99_ms:.1f} ms"
-            self.say(f"total latency {figures}, of the last {n} predictions")
+            p50, p99 = (of["total"] for of in self._telemetry.latency_ms(50, 99))
+            figures = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+            self.say(f"total latency {figures}, of the last {min(n_predictions, N_LATENCIES)} predictions")
         if self._warning:
             self.say(f"WARNING: {self._warning}.")
         for problem in getattr(self._session, "problems", ()):
             self.say(f"incomplete: {printable(problem)}")
-        return snapshot.n_predictions > 0
+        return n_predictions > 0
 
     def say(self, text: str) -> None:
         say_on(self._console, text)

@@ -94,7 +94,6 @@ class Learning:
         return Material(tables, [*self._earlier.qualities, *qualities])
 
     def close(self) -> None:
-        """Wait for the rows to be kept."""
         self._is_closing = True
         self._pool.shutdown(wait=True)
 
@@ -177,7 +176,6 @@ class FinalFit(threading.Thread):
         self.join()
 
     def finished(self) -> Finished:
-        """Return the result once the thread has ended, or raise its error."""
         if self._error is not None:
             raise self._error
         assert self._finished is not None

@@ -187,7 +187,6 @@ def _completed(
     files: Sequence[Path],
     is_simulated: bool,
 ) -> SessionRecord:
-    """Add what is not in the markers."""
     settings = sidecar.get("calibration")
     settings = dict(settings) if isinstance(settings, dict) else {}
     known = settings.pop("classes", None)
@@ -299,7 +298,6 @@ class EventTrials:
 
     @property
     def words(self) -> str:
-        """Which trials the profile is fitted to."""
         if self.per_class is not None:
             return f"the first {self.per_class} trials of each class"
         return f"the first {self.n_first} trials"

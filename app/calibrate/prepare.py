@@ -17,8 +17,6 @@ _LEAST_RATE = 50_000.0
 
 @dataclass(frozen=True)
 class Prepared:
-    """A session that may begin."""
-
     request: CalibrationRequest
     plan: Plan  # scaled
     data: Path
@@ -75,7 +73,6 @@ def prepare(request: CalibrationRequest) -> Prepared:
 
 
 def _newest(data: Path, subject: str) -> tuple[storage.SessionPlace | None, SessionRecord | None]:
-    """Return the newest session of a subject of which something is kept, if there is one."""
     for number in reversed(storage.session_numbers(data, subject)):
         place = storage.session_place(data, subject, number)
         if place.state.exists():

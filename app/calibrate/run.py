@@ -121,7 +121,6 @@ class CalibrationRun(Observer):
             raise InputError(what, where=where, remedy="run the same command again", code=ErrorCode.SUBJECT)
 
     def _end_earlier_recordings(self) -> None:
-        """End recordings that outlived a program that was killed."""
         for name in self.prepared.record.recordings if self.prepared.record else ():
             if is_running(self.place.folder / name):
                 stop_recording(self.place.folder / name)
@@ -242,7 +241,6 @@ class CalibrationRun(Observer):
         self._watcher.on_stage(stage, message)
 
     def own_source_ids(self) -> list[str]:
-        """Have the markers recorded."""
         return [self._source_id, *self._watcher.own_source_ids()]
 
     def recorded(self, headers: list[StreamHeader]) -> list[StreamHeader]:

@@ -104,7 +104,6 @@ class SignalListener(Listener):
         self._listener.on_failure(failure)
 
     def close(self) -> None:
-        """Analyse what is waiting, and end."""
         self._background.shutdown(wait=True)
         self._quality.finish()
 

@@ -95,7 +95,6 @@ def as_sent(values: NDArray[Any], fmt: str) -> NDArray[Any]:
 
 
 def is_click(sound: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return where a click begins, (n_samples,)."""
     loud = np.abs(sound[:, 0].astype(np.int32)) >= _CLICK
     return loud & ~np.concatenate([[False], loud[:-1]])
 
@@ -107,7 +106,6 @@ def jpeg_index(jpeg: bytes) -> int:
 
 
 def is_flash(jpeg: bytes) -> bool:
-    """Tell whether a frame is white, by its picture."""
     import cv2
 
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
@@ -115,7 +113,6 @@ def is_flash(jpeg: bytes) -> bool:
 
 
 def _frames() -> list[bytes]:
-    """Return `TABLE_S` of JPEG frames."""
     import cv2
 
     from acquisition.simulator.face import DrawnFace
@@ -214,7 +211,6 @@ class _Sender:
         tell(did="opened")
 
     def push_due(self, now: float, faults: dict[str, Any]) -> None:
-        """Push what is due at ``now``."""
         for name in faults.keys() - self._since.keys():
             self._since[name] = now
         self._since = {name: at for name, at in self._since.items() if name in faults}

@@ -43,7 +43,6 @@ class Row:
     is_timing: bool = False  # a busy machine explains a miss
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
         return {k: v for k, v in vars(self).items() if k != "is_timing"}
 
 
@@ -109,7 +108,6 @@ class Fault:
 
     @property
     def words(self) -> str:
-        """What its rows are called."""
         amount = f" {self.value:g}" if isinstance(self.value, float) else ""
         length = f" for {self.until - self.at:g} s" if self.until > self.at else ""
         return f"{self.target} {self.what}{amount}{length}"
@@ -144,7 +142,6 @@ class Evidence:
         )
 
     def present(self, key: str, begin: float, end: float) -> list[bool]:
-        """Return in which windows a stream counted."""
         modality = _modality(key)
         return [one["present"][modality] for one in self.predictions if begin <= one["t_end"] <= end]
 

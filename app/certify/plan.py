@@ -33,7 +33,6 @@ def _one_by_one(at: float, every: float, for_s: float, *texts: str) -> tuple[Fau
 
 
 def short() -> list[Session]:
-    """Return the sessions of two minutes."""
     streams = (
         "18-19 eeg gone",
         "24-29 gaze gone",
@@ -127,7 +126,6 @@ def with_disk(sessions: list[Session], folder: Path) -> Iterator[tuple[list[Sess
 
 
 def rows_of(session: Session, evidence: Evidence) -> list[Row]:
-    """Return the rows of a session, each one with its name before it."""
     said = " ".join(text for _, text in evidence.messages)
     if session.name == "int64":
         rows = Rows()

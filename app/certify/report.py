@@ -69,7 +69,6 @@ def load(evidence: Sequence[Evidence], percent: float) -> dict[str, str]:
 
 
 def figures_of(row: Row) -> tuple[str, str]:
-    """Return value and limit as text."""
     unit = f" {row.unit}" if row.unit else ""
     texts = []
     for value in (row.value, row.limit):
@@ -122,7 +121,6 @@ def courses(evidence: Sequence[Evidence]) -> Figure | None:
 def to_html(
     rows: Sequence[Row], evidence: Sequence[Evidence], about: Mapping[str, Any], made: datetime
 ) -> str:
-    """Return the page."""
     with lettering():
         drawn = courses(evidence)
         course = "" if drawn is None else to_svg(drawn, "certify", "Latency and faults over time")

@@ -64,11 +64,9 @@ class Child:
 
     @property
     def code(self) -> int | None:
-        """The exit code, None while it runs."""
         return self.process.poll()
 
     def tell(self, **command: Any) -> None:
-        """Send a line of JSON."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError, ValueError):
             self.process.stdin.write(json.dumps(command) + "\n")
@@ -141,7 +139,6 @@ class Running:
             self._end()
 
     def _start(self) -> Child:
-        """Start the program on these streams alone."""
         chosen = {key: f"source_id:{device.source_id}" for key, device in self._devices.items()}
         seconds = ["--seconds", str(self.session.seconds)]
         if self.session.command == "record":

@@ -28,8 +28,6 @@ _LabelSource = Annotated[
 
 @option_group("Session")
 class SubjectOptions:
-    """The subject, and where the session is kept."""
-
     subject: str | None = option(None, "Subject ID, e.g. S01; never a name.", metavar="ID")
     data_dir: DataDir = None
     resume: bool = option(True, "Resume an interrupted session, or start a new one.", "--resume/--new")
@@ -38,8 +36,6 @@ class SubjectOptions:
 
 @option_group("Protocol")
 class PlanOptions:
-    """Which trials are shown."""
-
     protocol: Path | None = option(None, "TOML file with emotions, durations and clips.")
     classes: str | None = option(None, "Emotions to use, e.g. happy,sad,neutral.")
     trials: _Trials = None
@@ -47,22 +43,17 @@ class PlanOptions:
 
 @option_group()
 class SessionPlanOptions(PlanOptions):
-    """Which trials are shown, and how they are labelled."""
-
     labels: _LabelSource = "intended"
     seed: int = option(0, "Seed for trial order and simulated subject.", min=0)
 
 
 @option_group("Consent, without a window")
 class ConsentOptions:
-    """What the subject consented to, where no window asks."""
-
     consent: str | None = option(None, "Modalities that may be recorded and used, e.g. eeg,eye.")
     keep_face_video: bool = option(False, "Keep the raw video.", "--keep-face-video")
     keep_voice: bool = option(False, "Keep the raw sound.", "--keep-voice")
 
     def given(self) -> Consent | None:
-        """Return the consent stated, if any."""
         from calibration.consent import give_consent
 
         modalities = opt.comma_separated(self.consent)
@@ -74,8 +65,6 @@ class ConsentOptions:
 
 @option_group("Simulated subject")
 class SimulationOptions:
-    """A session with a simulated subject."""
-
     simulate: bool = option(False, "Calibrate a simulated subject.", "--simulate")
     difficulty: opt.Difficulty = "default"
     time_scale: float = option(
@@ -203,7 +192,7 @@ def _self_check(
     else:
         session = ReplaySession(request)
         code, telemetry = show_replay(session, quiet=True), session.telemetry
-    newest = telemetry.snapshot().prediction
+    newest = telemetry.prediction
     record = report_record(None if newest is None else newest.verdict)
     for line in [json_text(record)] if who.as_json else summary_lines(record):
         say(line)
@@ -244,8 +233,6 @@ def _headless(request: CalibrationRequest, consent: Consent | None, as_json: boo
 
 @option_group("Recording of another program")
 class ForeignOptions:
-    """What the markers of another program's recording do not say."""
-
     events: opt.Events = None
     trial_s: opt.TrialSeconds = None
     trials: int | None = option(None, "Fit to the first N trials.", min=2, show_default="10")

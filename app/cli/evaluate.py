@@ -26,8 +26,6 @@ _Folder = Annotated[Path, Argument(help="Folder of the data set.")]
 
 @option_group("Classifier and result")
 class ClassifierOptions:
-    """What is evaluated, and where the result goes."""
-
     model: Path = option(..., "Classifier made by finetune.")
     out: Path | None = option(None, "Folder for CSV, JSON, text and plot.")
     as_json: opt.Json = False
@@ -51,8 +49,6 @@ class SeedClassifierOptions(ClassifierOptions):
 
 @option_group("Part of the data set")
 class SubjectsOptions:
-    """Which part of a published data set."""
-
     subject: str | None = option(None, "Subjects by number, e.g. 1,2.", show_default="all")
     session: int | None = option(None, "Session by number.", show_default="all")
 
@@ -260,7 +256,6 @@ def recordings(
 
 
 def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: SubjectsOptions) -> int:
-    """Evaluate a model, or with ``--protocol`` what is fitted on the spot."""
     if asked.protocol is None:
         opt.refuse({"--labels": asked.labels, "--features": asked.features}, "only with --protocol")
         if asked.model is None:

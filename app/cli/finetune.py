@@ -26,8 +26,6 @@ Fusion = Literal["attention", "concat", "shared_attention"]  # entries of `model
 
 @option_group("Model")
 class WeightOptions:
-    """Where the weights come from and go."""
-
     out: Path = option(..., "Folder for the model.")
     model: Path | None = option(None, "Model from pretrain that provides the encoders.")
     from_scratch: bool = option(False, "Start with random weights.", "--from-scratch")
@@ -44,8 +42,6 @@ class WeightOptions:
 
 @option_group()
 class LabelledDataOptions(opt.DataOptions, opt.LabelledRecordingOptions):
-    """One data set or any recordings, their labels, and which part of them is used."""
-
     subject: str | None = option(None, "Data sets: subject by number, several (1,2,5) or all.")
     session: int | None = option(None, "Data sets: the session by number.", show_default="all")
     labels: str = option(
@@ -92,8 +88,6 @@ class LabelledDataOptions(opt.DataOptions, opt.LabelledRecordingOptions):
 
 @option_group("Training")
 class TrainingOptions:
-    """How the classifier is trained."""
-
     fusion: Fusion = option("attention", "How modalities are combined.")
     freeze: bool = option(False, "Freeze the pre-trained encoders.", "--freeze/--no-freeze")
     dcca: bool | None = option(
@@ -113,7 +107,6 @@ class TrainingOptions:
     quick: bool = option(False, "Quick trial run: few windows and epochs.", "--quick")
 
     def options(self, modalities: str) -> FinetuneOptions:
-        """Return the same for the training."""
         from models.training.finetune_config import FinetuneOptions
 
         options = FinetuneOptions(

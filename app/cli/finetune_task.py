@@ -37,7 +37,6 @@ class InitialWeights:
 
     @classmethod
     def of(cls, model: Path, kind: str, files: Sequence[Path]) -> InitialWeights:
-        """Load the model that is fine-tuned on this source."""
         encoders = PretrainedEncoders.of(load_checkpoint(model))
         record = read_record(model)
         return cls(
@@ -68,7 +67,6 @@ class FinetuneTask:
 
     @cached_property
     def generated(self) -> bool:
-        """True where there are no real subjects."""
         return self.source.is_generated
 
     def train(self, progress: StageBars) -> Trained:
@@ -154,8 +152,6 @@ class FinetuneTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """The result of a task."""
-
     task: FinetuneTask
     model: Finetuned
     report: ScoreReport
@@ -173,7 +169,6 @@ class Trained:
         return sha256
 
     def card(self) -> str:
-        """Return the model's README."""
         task, config = self.task, self.model.config
         marks = {
             GENERATED: task.generated,

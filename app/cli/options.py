@@ -77,8 +77,6 @@ TrialSeconds = Annotated[
 
 @option_group("Model")
 class ModelOptions:
-    """The model and where it runs."""
-
     model: Model = DEMO_MODEL
     device: Device = "auto"
     threads: int = option(0, "CPU threads of the network.", min=0, show_default="by the model's size")
@@ -124,8 +122,6 @@ class PersonalModelOptions(ModelOptions):
 
 @option_group("Streams")
 class StreamOptions:
-    """Which streams are read, and what their channels and gaze mean."""
-
     streams: str | None = option(None, "Which streams to use, e.g. eeg=name:Muse,eye=type:Gaze,face=none.")
     montage: Montage = None
     eeg_unit: EegUnit = None
@@ -136,8 +132,6 @@ class StreamOptions:
 
 @option_group()
 class LiveStreamOptions(StreamOptions):
-    """Streams on the network, and devices of this computer that are published as streams."""
-
     webcam: str | None = option(None, "Also publish a camera (e.g. 0) or a looped video file.")
     microphone: str | None = option(None, "Also publish a microphone (e.g. default) or a looped WAV file.")
     discovery: Discovery = 2.0
@@ -168,8 +162,6 @@ class JoiningStreamOptions(LiveStreamOptions):
 
 @option_group("Output")
 class OutputOptions:
-    """Where predictions go besides the screen."""
-
     record: Path | None = option(None, "Record the streams in use to this XDF file.")
     jsonl: Path | None = option(None, "Write predictions to this file, one JSON object per line.")
     csv: Path | None = option(None, "Write predictions to this file as a table.")
@@ -195,8 +187,6 @@ class ReplayOutputOptions(OutputOptions):
 
 @option_group("Window")
 class ScreenOptions:
-    """Window or terminal, and how the window opens."""
-
     headless: bool = option(False, "Run in the terminal instead of a window.", "--headless")
     seconds: Seconds = None
     size: str | None = option(None, "Window size, e.g. 1366x768.")
@@ -243,8 +233,6 @@ _Paths = list[Path] | None
 
 @option_group("Recordings")
 class RecordingOptions:
-    """Any number of recordings."""
-
     xdf: _Paths = option(None, "XDF recording, or a folder of them.", metavar="PATH")
     raw: _Paths = option(None, "EEG file (EDF, BDF, FIF, CSV, ...), or a folder of them.", metavar="PATH")
     trials: Path | None = option(
@@ -269,14 +257,11 @@ class RecordingOptions:
         return [one for one in dict.fromkeys(found) if one[1] not in later]
 
     def reading(self) -> dict[str, Any]:
-        """Return how they are read, for `Source`."""
         return {"montage": self.montage, "sfreq": self.sfreq, "unit": self.eeg_unit}
 
 
 @option_group()
 class LabelledRecordingOptions(RecordingOptions):
-    """Recordings, and which part of them is a trial of which class and subject."""
-
     label: list[str] | None = option(
         None, 'Files of one class, e.g. "rest=data/*_1.edf".', metavar="CLASS=GLOB"
     )
@@ -314,14 +299,11 @@ class LabelledRecordingOptions(RecordingOptions):
 
 @option_group("Data")
 class DataOptions(RecordingOptions):
-    """Data to train on."""
-
     seed_iv: _Paths = option(None, "Folder of SEED-IV.", metavar="PATH")
     seed_v: _Paths = option(None, "Folder of SEED-V.", metavar="PATH")
     eav: _Paths = option(None, "Folder of EAV; only its EEG is used.", metavar="PATH")
 
     def datasets(self) -> list[tuple[str, Path]]:
-        """Return kind and folder of every data set named."""
         kinds = ("seed_iv", "seed_v", "eav")
         return [(kind.replace("_", "-"), path) for kind in kinds for path in getattr(self, kind) or ()]
 

@@ -477,7 +477,6 @@ def recording(
 
 @contextmanager
 def _publishing(name: str, loop: bool) -> Iterator[Publishing]:
-    """Publish until the end of the file or Ctrl-C."""
     from acquisition.lsl.outlet import network_notice
     from acquisition.process import interruptible
     from acquisition.publish.capture import Publishing

@@ -23,8 +23,6 @@ _Folder = Annotated[Path, Argument(help="Where the data set was unpacked or gene
 
 @option_group("Run")
 class RunOptions:
-    """How a protocol is run, and where its table goes."""
-
     out: Path | None = option(None, "Folder for CSV, JSON, text and plot.", show_default="DATASET-table-N")
     seed: int = option(0, "Training seed.", min=0)
     jobs: int = option(1, "Parallel processes, each for one subject and session.", min=1)
@@ -38,8 +36,6 @@ class RunOptions:
 
 @option_group("Training")
 class SeedTraining:
-    """What a table of SEED trains."""
-
     model: Path | None = option(
         None, "Model pre-trained on published features.", show_default="pre-trains one first"
     )

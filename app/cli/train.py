@@ -97,8 +97,6 @@ _QUICK_EPOCHS, _QUICK_WINDOWS, _QUICK_RATE = 3, 640, 1e-3
 
 @option_group()
 class PretrainDataOptions(opt.DataOptions):
-    """Data of any number of sources, and what of them is read."""
-
     line: opt.Line = None
     features: opt.Features | None = option(
         None, "Which features to read.", show_default="raw if all sources hold raw EEG, else published"
@@ -109,8 +107,6 @@ class PretrainDataOptions(opt.DataOptions):
 
 @option_group("Training")
 class PretrainTrainingOptions:
-    """How the encoders are pre-trained."""
-
     epochs: int | None = option(None, "Number of epochs.", min=1, show_default="30, or 3 with --quick")
     batch: int = option(64, "Windows per step, over all processes.", min=2)
     mask: float = option(0.3, "Fraction of channels masked.")

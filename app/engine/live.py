@@ -32,7 +32,6 @@ class WatchedSession(Observer):
         self._link.tell_stage(Phase(stage, message))
 
     def own_source_ids(self) -> list[str]:
-        """Open the stream of notes, for recordings to include."""
         self._notes = NoteOutlet()
         return [self._notes.header.source_id]
 
@@ -76,8 +75,6 @@ _CLOSE_RECORDING_S = 0.0
 
 
 class LiveEngine(WatchedSession):
-    """Runs a live session for a window."""
-
     def __init__(self, request: LiveRequest, link: WindowLink) -> None:
         super().__init__(request.options, link)
         self._request, self._check_every_s = request, request.check_every_s

@@ -183,8 +183,6 @@ class QualityPart:
 
 @dataclass(frozen=True)
 class RecordingInfo:
-    """The state of a recording."""
-
     path: Path
     state: str  # starting | recording | stopping | stopped | failed
     message: str
@@ -297,15 +295,11 @@ class Note:
 
 @dataclass(frozen=True)
 class StartRecording:
-    """Record the session's streams."""
-
     path: Path
 
 
 @dataclass(frozen=True)
 class ChooseSpectrogram:
-    """Show another channel's spectrogram."""
-
     ch_name: str
 
 
@@ -329,8 +323,6 @@ class Play:
 
 @dataclass(frozen=True)
 class Seek:
-    """Continue a replay from another time."""
-
     time: float
 
 
@@ -359,8 +351,6 @@ class Shown:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The display timing of a step."""
-
     timing: DisplayTiming
 
 

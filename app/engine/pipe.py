@@ -64,8 +64,6 @@ class CommandQueue:
 
 @dataclass(frozen=True)
 class WindowLink:
-    """A session's connection to its window."""
-
     tell: Callable[[object], None]  # sends a message; may wait for the window
     commands: CommandQueue
     tap: Tap  # started; takes what the session's threads have to show

@@ -61,7 +61,6 @@ class EngineProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its process id; None before the start."""
         return self._process.pid
 
     @property

@@ -51,7 +51,7 @@ def test_live_predicts_on_the_grid_from_streams_of_another_process(live_run):
     assert all(record["t_end"] % 0.25 == 0 for record in records)
     assert records[-1]["present"] == {"eeg": True, "eye": False, "face": True, "voice": True}
     assert records[-1]["latency_ms"]["total"] > 0
-    assert not session.telemetry.snapshot().failures
+    assert not session.telemetry.failures
 
 
 def test_replay_of_the_recording_repeats_the_live_run(live_run, random_model):
@@ -136,7 +136,7 @@ def test_a_stream_that_joins_and_leaves_ends_nothing_and_lies_in_the_recording_s
     ]  # the history is not broken, as far as the machine keeps up
     assert max(after - before for before, after in pairwise(t_ends)) < 2.0
     assert sum(record["present"]["eeg"] for record in records[8:]) > 0.9 * len(records[8:])
-    assert not session.telemetry.snapshot().failures
+    assert not session.telemetry.failures
     replayed = SessionOptions(model=random_model, jsonl=tmp_path / "replay.jsonl")
     ReplaySession(ReplayRequest(tmp_path / "a_part-02.xdf", replayed)).run(lambda share: None)
     result = compare_runs(tmp_path / "live.jsonl", tmp_path / "replay.jsonl")

@@ -122,5 +122,5 @@ def test_an_output_that_cannot_be_written_stops_neither_the_run_nor_the_others(r
     runner.stop()
     assert runner.error is None
     assert sink.n_written == full.n_written == runner.n_dropped["--jsonl a"] >= 1
-    failures = runner._telemetry.snapshot().new_failures(0)
+    failures = runner._telemetry.failures
     assert [failure.stage for failure in failures] == ["output"]

@@ -124,7 +124,7 @@ def test_a_replay_masks_what_was_masked_live_and_says_so(noted, random_model, st
     absent = [t_end for t_end, present in collect.present.items() if t_end > 1003.5 and not present["eeg"]]
     assert absent == [1004.25 + at * HOP_S for at in range(8)]  # 1004.25 to 1006.0
     assert all(present["voice"] for t_end, present in collect.present.items() if t_end > 1003.5)
-    said = [message for message in telemetry.snapshot().messages if "masked" in message]
+    said = [message for message in telemetry.messages if "masked" in message]
     assert said == [
         "eeg: masked manually here, as in the live run",
         "eeg: unmasked here, as in the live run",
@@ -229,7 +229,7 @@ class KeepMarks(DigestSink):
     def write(self, prediction):
         super().write(prediction)
         t, of = prediction.t_end, [prediction.band_ch_names.index(name) for name in ("CZ", "PZ")]
-        self.marked[t] = prediction_record(prediction)["marked_bad"]
+        self.marked[t] = list(prediction_record(prediction)["marked_bad"])
         self.entropy_known[t] = [bool(np.isfinite(prediction.band_de[at]).all()) for at in of]
         self.masks[t] = prediction.inputs.eeg_channel_mask[0].reshape(-1, 62)[-1, of].tolist()
 
@@ -256,5 +256,5 @@ def test_electrodes_marked_bad_are_masked_in_the_network_live_as_in_replay(with_
     expected = [[True, True], [False, False], [False, False], [False, True]]
     assert [replayed.masks[t] for t in times] == expected
     assert [replayed.entropy_known[t] for t in times] == expected
-    said = telemetry.snapshot().messages
+    said = telemetry.messages
     assert "electrode CZ: marked bad here, as in the live run" in said

@@ -13,7 +13,7 @@ import pyxdf
 
 from acquisition.errors import InputError
 from acquisition.simulator.recording import write_simulated
-from acquisition.text import parse_json
+from acquisition.text import json_text, parse_json
 from app.compare import compare_runs
 from app.outputs import (
     AnnotatedCopySink,
@@ -86,7 +86,7 @@ def test_no_answer_and_no_sets_in_numbers():
 
 
 def test_a_json_line_has_the_verdict_with_reasons_and_figures():
-    found = json.loads(json.dumps(prediction_record(prediction((0.48, 0.44, 0.08)))))["verdict"]
+    found = json.loads(json_text(prediction_record(prediction((0.48, 0.44, 0.08)))))["verdict"]
     assert found == {
         "state": "uncertain",
         "safe_to_act": False,
@@ -101,7 +101,7 @@ def test_a_json_line_has_the_verdict_with_reasons_and_figures():
 
 def test_what_the_level_rests_on_comes_last_and_null_is_not_known():
     assert list(prediction_record(prediction()))[-1] == "level_trials"
-    assert prediction_record(prediction())["level_trials"] is None
+    assert math.isnan(prediction_record(prediction())["level_trials"])
     assert prediction_record(prediction(level_trials=2.5))["level_trials"] == 2.5
     assert by_name(prediction(level_trials=2.5))["level_trials"] == 2.5
 
@@ -180,7 +180,7 @@ def test_every_line_is_json_where_a_probability_is_not_a_number(tmp_path):
 def test_face_measures_are_in_the_record_with_null_for_what_is_not_known():
     assert prediction_record(prediction())["face_landmarks"] is None
     measures = FaceMeasures(12.4, 0.3, 0.31, False, math.nan, 3.0, -5.0, 1.0, 25.0, 12.0)
-    found = json.loads(json.dumps(prediction_record(prediction(face_measures=measures))))["face_landmarks"]
+    found = json.loads(json_text(prediction_record(prediction(face_measures=measures))))["face_landmarks"]
     assert (found["eye_aspect_left"], found["is_blinking"], found["yaw_deg"]) == (0.3, False, 3.0)
     assert found["blinks_per_min"] is None
 

@@ -200,7 +200,7 @@ def test_openbci_runs_through_the_network_with_its_montage(real_data, random_mod
     path = real_data / "xdf" / "openbci_Sub2011001.xdf"
     session, line = replayed(path, random_model, montage=f"{MONTAGES}/openbci_16.toml", stop_s=20.0)
     assert int(line.split()[-1]) > 40
-    assert any("assumed to be µV" in message for message in session.telemetry.snapshot().messages)
+    assert any("assumed to be µV" in message for message in session.telemetry.messages)
 
 
 def test_muse_without_a_montage_is_refused_with_both_channel_lists(real_data, random_model):
@@ -212,7 +212,7 @@ def test_muse_with_a_montage_runs_on_what_its_seconds_allow(real_data, random_mo
     path = real_data / "xdf" / "muse_P001.xdf"
     session, line = replayed(path, random_model, montage=f"{MONTAGES}/muse.toml")
     assert int(line.split()[-1]) > 10
-    assert math.isclose(sum(session.telemetry.snapshot().prediction.probs.values()), 1.0, abs_tol=1e-5)
+    assert math.isclose(sum(session.telemetry.prediction.probs.values()), 1.0, abs_tol=1e-5)
 
 
 def test_clock_reset_leaves_two_runs_of_predictions(real_data, random_model, tmp_path):
@@ -241,7 +241,7 @@ def test_own_recording_is_replayed_with_what_it_was_recorded_with(recording, ran
     session, line = replayed(copy, random_model, stop_s=7.0)
     options = session.options
     assert (options.line, options.screen_cm, options.distance_cm) == (50, "53x30", 60.0)
-    assert session.telemetry.snapshot().messages[0] == session.file.notice
+    assert session.telemetry.messages[0] == session.file.notice
     given = {"line": 50, "screen_cm": "53x30", "distance_cm": 60.0}
     assert line == replayed(recording, random_model, stop_s=7.0, **given)[1]
 
@@ -304,15 +304,14 @@ def test_a_leap_of_thirty_years_without_a_lost_sample_is_mended(tmp_path, random
     stamps = 100 + np.arange(2000) / 100
     stamps[1000:] += 9e8
     session, _ = replayed(_eeg_recording(tmp_path / "reset.xdf", stamps), random_model)
-    snapshot = session.telemetry.snapshot()
-    assert snapshot.prediction.t_end == pytest.approx(120, abs=0.5)
-    assert 60 <= snapshot.n_predictions <= 72  # of 20 s, but for the steps around the leap
+    assert session.telemetry.prediction.t_end == pytest.approx(120, abs=0.5)
+    assert 60 <= session.telemetry.n_predictions <= 72  # of 20 s, but for the steps around the leap
 
 
 def test_numbers_no_amplifier_shows_are_no_eeg(tmp_path, random_model):
     path = _eeg_recording(tmp_path / "huge.xdf", 100 + np.arange(1000) / 100, scale=1e30)
     session, _ = replayed(path, random_model)
-    assert session.telemetry.snapshot().n_predictions == 0
+    assert session.telemetry.n_predictions == 0
 
 
 def test_a_recording_is_never_overwritten_by_predictions(recording, random_model):
@@ -359,7 +358,7 @@ def test_a_full_disk_is_named(recording, random_model, option):
 def test_a_baseline_longer_than_the_recording_is_said_not_to_be_used(recording, random_model, whole):
     session, line = replayed(recording, random_model, baseline_s=1000.0)
     assert line == whole
-    assert INCOMPLETE_REST in session.telemetry.snapshot().messages
+    assert INCOMPLETE_REST in session.telemetry.messages
 
 
 @pytest.mark.parametrize("option", [{"threads": 9999}, {"screen_cm": "53x30", "distance_cm": math.nan}])

@@ -71,7 +71,7 @@ def test_what_the_simulator_writes_says_so_itself_and_its_replay_too(tmp_path, r
     session.run(lambda share: None)
     notice = simulated_streams(session.file.headers).notice
     assert notice
-    assert notice in session.telemetry.snapshot().messages
+    assert notice in session.telemetry.messages
 
 
 def test_real_streams_beside_simulated_ones_are_named():

@@ -107,7 +107,7 @@ def run_live(model: Path, streams: str, seconds: float) -> dict[str, Any]:
     plain_ms, plain_cpu_ms = plain_forward_ms()
     return {
         "latency_ms": latencies.by_name,
-        "n_skipped": session.telemetry.snapshot().n_skipped,
+        "n_skipped": session.telemetry.n_skipped,
         "cpu_ms": 1e3 * (cpu_s[-1] - cpu_s[0]) / max(1, len(cpu_s) - 1),
         "plain_ms": plain_ms,
         "plain_cpu_ms": plain_cpu_ms,

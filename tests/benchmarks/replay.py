@@ -214,7 +214,7 @@ def replay_once(path: Path, model: Path, seconds: float | None = None) -> tuple[
     options = SessionOptions(model=model, device="cpu", seconds=seconds, headless=True)
     session = ReplaySession(ReplayRequest(path, options))
     session.run(lambda share: None)
-    return session.duration_s, session.telemetry.snapshot().n_predictions
+    return session.duration_s, session.telemetry.n_predictions
 
 
 def _replay_speed(path: Path, model: Path, n_rounds: int) -> dict[str, Any]:
