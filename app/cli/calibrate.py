@@ -111,9 +111,7 @@ def _session(
         raise InputError(what, where="--subject", remedy="give an ID: --subject S01", code=ErrorCode.SUBJECT)
     if check.check:
         return _self_check(who.subject, who, streams, plan, simulation, model, screen, check)
-    opt.refuse(
-        {"--replay": check.replay, "--record": check.record, "--jsonl": check.jsonl}, "only with --check"
-    )
+    opt.refuse(opt.flags(check, "replay", "record", "jsonl"), "only with --check")
     from app.display import opens_window
     from app.request import CalibrationRequest, calibration_streams
 
@@ -140,9 +138,7 @@ def _session(
         return run_calibration_window(request, window)
     if simulation.simulate and given is None:
         _say("the simulated subject consents to everything, including raw face video and voice")
-        from acquisition.types import MODALITIES
-
-        everything = ConsentOptions(consent=",".join(MODALITIES), keep_face_video=True, keep_voice=True)
+        everything = ConsentOptions(consent="eeg,eye,face,voice", keep_face_video=True, keep_voice=True)
         given = everything.given()
     return _headless(request, given, who.as_json)
 
@@ -194,8 +190,7 @@ def _self_check(
         code, telemetry = show_replay(session, quiet=True), session.telemetry
     newest = telemetry.prediction
     record = report_record(None if newest is None else newest.verdict)
-    for line in [json_text(record)] if who.as_json else summary_lines(record):
-        say(line)
+    say(*([json_text(record)] if who.as_json else summary_lines(record)))
     return code
 
 
@@ -272,10 +267,8 @@ def refit(
     if foreign.events is None:
         from app.calibrate.offline import fit_again
 
-        opt.refuse(
-            {"--trial-s": foreign.trial_s, "--trials": foreign.trials, "--per-class": foreign.per_class},
-            "only for recordings of other programs, with --events",
-        )
+        of_others = opt.flags(foreign, "trial_s", "trials", "per_class")
+        opt.refuse(of_others, "only for recordings of other programs, with --events")
         found = fit_again(files, request, consent.given(), out, _say)
         _print(found, as_json)
         return ExitCode.after(found.damage)
@@ -316,8 +309,7 @@ def study(
 
 
 def _print(found: Any, as_json: bool) -> None:
-    for line in [json_text(found.to_json())] if as_json else found.lines():
-        say(line)
+    say(*([json_text(found.to_json())] if as_json else found.lines()))
 
 
 def _say(line: str) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from rich.table import Table
 from typer import Argument
 
 from acquisition.errors import InputError
 from acquisition.text import say, say_json
-from app.cli import evaluation_tables as tables
 from app.cli import options as opt
 from app.cli.groups import add, application, option, option_group
 from app.environment import ExitCode
-from app.tables import StageBars, give_table, make_console
+from app.tables import StageBars, figures_table, give_table, make_console
 
 if TYPE_CHECKING:
     from models.datasets.trials import Excluded
@@ -91,7 +91,7 @@ def simulated(
     options = study.SimulatedSubjects(subjects, trials, trial_s, opt.difficulty_value(difficulty), jobs)
     with StageBars() as bars:
         result = study.evaluate_simulated(checkpoint, options, bars, brief=brief)
-    _print(result, as_json, study.simulated_tables)
+    _give(result, as_json, study.simulated_tables)
 
 
 def generated(quick: opt.Quick = False, jobs: opt.Jobs = 2, as_json: opt.Json = False) -> None:
@@ -108,7 +108,7 @@ def generated(quick: opt.Quick = False, jobs: opt.Jobs = 2, as_json: opt.Json = 
     test = study.GeneratedTest(study.SEEDS[:2], 2, jobs, network=False) if quick else test
     with StageBars() as bars:
         result = study.evaluate_generated(test, bars)
-    _print(result | {"quick": quick}, as_json, study.generated_tables)
+    _give(result | {"quick": quick}, as_json, study.generated_tables)
 
 
 def voice(
@@ -138,16 +138,12 @@ def voice(
     study = opt.from_checkout("studies.voices")
     excluded: list[Excluded] = []
     voices = load_voices(train, excluded), load_voices(test or (), excluded)
-    for one in excluded:
-        say(f"excluded: speaker {one.subject}: {one.why}", error=True)
     with StageBars() as bars:
         asked = study.VoiceTest(*voices, (normalise,) if normalise else study.NORMALISE)
         result = study.evaluate_voice(asked, bars)
     if not result["differences"]:
         say("no reference: opensmile is not installed (pip install 'affectscope[test]')", error=True)
-    result |= {"left_out": [{"subject": one.subject, "why": one.why} for one in excluded]}
-    _print(result, as_json, tables.voice_tables)
-    return ExitCode.after(excluded)
+    return _give(result | {"left_out": list(map(vars, excluded))}, as_json, voice_tables, "speaker")
 
 
 def seed_iv(folder: _Folder, part: SubjectsOptions, classifier: SeedClassifierOptions) -> int:
@@ -209,7 +205,7 @@ def recording(
     from models.training.sources import Source
 
     kind = "xdf" if is_xdf(file) else "raw"
-    return _on_trials(Source(kind, file, "raw", montage, events, trial_s), classifier)
+    return _on_trials(Source(kind, file, "raw", montage, events, trial_s), classifier, SubjectsOptions())
 
 
 def recordings(
@@ -237,7 +233,7 @@ def recordings(
     source = data.recordings()
     if model is not None:
         opt.refuse({"--network": network, "--quick": quick}, "not with --model")
-        return _on_trials(source, ClassifierOptions(model=model, as_json=as_json))
+        return _on_trials(source, ClassifierOptions(model=model, as_json=as_json), SubjectsOptions())
     from models.training.evaluate_recordings import RecordingsTest, evaluate_recordings, sentences
 
     test = RecordingsTest(protocol, normalise, network, n_jobs=jobs)
@@ -246,13 +242,10 @@ def recordings(
     with StageBars() as bars:
         result = evaluate_recordings(test, source.trials(excluded=excluded), bars, excluded)
     named_by_file = any(not row.subject for row in source.rows)
-    result |= {"named_by_file": named_by_file, "quick": quick, "left_out": [vars(one) for one in excluded]}
-    for one in excluded:
-        say(f"excluded: subject {one.subject}: {one.why}", error=True)
-    _print(result, as_json, tables.recordings_tables)
-    for line in () if as_json else sentences(result):
-        say(line)
-    return ExitCode.after(excluded)
+    result |= {"named_by_file": named_by_file, "quick": quick, "left_out": list(map(vars, excluded))}
+    code = _give(result, as_json, recordings_tables)
+    say(*(() if as_json else sentences(result)))
+    return code
 
 
 def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: SubjectsOptions) -> int:
@@ -275,42 +268,104 @@ def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: Subjec
     )
     with StageBars() as bars:
         result = study.evaluate_labels(test, bars).to_dict()
-    for one in result["left_out"]:
-        say(f"excluded: subject {one['subject']}: {one['why']}", error=True)
-    _print(result, asked.as_json, tables.label_tables)
-    return ExitCode.after(result["left_out"])
+    return _give(result, asked.as_json, label_tables)
 
 
 def _on_test_trials(kind: str, folder: Path, classifier: ClassifierOptions, part: SubjectsOptions) -> int:
     from models.checkpoint import load_config
     from models.training.sources import Source
 
-    subjects = part.subjects()
     origin = load_config(classifier.model).feature_origin
-    return _on_trials(Source(kind, folder, origin), classifier, subjects, part.session)
+    return _on_trials(Source(kind, folder, origin), classifier, part)
 
 
-def _on_trials(
-    source: Source,
-    classifier: ClassifierOptions,
-    subjects: tuple[str, ...] | None = None,
-    session: int | None = None,
-) -> int:
+def _on_trials(source: Source, classifier: ClassifierOptions, part: SubjectsOptions) -> int:
     from models.training.evaluate_trials import TrialTest, evaluate_trials
 
     if classifier.out is not None:
         opt.check_writable(classifier.out)
     with StageBars() as bars:
-        found = evaluate_trials(TrialTest(classifier.model, source, subjects, session), bars)
+        found = evaluate_trials(TrialTest(classifier.model, source, part.subjects(), part.session), bars)
     return give_table(found, classifier.out, as_json=classifier.as_json, with_confusion=True)
 
 
-def _print(result: dict[str, Any], as_json: bool, tables_of: Callable[[dict[str, Any]], Any]) -> None:
+def _give(
+    result: dict[str, Any], as_json: bool, tables: Callable[[dict[str, Any]], Any], who: str = "subject"
+) -> int:
+    """Print a result and what of the data is not in it; return the exit code."""
+    left_out = result.get("left_out", ())
+    for one in left_out:
+        say(f"excluded: {who} {one['subject']}: {one['why']}", error=True)
     if as_json:
         say_json(result)
-        return
-    for table in tables_of(result):
-        make_console().print(table)
+    else:
+        for table in tables(result):
+            make_console().print(table)
+    return ExitCode.after(left_out)
+
+
+def _quick(result: dict[str, Any]) -> str:
+    return " Quick run, not a result." if result.get("quick") else ""
+
+
+def label_tables(result: dict[str, Any]) -> Iterable[Table]:
+    rows, first = result["rows"], result["rows"][0]
+    title = (
+        f"{'GENERATED DATA; ' if result['generated'] else ''}protocol {first['protocol']}, own labelled "
+        f"trials: {first['labels']}; {len(first['subjects'])} subjects, {first['n_trials']} tested trials, "
+        f"chance {first['chance']:.0%}.{_quick(result)}"
+    )
+    cells = [
+        (
+            row["model"], row["modalities"], f"{row['mean']:.1%}", interval_words(row["interval"]),
+            f"{row['trial_mean']:.1%}", interval_words(row["trial_interval"]),
+        )
+        for row in rows
+    ]  # fmt: skip
+    yield figures_table(title, ("model", "given", "per window", "95 % CI", "per trial", "95 % CI "), cells)
+
+
+def recordings_tables(result: dict[str, Any]) -> Iterable[Table]:
+    first = result["rows"][0]
+    title = (
+        f"{first['protocol']}, level: {first['normalise']}; {first['n_subjects']} subjects, "
+        f"{first['n_trials']} trials of {', '.join(result['labels'])}; "
+        f"chance {first['chance']:.0%}.{_quick(result)}"
+    )
+    cells = [
+        (row["model"], f"{row['mean']:.1%}", interval_words(row["interval"]), f"{row['balanced']:.1%}")
+        for row in result["rows"]
+    ]
+    yield figures_table(title, ("model", "per trial", "95 % CI", "balanced"), cells)
+
+
+def interval_words(interval: Sequence[float]) -> str:
+    """Return for example ``51% to 68%``."""
+    return f"{interval[0]:.0%} to {interval[1]:.0%}"
+
+
+def voice_tables(result: dict[str, Any]) -> Iterable[Table]:
+    speakers = list(result["rows"][0]["speakers"])
+    rows = [
+        (
+            row["model"],
+            "own, transductive" if row["transductive"] else row["normalise"],
+            f"{row['mean']:.3f}",
+            "{:.2f} to {:.2f}".format(*row["interval"]) if row["interval"] else "one speaker",
+            f"{row['pooled']:.3f}",
+            *(f"{row['speakers'][speaker]:.2f}" for speaker in speakers),
+        )
+        for row in result["rows"]
+    ]
+    title = f"balanced accuracy, mean over speakers; chance {result['chance']:.0%}"
+    columns = ("", "level", "mean", "95 % CI", "pooled", *speakers)
+    yield figures_table(f"{title}\n{result['protocol']}", columns, rows, caption=result["caveat"])
+    for row in result["rows"]:
+        if row["model"] == "voice":
+            title = f"voice, level of {row['normalise']}: true (rows) by predicted (columns), clips"
+            counts = zip(result["labels"], row["confusion"], strict=True)
+            cells = [(label, *map(str, counted)) for label, counted in counts]
+            yield figures_table(title, ("", *result["labels"]), cells)
 
 
 evaluate = application(

@@ -65,24 +65,16 @@ class LabelledDataOptions(opt.DataOptions, opt.LabelledRecordingOptions):
             remedy = "choose what to train on, e.g. --seed-iv DIR --subject 1, or --trials TABLE"
             raise InputError(what, where="finetune", remedy=remedy)
         if has_recordings:
-            of_sets = {"--subject": self.subject, "--session": self.session}
             given_as = next(name for name in ("trials", "xdf", "raw", "label") if getattr(self, name))
-            opt.refuse(of_sets, "only for data sets", f"--{given_as}")
+            opt.refuse(opt.flags(self, "subject", "session"), "only for data sets", f"--{given_as}")
             source = self.recordings()
         else:
             source = Source(*given[0])
-            others = {"--montage": self.montage, "--events": self.events, "--trial-s": self.trial_s}
-            others |= {
-                "--subject-from": self.subject_from,
-                "--sfreq": self.sfreq,
-                "--eeg-unit": self.eeg_unit,
-            }
-            opt.refuse(others, "only for recordings", f"--{source.kind}")
+            names = ("montage", "events", "trial_s", "subject_from", "sfreq", "eeg_unit")
+            opt.refuse(opt.flags(self, *names), "only for recordings", f"--{source.kind}")
         if source.kind not in ("seed-iv", "seed-v"):
-            is_published = self.features == "published"
-            opt.refuse(
-                {"--features published": is_published}, "only for SEED's own features", f"--{source.kind}"
-            )
+            published = {"--features published": self.features == "published"}
+            opt.refuse(published, "only for SEED's own features", f"--{source.kind}")
         return source
 
 

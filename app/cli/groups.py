@@ -25,12 +25,8 @@ def option(default: Any, help: str, *names: str, **details: Any) -> Any:
 
     A ``default`` of ``...`` makes it required; ``names`` and ``details`` are those of `typer.Option`.
     """
-    made = {"option": typer.Option(*names, help=help, **details)}
-    return (
-        dataclasses.field(metadata=made)
-        if default is ...
-        else dataclasses.field(default=default, metadata=made)
-    )
+    default = dataclasses.MISSING if default is ... else default
+    return dataclasses.field(default=default, metadata={"option": typer.Option(*names, help=help, **details)})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -127,11 +123,22 @@ def application(name: str, help: str, callback: Callable[..., Any] | None = None
     return app
 
 
+def _write_options(command: Any, ctx: Any, formatter: Any) -> None:
+    rows = []
+    for parameter in command.get_params(ctx):
+        if (record := parameter.get_help_record(ctx)) is not None:
+            is_argument = parameter.param_type_name == "argument"
+            heading = "Arguments" if is_argument else "Required" if parameter.required else "Options"
+            if heading == "Options":
+                heading = getattr(parameter, "rich_help_panel", None) or heading
+            rows.append((heading, *record))
+    _write_sections(formatter, rows)
+
+
 class Command(TyperCommand):
     """A command whose help shows its options under the headings of their groups."""
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        _write_options(self, ctx, formatter)
+    format_options = _write_options
 
 
 class Group(TyperGroup):
@@ -139,28 +146,10 @@ class Group(TyperGroup):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         _write_options(self, ctx, formatter)
-        rows = []
-        for name in self.list_commands(ctx):
-            command = self.commands[name]
-            heading = getattr(command, "rich_help_panel", None) or "Commands"
-            rows.append((heading, name, command.get_short_help_str(limit=200)))
-        _write_sections(formatter, rows)
-
-
-def _write_options(command: Any, ctx: Any, formatter: Any) -> None:
-    rows = []
-    for parameter in command.get_params(ctx):
-        record = parameter.get_help_record(ctx)
-        if record is None:
-            continue
-        if parameter.param_type_name == "argument":
-            heading = "Arguments"
-        elif parameter.required:
-            heading = "Required"
-        else:
-            heading = getattr(parameter, "rich_help_panel", None) or "Options"
-        rows.append((heading, *record))
-    _write_sections(formatter, rows)
+        commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
+        headings = (getattr(command, "rich_help_panel", None) or "Commands" for _, command in commands)
+        texts = ((name, command.get_short_help_str(limit=200)) for name, command in commands)
+        _write_sections(formatter, [(heading, *text) for heading, text in zip(headings, texts, strict=True)])
 
 
 #: Headings in the order of the help; others stand where "" is.

@@ -276,13 +276,7 @@ class LabelledRecordingOptions(RecordingOptions):
 
         how = self.reading()
         if self.trials is not None:
-            others: dict[str, object] = {
-                "--xdf": self.xdf,
-                "--raw": self.raw,
-                "--label": self.label,
-                "--events": self.events,
-            }
-            others |= {"--subject-from": self.subject_from, "--trial-s": self.trial_s}
+            others = flags(self, "xdf", "raw", "label", "events", "subject_from", "trial_s")
             refuse(others, "the table says it all", "--trials")
             return Source("trials", self.trials, rows=read_table(self.trials), **how)
         files = self.files()
@@ -293,7 +287,7 @@ class LabelledRecordingOptions(RecordingOptions):
         if not rows:
             what, remedy = "expected recordings, found none", "give --trials TABLE, --raw, --xdf or --label"
             raise InputError(what, where="recordings", remedy=remedy, code=ErrorCode.FILE)
-        refuse({"--events": self.events, "--trial-s": self.trial_s} if self.label else {}, "not with --label")
+        refuse(flags(self, "events", "trial_s") if self.label else {}, "not with --label")
         return Source("trials", rows[0].file.parent, rows=rows, **how)
 
 
@@ -306,6 +300,11 @@ class DataOptions(RecordingOptions):
     def datasets(self) -> list[tuple[str, Path]]:
         kinds = ("seed_iv", "seed_v", "eav")
         return [(kind.replace("_", "-"), path) for kind in kinds for path in getattr(self, kind) or ()]
+
+
+def flags(group: object, *names: str) -> dict[str, Any]:
+    """Return values of a group by option, as `refuse` takes them: ``--trial-s`` of the field ``trial_s``."""
+    return {f"--{name.replace('_', '-')}": getattr(group, name) for name in names}
 
 
 def refuse(options: Mapping[str, object], why: str, where: str = "") -> None:

@@ -372,6 +372,7 @@ def _publish(
         say("No publisher was running in the background.")
 
 
+_NO_DEVICE = "No {} was found. Is one connected, and may this program use it?"
 _Loop = Annotated[bool, Option("--loop", help="Repeat a file endlessly.")]
 _List = Annotated[bool, Option("--list", help="List the devices and exit.")]
 _Name = Annotated[str, Option(help="Name of the stream.")]
@@ -402,12 +403,12 @@ def webcam(
     from acquisition.publish.webcam import camera_from_text, list_cameras, publish_webcam
 
     if list_devices:
-        cameras = list_cameras()
-        for camera in cameras:
-            rate = f" at {camera.fps:g} frames/s" if camera.fps > 0 else ""
-            say(f"{camera.index}: {camera.width} x {camera.height} px{rate}")
-        if not cameras:
-            say("No camera was found. Is one connected, and may this program use it?")
+        found = [
+            f"{one.index}: {one.width} x {one.height} px"
+            + (f" at {one.fps:g} frames/s" if one.fps > 0 else "")
+            for one in list_cameras()
+        ]
+        say(*found or [_NO_DEVICE.format("camera")])
         return
     parsed = camera_from_text(file or device)
     with _publishing(name, loop) as publishing:
@@ -435,12 +436,12 @@ def microphone(
     from acquisition.publish.microphone import list_microphones, microphone_from_text, publish_microphone
 
     if list_devices:
-        microphones = list_microphones()
-        for entry in microphones:
-            mark = "  (default)" if entry.is_default else ""
-            say(f"{entry.index}: {entry.name}, {entry.host}, {entry.n_channels} ch, {entry.sfreq:g} Hz{mark}")
-        if not microphones:
-            say("No microphone was found. Is one connected, and may this program use it?")
+        found = [
+            f"{one.index}: {one.name}, {one.host}, {one.n_channels} ch, {one.sfreq:g} Hz"
+            + ("  (default)" if one.is_default else "")
+            for one in list_microphones()
+        ]
+        say(*found or [_NO_DEVICE.format("microphone")])
         return
     parsed = microphone_from_text(file or device)
     with _publishing(name, loop) as publishing:

@@ -32,9 +32,8 @@ def train(
       affectscope train --simulated --out my-model
     """
     if not simulated:
-        raise InputError(
-            "nothing to train on", where="train", remedy="add --simulated to train on simulated subjects"
-        )
+        remedy = "add --simulated to train on simulated subjects"
+        raise InputError("nothing to train on", where="train", remedy=remedy)
     demo_model = opt.from_checkout("studies.demo_model.training")
     options = demo_model.TrainingOptions(
         n_subjects=subjects,
@@ -145,8 +144,7 @@ def pretrain(
 
     files = data.files()
     if not files:
-        of_recordings = {"--montage": data.montage, "--sfreq": data.sfreq, "--eeg-unit": data.eeg_unit}
-        opt.refuse(of_recordings, "only for recordings")
+        opt.refuse(opt.flags(data, "montage", "sfreq", "eeg_unit"), "only for recordings")
     quick = training.quick
     loop = LoopOptions(
         epochs=training.epochs or (_QUICK_EPOCHS if quick else 30),

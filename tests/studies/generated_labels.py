@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from app.cli.evaluation_tables import label_tables
+from app.cli.evaluate import label_tables
 from app.tables import figures_table
 from models.training.loop import Report
 from models.training.scores import t_interval

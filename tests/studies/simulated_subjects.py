@@ -15,7 +15,7 @@ from rich.table import Table
 from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import MODALITIES
-from app.cli.evaluation_tables import interval_words
+from app.cli.evaluate import interval_words
 from app.tables import figures_table
 from models.checkpoint import Checkpoint
 from models.config import ModelConfig
