@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         sys.exit(_run(words))
     except InputError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}", error=True)
         sys.exit(ExitCode.of(error.code))
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno == errno.EPIPE:  # the reader of our output has gone (`| head`): nothing is wrong
             sys.exit(ExitCode.GOOD)
-        _say(f"error: cannot write: {error.strerror} (free some space)")
+        say(f"error: cannot write: {error.strerror} (free some space)", error=True)
         sys.exit(ExitCode.WRONG_USE)
     except Exception as error:
         _fail(error)
@@ -65,11 +65,11 @@ def _run(words: list[str]) -> int:
 
 
 def _fail(error: Exception) -> NoReturn:
-    _say(f"internal error: {type(error).__name__}: {error}")
+    say(f"internal error: {type(error).__name__}: {error}", error=True)
     if os.environ.get("AFFECTSCOPE_DEBUG"):
         traceback.print_exc()
     else:
-        _say("set AFFECTSCOPE_DEBUG=1 for details, and please report this")
+        say("set AFFECTSCOPE_DEBUG=1 for details, and please report this", error=True)
     sys.exit(ExitCode.INTERNAL_ERROR)
 
 
@@ -80,11 +80,7 @@ def _say_usage(error: Any) -> None:
         error.show()
         return
     command = context.command_path.removeprefix(context.find_root().command_path) if context else ""
-    _say(f"error: {message} (see affectscope{command} --help)")
-
-
-def _say(message: str) -> None:
-    say(message, error=True)
+    say(f"error: {message} (see affectscope{command} --help)", error=True)
 
 
 if __name__ == "__main__":

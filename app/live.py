@@ -32,7 +32,7 @@ from app.outlets import ClockOutlet, PredictionOutlet
 from app.outputs import Sink
 from app.pipeline import Pipeline
 from app.recording import RecordingControl, RecordingHooks
-from app.request import LiveRequest
+from app.request import SIDECAR_OPTIONS, LiveRequest
 from app.runner import LiveRunner, closing
 from app.telemetry import Failure, Telemetry, simulated_streams
 from models.checkpoint import Checkpoint
@@ -142,13 +142,11 @@ class LiveSession:
                 _ = self.checkpoint
             else:
                 self._start_simulator(closed.enter_context(SimulatorProcess(self.request.simulated)))
-            devices = (("webcam", self.request.webcam), ("microphone", self.request.microphone))
-            for kind, device in devices:
-                if device is not None:
+            for kind in ("webcam", "microphone"):
+                if (device := getattr(self.request, kind)) is not None:
                     # A file in place of a device is repeated, to last as long as a device would.
-                    publisher = start_publisher(kind, device, loop=True)
-                    self._publishers.append(publisher)
-                    closed.callback(publisher.stop)
+                    self._publishers.append(start_publisher(kind, device, loop=True))
+                    closed.callback(self._publishers[-1].stop)
             self.observer.on_stage("looking", "looking for streams")
             interruption = interruptible() if self.interrupted is None else nullcontext(self.interrupted)
             with interruption as interrupted:
@@ -230,39 +228,32 @@ class LiveSession:
             lateness_s=self.options.lateness,
         )
         predictions, clock_map = PredictionOutlet(labels), ClockOutlet()
-        sinks: list[Sink] = [
-            predictions,
-            *self.options.sinks(labels, lambda: self.ledgers.values()),
-        ]
+        sinks: list[Sink] = [predictions, *self.options.sinks(labels, lambda: self.ledgers.values())]
         own = [predictions.header.source_id, clock_map.header.source_id, *observer.own_source_ids()]
         recording = self._recording_control(source, own, pipeline)
-        publish = _Periodically(
-            _SEGMENTS_S,
-            lambda now: clock_map.publish(source.take_segments(), pipeline.aligner.take_lateness()),
-        )
+        health_due, look_due = _Due(_HEALTH_S), _Due(_HEALTH_S)
+        segments_due = _Due(_SEGMENTS_S)
 
-        def take_health(now: float) -> None:
+        def after_acquire(now: float) -> None:
+            if segments_due(now):
+                clock_map.publish(source.take_segments(), pipeline.aligner.take_lateness())
+            if not health_due(now):
+                return
             late_s, self.ledgers = pipeline.late_s, pipeline.ledgers()
             self.stream_health = {
                 key: replace(health, late_s=late_s.get(key, 0.0))
                 for key, health in source.health(now).items()
             }
 
-        look = _Periodically(_HEALTH_S, take_health)
-        look_around = _Periodically(_HEALTH_S, lambda now: self._look_around(source, recording))
         watches = self.request.newcomers != "ignore"
         if watches:
             given = self.options.streams, self.checkpoint.config.modalities
             source.watch_for(*given, lambda spec: spec.is_shown_only or decoder.check(spec))
 
-        def after_acquire(now: float) -> None:
-            publish(now)
-            look(now)
-
         def attend() -> None:
             recording.step(clock.now())
-            if watches:
-                look_around(clock.now())
+            if watches and look_due(clock.now()):
+                self._look_around(source, recording)
             for publisher in self._publishers:
                 for message in publisher.messages():
                     self._warn(message)
@@ -385,13 +376,7 @@ class LiveSession:
             "model_sha256": self.checkpoint.sha256,
             **of_profile,
             "trained_on": self.checkpoint.config.trained_on,
-            "montage": options.montage,
-            "eeg_unit": options.eeg_unit,
-            "screen_cm": options.screen_cm,
-            "distance_cm": options.distance_cm,
-            "line_hz": options.line,
-            "answer_from": options.answer_from,
-            "min_coverage": options.min_coverage,
+            **{key: getattr(options, option) for option, (key, _) in SIDECAR_OPTIONS.items()},
             "streams": sorted(source.headers),
             "ledger": [asdict(ledger) for ledger in self.ledgers.values()],  # once it is over
             "stream_notes": {key: list(spec.notes) for key, spec in source.specs.items() if spec.notes},
@@ -410,13 +395,13 @@ class LiveSession:
         return lambda message: self.telemetry.on_failure(Failure(stage, message, self._clock.now()))
 
 
-class _Periodically:
-    """Calls a function at most every ``period_s`` seconds of the time it is told."""
+class _Due:
+    """Tells at most every ``period_s`` seconds of the time it is told that it is time."""
 
-    def __init__(self, period_s: float, call: Callable[[float], None]) -> None:
-        self._period_s, self._call, self._next = period_s, call, float("-inf")
+    def __init__(self, period_s: float) -> None:
+        self._period_s, self._next = period_s, -math.inf
 
-    def __call__(self, now: float) -> None:
-        if now >= self._next:
-            self._next = now + self._period_s
-            self._call(now)
+    def __call__(self, now: float) -> bool:
+        is_due = now >= self._next
+        self._next = now + self._period_s if is_due else self._next
+        return is_due

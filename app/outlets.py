@@ -12,7 +12,6 @@ from itertools import chain
 
 from acquisition.errors import printable, without_controls
 from acquisition.header import (
-    CALIBRATION_ID,
     CLOCK_TYPE,
     NOTES_ID,
     PREDICTION_ID,
@@ -47,7 +46,8 @@ class Outlet:
         del self._outlet
 
 
-def _new_id(prefix: str) -> str:
+def new_id(prefix: str) -> str:
+    """Return a ``source_id`` for one run."""
     return f"{prefix}{uuid.uuid4().hex[:12]}"
 
 
@@ -56,7 +56,7 @@ class PredictionOutlet(Outlet):
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self._labels = labels
-        source_id = _new_id(PREDICTION_ID)
+        source_id = new_id(PREDICTION_ID)
         super().__init__("Affectscope predictions", PREDICTION_TYPE, source_id, prediction_channels(labels))
 
     def write(self, prediction: Prediction) -> None:
@@ -70,7 +70,7 @@ class ClockOutlet(Outlet):
     """
 
     def __init__(self) -> None:
-        super().__init__("Affectscope clock map", CLOCK_TYPE, _new_id("affectscope-clock-"))
+        super().__init__("Affectscope clock map", CLOCK_TYPE, new_id("affectscope-clock-"))
 
     def publish(self, *entries: Sequence[MapSegment | Lateness]) -> None:
         """Push what happened since the last call."""
@@ -78,14 +78,10 @@ class ClockOutlet(Outlet):
             self._outlet.push_sample([json.dumps(asdict(entry))])
 
 
-def new_source_id() -> str:
-    return _new_id(CALIBRATION_ID)
-
-
 class MarkerOutlet(Outlet):
     """The stream ``Affectscope calibration``; open it before the recording that holds it begins.
 
-    ``source_id`` is from `new_source_id`: simulated devices are told it before there is an outlet.
+    Simulated devices are told its ``source_id`` before there is an outlet.
     """
 
     def __init__(self, source_id: str) -> None:
@@ -100,7 +96,7 @@ class NoteOutlet(Outlet):
     """The stream ``Affectscope notes``; open it after the search for streams, which would find it."""
 
     def __init__(self) -> None:
-        super().__init__("Affectscope notes", "Markers", _new_id(NOTES_ID))
+        super().__init__("Affectscope notes", "Markers", new_id(NOTES_ID))
 
     def push(self, text: str, time: float) -> str:
         """Send a note, on one line, stamped with ``time`` (LSL seconds), and return it as it was sent.

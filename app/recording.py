@@ -71,26 +71,22 @@ class NewStreams:
 
     def _look(self) -> None:
         try:
-            self._tell_new()
+            new = self._recorder.new_streams(found.header for found in discover(1.0))
+            # What was there at the start was excluded on purpose.
+            for header in new if self._has_looked else ():
+                if not self._is_told(header):
+                    self._tell(header)
+            self._has_looked = True
         except Exception as error:  # what strangers send must not end what is only a hint
             if not self._has_failed:
                 self._has_failed = True
                 self._say(f"a search for new streams has failed: {printable(str(error))}")
 
-    def _tell_new(self) -> None:
-        new = self._recorder.new_streams(found.header for found in discover(1.0))
-        if not self._has_looked:  # what was there at the start was excluded on purpose
-            self._has_looked = True
-            return
-        for header in new:
-            if self._is_told(header):
-                continue
-            part = next_part_path(self._recorder.path)
-            part = part.relative_to(Path.cwd()) if part.is_relative_to(Path.cwd()) else part
-            self._say(
-                f"{header.name} ({header.type}) appeared and is not in this file; to record it separately: "
-                f"{record_command(part, header)}"
-            )
+    def _tell(self, header: StreamHeader) -> None:
+        part = next_part_path(self._recorder.path)
+        part = part.relative_to(Path.cwd()) if part.is_relative_to(Path.cwd()) else part
+        name, command = f"{header.name} ({header.type})", record_command(part, header)
+        self._say(f"{name} appeared and is not in this file; to record it separately: {command}")
 
 
 def record_command(path: Path, header: StreamHeader) -> str:
@@ -117,7 +113,7 @@ class RecordingHooks:
     on_notice: Callable[[str], None]  # called with a sentence
     on_failure: Callable[[str], None] = lambda message: None  # called with what a recording lost
     on_opened: Callable[[], None] = lambda: None  # a recording has begun to take every stream
-    sidecar: Callable[[], Mapping[str, Any]] | None = None  # content of the JSON file next to a recording
+    sidecar: Callable[[], Mapping[str, Any]] = dict  # content of the JSON file next to a recording
     #: The sidecar has what comes after the beginning, which a killed program could not write at the end.
     is_settled: Callable[[], bool] = lambda: False
     #: The session itself speaks of such streams.
@@ -168,19 +164,15 @@ class RecordingControl:
 
     def _writable(self, streams: Sequence[StreamHeader]) -> list[StreamHeader]:
         """Leave out markers that LabRecorder cannot write, and say so once: they may be a stranger's."""
-        kept = list[StreamHeader]()
-        left_out = list[StreamHeader]()
-        for stream in streams:
-            is_lost = kind_of(stream) is Kind.MARKERS and stream.channel_format not in WRITTEN_FORMATS
-            (left_out if is_lost else kept).append(stream)
-        if not kept:  # the recorder refuses what there is
+        lost = [s for s in streams if kind_of(s) is Kind.MARKERS and s.channel_format not in WRITTEN_FORMATS]
+        if len(lost) == len(streams):  # the recorder refuses what there is
             return list(streams)
-        for stream in left_out:
+        for stream in lost:
             if recorded_identity(stream) not in self._left_out:
                 self._left_out.add(recorded_identity(stream))
                 why = f"LabRecorder cannot write {stream.channel_format}"
                 self._hooks.on_notice(f"{stream.name} is not recorded: {why}")
-        return kept
+        return [stream for stream in streams if stream not in lost]
 
     def stop(self, now: float) -> None:
         """Ask for the end of the recording; `step` follows it until the file is closed."""
@@ -244,9 +236,10 @@ class RecordingControl:
             self._hooks.on_failure(f"{otherwise}: {error}")
 
     def _make(self, path: Path, now: float, *, is_first: bool = True) -> _Recording:
-        hooks = replace(
-            self._hooks, is_told=lambda header: self._takes(header) or self._hooks.is_told(header)
-        )
+        def is_told(header: StreamHeader) -> bool:  # or in the next part
+            is_taken = recorded_identity(header) in map(recorded_identity, self._streams)
+            return is_taken or self._hooks.is_told(header)
+
         recorder = Recorder(
             path,
             self._streams,
@@ -255,19 +248,14 @@ class RecordingControl:
             max_hours=self._hooks.max_hours,
             may_lack=not is_first,
         )
-        return _Recording(recorder, self._streams, hooks, now)
-
-    def _takes(self, header: StreamHeader) -> bool:
-        """Tell whether the next part has a stream that the one before lacks."""
-        return recorded_identity(header) in map(recorded_identity, self._streams)
+        return _Recording(recorder, self._streams, replace(self._hooks, is_told=is_told), now)
 
     def _tell_losses(self) -> None:
         """Say once what lies in neither of two parts, as the recorder of the first one died or was halted."""
         for before, after in pairwise(self._parts):
-            if before.trouble and not before.is_busy and "lost_before_s" not in after.facts:
-                lost = after.missing_since(before)
-                if lost is None:
-                    continue
+            if not before.trouble or before.is_busy or "lost_before_s" in after.facts:
+                continue
+            if (lost := after.missing_since(before)) is not None:
                 after.facts["lost_before_s"] = round(max(lost.values(), default=0.0), 2)
                 after.write_sidecar()
                 if lost:
@@ -393,8 +381,7 @@ class _Recording:
 
     def freeze(self) -> None:
         """Write the sidecar at the end as it would be now."""
-        if self._content is None and self._hooks.sidecar is not None:
-            self._content = self._hooks.sidecar()
+        self._content = self._content or self._hooks.sidecar()
 
     def start(self) -> None:
         try:
@@ -469,8 +456,7 @@ class _Recording:
         for process in self._halted():
             process.resume()
         self.stop(now)
-        status = self._recorder.stop(timeout_s)
-        if status.over:
+        if (status := self._recorder.stop(timeout_s)).over:
             self._end(status, now)
             return
         self._recorder.leave()
@@ -566,7 +552,7 @@ class _Recording:
 
     def write_sidecar(self) -> None:
         """Write what the session says of the recording, its parts, and the samples that are in the file."""
-        content = dict(self._content or ({} if self._hooks.sidecar is None else self._hooks.sidecar()))
+        content = dict(self._content or self._hooks.sidecar())
         if (not content and not self.facts) or not self.path.exists():
             return
         if not self._is_counted:
@@ -667,9 +653,7 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None, max_h
             say_on(console, "closing the file")
         finally:
             recording.finish(clock.now())
-    info = recording.info(clock.now())
-    assert info is not None
-    if info.state == "failed" and not info.n_bytes:
+    if (info := recording.info(clock.now())) and info.state == "failed" and not info.n_bytes:
         remedy = f"see {path.name}.log"
         raise InputError(info.message, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
     say_on(console, recording.text())

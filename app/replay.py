@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,7 @@ from app.modality_mask import CheckMark, ModalityMask, Recorded, Rest, read_chan
 from app.model_loading import load_model, make_decoder
 from app.outputs import AnnotatedCopySink, Sink
 from app.pipeline import Pipeline
-from app.request import EEG_SUFFIXES, ReplayRequest
+from app.request import EEG_SUFFIXES, SIDECAR_OPTIONS, ReplayRequest
 from app.runner import closing
 from app.telemetry import Failure, Telemetry, simulated_streams
 from models.checkpoint import Checkpoint
@@ -58,18 +59,6 @@ class ReplaySteps:
         return predictions
 
 
-#: What an own recording's sidecar says of how it was made: option -> (key there, types).
-_SIDECAR_OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
-    "montage": ("montage", (str,)),
-    "eeg_unit": ("eeg_unit", (str,)),
-    "screen_cm": ("screen_cm", (str,)),
-    "distance_cm": ("distance_cm", (int, float)),
-    "line": ("line_hz", (int,)),
-    "answer_from": ("answer_from", (int, float)),
-    "min_coverage": ("min_coverage", (int, float)),
-}
-
-
 class ReplayFile:
     """A recording with the options it is replayed with; it is scanned once.
 
@@ -80,14 +69,14 @@ class ReplayFile:
 
     def __init__(self, request: ReplayRequest) -> None:
         self.path, self.start_s, self._alone = request.path, request.start_s, request.part_only
-        self._folder: TemporaryDirectory[str] | None = None
+        self._folder = ExitStack()  # of the copy of an EEG file
         self._notices = list[str]()
         self.xdf = self._as_xdf(request.options.eeg_unit)  # the file that is read
         self._stop_s, self._chunk = request.stop_s, request.chunk
         self.outline: Outline | None = None
         sidecar = read_sidecar(self.xdf)
         taken: dict[str, Any] = {}
-        for option, (name, types) in _SIDECAR_OPTIONS.items():
+        for option, (name, types) in SIDECAR_OPTIONS.items():
             value = sidecar.get(name)
             if value is None or getattr(request.options, option) is not None:
                 continue
@@ -111,14 +100,13 @@ class ReplayFile:
         raw = opened(self.path, Reading(unit=unit))
         self._notices += reader_notes(raw)
         content = eeg_content(self.path, raw, unit)
-        self._folder = TemporaryDirectory(prefix="affectscope-")
-        path = Path(self._folder.name) / f"{self.path.stem}.xdf"
+        folder = self._folder.enter_context(TemporaryDirectory(prefix="affectscope-"))
+        path = Path(folder) / f"{self.path.stem}.xdf"
         write_xdf(content, path)
         return path
 
     def close(self) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+        self._folder.close()
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -146,11 +134,8 @@ class ReplayFile:
                 raise InputError(error.what, where=str(self.path), remedy=remedy, code=error.code) from error
         chosen = self.index.with_following(chosen | self._others(chosen))
         kinds = dict(chosen)
-
-        def use(stream_id: int, kind: Kind) -> None:
-            self.make_intake(self.index.streams[stream_id].header, "", kind, ())
-
-        for stream_id, why in exclude_unusable(chosen, use, unread).items():
+        refused = exclude_unusable(chosen, lambda i, kind: self.make_intake(headers[i], "", kind, ()), unread)
+        for stream_id, why in refused.items():
             told(f"{kinds[stream_id].value}: not used: {why}")
         return chosen
 
@@ -262,10 +247,9 @@ class ReplayFile:
         """
         first, last = source.first_time, source.whole_to
         if math.isnan(first):
-            held = [
-                f"{s.header.name} ({s.header.type}, {s.n_samples:,})" for s in self.index.streams.values()
-            ]
-            holds = f"streams with so many samples: {', '.join(held)}" if held else "no stream at all"
+            streams = self.index.streams.values()
+            held = ", ".join(f"{s.header.name} ({s.header.type}, {s.n_samples:,})" for s in streams)
+            holds = f"streams with so many samples: {held}" if held else "no stream at all"
             what = f"no signal in it can be replayed; it holds {holds}"
             remedy = f"see: affectscope inspect {self.path.name}"
             raise InputError(what, where=str(self.path), remedy=remedy, code=ErrorCode.RECORDING)
@@ -283,9 +267,8 @@ class ReplayFile:
         if self.options.record is not None:
             if len(self.index.paths) > 1:
                 what = f"{self.xdf.name} has {len(self.index.paths)} parts, and a copy is of one file"
-                raise InputError(
-                    what, where="--record", remedy=f"{ALONE}: copy each part", code=ErrorCode.FILE
-                )
+                remedy = f"{ALONE}: copy each part"
+                raise InputError(what, where="--record", remedy=remedy, code=ErrorCode.FILE)
             unused_id = max(self.index.streams, default=0) + 1
             sinks.append(AnnotatedCopySink(self.xdf, self.options.record, labels, unused_id))
         return sinks

@@ -103,8 +103,7 @@ class SessionOptions:
         """
         read_model_summary(self.model)
         if not (self.model / WEIGHTS_FILE).is_file():
-            remedy = "choose the folder of a model with --model"
-            what = f"{WEIGHTS_FILE} is missing"
+            what, remedy = f"{WEIGHTS_FILE} is missing", "choose the folder of a model with --model"
             raise InputError(what, where=str(self.model), remedy=remedy, code=ErrorCode.MODEL)
         profile = self.profile_summary()
         if profile is not None:
@@ -209,13 +208,13 @@ class CalibrationRequest:
 
     def live(self, profile: Path) -> LiveRequest:
         """Return a live session with the devices and the model of this calibration, and a profile."""
+        simulated = self.simulated
         return LiveRequest(
-            self.options.of_devices(are_simulated=self.simulated is not None, profile=profile),
+            self.options.of_devices(are_simulated=simulated is not None, profile=profile),
             webcam=self.webcam,
             microphone=self.microphone,
-            newcomers="ignore" if self.simulated else "offer",
-            simulated=self.simulated
-            and demo_streams(self.simulated.seed, difficulty=self.simulated.difficulty),
+            newcomers="ignore" if simulated else "offer",
+            simulated=simulated and demo_streams(simulated.seed, difficulty=simulated.difficulty),
         )
 
 
@@ -249,6 +248,17 @@ def check_summary(path: Path) -> None:
         refuse_other(streams, f"--summary {path}: {streams.name}", (b"name,", b"marker\r\n"))
 
 
+#: What an own recording's sidecar says of how it was made: option -> (key there, types).
+SIDECAR_OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "montage": ("montage", (str,)),
+    "eeg_unit": ("eeg_unit", (str,)),
+    "screen_cm": ("screen_cm", (str,)),
+    "distance_cm": ("distance_cm", (int, float)),
+    "line": ("line_hz", (int,)),
+    "answer_from": ("answer_from", (int, float)),
+    "min_coverage": ("min_coverage", (int, float)),
+}
+
 Request = LiveRequest | ReplayRequest  # what the dashboard shows
 EngineRequest = Request | CalibrationRequest
 
@@ -275,10 +285,8 @@ def check_streams(options: SessionOptions, headers: Sequence[StreamHeader]) -> N
     known, adapting = dict(kinds), options.adapter_options(model.ch_names)
     refused = exclude_unusable(kinds, lambda i, kind: make_adapter(headers[i], "", kind, adapting), unread)
     if not set(kinds.values()) - {*unread, Kind.MARKERS}:
-        what, remedy = (
-            f"the model reads {', '.join(model.modalities)} alone",
-            "choose another model or stream",
-        )
+        what = f"the model reads {', '.join(model.modalities)} alone"
+        remedy = "choose another model or stream"
         raise InputError(what, where="streams", remedy=remedy, code=ErrorCode.NO_STREAM)
     named = parse_choices(options.streams or "")
     for i, error in refused.items():

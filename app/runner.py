@@ -1,6 +1,7 @@
 """Drives a live pipeline in two threads, and a third that measures faces."""
 
 import contextlib
+import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,47 +20,23 @@ _STOP_WITHIN_S = 3.0
 
 
 class Mailbox:
-    """Holds the newest window; an unread one is replaced and counted."""
+    """Holds the newest window; an unread one is replaced and counted. One thread puts, one takes."""
 
     def __init__(self) -> None:
-        self._window: Window | None = None
-        self._changed = threading.Condition()
+        self._window: queue.Queue[Window] = queue.Queue(1)
         self.n_replaced = 0
 
     def put(self, window: Window) -> None:
-        """Leave a window for the decode thread."""
-        with self._changed:
-            if self._window is not None:
-                self.n_replaced += 1
-            self._window = window
-            self._changed.notify()
+        with contextlib.suppress(queue.Empty):
+            self._window.get_nowait()
+            self.n_replaced += 1
+        self._window.put(window)
 
     def take(self, timeout_s: float) -> Window | None:
         """Wait for a window, at most ``timeout_s``."""
-        with self._changed:
-            if self._window is None:
-                self._changed.wait(timeout_s)
-            window, self._window = self._window, None
-            return window
-
-
-class _Gate:
-    """Lets a thread's work pass until it is closed; after `close` none runs and none ever will."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._is_open = True
-
-    @contextlib.contextmanager
-    def passing(self) -> Iterator[bool]:
-        """Give whether the work inside may be done; holds `close` up meanwhile."""
-        with self._lock:
-            yield self._is_open
-
-    def close(self) -> None:
-        """Wait for the work that is being done, and let nothing pass from now on."""
-        with self._lock:
-            self._is_open = False
+        with contextlib.suppress(queue.Empty):
+            return self._window.get(timeout=timeout_s)
+        return None
 
 
 class LiveRunner:
@@ -82,7 +59,7 @@ class LiveRunner:
         self._pipeline, self._clock = pipeline, clock
         self._sinks, self._telemetry = sinks, telemetry
         self._after_acquire, self._after_decode = after_acquire, after_decode
-        self._sinks_gate, self._acquired_gate = _Gate(), _Gate()
+        self._handing_on, self._acquired, self._is_closed = threading.Lock(), threading.Lock(), False
         self._mailbox = Mailbox()
         self._stop = threading.Event()
         self._decoding = threading.Event()
@@ -120,8 +97,8 @@ class LiveRunner:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(_STOP_WITHIN_S)
-        self._sinks_gate.close()
-        self._acquired_gate.close()
+        with self._handing_on, self._acquired:
+            self._is_closed = True
 
     def _acquire(self) -> None:
         while not self._stop.is_set():
@@ -132,8 +109,8 @@ class LiveRunner:
                 if window is not None:
                     self._mailbox.put(window)
             self._telemetry.n_skipped = self._pipeline.aligner.n_skipped + self._mailbox.n_replaced
-            with self._acquired_gate.passing() as may_pass:
-                if may_pass:
+            with self._acquired:
+                if not self._is_closed:
                     self._after_acquire(now)
             self._clock.wait_until(now + _POLL_S)
 
@@ -152,8 +129,8 @@ class LiveRunner:
                 self._stop.wait(_FRAME_POLL_S)
 
     def _hand_on(self, prediction: Prediction) -> None:
-        with self._sinks_gate.passing() as may_pass:
-            if not may_pass:
+        with self._handing_on:
+            if self._is_closed:
                 return
             self._telemetry.on_prediction(prediction)
             for sink in self._sinks:

@@ -123,46 +123,40 @@ def recording_remarks(report: XdfReport) -> list[str]:
     end = max((stream.placed[1] for stream in signals), default=math.nan)
     for stream in report.streams:
         # Devices such as Muse call all their streams by one name.
-        name = printable(
-            f"{stream.header.name or f'stream {stream.stream_id}'} ({stream.header.type or 'no type'})"
-        )
+        called = stream.header.name or f"stream {stream.stream_id}"
+        name = printable(f"{called} ({stream.header.type or 'no type'})")
         nominal = stream.header.nominal_sfreq
         if stream.is_empty:
             remarks.append(f"{name}: empty, no sample was recorded")
             continue
+        said = []
         if nominal > 0 and not agrees(stream.measured_sfreq, nominal):
-            remarks.append(
-                f"{name}: runs at {stream.measured_sfreq:.2f} Hz, not at its nominal {nominal:g} Hz"
-            )
+            said.append(f"runs at {stream.measured_sfreq:.2f} Hz, not at its nominal {nominal:g} Hz")
         if len(stream.segments) > 1:
             parts = ", ".join(duration(part.last_time - part.first_time, 1) for part in stream.segments)
-            remarks.append(
-                f"{name}: {counted(len(stream.segments) - 1, 'clock reset')}; segment durations: {parts}"
-            )
+            said.append(f"{counted(len(stream.segments) - 1, 'clock reset')}; segment durations: {parts}")
         if stream.n_backward:
-            remarks.append(f"{name}: timestamps step back at {counted(stream.n_backward, 'sample')}")
+            said.append(f"timestamps step back at {counted(stream.n_backward, 'sample')}")
         if kind_of(stream.header) is not Kind.OTHER:
-            remarks += [f"{name}: {clause}" for clause in fates(stream.ledger)]
-        if stream in signals:
-            for gap_s, what in (
-                (stream.placed[0] - begin, "begins {} after the first"),
-                (end - stream.placed[1], "ends {} before the last"),
-            ):
-                if gap_s > 1:
-                    remarks.append(f"{name}: {what.format(duration(gap_s, 1))}")
+            said += fates(stream.ledger)
+        if stream in signals and stream.placed[0] - begin > 1:
+            said.append(f"begins {duration(stream.placed[0] - begin, 1)} after the first")
+        if stream in signals and end - stream.placed[1] > 1:
+            said.append(f"ends {duration(end - stream.placed[1], 1)} before the last")
         if stream.values:
-            remarks.append(f"{name}: {_most_frequent(stream.values)}")
+            said.append(_most_frequent(stream.values))
         if not math.isnan(stream.amplitude_uv):
             unit = ", ".join(printable(unit) or "not stated" for unit in stream.units) or "not stated"
             what = f"unit {unit}; amplitude (SD of a second) {stream.amplitude_uv:.3g} µV"
-            remarks.append(f"{name}: {amplitude_trouble(stream.amplitude_uv) or what}")
+            said.append(amplitude_trouble(stream.amplitude_uv) or what)
         if stream.behind_s:
             lag = f"arrived {stream.behind_s:.1f} s behind the other streams"
-            remarks.append(f"{name}: {lag}: live needs --lateness, or its clock fixed")
-        remarks += [f"{name}: {printable(note)}" for note in stream.notes]
+            said.append(f"{lag}: live needs --lateness, or its clock fixed")
+        said += map(printable, stream.notes)
         if stream.refused:
             what = "a replay stops here" if stream.stops else "not used by a replay"
-            remarks.append(f"{name}: {what}: {printable(stream.refused)}")
+            said.append(f"{what}: {printable(stream.refused)}")
+        remarks += [f"{name}: {clause}" for clause in said]
     if report.refused:
         remarks.append(f"a replay cannot choose its streams: {printable(report.refused)}")
     return remarks
@@ -185,14 +179,10 @@ def eeg_file_lines(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"- marked as bad: {' '.join(found['bads'])}")
     lines += [f"- {note}" for note in found["notes"]]
     for begin, end in found["holes_s"]:
-        span = (
-            f"from {begin:.1f} to {end:.1f} s: bad" if end - begin > 0.05 else f"across {begin:.1f} s: a gap"
-        )
-        lines.append(f"- not used {span}")
-    if found["refused"]:
-        lines.append(f"- training refuses it: {found['refused']}")
-    else:
-        lines.append(f"- events: {_most_frequent(found['events']) or 'none'}")
+        span = f"from {begin:.1f} to {end:.1f} s: bad"
+        lines.append(f"- not used {span if end - begin > 0.05 else f'across {begin:.1f} s: a gap'}")
+    events = f"events: {_most_frequent(found['events']) or 'none'}"
+    lines.append(f"- training refuses it: {found['refused']}" if found["refused"] else f"- {events}")
     lines.append(f"Play it as a live stream with: affectscope publish recording {quote(found['path'])}")
     return [printable(line) for line in lines]
 

@@ -157,7 +157,7 @@ def calibrate_headless(
     if prepared.words:
         say(prepared.words)
     controller = HeadlessController(say, request.seed, is_simulated=request.simulated is not None)
-    run = CalibrationRun(prepared, consent, controller, interrupted=interrupted)
+    run = CalibrationRun(prepared, consent, controller.act, interrupted=interrupted)
     record = run.run()
     for problem in run.live.problems if run.live is not None else ():
         lack(problem)

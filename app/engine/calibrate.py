@@ -36,7 +36,12 @@ class CalibrationEngine(WatchedSession):
             if consent is None:
                 return
             run = CalibrationRun(
-                prepared, consent, self, watcher=self, listener=self._link.tap, interrupted=self._interrupted
+                prepared,
+                consent,
+                self.act,
+                watcher=self,
+                listener=self._link.tap,
+                interrupted=self._interrupted,
             )
             self._telemetry = run.telemetry
             try:

@@ -46,7 +46,12 @@ def run_engine(connection: Connection, request: EngineRequest) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the window's, which then asks to stop
     settle_environment()
     sys.setswitchinterval(_SWITCH_S)
-    tell = _Teller(connection)
+    sending = threading.Lock()
+
+    def tell(message: object) -> None:  # from any thread, unless the window has gone
+        with sending, contextlib.suppress(OSError):
+            connection.send(message)
+
     tell(Phase("loading", "loading the program"))
     commands = CommandQueue(connection)
     signal.signal(signal.SIGTERM, lambda *_: commands.terminate())
@@ -92,18 +97,6 @@ def _run(request: EngineRequest, tell: Callable[[object], None], commands: Comma
             ReplayEngine(request, link).run()
     finally:
         tap.stop()
-
-
-class _Teller:
-    """Sends messages from any thread, unless the window has gone."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._lock = threading.Lock()
-
-    def __call__(self, message: object) -> None:
-        with self._lock, contextlib.suppress(OSError):
-            self._connection.send(message)
 
 
 _PROGRAM = "affectscope"

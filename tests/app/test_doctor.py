@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
+from acquisition.errors import InputError
 from app import doctor
 from app.__main__ import main
-from app.doctor import Missing, Result
+from app.doctor import Result
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_a_package_that_is_not_there_is_missing_with_its_remedy(
     module: str, check: Callable[[], str], remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)  # an import of it fails from now on
-    with pytest.raises(Missing) as missing:
+    with pytest.raises(InputError) as missing:
         check()
     assert remedy in missing.value.remedy
 
@@ -45,7 +46,7 @@ def test_system_libraries_are_named_for_each_system(monkeypatch: pytest.MonkeyPa
         ("win32", "pip install sounddevice"),
     ):
         monkeypatch.setattr(sys, "platform", platform)
-        with pytest.raises(Missing) as missing:
+        with pytest.raises(InputError) as missing:
             doctor.check_sound()
         assert missing.value.remedy.startswith(remedy)
 
@@ -54,14 +55,14 @@ def test_no_display_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(Missing):
+    with pytest.raises(InputError):
         doctor.check_window()
 
 
 def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = doctor.shutil.disk_usage(".")._replace(free=5_000_000)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(Missing, match=r"5 MB"):
+    with pytest.raises(InputError, match=r"5 MB"):
         doctor.check_disk()
 
 
