@@ -38,6 +38,7 @@ class WindowConfig:
     eye_step_s: float = 4.0
     eye_shift_s: float = 1.0
     eye_n_steps: int = 10
+    eye_grid_s: float = 1.0  # steps of the eyes end on it: they are 4 s long and tell little new before
     pupil_s: float = 10.0  # pupil DE needs longer than a step: its lowest band starts at 0.1 Hz
     voice_s: float = 5.0
     voice_grid_s: float = 0.5
@@ -53,7 +54,7 @@ class WindowConfig:
 
     def __post_init__(self) -> None:
         self._check_sizes()
-        for name in ("eeg_shift_s", "eye_shift_s", "voice_grid_s", "face_grid_s"):
+        for name in ("eeg_shift_s", "eye_shift_s", "eye_grid_s", "voice_grid_s", "face_grid_s"):
             value = getattr(self, name)
             if abs(value / self.hop_s - round(value / self.hop_s)) > 1e-9:
                 what = f"hop_s must divide {name}: {value} s is not a multiple of {self.hop_s} s"
@@ -84,7 +85,9 @@ class WindowConfig:
         """Return how far back a window looks at a modality, seconds; the left context is not counted."""
         return {
             "eeg": (self.eeg_n_steps - 1) * self.eeg_shift_s + self.eeg_step_s,
-            "eye": (self.eye_n_steps - 1) * self.eye_shift_s + max(self.eye_step_s, self.pupil_s),
+            "eye": (self.eye_n_steps - 1) * self.eye_shift_s
+            + max(self.eye_step_s, self.pupil_s)
+            + self.eye_grid_s,
             "voice": self.voice_s + self.voice_grid_s,
             "face": self.face_s + self.face_grid_s,
         }[modality]
@@ -375,7 +378,7 @@ class Aligner:
             index=index,
             t_end=t_end,
             steps=steps,
-            present={m: self._is_present(m, steps.get(m, ())) for m in MODALITIES},
+            present={m: self._is_present(m, index, steps.get(m, ()), newest_of) for m in MODALITIES},
             coverage={m: _mean_coverage(steps.get(m, ())) for m in MODALITIES},
             waited_s=max(0.0, now - t_end) if live else 0.0,
             closed_at=now if live else t_end,
@@ -425,7 +428,7 @@ class Aligner:
         config = self.config
         shift_s, n_steps, grid_s = {
             "eeg": (config.eeg_shift_s, config.eeg_n_steps, config.hop_s),
-            "eye": (config.eye_shift_s, config.eye_n_steps, config.hop_s),
+            "eye": (config.eye_shift_s, config.eye_n_steps, config.eye_grid_s),
             "face": (config.face_grid_s, round(config.face_s / config.face_grid_s), config.face_grid_s),
             "voice": (config.voice_grid_s, 1, config.voice_grid_s),
         }[modality]
@@ -433,7 +436,12 @@ class Aligner:
         newest = index // grid * grid
         return range(newest - (n_steps - 1) * shift, newest + 1, shift)
 
-    def _is_present(self, modality: str, steps: tuple[Step, ...]) -> bool:
+    def _is_present(
+        self, modality: str, index: int, steps: tuple[Step, ...], newest_of: Mapping[str, float]
+    ) -> bool:
+        if modality == "eye" and steps and steps[-1].index < index:  # what has ended since is absent at once
+            now = range(index, index + 1)
+            steps = (*steps[:-1], *self._steps(modality, now, lambda *_: True, newest_of[modality]))
         valid = np.array([step.valid for step in steps], dtype=bool)
         return bool(steps) and bool(holds_enough(modality, valid, self.config))
 

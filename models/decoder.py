@@ -36,6 +36,7 @@ from models.features.gaze import ScreenGeometry
 from models.features.log_mel import n_log_mel_frames, resample
 from models.forward import EegStream, Forward
 from models.level import AnswerFilter, Evidence, Recent, RunningLevel, Shadow
+from models.network import NOTHING_KNOWN, KnownTokens
 from models.normalise import MIN_BASELINE_STEPS, Baseline, Normaliser
 from models.prediction import Given, Latency, Prediction
 from models.steps import (
@@ -68,15 +69,19 @@ class _Asked:
 
     window: Window
     inputs: NetworkInput
-    streamed: tuple[Tensor, Tensor] | None
+    known: KnownTokens
     is_aside: bool
     facts: ModelFacts
-    n_bad: Callable[[], int]  # electrodes
+    n_bad: int  # electrodes
 
     @property
     def shapes(self) -> tuple[object, ...]:
         """What windows that go through the network together have in common."""
         return tuple(self.inputs.eeg_positions.tolist()), *(x.shape for x in vars(self.inputs).values())
+
+
+def _second(window: Window) -> int:
+    return math.floor(window.t_end + EDGE_SLACK_S)
 
 
 class Decoder:
@@ -156,6 +161,8 @@ class Decoder:
         self._bare, self._level, self._filter = self.normaliser, self._new_level(), self._new_filter()
         self._recent_steps: Recent = {}  # of the newest window
         self._shadow: Shadow | None = None
+        self._judged: tuple[int, int] | None = None  # a second, and how many electrodes are bad in it
+        self._eye: tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]] | None = None  # its input and its tokens
         self._eeg_stream = EegStream(checkpoint.network) if self.config.network.streams else None
         if self._fixed is not None:
             self._centre()
@@ -220,7 +227,7 @@ class Decoder:
         Others than those in use change nothing. Call it where `decode` is called.
         """
         if ch_names != self.marked_bad:
-            self.marked_bad = ch_names
+            self.marked_bad, self._judged = ch_names, None
             for key, step in self._cached.items():
                 if isinstance(step, EegStep):
                     self._cached[key] = self._with_tangent(self._without_marked(step))
@@ -245,6 +252,7 @@ class Decoder:
             self._eeg_stream.reset()
 
     def _new_level(self) -> RunningLevel | None:
+        self._level_moved = False  # since the normaliser was centred on it
         self._taken_s = -math.inf  # second whose steps entered the level last
         self._keep_from_s = math.inf
         self._recorded: list[Mapping[str, Any]] = []  # levels to continue from, in order of time
@@ -288,7 +296,7 @@ class Decoder:
 
         A baseline that is over stays in force; one that is not starts again, but a rest is dropped.
         """
-        self._cached = {}
+        self._cached, self._judged = {}, None
         self._reset_stream()
         self._step_features.reset()
         self.newest = None
@@ -336,10 +344,12 @@ class Decoder:
         """Return the prediction for a window, or None if no modality is present in it."""
         started = stopwatch()
         network_s = self._take_new_steps(window)
+        if self._level_moved and self._begins_second(window):
+            self._centre()
         inputs, present = self._assembled(window)
         given = self._weigh(window, inputs)
         assembled = stopwatch()
-        streamed = self._stream(window, inputs)
+        known = self._known(window, inputs)
         network_s += stopwatch() - assembled
         self._end_step(window)
         featured = stopwatch()
@@ -347,12 +357,12 @@ class Decoder:
             self.newest = None
             return None
         prediction = self._unanswered(window, inputs, present, given)
-        asked = _Asked(window, inputs, streamed, self.aside, self._facts, lambda: self._count_bad(window))
-        if self.defers:  # the samples, the electrodes in use and the marks are others by then
-            n_bad = self._count_bad(window) if present["eeg"] else 0
-            self._asked.append(replace(asked, n_bad=lambda: n_bad))
+        n_bad = self._n_bad(window) if present["eeg"] else 0
+        asked = _Asked(window, inputs, known, self.aside, self._facts, n_bad)
+        if self.defers:
+            self._asked.append(asked)
         else:
-            prediction = self._answered(asked, prediction, self._forward(inputs, streamed))
+            prediction = self._answered(asked, prediction, self._forward(inputs, known))
         done = stopwatch()
         latency = Latency(
             features=(featured - started - network_s) * 1e3, network=(done - featured + network_s) * 1e3
@@ -370,9 +380,12 @@ class Decoder:
         answered: list[Prediction] = []
         for _, group in groupby(waiting, key=lambda asked: asked.shapes):
             together, started = list(group), stopwatch()
-            streams = [asked.streamed for asked in together if asked.streamed is not None]
-            streamed = tuple(torch.cat(part) for part in zip(*streams, strict=True)) if streams else None
-            output = self._forward(join([asked.inputs for asked in together]), streamed)  # type: ignore[arg-type]
+            known = {
+                modality: (torch.cat(tokens), torch.cat(received))
+                for modality in together[0].known
+                for tokens, received in [zip(*(asked.known[modality] for asked in together), strict=True)]
+            }
+            output = self._forward(join([asked.inputs for asked in together]), known)
             network = (stopwatch() - started) * 1e3 / len(together)
             for at, asked in enumerate(together):
                 row = {name: values[at : at + 1] for name, values in output.items()}
@@ -415,12 +428,20 @@ class Decoder:
         if self.on_step is not None:
             self.on_step(modality, step.index, cached)
 
-    def _stream(self, window: Window, inputs: NetworkInput) -> tuple[Tensor, Tensor] | None:
-        """Return what a streaming encoder makes of the window's EEG, None for any other encoder."""
-        if self._eeg_stream is None or not self._forward.takes_steps:
-            return None
-        steps = eeg_steps(window, self._cached) or [None] * self.config.n_eeg_steps
-        return self._eeg_stream.take(window.index, steps, inputs)
+    def _known(self, window: Window, inputs: NetworkInput) -> KnownTokens:
+        """Return what need not be encoded as a whole: EEG that streams, and eyes that have not moved on."""
+        if not self._forward.takes_steps:
+            return NOTHING_KNOWN
+        known = {}
+        if self._eeg_stream is not None:
+            steps = eeg_steps(window, self._cached) or [None] * self.config.n_eeg_steps
+            known["eeg"] = self._eeg_stream.take(window.index, steps, inputs)
+        if "eye" in self.config.modalities:
+            given = inputs.eye, inputs.eye_step_mask, inputs.eye_feature_mask
+            if self._eye is None or not all(map(torch.equal, given, self._eye[0])):
+                self._eye = given, self._forward.encode_eye(inputs)
+            known["eye"] = self._eye[1]
+        return known
 
     def _collect_baseline(self, step: Step, features: StepFeature) -> None:
         if self._baseline is None:
@@ -510,9 +531,8 @@ class Decoder:
         inputs.evidence = self._evidence.scores(given)[None]
         measures = self._evidence.measures(recent, given, self._level)
         inputs.reliability = self._evidence.range.reliability(measures)[None]
-        second = math.floor(window.t_end + EDGE_SLACK_S)
-        if second > self._taken_s and not self.aside:
-            self._taken_s = second
+        if self._begins_second(window):
+            self._taken_s = second = _second(window)
             runs = self._level.fixed is None
             if not self._baseline:
                 self._level.agreement.take(inputs.evidence[0].numpy(), inputs.present[0].numpy())
@@ -525,9 +545,12 @@ class Decoder:
                 origin = None if runs else self._bare.origin
                 kept = {"second": second, "state": self._level.state(), "fixed_by": origin}
                 self.kept_level, self._keep_from_s = kept, math.inf
-            if runs and (not self.config.network.streams or second % _STREAM_LEVEL_S == 0):
-                self._centre()
+            self._level_moved = runs and (not self.config.network.streams or second % _STREAM_LEVEL_S == 0)
         return given
+
+    def _begins_second(self, window: Window) -> bool:
+        """True for the first window of a whole second that counts: then the level moves."""
+        return _second(window) > self._taken_s and not self.aside
 
     def _restore_level(self, recorded: Mapping[str, Any]) -> None:
         assert self._level is not None
@@ -543,7 +566,8 @@ class Decoder:
             self._centre()
 
     def _centre(self) -> None:
-        """Normalise about the level from the next window on."""
+        """Normalise about the level from the next window on: for a whole second, as its eyes are one step."""
+        self._level_moved = False
         if self._level is None:
             return
         means = {m: torch.from_numpy(self._level.mean(m)).float() for m in self._level.modalities}
@@ -699,11 +723,19 @@ class Decoder:
             time_attention=tuple(times),
             shadow={} if by_shadow is None else self._by_label(by_shadow),
         )
-        n_bad = asked.n_bad() if answered.modality_attention["eeg"] >= MOSTLY else 0
+        n_bad = asked.n_bad if answered.modality_attention["eeg"] >= MOSTLY else 0
         is_simulated = bool(self._is_simulated) and all(self._is_simulated.values())
         return replace(
             answered, verdict=judge(answered, asked.facts, SignalFacts(n_bad, len(names), is_simulated))
         )
+
+    def _n_bad(self, window: Window) -> int:
+        """Return how many electrodes are bad: judged once a second, as of its first window that counts."""
+        if self.aside:
+            return self._count_bad(window)
+        if self._judged is None or self._judged[0] != _second(window):
+            self._judged = _second(window), self._count_bad(window)
+        return self._judged[1]
 
     def _count_bad(self, window: Window) -> int:
         """Return how many electrodes are bad in the newest EEG step, judged alone: no replay can differ."""

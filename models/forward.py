@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from models.encoders.mv_sstma import MvSstmaEncoder
-from models.network import FusionNetwork
+from models.network import NOTHING_KNOWN, FusionNetwork, KnownTokens
 from models.steps import EegStep
 from models.window_batch import NetworkInput
 
@@ -134,6 +134,10 @@ class Forward:
 
         return self.run(run)
 
+    def encode_eye(self, inputs: NetworkInput) -> tuple[Tensor, Tensor]:
+        """Return tokens (B, T, width) of the eyes' steps and attention received (B, E), on the CPU."""
+        return self._cpu_network.encode_steps("eye", inputs)
+
     def n_voice_tokens(self, n_frames: int) -> int:
         """Return how many tokens `encode_voice` makes of ``n_frames`` frames."""
         silence = torch.zeros(1, n_frames, self._cpu_network.config.features.n_mels)
@@ -142,20 +146,18 @@ class Forward:
 
     @property
     def takes_steps(self) -> bool:
-        """True where a streaming EEG encoder is given one step at a time: not on a GPU, which has a graph."""
-        return self.device.type == "cpu" and self._cpu_network.config.network.streams
+        """True where encoders need not see a whole window anew: not on a GPU, which has a graph."""
+        return self.device.type == "cpu"
 
-    def __call__(
-        self, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None = None
-    ) -> dict[str, Tensor]:
+    def __call__(self, inputs: NetworkInput, known: KnownTokens = NOTHING_KNOWN) -> dict[str, Tensor]:
         """Return ``logits`` and the modality, channel and time attention, on the CPU.
 
-        ``streamed`` is what `step_eeg` made of the window's EEG; without it the EEG is encoded as a whole.
+        ``known`` is what `EegStream` and `encode_eye` made of the window: of no use to a GPU's graph.
         """
 
         def run(net: FusionNetwork, device: torch.device) -> dict[str, Tensor]:
             if device.type != "cuda":
-                return {name: value.cpu() for name, value in vars(net(inputs, streamed)).items()}
+                return {name: value.cpu() for name, value in vars(net(inputs, known)).items()}
             if self._graph is None or not self._graph.fits(inputs):
                 self._graph = _GraphedForward(net, inputs, device)
             return self._graph(inputs)

@@ -57,6 +57,7 @@ class RunningLevel:
         self._sum = {m: np.zeros(shape) for m, shape in shapes.items()}  # by the label that was told
         self._worth = {m: np.zeros(shape) for m, shape in shapes.items()}  # in trials
         self._known_worth: float | None = None
+        self._means: dict[str, NDArray[np.float64]] = {}  # until it moves: asked for often
         self._most = max(config.max_trials / discriminant.n_labels, 1.0)
         self.agreement = Agreement(len(MODALITIES), discriminant.n_labels, config.level_temperature)
         self.fixed = fixed
@@ -90,19 +91,22 @@ class RunningLevel:
                 least = 0.0 if name == "worth" else -LARGEST
                 check_numbers(f"{modality}: {name}", values, own[modality].shape, least)
                 own[modality] = values
-        self._known_worth = None
+        self._known_worth, self._means = None, {}
 
     def mean(self, modality: str) -> NDArray[np.float64]:
         """Return the level (F,) of a modality that the discriminant knows."""
         prior = self._prior[modality]
         if self.fixed is not None and modality in self.fixed:
             return np.where(np.isfinite(self.fixed[modality]), self.fixed[modality], prior.mean)
+        if modality in self._means:
+            return self._means[modality]
         kappa = prior.kappa.astype(np.float64)
         total, worth = (part[modality].sum(axis=0) for part in (self._sum, self._worth))
         weight = worth + kappa
         # A feature that no trial ever moves has no kappa: its first step is its level.
         seen = (total + kappa * prior.mean) / np.where(weight > 0, weight, 1.0)
-        return np.where(weight > 0, seen, prior.mean)
+        self._means[modality] = np.where(weight > 0, seen, prior.mean)
+        return self._means[modality]
 
     def take(self, recent: Recent, evidence: NDArray[np.floating], seconds: float = 1.0) -> None:
         """Take the newest steps in; ``evidence`` (n_labels,) is the sum of the discriminant's about them."""
@@ -119,7 +123,7 @@ class RunningLevel:
             known = np.isfinite(step) & (worth < self._most)
             total[known] += share * (step - probs @ self._effects[modality])[known]
             worth[known] += share
-        self._known_worth = None
+        self._known_worth, self._means = None, {}
 
 
 @dataclass(frozen=True, eq=False)

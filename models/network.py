@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,6 +21,10 @@ from models.encoders.transformer import AstEncoder, VitEncoder
 from models.encoders.voice import VoiceActivity, VoiceStatistics
 from models.fusion import FUSIONS, weighed
 from models.window_batch import NetworkInput, NetworkOutput
+
+#: Of EEG or eyes, by modality: tokens of the steps (B, T, width) and attention received by channel (B, C).
+KnownTokens = Mapping[str, tuple[Tensor, Tensor]]
+NOTHING_KNOWN: KnownTokens = MappingProxyType({})
 
 #: `models.config.FACE_ENCODERS` and `VOICE_ENCODERS`.
 _FACE_ENCODERS: dict[str, Any] = {"vit": VitEncoder, **EXPRESSION_NETS, "open": OpenFace}
@@ -93,15 +98,14 @@ class FusionNetwork(nn.Module):
         self.config = replace(self.config, evidence=evidence)
         self._weights = self._weights.new_tensor(evidence.weights)
 
-    def forward(self, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None = None) -> NetworkOutput:
+    def forward(self, inputs: NetworkInput, known: KnownTokens = NOTHING_KNOWN) -> NetworkOutput:
         """Return logits and attention of a batch of windows; see `NetworkInput`, `NetworkOutput`.
 
-        ``streamed`` is what `step_eeg` made of the windows' EEG steps, which then are not encoded again:
-        tokens (B, T, width) and attention received (B, C).
+        What is ``known`` of EEG and eyes, by `step_eeg` or `encode_steps`, is not encoded again.
         What `presence` finds absent has no influence. A modality the model was not trained with is not
         even encoded: its token is 0.
         """
-        results = [self._token_or_zero(modality, inputs, streamed) for modality in MODALITIES]
+        results = [self._token_or_zero(modality, inputs, known) for modality in MODALITIES]
         tokens = torch.stack([token for token, _, _ in results], dim=1)  # (B, 4, d_model)
         present = self.presence(inputs)
         logits, attention = self.fuse(tokens, present, inputs.evidence, inputs.reliability)
@@ -182,19 +186,19 @@ class FusionNetwork(nn.Module):
         self,
         modality: str,
         inputs: NetworkInput,
-        streamed: tuple[Tensor, Tensor] | None = None,
+        known: KnownTokens = NOTHING_KNOWN,
         only: Collection[str] = MODALITIES,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return what `_modality_token` does, zeros of the same shapes for a modality not trained with."""
         if modality in self.config.modalities and modality in only:
-            return self._modality_token(modality, inputs, streamed)
+            return self._modality_token(modality, inputs, known)
         n_batch, n_channels = inputs.eeg.shape[:2]
         received = inputs.eeg.new_zeros(n_batch, n_channels) if modality == "eeg" else None
         token = inputs.eeg.new_zeros(n_batch, self.config.network.fusion.d_model)
         return token, inputs.eeg.new_zeros(self._ages(modality, inputs).shape), received
 
     def _modality_token(
-        self, modality: str, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None = None
+        self, modality: str, inputs: NetworkInput, known: KnownTokens = NOTHING_KNOWN
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return token (B, d_model), time weights (B, N) and, for EEG and eye, attention by channel."""
         received = None
@@ -204,11 +208,10 @@ class FusionNetwork(nn.Module):
             )
             # One token a window: which times counted is what the temporal transformer attended to.
             return self.tokens[modality](tokens, self.time_mask(modality, inputs))[0], weights, received
-        if modality == "eeg" and streamed is not None:
-            tokens, received = streamed
+        if modality in known:
+            tokens, received = known[modality]
         elif modality in ("eeg", "eye"):
-            encoded, received = self.encode_channels(modality, inputs)
-            tokens = self.read_channels(modality, encoded, inputs)
+            tokens, received = self.encode_steps(modality, inputs)
         else:
             tokens = inputs.face_tokens if modality == "face" else inputs.voice_tokens
         token, weights = self.tokens[modality](tokens, self.time_mask(modality, inputs))
@@ -224,6 +227,11 @@ class FusionNetwork(nn.Module):
         masks = inputs.eeg_step_mask, inputs.eeg_channel_mask
         tokens, received = self.eeg(inputs.eeg, inputs.eeg_positions, *masks, n_steps)
         return tokens[:, -n_steps:], received
+
+    def encode_steps(self, modality: str, inputs: NetworkInput) -> tuple[Tensor, Tensor]:
+        """Return of EEG or eyes one token a step, (B, T, width), and attention received (B, C)."""
+        encoded, received = self.encode_channels(modality, inputs)
+        return self.read_channels(modality, encoded, inputs), received
 
     def read_channels(self, modality: str, encoded: Tensor, inputs: NetworkInput) -> Tensor:
         """Return one token a step, (B, T, width), of what `encode_channels` gives."""

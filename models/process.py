@@ -78,11 +78,18 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # glibc's malloc.
 
 def keep_freed_memory() -> None:
     """Ask glibc to keep large blocks at a free: page faults cost a training step more than its arithmetic."""
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:  # another C library
-        return
+    mallopt = _of_glibc("mallopt")
     mallopt(_M_MMAP_THRESHOLD, 1 << 30)
     mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
     mallopt(_M_TOP_PAD, 100_000_000)
+
+
+def give_back_freed_memory() -> None:
+    """Ask glibc to return what is free to the system: each thread's share keeps the most it ever held."""
+    _of_glibc("malloc_trim")(0)
+
+
+def _of_glibc(name: str) -> Callable[..., object]:
+    """Return a function of glibc, or one that does nothing where there is another C library."""
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    return getattr(library, name, lambda *arguments: None)

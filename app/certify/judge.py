@@ -285,7 +285,7 @@ def seconds_needed(modality: str) -> float:
     steps = WINDOWS.min_valid_steps - 1
     needed = {
         "eeg": WINDOWS.eeg_step_s + steps * WINDOWS.eeg_shift_s,
-        "eye": WINDOWS.eye_step_s + steps * WINDOWS.eye_shift_s,
+        "eye": WINDOWS.eye_step_s + steps * WINDOWS.eye_shift_s + WINDOWS.eye_grid_s,
         "face": WINDOWS.face_grid_s * WINDOWS.face_min_frames,
         "voice": WINDOWS.voice_min_s + WINDOWS.voice_grid_s,
     }[modality]

@@ -16,6 +16,7 @@ from app.telemetry import Telemetry
 from models.checkpoint import Checkpoint
 from models.decoder import Decoder
 from models.occlusion import OcclusionRun
+from models.process import give_back_freed_memory
 
 
 def model_info(checkpoint: Checkpoint, options: SessionOptions) -> ModelInfo:
@@ -45,6 +46,7 @@ def model_info(checkpoint: Checkpoint, options: SessionOptions) -> ModelInfo:
 
 
 PERIOD_S = 0.5  # between two reports to the window
+_TRIM_EVERY = 20  # reports
 
 
 class HealthMeter:
@@ -54,9 +56,13 @@ class HealthMeter:
         self._telemetry, self._device = telemetry, device
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call begins the count
+        self._n_parts = 0
 
     def part(self, time: float, *, rest: Rest | None = None, **of_session: Any) -> HealthPart:
         """Return the figures at ``time`` (LSL seconds); ``of_session`` are fields of `HealthPart`."""
+        self._n_parts += 1
+        if self._n_parts % _TRIM_EVERY == 0:
+            give_back_freed_memory()
         p50, p99 = self._telemetry.latency_ms(50, 99)
         given: dict[str, Any] = {
             "streams": {},

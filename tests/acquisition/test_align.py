@@ -107,6 +107,11 @@ def test_stream_that_stopped_is_absent_at_once():
     assert not window_at(aligner, 20.5).present["eye"]
 
 
+def test_the_eyes_have_a_new_step_once_a_second():
+    ends = {t: window_at(filled("eg"), t).steps["eye"][-1].t_end for t in (20.0, 20.25, 20.75, 21.0)}
+    assert ends == {20.0: 20.0, 20.25: 20.0, 20.75: 20.0, 21.0: 21.0}
+
+
 def test_voice_needs_two_seconds_and_comes_in_whole_half_seconds():
     aligner = filled("ea", t0=10.0)
     assert not window_at(aligner, 11.5).present["voice"]
@@ -167,8 +172,8 @@ def test_skipped_windows_are_counted():
 
 def test_warm_up_ends_when_every_context_is_full():
     aligner = filled("eg", t0=100.0)
-    assert window_at(aligner, 118.75).warm_up
-    assert not window_at(aligner, 119.25).warm_up
+    assert window_at(aligner, 119.75).warm_up
+    assert not window_at(aligner, 120.25).warm_up
 
 
 def test_measured_rate_replaces_a_wrong_nominal_one():
