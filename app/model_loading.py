@@ -93,7 +93,7 @@ def make_decoder(
 ) -> Decoder:
     if options.normalise == "training" and checkpoint.evidence is not None:
         told = checkpoint.evidence.discriminant
-        level = {modality: told.level_prior(modality).mean for modality in told.modalities}
+        level = {modality: told.part(modality).level.mean for modality in told.modalities}
         checkpoint = replace(checkpoint, level=level, normalisation="training")
     landmarks = None
     if options.face_landmarks:

@@ -31,14 +31,10 @@ def quantile(scores: Sequence[float] | NDArray[np.floating], level: float) -> fl
     return float(ordered[max(k, 1) - 1]) if k <= len(ordered) else 1.0
 
 
-def own_levels(n_trials: int) -> tuple[float, ...]:
-    """Return the levels that sets from ``n_trials`` scores can have: ``k / (n_trials + 1)``."""
-    return tuple(k / (n_trials + 1) for k in range(1, n_trials + 1))
-
-
 def attainable(n_trials: int, level: float) -> float | None:
-    """Return the least of `own_levels` that is not below ``level``; None where none is."""
-    return next((one for one in own_levels(n_trials) if one >= level - 1e-9), None)
+    """Return the least level of ``k / (n_trials + 1)`` that is not below ``level``; None where none is."""
+    k = math.ceil((n_trials + 1) * level - 1e-9)
+    return k / (n_trials + 1) if k <= n_trials else None
 
 
 def prediction_set(probs: Mapping[str, float], threshold: float, least: float = 0.0) -> tuple[str, ...]:
@@ -112,10 +108,7 @@ def risk_coverage(
     probs: NDArray[np.floating], label: NDArray[Any], trial: NDArray[Any], subject: NDArray[Any] | None = None
 ) -> RiskCoverage:
     """Return risk against coverage of windows (n, L) with labels (n,), of trials and subjects (n,)."""
-    of_trial, weight = (
-        numbered(trial, subject),
-        trial_weights(trial, subject),
-    )
+    of_trial, weight = numbered(trial, subject), trial_weights(trial, subject)
     top, wrong = probs.max(axis=1), probs.argmax(axis=1) != label
     order = np.argsort(-top, kind="stable")
     is_last = np.append(np.diff(top[order]) != 0, True)  # equal probabilities are answered together
@@ -150,16 +143,11 @@ def coverage(
     means: NDArray[np.floating], label: NDArray[Any], threshold: float, subject: Iterable[Any] | None = None
 ) -> Coverage:
     """Return how sets with a threshold cover trials of mean probabilities (k, L) and labels (k,)."""
-    inside = (1 - np.asarray(means) <= threshold + 1e-9) | (
-        np.asarray(means) == np.max(means, axis=1, keepdims=True)
-    )
+    probs = np.asarray(means)
+    inside = (1 - probs <= threshold + 1e-9) | (probs == probs.max(axis=1, keepdims=True))
     hit = inside[np.arange(len(label)), label]
-    who = (
-        np.zeros(len(label), dtype=int)
-        if subject is None
-        else np.unique(list(subject), return_inverse=True)[1]
-    )
-    by_subject = np.bincount(who.ravel(), hit) / np.bincount(who.ravel())
+    who = numbered(np.zeros(len(label)) if subject is None else np.array(list(subject)))
+    by_subject = np.bincount(who, hit) / np.bincount(who)
     return Coverage(
         float(hit.mean()), float(inside.sum(1).mean()), float(np.quantile(by_subject, 0.1)), len(label)
     )

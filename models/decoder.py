@@ -452,9 +452,9 @@ class Decoder:
             n_bands = len(self.config.features.bands)
             entropy = torch.full((len(self.config.ch_names), n_bands), torch.nan)
             entropy[self._positions] = features.usable_de
-            self._baseline.add(step.t_end, entropy=entropy)
+            self._baseline.add(step.t_end, "eeg", entropy)
         elif isinstance(features, Tensor) and features.shape == (self.config.network.n_eye_features,):
-            self._baseline.add(step.t_end, eye=features)
+            self._baseline.add(step.t_end, "eye", features)
 
     @property
     def is_in_baseline(self) -> bool:

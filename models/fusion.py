@@ -19,6 +19,8 @@ class Fusion(nn.Module):
     temperature can be folded into them, and labels can be chosen.
     """
 
+    _of_shares: str  # the parameter without which shares are even
+
     def forward(
         self, tokens: Tensor, present: Tensor, reliability: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -39,7 +41,7 @@ class Fusion(nn.Module):
     @torch.no_grad()
     def even_out(self) -> None:
         """Make the shares even, where the logits count for nothing."""
-        raise NotImplementedError
+        self.get_parameter(self._of_shares).zero_()
 
 
 _LEAST_RELIABILITY = 1e-4
@@ -86,6 +88,8 @@ class ConcatFusion(Fusion):
     linear, so the moves add up exactly.
     """
 
+    _of_shares = "head.weight"
+
     def __init__(self, config: FusionConfig, n_labels: int) -> None:
         super().__init__()
         self.absent = nn.Parameter(torch.zeros(len(MODALITIES), config.d_model))
@@ -100,10 +104,6 @@ class ConcatFusion(Fusion):
             moves = torch.einsum("bmd,lmd->bml", x - self.absent, weight)
         return self.head(x.flatten(1)), shares_of(moves, present)
 
-    @torch.no_grad()
-    def even_out(self) -> None:
-        self.head.weight.zero_()
-
 
 class AttentionFusion(Fusion):
     """A weighted sum of the present modality tokens, then a linear layer: equations 6 to 8 of the paper.
@@ -115,6 +115,8 @@ class AttentionFusion(Fusion):
 
     The shares are α itself. With one modality present it is always 1.
     """
+
+    _of_shares = "score.weight"
 
     def __init__(self, config: FusionConfig, n_labels: int) -> None:
         super().__init__()
@@ -129,10 +131,6 @@ class AttentionFusion(Fusion):
         fused = torch.bmm(alpha[:, None], tokens)[:, 0]  # (B, d)
         return self.head(fused), alpha
 
-    @torch.no_grad()
-    def even_out(self) -> None:
-        self.score.weight.zero_()
-
 
 class SharedAttentionFusion(Fusion):
     """Modality tokens look at each other, a learned query reads the result.
@@ -145,6 +143,8 @@ class SharedAttentionFusion(Fusion):
 
     The shares are the fusion query's attention in the last round, mean over heads.
     """
+
+    _of_shares = "project_key"
 
     def __init__(self, config: FusionConfig, n_labels: int) -> None:
         super().__init__()
@@ -177,10 +177,6 @@ class SharedAttentionFusion(Fusion):
             x = x + self.dropout(update)
         return self.head(x[:, 0]), weights[:, :, 0].mean(dim=1)
 
-    @torch.no_grad()
-    def even_out(self) -> None:
-        self.project_key.zero_()
-
     def _attend(self, x: Tensor, present: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
         """Return the update (B, 5, d) and the attention (B, heads, 5, 4) of all tokens on modalities."""
         query = self._split_heads(_project_each(x, self.project_query))
@@ -201,6 +197,8 @@ class SumFusion(Fusion):
     Each counts by its reliability; the shares say just that.
     """
 
+    _of_shares = "weight"
+
     def __init__(self, config: FusionConfig, n_labels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(n_labels, len(MODALITIES), config.d_model))
@@ -213,10 +211,6 @@ class SumFusion(Fusion):
         logits = torch.einsum("bmd,lmd->bml", tokens, self.weight) + self.bias.T
         shares = masked_softmax(log_of(reliability, present), present)
         return (logits * counts[..., None]).sum(dim=1), shares
-
-    @torch.no_grad()
-    def even_out(self) -> None:
-        self.weight.zero_()
 
 
 def _project_each(x: Tensor, weight: Tensor) -> Tensor:

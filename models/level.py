@@ -26,7 +26,7 @@ from models.agreement import Agreement
 from models.config import EvidenceConfig
 from models.fusion import weighed
 from models.mixed_discriminant import MixedDiscriminant
-from models.mixed_part import LARGEST, check_numbers, mean_of, unfit
+from models.mixed_part import LARGEST, check_numbers, known_mean, mean_of, unfit
 from models.prediction import Given
 from models.window_batch import NetworkInput
 
@@ -51,7 +51,7 @@ class RunningLevel:
         fixed: Mapping[str, NDArray[np.floating]] | None = None,
     ) -> None:
         self._config = config
-        self._prior = {m: discriminant.level_prior(m) for m in discriminant.modalities}
+        self._prior = {m: discriminant.part(m).level for m in discriminant.modalities}
         self._effects = {m: discriminant.class_means(m) for m in discriminant.modalities}
         shapes = {m: (discriminant.n_labels, len(prior.mean)) for m, prior in self._prior.items()}
         self._sum = {m: np.zeros(shape) for m, shape in shapes.items()}  # by the label that was told
@@ -130,9 +130,8 @@ class RunningLevel:
 class SignalRange:
     """What signals are like in training: how steps vary, and how far they lie from the nearest class."""
 
-    steps: Mapping[
-        str, NDArray[np.float32]
-    ]  # (F,) mean squared difference of steps a second apart, NaN: unknown
+    #: (F,) mean squared difference of steps a second apart, NaN: unknown.
+    steps: Mapping[str, NDArray[np.float32]]
     #: Least and largest log ratio to ``steps``, and distance: of subjects left out in turn, by modality.
     bounds: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
 
@@ -142,8 +141,7 @@ class SignalRange:
         found = {}
         for modality, trials in steps.items():
             squares = np.concatenate([np.diff(trial, axis=0) ** 2 for trial in trials if len(trial) > 1])
-            known = np.isfinite(squares)
-            mean = np.where(known, squares, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+            mean = known_mean(squares)
             found[modality] = np.where(mean > 0, mean, np.nan).astype(np.float32)
         return cls(found)
 
@@ -191,9 +189,8 @@ class SignalRange:
         if modality not in self.steps or len(steps) < 2:
             return math.nan
         squares = np.diff(steps, axis=0) ** 2
-        known = np.isfinite(squares)
-        mean = np.where(known, squares, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        ratios = (mean / self.steps[modality])[known.any(axis=0) & np.isfinite(self.steps[modality])]
+        known = np.isfinite(squares).any(axis=0) & np.isfinite(self.steps[modality])
+        ratios = (known_mean(squares) / self.steps[modality])[known]
         return math.log(max(float(np.median(ratios)), _LEAST_RATIO)) if len(ratios) else math.nan
 
     def reliability(self, measures: Tensor) -> Tensor:
@@ -219,7 +216,7 @@ class Evidence:
         self._n = dict(zip(MODALITIES, config.n_steps, strict=True))
         # What rests on a level of little data is less sure: the level's variance is part of the classes'.
         # The training mean, with which it begins, counts as kappa trials.
-        kappa = [np.median(discriminant.level_prior(m).kappa) for m in discriminant.modalities]
+        kappa = [np.median(discriminant.part(m).level.kappa) for m in discriminant.modalities]
         prior_worth, session = float(np.median(kappa)), discriminant.session
         self._variances: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
         self._by_worth = {n: discriminant.in_session(session, n + prior_worth) for n in _WORTHS}

@@ -188,7 +188,7 @@ class MixedDiscriminant:
     def distance(self, modality: str, mean: Tensor, n_steps: Tensor, known: Tensor) -> Tensor:
         """Return (B,) the mean squared deviation from the nearest class, by known feature, in variances.
 
-        A Mahalanobis distance squared over its dimension: about 1 for the data of training, see `mark`.
+        A Mahalanobis distance squared over its dimension: about 1 for the data of training, see `Part.mark`.
         Arguments as of `evidence`; 0 where nothing is known.
         """
         return self._by_mask(modality, mean, n_steps, known, 1, _Scorer.distance)[:, 0]
@@ -198,24 +198,12 @@ class MixedDiscriminant:
         """Where covariances of EEG become features."""
         return self._parts["eeg"].tangent if "eeg" in self._parts else None
 
-    def mark(self, modality: str) -> float:
-        """Return the 99 % quantile of `distance` of training people, each left out and told as a stranger."""
-        return self._parts[modality].mark
-
-    def level_prior(self, modality: str) -> LevelPrior:
-        """Return what a running level of the modality begins with."""
-        return self._parts[modality].level
-
     def class_means(self, modality: str) -> _Array:
         """Return what each label adds to the level, (n_labels, F); 0 for features that never vary."""
         part = self._parts[modality]
         means = np.zeros((self.n_labels, part.used.size))
         means[:, part.used] = self._posterior(modality)[0] @ part.to_features.T
         return means - means.mean(axis=0)
-
-    def effects(self, modality: str) -> Effects:
-        """Return the sizes of the class effects; ``shared`` is 0 where people have no pattern in common."""
-        return self._parts[modality].effects
 
     def _by_mask(
         self, modality: str, mean: Tensor, n_steps: Tensor, known: Tensor, width: int, score: _Score

@@ -92,11 +92,11 @@ def own_level(trials: Sequence[LabelledTrial]) -> dict[str, _Array]:
     for modality in MODALITIES:
         means = [trial.mean(modality)[0] for trial in trials if modality in trial.steps]
         if means:
-            levels[modality] = _nanmean(np.stack(means))
+            levels[modality] = known_mean(np.stack(means))
     return levels
 
 
-def _nanmean(rows: _Array) -> _Array:
+def known_mean(rows: _Array) -> _Array:
     """Return the mean (F,) of the known; 0 where none is, which leaves all its deviations NaN."""
     known = np.isfinite(rows)
     return np.where(known, rows, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
@@ -391,7 +391,7 @@ def fit_part(
     def pooled(root: _Array) -> _Array:
         """Return the covariance of a step within its trial, which counts root² times; 0 without steps."""
         deviations = np.concatenate(
-            [by * (each - _nanmean(each)) for each, by in zip(steps, root, strict=True)]
+            [by * (each - known_mean(each)) for each, by in zip(steps, root, strict=True)]
         )
         return positive(scatter(deviations) / expected) if expected > 1 else np.zeros((rows.shape[1],) * 2)
 
@@ -466,7 +466,7 @@ def lda_part(
     from models.baselines import shrunk_covariance
 
     means, label, used, centre, sd, z = _standardised(trials, modality, n_last)
-    of_class = np.stack([_nanmean(z[label == k]) if (label == k).any() else 0 * sd for k in range(n_labels)])
+    of_class = np.stack([known_mean(z[label == k]) for k in range(n_labels)])
     covariance = shrunk_covariance(z - of_class[label], z.shape[1], share=shrinkage)
     covariance += _LDA_RIDGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     covariance *= np.outer(sd, sd)
@@ -559,7 +559,7 @@ def _less_means(rows: _Array, keys: NDArray[np.int64]) -> tuple[_Array, int]:
     residuals = rows.copy()
     for number in range(len(names)):
         group = at.ravel() == number
-        residuals[group] -= _nanmean(rows[group])
+        residuals[group] -= known_mean(rows[group])
     return residuals, len(names)
 
 

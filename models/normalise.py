@@ -206,35 +206,6 @@ def eye_scale(low: torch.Tensor, high: torch.Tensor, mean: torch.Tensor) -> EyeS
     return EyeScale((middle - span / 2).float(), (middle + span / 2).float(), mean.float())
 
 
-def refit_from_baseline(
-    normaliser: Normaliser, *, entropy: torch.Tensor | None = None, eye: torch.Tensor | None = None
-) -> Normaliser:
-    """Return the model's normaliser fitted to a subject's own quiet baseline of at least 10 steps.
-
-    The means of the EEG (n_steps, n_ch, n_bands) replace the training means. The training SDs stay: a minute
-    of rest varies less than a session of emotions, and dividing by its SD would inflate all that follows. Of
-    the eye features (n_steps, n_features) limits and mean are moved by the subject's difference from the
-    training mean, and their distance stays; features the baseline lacks keep their limits.
-    """
-    changed = normaliser
-    if entropy is not None and normaliser.eeg is not None:
-        _check_baseline(len(entropy))
-        eeg = normaliser.eeg.centred_on(_mean_and_sd(entropy.double())[0].float())
-        changed = replace(changed, eeg=eeg, origin="baseline")
-    if eye is not None and normaliser.eye is not None:
-        _check_baseline(len(eye))
-        eye_scale = normaliser.eye.centred_on(_mean_and_sd(eye.double())[0].float())
-        changed = replace(changed, eye=eye_scale, origin="baseline")
-    return changed
-
-
-def _check_baseline(n_steps: int) -> None:
-    if n_steps < MIN_BASELINE_STEPS:
-        what = f"expected at least {MIN_BASELINE_STEPS} valid steps of EEG or gaze, got {n_steps}"
-        remedy = "choose a longer one, and check the EEG and eye streams"
-        raise InputError(what, where="--baseline", remedy=remedy, code=ErrorCode.DATA, n_steps=n_steps)
-
-
 def _mean_and_sd(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return mean and SD over the first axis, without NaN; NaN where nothing is left."""
     known = ~torch.isnan(rows)
@@ -253,19 +224,15 @@ class Baseline:
     def __init__(self, duration_s: float, rest: float | None = None) -> None:
         self.duration_s, self.is_rest = duration_s, rest is not None
         self._start = float("nan") if rest is None else rest
-        self._entropy: list[Tensor] = []
-        self._eye: list[Tensor] = []
+        self._rows: dict[str, list[Tensor]] = {"eeg": [], "eye": []}
 
-    def add(self, t_end: float, entropy: Tensor | None = None, eye: Tensor | None = None) -> None:
-        """Take a step's DE (n_all_channels, n_bands), NaN where unusable, or its eye features (E,)."""
+    def add(self, t_end: float, modality: str, features: Tensor) -> None:
+        """Take a step's DE (n_all_channels, n_bands) of ``eeg``, NaN where unusable, or ``eye`` features."""
         if self.is_rest and t_end < self._start:
             return
         if not self._start <= t_end:
             self._start = t_end
-        if entropy is not None:
-            self._entropy.append(entropy)
-        if eye is not None:
-            self._eye.append(eye)
+        self._rows[modality].append(features)
 
     def is_over(self, now: float) -> bool:
         """Tell whether the baseline is complete at data time ``now``."""
@@ -274,12 +241,22 @@ class Baseline:
     @property
     def n_steps(self) -> int:
         """Valid steps so far, of EEG or eyes."""
-        return max(len(self._entropy), len(self._eye))
+        return max(map(len, self._rows.values()))
 
     def refit(self, normaliser: Normaliser) -> Normaliser:
-        """Return the normaliser about this baseline; raises `InputError` if it has too few steps."""
-        _check_baseline(self.n_steps)
-        entropy = torch.stack(self._entropy) if len(self._entropy) >= MIN_BASELINE_STEPS else None
-        eye = torch.stack(self._eye) if len(self._eye) >= MIN_BASELINE_STEPS else None
-        changed = refit_from_baseline(normaliser, entropy=entropy, eye=eye)
-        return replace(changed, origin=f"baseline of {self.duration_s:g} s")
+        """Return the model's normaliser about a subject's own quiet baseline.
+
+        Its means of the EEG replace the training means. The training SDs stay: a minute of rest varies less
+        than a session of emotions, and dividing by its SD would inflate all that follows. Of the eye features
+        limits and mean are moved by the subject's difference from the training mean, and their distance
+        stays; channels and features that the baseline lacks keep theirs. Raises `InputError` if it has too
+        few steps.
+        """
+        if self.n_steps < MIN_BASELINE_STEPS:
+            what = f"expected at least {MIN_BASELINE_STEPS} valid steps of EEG or gaze, got {self.n_steps}"
+            remedy = "choose a longer one, and check the EEG and eye streams"
+            facts = {"n_steps": self.n_steps}
+            raise InputError(what, where="--baseline", remedy=remedy, code=ErrorCode.DATA, **facts)
+        enough = {m: rows for m, rows in self._rows.items() if len(rows) >= MIN_BASELINE_STEPS}
+        means = {m: _mean_and_sd(torch.stack(rows).double())[0].float() for m, rows in enough.items()}
+        return normaliser.centred_on(means, f"baseline of {self.duration_s:g} s")

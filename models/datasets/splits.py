@@ -1,36 +1,19 @@
 """Splits by trial: every function takes trials and gives trials, so no window can stand on both sides.
 
-All work on anything that has a subject, a session, a trial number, a label and label names (a `Trial`, or
-EAV's clips), within each subject and session for itself.
+All work on anything that is an `OfTrial` (a `Trial`, or EAV's clips), within each subject and session for
+itself.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from acquisition.errors import ErrorCode, InputError
 from models.datasets.files import FETCH_ANEW
 from models.datasets.seed import SEED_SETS
-
-
-class OfTrial(Protocol):
-    """What a split needs to know."""
-
-    @property
-    def dataset(self) -> str: ...
-    @property
-    def subject(self) -> str: ...
-    @property
-    def session(self) -> int: ...
-    @property
-    def trial(self) -> int: ...
-    @property
-    def label(self) -> int: ...
-    @property
-    def label_names(self) -> tuple[str, ...]: ...
-
+from models.datasets.trials import OfTrial
 
 T = TypeVar("T", bound=OfTrial)
 

@@ -25,8 +25,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
-    """One stimulus of one subject in one session, as feature steps: the unit of every split."""
+class OfTrial:
+    """What a split needs to know."""
 
     dataset: str  # seed-iv | seed-v | eav | xdf | raw
     subject: str
@@ -34,6 +34,12 @@ class Trial:
     trial: int  # from 1, within the session, as published
     label: int  # index into label_names
     label_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Trial(OfTrial):
+    """One stimulus of one subject in one session, as feature steps: the unit of every split."""
+
     step_s: float  # seconds from one step to the next
     eeg: NDArray[Any] | None  # (W, C, n_bands) float32, differential entropy in nats, NaN where unusable
     eye: NDArray[Any] | None  # (W, E) float32, in the data set's own units

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError, file_errors, new_folder
 from acquisition.text import parse_json
-from models.datasets.trials import Excluded, Trial
+from models.datasets.trials import Excluded, OfTrial, Trial
 from models.normalise import MIN_SD_NATS, EegScale, EyeScale, eye_scale
 
 INDEX_FILE = "index.json"
@@ -37,15 +37,9 @@ _MIN_SD_SHARE = 1e-3  # of the scaled eye features' span of 90: nothing real var
 
 
 @dataclass(frozen=True)
-class Entry:
-    """Where a trial's steps lie, and what is known of it; usable by all of `models.datasets.splits`."""
+class Entry(OfTrial):
+    """Where a trial's steps lie, and what is known of it."""
 
-    dataset: str
-    subject: str
-    session: int
-    trial: int
-    label: int
-    label_names: tuple[str, ...]
     step_s: float
     ch_names: tuple[str, ...]  # of the EEG, empty without
     n_eye: int  # eye features, 0 without

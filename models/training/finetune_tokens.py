@@ -44,7 +44,7 @@ ENCODE_BATCH = 64
 
 
 class _Whitened(nn.Module):
-    """The weights of a channel projection, as a matrix times what is trained."""
+    """The weights of a channel projection, as a matrix times what is trained: at first those weights."""
 
     matrix: Tensor  # (C * D, C * D)
     positions: Tensor  # (C,)
@@ -57,10 +57,6 @@ class _Whitened(nn.Module):
     def forward(self, trained: Tensor) -> Tensor:
         part = trained[self.positions]
         return trained.index_copy(0, self.positions, (self.matrix @ part.flatten(0, 1)).view_as(part))
-
-    def right_inverse(self, weight: Tensor) -> Tensor:
-        """Return what is trained to begin with: new weights are random, here as there."""
-        return weight
 
 
 @contextmanager

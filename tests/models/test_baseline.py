@@ -17,9 +17,9 @@ TRAINED = Normaliser(
 def baseline(n_eeg: int, n_eye: int) -> Baseline:
     collected = Baseline(10.0)
     for at in range(n_eeg):
-        collected.add(float(at), entropy=torch.full((2, 5), 2.0))
+        collected.add(float(at), "eeg", torch.full((2, 5), 2.0))
     for at in range(n_eye):
-        collected.add(float(at), eye=torch.full((3,), 0.7))
+        collected.add(float(at), "eye", torch.full((3,), 0.7))
     return collected
 
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load, save
 
 from acquisition.errors import ErrorCode, InputError
-from models.normalise import Normaliser, fit_eeg, fit_eye, refit_from_baseline
+from models.normalise import Baseline, Normaliser, fit_eeg, fit_eye
 
 
 def generator() -> torch.Generator:
@@ -74,10 +74,18 @@ def test_tensors_survive_a_file_and_apply_alike():
     assert Normaliser.from_dict({}).eye is None
 
 
+def rested(normaliser, **rows):
+    baseline = Baseline(60.0)
+    for modality, steps in rows.items():
+        for at, step in enumerate(steps):
+            baseline.add(float(at), modality, step)
+    return baseline.refit(normaliser)
+
+
 def test_baseline_moves_the_persons_rest_to_the_training_mean():
     trained = Normaliser(fit_eeg(entropy()), fit_eye(eye()))
-    own = refit_from_baseline(trained, entropy=entropy(60) + 1.5, eye=eye(60) + 2.0)
-    assert (trained.origin, own.origin) == ("training", "baseline")
+    own = rested(trained, eeg=entropy(60) + 1.5, eye=eye(60) + 2.0)
+    assert (trained.origin, own.origin) == ("training", "baseline of 60 s")
     assert own.eeg.apply(entropy(60) + 1.5).mean(0).abs().max() < 1e-4
     assert torch.equal(own.eeg.sd, trained.eeg.sd)
     middle = trained.eye.apply(trained.eye.mean)
@@ -88,13 +96,12 @@ def test_baseline_keeps_what_it_did_not_measure():
     trained = Normaliser(fit_eeg(entropy()), fit_eye(eye()))
     rest = entropy(60)
     rest[:, 1] = torch.nan
-    own = refit_from_baseline(trained, entropy=rest)
+    own = rested(trained, eeg=rest)
     assert torch.equal(own.eeg.mean[1], trained.eeg.mean[1])
     assert torch.equal(own.eye.low, trained.eye.low)
-    assert refit_from_baseline(trained).origin == "training"
 
 
 def test_a_short_baseline_is_refused():
     with pytest.raises(InputError) as caught:
-        refit_from_baseline(Normaliser(fit_eeg(entropy())), entropy=entropy(5))
+        rested(Normaliser(fit_eeg(entropy())), eeg=entropy(5))
     assert caught.value.code == ErrorCode.DATA

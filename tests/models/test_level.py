@@ -68,7 +68,7 @@ def test_level_begins_at_the_training_mean_and_reaches_the_subjects_own(evidence
     rng, place = np.random.default_rng(1), np.full(N_FEATURES, 6.0)
     begun = RunningLevel(evidence.discriminant, CONFIG)
     assert begun.worth == 0
-    assert begun.mean("eye") == pytest.approx(evidence.discriminant.level_prior("eye").mean)
+    assert begun.mean("eye") == pytest.approx(evidence.discriminant.part("eye").level.mean)
     level, said = run(evidence, [steps_of(k % 3, place, rng) for k in range(12)])
     assert level.worth == pytest.approx(CONFIG.max_trials)  # its weight is bounded
     assert level.mean("eye") == pytest.approx(place, abs=0.7)
@@ -90,7 +90,7 @@ def test_fixed_level_stays_where_it_is_known(evidence):
     fixed = np.full(N_FEATURES, 2.0)
     fixed[0] = np.nan
     level = RunningLevel(evidence.discriminant, CONFIG, {"eye": fixed})
-    expected = np.where(np.isnan(fixed), evidence.discriminant.level_prior("eye").mean, fixed)
+    expected = np.where(np.isnan(fixed), evidence.discriminant.part("eye").level.mean, fixed)
     assert level.mean("eye") == pytest.approx(expected)
 
 

@@ -176,7 +176,7 @@ def test_a_trial_with_a_missing_feature_still_teaches_the_others(base, mine):
 def test_where_people_share_nothing_own_trials_decide_alone():
     people = [str(number) for number in range(16)]
     base = MixedDiscriminant.fit(made(people, shared=0.0, own=1.0), N_LABELS)
-    effects = base.effects("eye")
+    effects = base.part("eye").effects
     assert effects.shared <= 0.1 * effects.own
     trials = centred(made("xyz", shared=0.0, own=1.0, sessions=(1,), each=20))
     for person in "xyz":
@@ -195,7 +195,7 @@ def test_where_people_share_nothing_own_trials_decide_alone():
 def test_shared_patterns_tell_a_stranger_without_labels(base):
     stranger = centred(made("xyz", sessions=(4,), seed=0))[-9:]
     told = evidence(base, means(stranger)).argmax(dim=1)
-    assert base.effects("eye").shared >= 0.2
+    assert base.part("eye").effects.shared >= 0.2
     assert (told == torch.tensor([t.label for t in stranger])).float().mean() >= 8 / 9
 
 
@@ -203,7 +203,7 @@ def test_one_person_alone_is_fitted_without_others():
     trials = made("e", sessions=(1,), each=4)
     model = MixedDiscriminant.fit(trials, N_LABELS, person="e")
     told = evidence(model, means(centred(trials))).argmax(dim=1)
-    assert model.effects("eye").shared == 0
+    assert model.part("eye").effects.shared == 0
     assert (told == torch.tensor([t.label for t in trials])).float().mean() > 0.8
 
 
@@ -233,7 +233,7 @@ def test_what_is_stored_and_read_again_says_the_same_to_the_bit(base, mine):
     again = MixedDiscriminant.from_state(load(save(tensors)), json.loads(json.dumps(settings)))
     x, n, known = means(mine), torch.full((len(mine),), 5), torch.ones(len(mine), N_EYE, dtype=torch.bool)
     assert torch.equal(again.distance("eye", x, n, known), model.distance("eye", x, n, known))
-    assert (again.mark("eye"), again.level_trials) == (model.mark("eye"), 7)
+    assert (again.part("eye").mark, again.level_trials) == (model.part("eye").mark, 7)
     assert torch.equal(evidence(again, x), evidence(model, x))
     assert torch.equal(evidence(again.update(mine), x), evidence(model.update(mine), x))
     del tensors["eye.own.total"]
@@ -247,14 +247,14 @@ def test_the_mark_is_passed_by_one_window_in_a_hundred_of_strangers(base):
     x = means(stranger)
     n, known = torch.full((len(x),), N_STEPS), torch.ones(x.shape, dtype=torch.bool)
     distance = base.in_session(9, level_trials=18).distance("eye", x, n, known)
-    assert (distance > base.mark("eye")).float().mean() < 0.06
-    assert (base.distance("eye", x + 100, n, known) > base.mark("eye")).all()
+    assert (distance > base.part("eye").mark).float().mean() < 0.06
+    assert (base.distance("eye", x + 100, n, known) > base.part("eye").mark).all()
 
 
 def test_a_level_prior_weighs_trials_against_people():
     people = [str(number) for number in range(40)]
-    prior = MixedDiscriminant.fit(made(people, sessions=(1,), shared=0.0, own=0.0), N_LABELS).level_prior(
-        "eye"
+    prior = (
+        MixedDiscriminant.fit(made(people, sessions=(1,), shared=0.0, own=0.0), N_LABELS).part("eye").level
     )
     mixing = np.random.default_rng([0, 2]).standard_normal((N_EYE, N_EYE))
     expected = (1 + 1 / N_STEPS) * (mixing**2).sum(axis=0) / 25  # variance of trials over that of levels

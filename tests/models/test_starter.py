@@ -242,7 +242,7 @@ def test_a_voice_fitted_to_acted_speech_answers_live_as_it_was_tested(tmp_path: 
     assert "12 clips of 3 speakers (speech)" in (tmp_path / "M" / "README.md").read_text()
     decoder, part = Decoder(model), model.evidence.discriminant if model.evidence else None
     assert part is not None
-    prior, said, n = part.level_prior("voice"), 0.0, 0.0  # seconds of speech so far, in clips of 5 s
+    prior, said, n = part.part("voice").level, 0.0, 0.0  # seconds of speech so far, in clips of 5 s
     known = torch.ones(1, len(prior.mean), dtype=torch.bool)
     for second in range(4):
         wave = clip(second, 20, 5.0)

@@ -60,7 +60,7 @@ def test_a_table_becomes_a_model_that_says_what_it_kept_and_runs_live(folder, ca
     check_runs_live(checkpoint.config, "m")
     assert checkpoint.config.evidence.kind == "lda"
     assert checkpoint.config.evidence.unused == ("network",)
-    mean = checkpoint.evidence.discriminant.level_prior("eeg").mean
+    mean = checkpoint.evidence.discriminant.part("eeg").level.mean
     for normalise, fixed in (("subject", False), ("training", True)):
         decoder = make_decoder(checkpoint, replace(SessionOptions(folder / "m"), normalise=normalise), print)
         assert decoder.has_fixed_level is fixed

@@ -109,7 +109,7 @@ def test_lda_as_a_discriminant_says_what_the_classifier_says():
     trials = about_level(made(), "training", made())
     known, new = trials[:20], trials[20:]
     model = MixedDiscriminant.lda(labelled(known), 2)
-    level = model.level_prior("eeg").mean
+    level = model.part("eeg").level.mean
 
     def windows(some: list[Trial]) -> WindowSet:
         x = np.stack([t.eeg.mean(axis=0, dtype=np.float64).ravel() - level for t in some])[:, :, None, None]
@@ -131,7 +131,7 @@ def test_an_svm_as_evidence_says_what_the_classifier_says(n_labels):
     ]
     label = np.array([trial.label for trial in trials])
     model = MixedDiscriminant.linear(labelled(trials), n_labels)
-    level = model.level_prior("eeg").mean
+    level = model.part("eeg").level.mean
     x = np.stack([t.eeg.mean(axis=0, dtype=np.float64).ravel() - level for t in trials])
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     expected = TunedSvm(n_labels).fit(z, label, np.arange(len(z))).predict_proba(z)

@@ -141,7 +141,7 @@ def _run(job: EncoderJob, news: Any) -> dict[str, Tensor]:
     drawn = None
     if job.modality in ("eeg", "eye"):
         prior = MixedDiscriminant.fit([t for own in trials for t in own], len(network.config.labels))
-        drawn = DrawnLevels(trials, {job.modality: prior.level_prior(job.modality)})
+        drawn = DrawnLevels(trials, {job.modality: prior.part(job.modality).level})
     last_share = -1.0
 
     def progress(stage: str, share: float, loss: float) -> None:

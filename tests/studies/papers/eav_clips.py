@@ -14,7 +14,7 @@ from acquisition.errors import InputError
 from models.datasets.eav import CH_NAMES, LABELS, SEGMENT_S, SFREQ, TASKS, EavRecording, read_eav
 from models.datasets.files import damaged
 from models.datasets.layout import entropy_steps
-from models.datasets.trials import Excluded, note
+from models.datasets.trials import Excluded, OfTrial, note
 from models.features.config import FeatureConfig
 from models.features.eeg import raw_eeg
 
@@ -27,16 +27,10 @@ _MEDIA_REMEDY = "download the file again; the trial is used without it"
 
 
 @dataclass(frozen=True, eq=False)
-class EavClip:
+class EavClip(OfTrial):
     """Five seconds of one trial, in every modality."""
 
-    dataset: str
-    subject: str
-    session: int
-    trial: int  # from 1: the file names' three digits
     segment: int  # from 0, within the trial
-    label: int
-    label_names: tuple[str, ...]
     task: str  # listening | speaking
     raw: NDArray[Any]  # (30, 500) float32 µV at 100 Hz, 0.5-45 Hz
     de: NDArray[Any]  # (5, 30, n_bands) float32 nats, NaN where unusable
@@ -102,7 +96,7 @@ def load_eav_clips(
                 x = recording.eeg[segment * n_segment : (segment + 1) * n_segment, :, at].T  # (30, 2500)
                 raw = raw_eeg(torch.from_numpy(np.where(np.isfinite(x), x, 0.0)), SFREQ, config)
                 de = recording.masked(entropy_steps(x, SFREQ, config), at, excluded)
-                yield EavClip("eav", recording.subject, 1, at + 1, segment, int(recording.label[at]), LABELS,
+                yield EavClip("eav", recording.subject, 1, at + 1, int(recording.label[at]), LABELS, segment,
                               TASKS[recording.task[at]], raw.numpy(), de, CH_NAMES, video, audio,
                               segment * SEGMENT_S, SEGMENT_S, str(recording.source))  # fmt: skip
 
