@@ -78,14 +78,10 @@ def check_runs_live(config: ModelConfig, where: str) -> None:
         remedy = "fine-tune it: affectscope finetune --model ... --out ..., and use the result"
         raise InputError(what, where=where, code=ErrorCode.MODEL, remedy=remedy)
     if config.feature_origin != "raw":
-        raise InputError(
-            f"this model reads features as published with its data set, one every {config.step_s:g} s and "
-            "smoothed with later data: they cannot be computed live",
-            where=where,
-            code=ErrorCode.MODEL,
-            feature_origin=config.feature_origin,
-            remedy="train it with --features raw",
-        )
+        features = f"features as published with its data set, one every {config.step_s:g} s"
+        what = f"this model reads {features} and smoothed with later data: they cannot be computed live"
+        remedy, origin = "train it with --features raw", config.feature_origin
+        raise InputError(what, where=where, remedy=remedy, code=ErrorCode.MODEL, feature_origin=origin)
 
 
 def make_decoder(

@@ -185,14 +185,14 @@ class ReplayFile:
 
         A profile has its own level, which no rest sets.
         """
-        found = (
-            read_change(text, time)
-            for stream_id, stream in self.index.streams.items()
-            if is_notes(stream.header)
-            for time, text in read_markers(self.index, stream_id, self.make_intake)
-        )
+        found = [read_change(text, time) for time, text in self.markers(is_notes)]
         has_profile = self.options.profile is not None
         return [c for c in found if c is not None and not (has_profile and isinstance(c, Rest))]
+
+    def markers(self, are_wanted: Callable[[StreamHeader], bool]) -> list[tuple[float, str]]:
+        """Return time (LSL seconds) and text of every marker of such streams, one stream after the other."""
+        streams = [i for i, stream in self.index.streams.items() if are_wanted(stream.header)]
+        return [pair for i in streams for pair in read_markers(self.index, i, self.make_intake)]
 
     def make_decoder(self, on_failure: Callable[[str], None]) -> Decoder:
         """Return a decoder at the level that the recording was made with, as far as that is known."""

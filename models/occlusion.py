@@ -17,7 +17,7 @@ from torch import Tensor
 from acquisition.montage import canonical_name
 from acquisition.types import MODALITIES
 from models.decoder import Decoder
-from models.prediction import Prediction
+from models.prediction import OcclusionRow, Prediction
 from models.window_batch import NetworkInput
 
 #: Lobes by the letters of a 10-20, 10-10 or 10-05 name. Sides are told by the number: odd is left.
@@ -31,16 +31,6 @@ LOBES = ("frontal", "temporal", "central", "parieto-occipital")
 
 #: Every electrode with a 10-20 name lies in one of these.
 REGIONS = (*(f"{side} {lobe}" for lobe in LOBES for side in ("left", "right")), "midline")
-
-
-@dataclass(frozen=True)
-class Effect:
-    """How the probability of the predicted label changes when something is blanked."""
-
-    kind: str  # modality | band | region
-    name: str
-    delta_p: float  # blanked minus whole
-    ch_names: tuple[str, ...] = ()  # of a region: its channels that were in use
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +50,7 @@ class OcclusionRun:
     def __init__(self, decoder: Decoder, prediction: Prediction) -> None:
         assert prediction.inputs is not None
         self.prediction = prediction
-        self.effects: list[Effect] = []
+        self.effects: list[OcclusionRow] = []
         self._decoder = decoder
         self._whole = decoder.probabilities(prediction.inputs)  # of this window alone, not averaged
         bands: tuple[str, ...] = ()
@@ -82,7 +72,7 @@ class OcclusionRun:
                 inputs, evidence=self._decoder.evidence_without(self.prediction, variant.ch_names, variant.at)
             )
         delta_p = self._decoder.probabilities(inputs)[label] - self._whole[label]
-        self.effects.append(Effect(variant.kind, variant.name, delta_p, variant.ch_names))
+        self.effects.append(OcclusionRow(variant.kind, variant.name, delta_p, variant.ch_names))
         return True
 
 

@@ -68,6 +68,16 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class OcclusionRow:
+    """How the probability of the predicted emotion changes when part of the input is removed."""
+
+    kind: str  # modality | band | region
+    name: str  # eeg, alpha, left temporal, ...
+    delta_p: float  # without it minus with it: negative means it supported the emotion
+    ch_names: tuple[str, ...] = ()  # of a region: its channels that were in use
+
+
+@dataclass(frozen=True)
 class FaceMeasures:
     """What the newest webcam frame shows beside the expression; NaN and None without a face.
 

@@ -87,13 +87,9 @@ class HeadlessController:
         if not lights or not is_settled or (red and waited_s < _RED_S):
             return
         if red:
-            error = InputError(
-                "; ".join(f"{check.name}: {check.finding}" for check in red),
-                where="signal checks",
-                remedy="; ".join(check.remedy for check in red if check.remedy),
-                code=ErrorCode.DATA,
-            )
-            run.give_up(error, now)
+            what = "; ".join(f"{check.name}: {check.finding}" for check in red)
+            remedy = "; ".join(check.remedy for check in red if check.remedy)
+            run.give_up(InputError(what, where="signal checks", remedy=remedy, code=ErrorCode.DATA), now)
         elif self._seen_step != view.step_id:
             self._seen_step = view.step_id
             for check in view.checks:
@@ -111,14 +107,10 @@ class HeadlessController:
         elif self._silent_from is None:
             self._silent_from = now
         elif now > self._silent_from + _BACK_WITHIN_S:
-            error = InputError(
-                f"no samples of {', '.join(sorted(run.silent))} for {_BACK_WITHIN_S:.0f} s: the session is "
-                "interrupted; everything recorded is kept",
-                where="streams",
-                remedy="run the same command again: it resumes where this stopped",
-                code=ErrorCode.NO_STREAM,
-            )
-            run.give_up(error, now)
+            lost = f"no samples of {', '.join(sorted(run.silent))} for {_BACK_WITHIN_S:.0f} s"
+            what = f"{lost}: the session is interrupted; everything recorded is kept"
+            remedy = "run the same command again: it resumes where this stopped"
+            run.give_up(InputError(what, where="streams", remedy=remedy, code=ErrorCode.NO_STREAM), now)
 
 
 def _words(view: SessionView) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from acquisition.record.files import read_sidecar, recording_parts
 from acquisition.select import is_calibration, without
 from acquisition.text import percent
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, StreamLedger
-from acquisition.xdf.outline import read_markers
 from acquisition.xdf.scan import check_xdf
 from app.model_loading import make_decoder
 from app.replay import ReplayFile
@@ -95,12 +95,7 @@ def read_run(
 
 
 def _markers(file: ReplayFile) -> tuple[tuple[float, str], ...]:
-    found = [
-        pair
-        for stream_id, stream in file.index.streams.items()
-        if is_calibration(stream.header)
-        for pair in read_markers(file.index, stream_id, file.make_intake)
-    ]
+    found = file.markers(is_calibration)
     return tuple(sorted(found, key=lambda pair: pair[0]))  # stable: those of one moment keep their order
 
 
@@ -150,7 +145,7 @@ def fit_again(
         record,
         runs[0].checkpoint,
         fit_options(runs[0].options, request.labels),
-        folder=make_folder(out or files[0].absolute().parent / "fit"),
+        folder=_made(out or files[0].absolute().parent / "fit"),
         recordings=[path.absolute() for path in files],
         progress=StageLines(say),
     )
@@ -237,8 +232,7 @@ def fit_options(options: SessionOptions, labels: str) -> FitOptions:
     )
 
 
-def make_folder(folder: Path) -> Path:
-    """Make a folder for profile and report, and return it; InputError if that fails."""
+def _made(folder: Path) -> Path:
     with file_errors("the folder cannot be made", folder, "choose another with --out"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
@@ -283,15 +277,10 @@ class EventTrials:
 
     def choose(self, trials: Sequence[TrialRecord]) -> tuple[list[TrialRecord], dict[str, int]]:
         """Return the trials to fit to, and by class with too few of them how many there were."""
+        first = list(trials[: self.n_first])
         if self.per_class is not None:
-            seen: Counter[str] = Counter()
-            first = []
-            for trial in trials:
-                seen[trial.emotion] += 1
-                if seen[trial.emotion] <= self.per_class:
-                    first.append(trial)
-        else:
-            first = list(trials[: self.n_first])
+            seen: dict[str, Iterator[int]] = defaultdict(count)
+            first = [trial for trial in trials if next(seen[trial.emotion]) < self.per_class]
         counts = Counter(trial.emotion for trial in first)
         few = {label: counts[label] for label in class_names(self.events) if counts[label] < LEAST_PER_CLASS}
         return [trial for trial in first if trial.emotion not in few], few
@@ -365,10 +354,9 @@ def calibrate_events(
     chosen, few = wanted.choose(trials)
     classes = tuple(label for label in class_names(wanted.events) if label not in few)
     if len(classes) < 2:
-        what = (
-            f"expected at least two classes with {LEAST_PER_CLASS} or more trials in {wanted.words}, found "
-            f"{len(classes)}: {'; '.join(_dropped(few, wanted.words))}"
-        )
+        found = f"{len(classes)}: {'; '.join(_dropped(few, wanted.words))}"
+        least = f"{LEAST_PER_CLASS} or more trials in {wanted.words}"
+        what = f"expected at least two classes with {least}, found {found}"
         remedy = "use more with --trials, or a number per class with --per-class, such as 4"
         raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.DATA, n_classes=len(classes))
     used = {trial.number for trial in chosen}
@@ -395,7 +383,7 @@ def calibrate_events(
         record,
         run.checkpoint,
         fit_options(run.options, "intended"),
-        folder=make_folder(out or Path(f"{path.stem}_fit")),
+        folder=_made(out or Path(f"{path.stem}_fit")),
         recordings=[path.absolute()],
         keeps_poor=True,  # they cannot be repeated
         progress=StageLines(say),

@@ -1,6 +1,7 @@
 """Checks a calibration request, and finds the session to resume, before anything is opened or written."""
 
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
 from acquisition.errors import ErrorCode, InputError
@@ -22,9 +23,8 @@ class Prepared:
     data: Path
     place: storage.SessionPlace | None  # of the session to resume; None for a new one
     record: SessionRecord | None  # of it, as far as it got
-    unfitted: tuple[storage.SessionPlace, SessionRecord] | None = (
-        None  # a session whose model is all that is missing
-    )
+    #: A session whose model is all that is missing.
+    unfitted: tuple[storage.SessionPlace, SessionRecord] | None = None
 
     @property
     def run(self) -> int:
@@ -35,20 +35,15 @@ class Prepared:
         """What is resumed, in a sentence; empty for a new session."""
         if self.unfitted is not None:
             _, record = self.unfitted
-            files = " ".join(str(path) for path in record.recordings)
-            return (
-                f"session {record.session} of {record.subject} is complete but not fitted yet: fit it with "
-                f"affectscope calibrate --subject {record.subject} --headless, or refit {files}"
-            )
-        if self.record is None:
+            what = f"session {record.session} of {record.subject} is complete but not fitted yet"
+            how = f"affectscope calibrate --subject {record.subject} --headless"
+            return f"{what}: fit it with {how}, or refit {' '.join(map(str, record.recordings))}"
+        if (resumed := self.record) is None:
             return ""
-        n_over = len(finished_trials(self.record.trials))
+        n_over, n = len(finished_trials(resumed.trials)), self.plan.n_trials
         kept = {0: "no trial is done yet", 1: "trial 1 is kept"}.get(n_over, f"{n_over} trials are kept")
-        at = min(n_over + 1, self.plan.n_trials)
-        return (
-            f"session {self.record.session} of {self.record.subject} was interrupted and resumes at trial "
-            f"{at} of {self.plan.n_trials}: {kept} (--new starts a new session)"
-        )
+        at = f"{min(n_over + 1, n)} of {n}: {kept} (--new starts a new session)"
+        return f"session {resumed.session} of {resumed.subject} was interrupted and resumes at trial {at}"
 
 
 def prepare(request: CalibrationRequest) -> Prepared:
@@ -93,10 +88,8 @@ def _plan(request: CalibrationRequest, record: SessionRecord | None) -> Plan:
     asked = request.classes or record.classes
     n_asked = request.n_trials or len(record.order)
     if set(asked) != set(record.classes) or n_asked != len(record.order):
-        what = (
-            f"session {record.session}, which was interrupted, has {len(record.order)} trials of "
-            f"{', '.join(record.classes)}"
-        )
+        trials = f"{len(record.order)} trials of {', '.join(record.classes)}"
+        what = f"session {record.session}, which was interrupted, has {trials}"
         remedy = "omit --classes and --trials to resume it, or start a new session with --new"
         raise InputError(what, where=f"session of {record.subject}", remedy=remedy, code=ErrorCode.SUBJECT)
     return load_plan(request.plan, record.classes, len(record.order))
@@ -105,7 +98,6 @@ def _plan(request: CalibrationRequest, record: SessionRecord | None) -> Plan:
 def plan_seconds(plan: Plan) -> float:
     """Return about how long a session takes, without repeats."""
     trial_s = plan.hint_s + plan.stimulus_s + plan.report_s
-    rests_s = sum(
-        plan.rest_after(plan.classes[at % len(plan.classes)]) for at in range(plan.n_trials)
-    )  # as balanced as the order is
+    order = islice(cycle(plan.classes), plan.n_trials)  # as balanced as the real one
+    rests_s = sum(map(plan.rest_after, order))
     return 2 * plan.baseline_s + plan.practice_s + plan.n_trials * trial_s + rests_s

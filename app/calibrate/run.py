@@ -88,8 +88,8 @@ class CalibrationRun(Observer):
         self._outlet = MarkerOutlet(self._source_id)
         try:
             with SessionLock(self.place.folder):
-                self._check_unchanged()
-                self._end_earlier_recordings()
+                if self.prepared.record is not None:
+                    self._take_over(self.prepared.record)
                 self._run_live()
         finally:
             self._signals.close()
@@ -107,17 +107,14 @@ class CalibrationRun(Observer):
         material = partial(self.learning.material, self.session.record)
         return FinalFit(self.prepared.request, self.place, self.session.record, material)
 
-    def _check_unchanged(self) -> None:
-        """Refuse to resume a session that another program has resumed since it was read."""
-        known = self.prepared.record
-        if known is not None and load_record(self.place.state) != known:
+    def _take_over(self, record: SessionRecord) -> None:
+        """End recordings that outlived a killed program; refuse a session that was resumed meanwhile."""
+        if load_record(self.place.state) != record:
             what, where = "another program has resumed this session in the meantime", str(self.place.folder)
             raise InputError(what, where=where, remedy="run the same command again", code=ErrorCode.SUBJECT)
-
-    def _end_earlier_recordings(self) -> None:
-        for name in self.prepared.record.recordings if self.prepared.record else ():
-            if is_running(self.place.folder / name):
-                stop_recording(self.place.folder / name)
+        for path in (self.place.folder / name for name in record.recordings):
+            if is_running(path):
+                stop_recording(path)
 
     def _run_live(self) -> None:
         request, agreed, simulated = self.prepared.request, self.consent.modalities, None
@@ -213,13 +210,9 @@ class CalibrationRun(Observer):
         elif recording.state in ("failed", "stopped") or (
             recording.state == "stopping" and self._wanted is not None
         ):
-            error = InputError(
-                f"the recording ended: {info.message}",
-                where=str(info.path),
-                remedy="fix that and run the same command again: it resumes where this stopped",
-                code=ErrorCode.LOST,
-            )
-            self.give_up(error, now)
+            what = f"the recording ended: {info.message}"
+            remedy = "fix that and run the same command again: it resumes where this stopped"
+            self.give_up(InputError(what, where=str(info.path), remedy=remedy, code=ErrorCode.LOST), now)
 
     def _learn(self, now: float) -> None:
         assert self.learning is not None
@@ -293,17 +286,15 @@ class CalibrationRun(Observer):
     def _first_record(self, opened: OpenSession, is_simulated: bool) -> SessionRecord:
         request, plan = self.prepared.request, self.prepared.plan
         model = {"model": request.options.model.name, "model_sha256": opened.checkpoint.sha256}
-        if self.prepared.record is not None:
-            known = self.prepared.record.settings.get("model_sha256")
+        if (record := self.prepared.record) is not None:
+            known = record.settings.get("model_sha256")
             if known not in (None, model["model_sha256"]):
-                raise InputError(
-                    f"session {self.prepared.record.session} was started with another model "
-                    f"({self.prepared.record.settings.get('model')}, {str(known)[:12]})",
-                    where=f"session of {request.subject}",
-                    remedy="choose that model with --model, or start a new session with --new",
-                    code=ErrorCode.SUBJECT,
-                )
-            return replace(self.prepared.record, consent=self.consent)
+                other = f"{record.settings.get('model')}, {str(known)[:12]}"
+                what = f"session {record.session} was started with another model ({other})"
+                remedy = "choose that model with --model, or start a new session with --new"
+                where = f"session of {request.subject}"
+                raise InputError(what, where=where, remedy=remedy, code=ErrorCode.SUBJECT)
+            return replace(record, consent=self.consent)
         settings = {**plan.settings(), **model, "labels": request.labels, "time_scale": request.time_scale}
         return SessionRecord(
             request.subject,

@@ -8,7 +8,7 @@ from app.engine.health import PERIOD_S, HealthMeter, OcclusionCheck
 from app.engine.pipe import stage_of
 from app.engine.tap import Tap
 from app.live import LiveSession, OpenSession
-from app.modality_mask import read_change
+from app.modality_mask import MaskChange, Rest, read_change
 from app.outlets import NoteOutlet
 from app.self_check import Questions
 from app.telemetry import Failure, Telemetry
@@ -69,7 +69,8 @@ class CommandHandler:
     def _handle(self, command: object) -> None:
         match command:
             case messages.Mask(modality, masked, ch_name):
-                self._mask(modality, masked, ch_name)
+                mask, now = self._opened.mask, self._now()
+                self._note(mask.change(modality, masked, now, self._hop_s, ch_name))
             case messages.SetRest(duration_s):
                 self._rest(duration_s)
             case messages.SelfCheckMark(what):
@@ -91,17 +92,14 @@ class CommandHandler:
             case messages.SessionCommand.ASK_OCCLUSION:
                 self.occlusion.ask()
 
-    def _mask(self, modality: str, masked: bool, ch_name: str) -> None:
-        change = self._opened.mask.change(modality, masked, self._now(), self._hop_s, ch_name)
+    def _note(self, change: MaskChange | Rest) -> None:
         self._push(change.marker, change.time)
         self._next_health = float("-inf")
 
     def _rest(self, duration_s: float) -> None:
         if self._opened.checkpoint.profile_sha256:
             raise InputError("the profile in use has the participant's level already", where="rest")
-        rest = self._opened.mask.rest(duration_s, self._now(), self._hop_s)
-        self._push(rest.marker, rest.time)
-        self._next_health = float("-inf")
+        self._note(self._opened.mask.rest(duration_s, self._now(), self._hop_s))
 
     def restate(self) -> None:
         """Send the mask's state into a recording that starts; a rest under way begins anew, to lie in it."""

@@ -8,7 +8,7 @@ import psutil
 import torch
 
 from acquisition.clock import stopwatch
-from app.engine.messages import HealthPart, ModelInfo, Occlusion, OcclusionRow
+from app.engine.messages import HealthPart, ModelInfo, Occlusion
 from app.modality_mask import Rest
 from app.model_loading import choose_device
 from app.request import SessionOptions
@@ -139,9 +139,8 @@ class OcclusionCheck:
         while self._run.advance():
             if self._time() >= end:
                 return
-        prediction, rows = self._run.prediction, [vars(effect) for effect in self._run.effects]
+        prediction, found = self._run.prediction, tuple(self._run.effects)
         probability, has_parts = prediction.probs[prediction.label], self._run.has_parts
-        found = tuple(OcclusionRow(**row) for row in rows)
         self._tell(Occlusion(prediction.t_end, prediction.label, probability, found, has_parts))
         self._run = None
         self._asked.clear()

@@ -22,6 +22,7 @@ from acquisition.types import MODALITIES, Offer, StreamHeader, StreamHealth, Str
 from acquisition.windowing import WindowConfig
 from calibration.types import Consent, DisplayTiming, Report
 from models.config import AnswerConfig
+from models.prediction import OcclusionRow
 
 # --- the session ---
 
@@ -213,16 +214,6 @@ class HealthPart:
     check_due: bool = False  # it is time for a self-report
     offers: tuple[Offer, ...] = ()  # streams that could join
     ledgers: dict[str, StreamLedger] = field(default_factory=dict)  # by key; of a replay since its last seek
-
-
-@dataclass(frozen=True)
-class OcclusionRow:
-    """How the probability of the predicted emotion changes when part of the input is removed."""
-
-    kind: str  # modality | band | region
-    name: str  # eeg, alpha, left temporal, ...
-    delta_p: float  # without it minus with it: negative means it supported the emotion
-    ch_names: tuple[str, ...] = ()  # of a region
 
 
 @dataclass(frozen=True)

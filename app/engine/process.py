@@ -9,7 +9,6 @@ import multiprocessing
 import queue
 import signal
 import threading
-from collections import deque
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from time import monotonic
@@ -35,8 +34,7 @@ class EngineProcess:
         self._process = context.Process(
             target=engine_process, args=(self._far_end, request), name="affectscope engine", daemon=False
         )
-        self._received: deque[object] = deque()
-        self._has_room = threading.Condition()
+        self._received: queue.Queue[object] = queue.Queue(_MAX_UNREAD)
         self._has_ended_pipe = threading.Event()
         self._is_stopping = False
         self._commands: queue.SimpleQueue[object | None] = queue.SimpleQueue()
@@ -74,7 +72,7 @@ class EngineProcess:
             self._found_dead_at = monotonic()
         if self._has_ended_pipe.is_set():
             return False
-        return len(self._received) >= _MAX_UNREAD or monotonic() < self._found_dead_at + _LAST_WORDS_S
+        return self._received.full() or monotonic() < self._found_dead_at + _LAST_WORDS_S
 
     def receive(self) -> list[object]:
         """Return what came since the last call, without waiting and for at most some milliseconds.
@@ -84,10 +82,8 @@ class EngineProcess:
         deadline = monotonic() + _RECEIVE_LIMIT_S
         is_over = self._is_started and not self.is_alive
         pieces: list[object] = []
-        with self._has_room:
-            while self._received and (is_over or monotonic() < deadline):
-                pieces.append(self._received.popleft())
-            self._has_room.notify()
+        while not self._received.empty() and (is_over or monotonic() < deadline):
+            pieces.append(self._received.get())
         for piece in pieces:
             if isinstance(piece, Phase):
                 self._last_phase = piece.name
@@ -115,9 +111,10 @@ class EngineProcess:
         if not self._is_started:
             return
         atexit.unregister(self.stop)
-        self._is_stopping = True  # messages are no longer read: drop them, so that it can end
-        with self._has_room:
-            self._has_room.notify()
+        self._is_stopping = True
+        with self._received.mutex:  # messages are no longer read: take them all, so that it can end
+            self._received.maxsize = 0
+            self._received.not_full.notify()
         self.send(SessionCommand.STOP)
         self._process.join(timeout_s)
         if self._process.is_alive():
@@ -132,17 +129,9 @@ class EngineProcess:
             ask_to_stop(self._recording)
 
     def _listen(self, connection: Connection) -> None:
-        while True:
-            try:
-                piece = connection.recv()
-            except (EOFError, OSError):
-                break
-            with self._has_room:
-                while len(self._received) >= _MAX_UNREAD and not self._is_stopping:
-                    self._has_room.wait()
-                if len(self._received) >= _MAX_UNREAD:
-                    self._received.popleft()
-                self._received.append(piece)
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                self._received.put(connection.recv())
         self._has_ended_pipe.set()
 
     def _speak(self, connection: Connection) -> None:

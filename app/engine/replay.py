@@ -6,10 +6,9 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from acquisition.clock import ReplayClock, stopwatch
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.types import Change, StreamEvent
 from acquisition.xdf.outline import Outline
 from app.engine import messages
@@ -49,15 +48,13 @@ class ReplayEngine:
             self._say_stage("loading the model")
             file = ReplayFile(request)
             player = self._opened(file)
+            remedy = "check that its disk is connected, and open it again"
             try:
-                with contextlib.closing(player.sink):
+                with (
+                    file_errors("cannot be read", file.path, remedy, ErrorCode.RECORDING),
+                    contextlib.closing(player.sink),
+                ):
                     player.run()
-            except OSError as error:
-                what = f"cannot be read: {error.strerror or error}"
-                remedy = "check that its disk is connected, and open it again"
-                raise InputError(
-                    what, where=str(file.path), remedy=remedy, code=ErrorCode.RECORDING
-                ) from error
             finally:
                 player.close()
 
@@ -73,8 +70,7 @@ class ReplayEngine:
 
         outline = file.look_through(say_share)
         player = Player(file, self._request.speed, self._link.commands, self._link.tap, model.device)
-        timeline = timeline_of(outline, file.path, player.first, player.last)
-        timeline = replace(timeline, xdf=file.xdf)
+        timeline = timeline_of(outline, file, player.first, player.last)
         streams = simulated_streams(file.headers)
         self._link.tell(messages.Opened("replay", model, timeline, bool(streams.simulated), streams.real))
         if file.notice:
@@ -88,9 +84,10 @@ class ReplayEngine:
 
 
 _N_MOST_DAMAGE = 20
+_COPY = "affectscope replay FILE --record COPY writes a copy with the predictions in it"
 
 
-def timeline_of(outline: Outline, path: Path, first: float, last: float) -> messages.Timeline:
+def timeline_of(outline: Outline, file: ReplayFile, first: float, last: float) -> messages.Timeline:
     """Return the part of a recording from ``first`` to ``last`` (LSL seconds) with its marks and gaps."""
     marks = tuple(
         messages.Mark(marker.time, marker.text, marker.stream)
@@ -104,7 +101,7 @@ def timeline_of(outline: Outline, path: Path, first: float, last: float) -> mess
         for gap in outline.gaps
         if gap.time + gap.duration_s >= first and gap.time <= last
     )
-    return messages.Timeline(path, first, last, marks, gaps, outline.damage)
+    return messages.Timeline(file.path, first, last, marks, gaps, outline.damage, file.xdf)
 
 
 def damage_events(outline: Outline, time: float) -> Iterator[StreamEvent]:
@@ -303,17 +300,10 @@ class Player:
                 self._tap.choose_spectrogram(ch_name)
             case messages.EegLook():
                 self._tap.show_eeg_as(command)
-            case (
-                messages.Note()
-                | messages.SelfCheckMark()
-                | messages.StartRecording()
-                | messages.SessionCommand.STOP_RECORDING
-            ):
-                raise InputError(
-                    "a replay cannot add notes or record",
-                    where="note" if isinstance(command, messages.Note) else "recording",
-                    remedy="affectscope replay FILE --record COPY writes a copy with the predictions in it",
-                )
+            case messages.Note() | messages.SelfCheckMark():
+                raise InputError("a replay cannot add notes or record", where="note", remedy=_COPY)
+            case messages.StartRecording() | messages.SessionCommand.STOP_RECORDING:
+                raise InputError("a replay cannot add notes or record", where="recording", remedy=_COPY)
 
     def _play(self, speed: float) -> None:
         if not speed > 0:  # NaN is refused too

@@ -52,8 +52,7 @@ class EegLine:
             return []
         self.spectrogram.choose(ch_name)
         empty = Piece(np.empty((0, len(self._spec.ch_names))), np.empty(0))
-        part = self.spectrogram.push(empty)
-        return [] if part is None else [part]
+        return _made(self.spectrogram.push(empty))
 
     def show_as(self, look: EegLook) -> list[object]:
         """Filter otherwise from now on; return the last half minute anew."""
@@ -61,8 +60,7 @@ class EegLine:
         if self.spectrogram is None or not len((kept := self.spectrogram.kept()).times):
             return []
         self._display = EegDisplay(self._spec.ch_names, self._unit, self._gate.sfreq, look)
-        part = self._display.push(kept)
-        return [] if part is None else [part]
+        return _made(self._display.push(kept))
 
     def __call__(self, chunks: list[Chunk]) -> list[object]:
         """Add chunks of (n, C) µV."""
@@ -76,8 +74,8 @@ class EegLine:
                 least = {} if self._unit == "µV" else {"least_density": LEAST_UNSCALED}
                 self.spectrogram = SpectrogramDisplay(names, sfreq, self._config, self._ch_name, **least)
             self._meter = QualityMeter(names, sfreq, self._config.line_hz)
-        parts: list[object] = [self._display.push(piece), self.spectrogram and self.spectrogram.push(piece)]
-        return [part for part in parts if part is not None] + self._quality(self._meter, piece)
+        columns = self.spectrogram and self.spectrogram.push(piece)
+        return _made(self._display.push(piece), columns) + self._quality(self._meter, piece)
 
     def _quality(self, meter: QualityMeter, piece: Piece) -> list[object]:
         """Return the quality at each whole second that the samples reach."""
@@ -119,8 +117,11 @@ class VoiceLine:
             return []
         if self._log_mel is None:
             self._log_mel = LogMelStream(self._gate.sfreq, self._config)
-        parts = [self._level.push(piece), self._log_mel.push(piece)]
-        return [part for part in parts if part is not None]
+        return _made(self._level.push(piece), self._log_mel.push(piece))
+
+
+def _made(*parts: object) -> list[object]:
+    return [part for part in parts if part is not None]
 
 
 def _samples(chunks: list[Chunk]) -> Iterator[tuple[float, Any]]:
@@ -289,14 +290,13 @@ class Tap(Listener):
                 return []
             self._lines[key] = spec, line
         try:
-            parts = list(self._lines[key][1](chunks))
+            return list(self._lines[key][1](chunks))
         except Exception as error:  # a display error must not stop decoding
             del self._lines[key]
             if key in self._broken:
                 return []
             self._broken.add(key)
             return [Failure("display", f"{spec.name} cannot be shown: {error}", float(chunks[-1].times[-1]))]
-        return parts
 
     def _choose(self) -> None:
         is_other_look, is_other_channel = self._wanted_look != self._look, self._wanted != self._ch_name
