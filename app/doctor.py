@@ -22,6 +22,7 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.lsl.outlet import open_outlet
 from acquisition.text import counted, data_size, duration, say_json
 from app.display import has_display, qt_fault, remedy_for_qt
+from app.environment import installed_version
 
 _LOOPBACK_S = 2.0
 _MAX_DRIFT = 0.01  # over 0.2 s, in which a busy computer interrupts the readings
@@ -100,17 +101,13 @@ def check_gpu() -> str:
     with _needs("pip install torch"):
         import torch
     if torch.version.cuda is None and shutil.which("nvidia-smi"):
-        raise missing(
-            "there is an NVIDIA driver, but this is a CPU-only build of torch",
-            "install a CUDA build of torch 2.13.0 (https://pytorch.org), or continue with the CPU",
-        )
+        remedy = "install a CUDA build of torch 2.13.0 (https://pytorch.org), or continue with the CPU"
+        raise missing("there is an NVIDIA driver, but this is a CPU-only build of torch", remedy)
     if torch.version.cuda is None:
         return "not used: CPU-only build of torch"
     if not torch.cuda.is_available():
-        raise missing(
-            f"torch is built for CUDA {torch.version.cuda}, but no device answers",
-            "install the NVIDIA driver (nvidia-smi must list the GPU), or continue with the CPU",
-        )
+        remedy = "install the NVIDIA driver (nvidia-smi must list the GPU), or continue with the CPU"
+        raise missing(f"torch is built for CUDA {torch.version.cuda}, but no device answers", remedy)
     return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
 
 
@@ -133,10 +130,9 @@ def check_loopback() -> str:
     seconds = local_clock() - start
     del outlet
     if not found:
-        raise missing(
-            f"an outlet of this computer was not found within {_LOOPBACK_S:.0f} s",
-            "allow UDP port 16571 and TCP and UDP ports 16572-16604 in the firewall; a VPN can block them",
-        )
+        ports = "UDP port 16571 and TCP and UDP ports 16572-16604"
+        remedy = f"allow {ports} in the firewall; a VPN can block them"
+        raise missing(f"an outlet of this computer was not found within {_LOOPBACK_S:.0f} s", remedy)
     return f"an outlet of this computer was found after {seconds * 1000:.0f} ms"
 
 
@@ -197,18 +193,11 @@ def check_face_cascade() -> str:
 
 
 def check_packages() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
     names = ("numpy", "scipy", "mne", "jinja2", "safetensors", "platformdirs", "psutil")
-    found, absent = [], []
-    for name in names:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            absent.append(name)
-    if absent:
+    found = {name: installed_version(name) for name in names}
+    if absent := [name for name, version in found.items() if version is None]:
         raise missing(f"not installed: {', '.join(absent)}", f"pip install {' '.join(absent)}")
-    return ", ".join(found)
+    return ", ".join(f"{name} {version}" for name, version in found.items())
 
 
 def check_demo_model() -> str:
@@ -236,9 +225,8 @@ def check_sound() -> str:
     with _needs(f"{portaudio}pip install sounddevice"):
         n_inputs = len(list_microphones())
     if not n_inputs:
-        raise missing(
-            "PortAudio works, but there is no sound input", "plug in a microphone, or use a WAV file"
-        )
+        remedy = "plug in a microphone, or use a WAV file"
+        raise missing("PortAudio works, but there is no sound input", remedy)
     return f"PortAudio works, {n_inputs} inputs"
 
 

@@ -28,7 +28,7 @@ from acquisition.types import Change, Chunk, Offer, StreamHeader, StreamHealth, 
 from app.engine.messages import PhaseName
 from app.modality_mask import ModalityMask
 from app.model_loading import load_model, make_decoder
-from app.outlets import ClockOutlet, PredictionOutlet
+from app.outlets import ClockOutlet, NoteOutlet, PredictionOutlet
 from app.outputs import Sink
 from app.pipeline import Pipeline
 from app.recording import RecordingControl, RecordingHooks
@@ -85,6 +85,21 @@ class Observer:
     def sidecar(self) -> Mapping[str, object]:
         """Return what to add to the JSON sidecar of a recording."""
         return {}
+
+
+class NotingObserver(Observer):
+    """Opens the stream of notes once the others were looked for; recordings take it."""
+
+    _notes: NoteOutlet | None = None
+
+    def own_source_ids(self) -> list[str]:
+        self._notes = NoteOutlet()
+        return [self._notes.header.source_id]
+
+    def close(self) -> None:
+        """Close the stream of notes."""
+        if self._notes is not None:
+            self._notes.close()
 
 
 @dataclass(frozen=True)

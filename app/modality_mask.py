@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeVar
 
 from acquisition.errors import InputError
@@ -102,7 +103,7 @@ class ModalityMask:
     """
 
     def __init__(self, recorded: Iterable[Recorded] = ()) -> None:
-        self._changes = tuple(sorted(recorded, key=lambda change: change.time))
+        self._changes = tuple(sorted(recorded, key=attrgetter("time")))
         self._settled: dict[tuple[str, str], bool] = {}  # manually, for all windows
         self._newest_window = -math.inf
         self._newest_change = -math.inf
@@ -129,7 +130,8 @@ class ModalityMask:
 
     def rest_at(self, t: float) -> Rest | None:
         """Return the newest rest at ``t``, or its early end; None before the first and after a whole one."""
-        rest = max((c for c in self._changes if isinstance(c, Rest) and c.time <= t), key=_time, default=None)
+        rests = (c for c in self._changes if isinstance(c, Rest) and c.time <= t)
+        rest = max(rests, key=attrgetter("time"), default=None)
         return rest if rest is not None and (not rest.duration_s or t < rest.time + rest.duration_s) else None
 
     def between(self, after: float, to: float) -> list[MaskChange | Rest]:
@@ -186,10 +188,6 @@ class ModalityMask:
             time = t_end + _MARGIN_S
         self._newest_change = time
         return time
-
-
-def _time(change: Rest) -> float:
-    return change.time
 
 
 def _check(modality: str) -> None:

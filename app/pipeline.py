@@ -21,6 +21,11 @@ from models.decoder import Decoder
 from models.features.face import FaceMeter
 from models.prediction import Latency, Prediction
 
+_REST_FAILED = (
+    "the rest had too little valid EEG and gaze, and is not used: check the signals, and rest again"
+)
+_LEVEL_SET = "the participant's own level is set"
+
 
 class Pipeline(Pump):
     """A pump with a decoder: features, network, manual masking, rests and self-reports.
@@ -134,7 +139,9 @@ class Pipeline(Pump):
         prediction = self.decoder.decode(window)
         self._count_faulty(window, prediction)
         if rests and not self.decoder.is_in_baseline:
-            self._on_event(_rest_over(window.t_end, self.decoder.rest_failed))
+            failed = self.decoder.rest_failed
+            what, change = (_REST_FAILED, Change.WARNING) if failed else (_LEVEL_SET, Change.NOTICE)
+            self._on_event(StreamEvent("", change, window.t_end, what))
         if prediction is None:
             return None
         if self.check.is_asking and not is_skipped:
@@ -194,13 +201,3 @@ class Pipeline(Pump):
         """Decode the newest window of `step` once more, as when a modality was masked since."""
         window = self._stepped
         return None if window is None else self.decode(window, lambda: window.closed_at)
-
-
-def _rest_over(time: float, failed: bool) -> StreamEvent:
-    """Return what to say of a rest, or a baseline, that is over."""
-    if failed:
-        what = (
-            "the rest had too little valid EEG and gaze, and is not used: check the signals, and rest again"
-        )
-        return StreamEvent("", Change.WARNING, time, what)
-    return StreamEvent("", Change.NOTICE, time, "the participant's own level is set")

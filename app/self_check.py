@@ -8,8 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from app.live import LiveSession, Observer, OpenSession
-from app.outlets import NoteOutlet
+from app.live import LiveSession, NotingObserver, OpenSession
 from app.request import LiveRequest
 from app.telemetry import Telemetry
 from app.view.text import one_line
@@ -54,7 +53,7 @@ class Questions:
 _KEYS = "Type ? to be asked now, u to undo an update"
 
 
-class TerminalCheck(Observer):
+class TerminalCheck(NotingObserver):
     """Asks in the terminal: a number answers, ``?`` asks at once, ``u`` undoes an update.
 
     ``lines`` are what is typed; a simulated subject answers with what it shows, at once.
@@ -71,12 +70,7 @@ class TerminalCheck(Observer):
         self._is_simulated, self._shown = is_simulated, ""  # what it shows
         self._typed: deque[str] = deque()
         self._is_asking = False
-        self._notes: NoteOutlet | None = None
         self._questions: Questions | None = None
-
-    def own_source_ids(self) -> list[str]:
-        self._notes = NoteOutlet()
-        return [self._notes.header.source_id]
 
     def on_open(self, opened: OpenSession) -> None:
         assert self._notes is not None
@@ -128,10 +122,6 @@ class TerminalCheck(Observer):
         self._is_asking = False
         if label in questions.labels:
             questions.note(label)
-
-    def close(self) -> None:
-        if self._notes is not None:
-            self._notes.close()
 
 
 def run_check(request: LiveRequest, show: Callable[[LiveSession], object]) -> Telemetry:

@@ -84,9 +84,8 @@ class SessionSummary:
         """Return the answers after each marker, or after all markers of one text ``together``."""
         begins = np.array([time for time, _ in self.markers])
         lengths = np.diff(np.append(begins, max(self.seconds, *begins, 0.0)))
-        after = np.searchsorted(
-            begins, self.times, side="right"
-        )  # the marker before a window, from 1; 0: none
+        # The marker before a window, from 1; 0: none.
+        after = np.searchsorted(begins, self.times, side="right")
         n_all = len(begins) + 1
         counts = np.bincount(after, minlength=n_all)[1:]
         answered = np.bincount(after, self.is_answer, minlength=n_all)[1:]

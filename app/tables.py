@@ -46,7 +46,7 @@ def make_console(*, stderr: bool = False) -> Console:
     """
     console = Console(stderr=stderr, highlight=False, markup=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(stderr=stderr, highlight=False, markup=False, width=_PIPED_WIDTH)
+        console.width = _PIPED_WIDTH
     console.push_render_hook(_Cleaning())
     return console
 
@@ -315,37 +315,33 @@ def progress_bar(word: str, console: Console | None = None) -> Iterator[Callable
         yield lambda share: bar.update(task, total=1.0, completed=share)
 
 
-class StageBars:
-    """Progress of each stage of a long computation on stderr: bars in a terminal, lines elsewhere."""
+@contextlib.contextmanager
+def stage_bars() -> Iterator[Callable[..., None]]:
+    """Give a function that shows each stage of a long computation on stderr: bars in a terminal, else lines.
 
-    def __init__(self) -> None:
-        self._console = make_console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description:<12}"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} % {task.fields[loss]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._tasks: dict[str, Any] = {}
-        self._tenths: dict[str, int] = {}
+    It takes the stage, the share of it that is done, the loss (NaN for none), and anything else to say.
+    """
+    console = make_console(stderr=True)
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} % {task.fields[loss]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, Any] = {}
+    tenths: dict[str, int] = {}
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
 
-    def __enter__(self) -> StageBars:
-        self._progress.start()
-        return self
+        def show(stage: str, share: float, loss: float, words: str = "") -> None:
+            said = "" if math.isnan(loss) else f"loss {loss:.3f}"
+            shown = ", ".join(filter(None, (said, words)))
+            if console.is_terminal:
+                if stage not in tasks:
+                    tasks[stage] = bars.add_task(stage, total=1.0, loss="")
+                bars.update(tasks[stage], completed=share, loss=shown)
+            elif int(share * 10) > tenths.get(stage, -1):
+                tenths[stage] = int(share * 10)
+                say_on(console, f"{stage} {share:.0%} {shown}")
 
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def __call__(self, stage: str, share: float, loss: float, words: str = "") -> None:
-        """Show the share of a stage that is done; NaN for no loss, ``words`` for anything else to say."""
-        shown = ", ".join(part for part in ("" if math.isnan(loss) else f"loss {loss:.3f}", words) if part)
-        if self._console.is_terminal:
-            if stage not in self._tasks:
-                self._tasks[stage] = self._progress.add_task(stage, total=1.0, loss="")
-            self._progress.update(self._tasks[stage], completed=share, loss=shown)
-        elif int(share * 10) > self._tenths.get(stage, -1):
-            self._tenths[stage] = int(share * 10)
-            say_on(self._console, f"{stage} {share:.0%} {shown}")
+        yield show

@@ -7,7 +7,6 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from rich.text import Text
 
 from acquisition.text import number
 from app.certify.judge import BUSY_LOAD, BUSY_MS, Evidence, Row, counts, exit_code
+from app.environment import installed_version
 from app.telemetry import percentile
 from calibration.report.figures import lettering, to_svg
 from calibration.report.page import document, rendered
@@ -42,15 +42,8 @@ def machine() -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
-        **{package: _version(package) for package in packages},
+        **{package: installed_version(package) or "not installed" for package in packages},
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def load(evidence: Sequence[Evidence], percent: float) -> dict[str, str]:

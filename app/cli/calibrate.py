@@ -170,11 +170,8 @@ def _self_check(
         devices = streams.webcam, streams.microphone, streams.discovery
         request = LiveRequest(options, *devices, simulated, check_every_s=60 * check.every)
     check_request(request)
-    if (
-        isinstance(request, LiveRequest)
-        and not who.as_json
-        and opens_window(options, window := screen.window())
-    ):
+    is_live = isinstance(request, LiveRequest)
+    if is_live and not who.as_json and opens_window(options, window := screen.window()):
         from app.qt.application import run_window
 
         return run_window(request, window)

@@ -15,7 +15,7 @@ from acquisition.text import say, say_json
 from app.cli import options as opt
 from app.cli.groups import add, application, option, option_group
 from app.environment import ExitCode
-from app.tables import StageBars, figures_table, give_table, make_console
+from app.tables import figures_table, give_table, make_console, stage_bars
 
 if TYPE_CHECKING:
     from models.datasets.trials import Excluded
@@ -89,7 +89,7 @@ def simulated(
     study = opt.from_checkout("studies.simulated_subjects")
     checkpoint = load_checkpoint(model)
     options = study.SimulatedSubjects(subjects, trials, trial_s, opt.difficulty_value(difficulty), jobs)
-    with StageBars() as bars:
+    with stage_bars() as bars:
         result = study.evaluate_simulated(checkpoint, options, bars, brief=brief)
     _give(result, as_json, study.simulated_tables)
 
@@ -106,7 +106,7 @@ def generated(quick: opt.Quick = False, jobs: opt.Jobs = 2, as_json: opt.Json = 
     study = opt.from_checkout("studies.generated_labels")
     test = study.GeneratedTest(n_jobs=jobs)
     test = study.GeneratedTest(study.SEEDS[:2], 2, jobs, network=False) if quick else test
-    with StageBars() as bars:
+    with stage_bars() as bars:
         result = study.evaluate_generated(test, bars)
     _give(result | {"quick": quick}, as_json, study.generated_tables)
 
@@ -138,7 +138,7 @@ def voice(
     study = opt.from_checkout("studies.voices")
     excluded: list[Excluded] = []
     voices = load_voices(train, excluded), load_voices(test or (), excluded)
-    with StageBars() as bars:
+    with stage_bars() as bars:
         asked = study.VoiceTest(*voices, (normalise,) if normalise else study.NORMALISE)
         result = study.evaluate_voice(asked, bars)
     if not result["differences"]:
@@ -239,7 +239,7 @@ def recordings(
     test = RecordingsTest(protocol, normalise, network, n_jobs=jobs)
     test = replace(test, options=test.options.quick()) if quick else test
     excluded: list[Excluded] = []
-    with StageBars() as bars:
+    with stage_bars() as bars:
         result = evaluate_recordings(test, source.trials(excluded=excluded), bars, excluded)
     named_by_file = any(not row.subject for row in source.rows)
     result |= {"named_by_file": named_by_file, "quick": quick, "left_out": list(map(vars, excluded))}
@@ -266,7 +266,7 @@ def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: Subjec
         n_jobs=asked.jobs,
         subjects=part.subjects(),
     )
-    with StageBars() as bars:
+    with stage_bars() as bars:
         result = study.evaluate_labels(test, bars).to_dict()
     return _give(result, asked.as_json, label_tables)
 
@@ -284,7 +284,7 @@ def _on_trials(source: Source, classifier: ClassifierOptions, part: SubjectsOpti
 
     if classifier.out is not None:
         opt.check_writable(classifier.out)
-    with StageBars() as bars:
+    with stage_bars() as bars:
         found = evaluate_trials(TrialTest(classifier.model, source, part.subjects(), part.session), bars)
     return give_table(found, classifier.out, as_json=classifier.as_json, with_confusion=True)
 

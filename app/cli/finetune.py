@@ -14,7 +14,7 @@ from acquisition.text import say, say_json
 from app.cli import options as opt
 from app.cli.groups import option, option_group
 from app.environment import ExitCode
-from app.tables import StageBars
+from app.tables import stage_bars
 
 if TYPE_CHECKING:
     from models.training.finetune_config import FinetuneOptions
@@ -162,7 +162,7 @@ def finetune(
         command=command_line(context),
         quick=training.quick,
     )
-    with StageBars() as bars:
+    with stage_bars() as bars:
         trained = task.train(bars)
     for note in trained.notes:
         say(f"note: {note}", error=True)

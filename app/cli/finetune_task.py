@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from acquisition.errors import ErrorCode, InputError
-from app.tables import StageBars
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.datasets.splits import published_split
 from models.datasets.trials import Excluded, Trial, steps_that_fit
@@ -17,6 +16,7 @@ from models.training.cards import GENERATED, LICENCE, LIMITS_OF_FEW, QUICK, card
 from models.training.evaluate_trials import ScoreReport, report_by_cross_validation, report_on_test
 from models.training.finetune import Finetuned, finetune
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, seen_without_labels
+from models.training.loop import Progress
 from models.training.provenance import (
     TrainingRecord,
     read_record,
@@ -69,7 +69,7 @@ class FinetuneTask:
     def generated(self) -> bool:
         return self.source.is_generated
 
-    def train(self, progress: StageBars) -> Trained:
+    def train(self, progress: Progress) -> Trained:
         """Train the classifier and test it: on the published split's test trials, or by cross-validation.
 
         Raises `InputError` if the trials cannot be read or do not suffice.

@@ -12,7 +12,7 @@ from typer import Argument, Option
 from acquisition.errors import InputError
 from app.cli import options as opt
 from app.cli.groups import add, application, option, option_group
-from app.tables import StageBars, give_table
+from app.tables import give_table, stage_bars
 
 if TYPE_CHECKING:
     from models.training.tables import Draw, Table
@@ -124,10 +124,10 @@ def eav(
 
 
 def _print(
-    out: Path, reproduce: Callable[[StageBars], Table], run: RunOptions, draw: Draw | None = None
+    out: Path, reproduce: Callable[[Callable[..., None]], Table], run: RunOptions, draw: Draw | None = None
 ) -> int:
     opt.check_writable(out)
-    with StageBars() as bars:
+    with stage_bars() as bars:
         found = reproduce(bars)
     return give_table(found, out, as_json=run.as_json, draw=draw)
 

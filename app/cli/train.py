@@ -11,7 +11,7 @@ from acquisition.text import say
 from app.cli import options as opt
 from app.cli.groups import option, option_group
 from app.environment import ExitCode
-from app.tables import StageBars
+from app.tables import stage_bars
 
 
 def train(
@@ -46,7 +46,7 @@ def train(
         epochs_scale=0.1 if quick else 1.0,
     )
     opt.check_model_folder(out)
-    with StageBars() as bars:
+    with stage_bars() as bars:
         sha256 = demo_model.train_simulated(out, options, bars)
     say(f"{out}: trained on simulated data only, sha256 {sha256[:16]}")
     say(f"next: affectscope evaluate simulated --model {out}")
@@ -170,7 +170,7 @@ def pretrain(
         line_hz=data.line,
         loop=loop,
     )
-    with joined_world(choose_device(training.device)) as world, StageBars() as bars:
+    with joined_world(choose_device(training.device)) as world, stage_bars() as bars:
         if world.is_first:
             opt.check_model_folder(out)  # before hours of reading
         done = run(options, world, bars)

@@ -9,13 +9,12 @@ from app.engine.command_handler import CommandHandler
 from app.engine.health import model_info
 from app.engine.messages import ModelInfo, Opened, Phase, PhaseName, SessionCommand
 from app.engine.pipe import Stopped, WindowLink
-from app.live import LiveSession, Observer, OpenSession
-from app.outlets import NoteOutlet
+from app.live import LiveSession, NotingObserver, OpenSession
 from app.request import LiveRequest, SessionOptions
 from app.telemetry import Telemetry, simulated_streams
 
 
-class WatchedSession(Observer):
+class WatchedSession(NotingObserver):
     """Connects a live session to a window: shows it, handles commands, and sends notes as a stream."""
 
     _telemetry: Telemetry  # of the session, before its streams are opened
@@ -25,15 +24,10 @@ class WatchedSession(Observer):
     def __init__(self, options: SessionOptions, link: WindowLink) -> None:
         self._options, self._link = options, link
         self._handler: CommandHandler | None = None
-        self._notes: NoteOutlet | None = None
 
     def on_stage(self, stage: PhaseName, message: str = "") -> None:
         """Tell the window; raises `Stopped` if it has stopped the session."""
         self._link.tell_stage(Phase(stage, message))
-
-    def own_source_ids(self) -> list[str]:
-        self._notes = NoteOutlet()
-        return [self._notes.header.source_id]
 
     def on_open(self, opened: OpenSession) -> None:
         assert self._notes is not None
@@ -65,8 +59,7 @@ class WatchedSession(Observer):
     def _close(self, session: LiveSession | None) -> None:
         if self._handler is not None and session is not None:
             self._handler.tell_health(session)
-        if self._notes is not None:
-            self._notes.close()
+        self.close()
 
 
 #: Seconds to wait at the end for the recorded file. LabRecorder needs about 4 s to close one, longer than a
