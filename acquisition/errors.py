@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import stat
 import unicodedata
 from collections.abc import Iterator
@@ -138,3 +139,8 @@ def printable(text: str) -> str:
 def without_controls(text: str) -> str:
     """Return text with a space for each control and direction-changing character: it stays on its line."""
     return "".join(" " if unicodedata.category(c) in _UNPRINTABLE else c for c in text)
+
+
+def pasteable(*words: object) -> str:
+    """Return words as part of a command to be pasted: what others name runs nothing in a shell."""
+    return " ".join(shlex.quote(without_controls(str(word))) for word in words)

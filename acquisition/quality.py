@@ -209,7 +209,7 @@ def amplitude_of(x: NDArray[np.float64], sfreq: float) -> float:
 
     What is flat is left aside; where all is, it is 0.
     """
-    n = max(2, round(sfreq))
+    n = max(2, round(min(sfreq, len(x) + 1.0)))
     seconds = [_detrended(x[at : at + n])[1].std(axis=0) for at in range(0, len(x) - n + 1, n)]
     found = np.array([sd for sd in np.ravel(seconds) if math.isfinite(sd)])
     varying = found[found > _ROUNDING * np.nanmax(abs(x))] if len(found) else found

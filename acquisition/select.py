@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Collection, Hashable, Mapping
+from itertools import islice
 from typing import TypeVar
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, pasteable, printable
 from acquisition.header import CALIBRATION_ID, CLOCK_TYPE, NOTES_ID, PREDICTION_TYPE
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
 
@@ -262,20 +263,27 @@ def _field(key: object, header: StreamHeader, field_name: str) -> str:
 def _ambiguous(usable: Mapping[K, StreamHeader], found: list[K], modality: str) -> InputError:
     for field_name in ("name", "source_id", "type", "host", "id"):
         values = [_field(key, usable[key], field_name) for key in found]
-        if len(set(values)) == len(values) and all(values):
+        # What is changed when it is shown cannot be pasted; the last field always can.
+        if len(set(values)) == len(values) and all(v and v == printable(v) for v in values):
             break
+    choice = f"{modality}={field_name}:{values[0]}"
     return InputError(
         f"{len(found)} streams fit {modality}: {_list_of(usable, found)}",
         where="streams",
-        remedy=f'choose with --streams "{modality}={field_name}:{values[0]}" or {modality}=none',
+        remedy=f"choose with --streams {pasteable(choice)} or {modality}=none",
         code=ErrorCode.AMBIGUOUS_STREAM,
         modality=modality,
         n_streams=len(found),
     )
 
 
+_MOST_LISTED = 20
+
+
 def _list_of(usable: Mapping[K, StreamHeader], keys: Collection[K]) -> str:
-    return "; ".join(_described(usable, key) for key in keys) if keys else "there are no streams"
+    listed = [_described(usable, key) for key in islice(keys, _MOST_LISTED)]
+    listed += [f"and {len(keys) - _MOST_LISTED:,} more"] if len(keys) > _MOST_LISTED else []
+    return "; ".join(listed) or "there are no streams"
 
 
 def _described(usable: Mapping[K, StreamHeader], key: K) -> str:

@@ -154,7 +154,7 @@ _FATES = {
         "have its LSL app stamp samples when they are taken",
     ),
     Fate.NO_STAMP: (
-        "{samples} without a readable timestamp: placed one after the other at the sampling rate",
+        "{samples} without a readable timestamp: placed right behind the one before",
         "restart its LSL app",
     ),
     Fate.STALL: (

@@ -14,12 +14,26 @@ from dataclasses import replace
 from acquisition.clock import stopwatch
 from acquisition.pump import Pump
 from acquisition.quality import AmplitudeWatch
-from acquisition.types import Change, Chunk, Kind, Lateness, Source, StreamEvent, StreamSpec, Window
+from acquisition.text import percent
+from acquisition.types import (
+    MODALITY_NAMES,
+    Change,
+    Chunk,
+    Kind,
+    Lateness,
+    Source,
+    StreamEvent,
+    StreamSpec,
+    Window,
+)
 from app.modality_mask import CheckMark, ModalityMask, Rest
 from calibration.check import Outcome, SelfCheck, Shown
 from models.decoder import Decoder
 from models.features.face import FaceMeter
 from models.prediction import Latency, Prediction
+from models.trust import LEAST_RELIABLE, Code
+
+_DOUBT_S = 5.0  # chosen: a movement is over by then
 
 _REST_FAILED = (
     "the rest had too little valid EEG and gaze, and is not used: check the signals, and rest again"
@@ -57,6 +71,8 @@ class Pipeline(Pump):
         )
         self._pass_on = on_chunk
         self._amplitudes: dict[str, AmplitudeWatch] = {}
+        #: By modality: whether its signal is unlike that of training, and when that was last seen to hold.
+        self._doubted: dict[str, tuple[bool, float]] = {}
         self._decoding = threading.Lock()  # a stream that joins must not change the decoder under a window
         self._counted_to = -1  # index of the newest window counted as faulty: one may be decoded again
         self._not_before = -1  # index of a window; those before were cut from other EEG channels
@@ -144,6 +160,8 @@ class Pipeline(Pump):
             self._on_event(StreamEvent("", change, window.t_end, what))
         if prediction is None:
             return None
+        if not is_skipped:
+            self._doubt(prediction)
         if self.check.is_asking and not is_skipped:
             self.check.keep(Shown(prediction, self.decoder.newest_deviations(), self.decoder.has_fixed_level))
         if (meter := self._meter) is not None:
@@ -172,6 +190,25 @@ class Pipeline(Pump):
         if window.present["eeg"] and not hidden and window.index > self._counted_to:
             self._counted_to = window.index
             self.note_faulty("eeg")
+
+    def _doubt(self, prediction: Prediction) -> None:
+        """Say once an episode when a modality's signal has been unlike that of training for some seconds."""
+        t = prediction.t_end
+        for modality, share in prediction.reliability.items():
+            is_doubted, since = self._doubted.get(modality, (False, t))
+            if (share < LEAST_RELIABLE) == is_doubted:
+                since = t
+            elif t - since >= _DOUBT_S:
+                is_doubted, since = not is_doubted, t
+                if is_doubted:
+                    what = f"{MODALITY_NAMES[modality]}: the signal is unlike that of training"
+                    what += (
+                        f" (reliability {percent(share)}) and hardly counts: check its unit and the sensors"
+                    )
+                    spec = self.aligner.spec(modality)
+                    key = modality if spec is None else spec.key
+                    self._on_event(StreamEvent(key, Change.WARNING, t, what, code=Code.RELIABILITY))
+            self._doubted[modality] = is_doubted, since
 
     def _self_check(self, mark: CheckMark) -> None:
         outcome, check = self.check.take(mark.what, mark.time), self.check

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ import psutil
 from rich.text import Text
 
 from acquisition.clock import LslClock
-from acquisition.errors import ErrorCode, InputError, printable
+from acquisition.errors import ErrorCode, InputError, pasteable, printable
 from acquisition.lsl.discovery import discover
 from acquisition.process import interruptible
 from acquisition.record.files import (
@@ -93,7 +92,7 @@ def record_command(path: Path, header: StreamHeader) -> str:
     """Return the command that records a stream, to be pasted: what others name runs nothing in a shell."""
     choice = f"source_id:{header.source_id}" if header.source_id else f"name:{header.name}"
     words = ("affectscope", "record", str(path), "--streams", printable(choice))
-    return " ".join(map(shlex.quote, words))
+    return pasteable(*words)
 
 
 _RATE_AFTER_S = 5.0  # until then, how long the disk lasts is estimated from the streams' nominal rates
@@ -659,7 +658,7 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None, max_h
     say_on(console, recording.text())
     for problem in recording.problems:
         say_on(console, f"error: {problem}")
-    say_on(console, f"Inspect it with: affectscope inspect {shlex.quote(str(path))}")
+    say_on(console, f"Inspect it with: affectscope inspect {pasteable(path)}")
     return ExitCode.after(recording.problems)
 
 

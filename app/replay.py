@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from acquisition.clock import ReplayClock
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, pasteable
 from acquisition.header import stream_identity
 from acquisition.intake import MakeIntake, intake_maker
 from acquisition.record.files import read_sidecar, recording_parts, sidecar_path
@@ -130,7 +130,7 @@ class ReplayFile:
             if error.code is not ErrorCode.NO_STREAM:
                 raise
             if not self.options.shows_unmapped:
-                remedy = f"see: affectscope inspect {self.path.name}"
+                remedy = f"see: affectscope inspect {pasteable(self.path.name)}"
                 raise InputError(error.what, where=str(self.path), remedy=remedy, code=error.code) from error
         chosen = self.index.with_following(chosen | self._others(chosen))
         kinds = dict(chosen)
@@ -251,7 +251,7 @@ class ReplayFile:
             held = ", ".join(f"{s.header.name} ({s.header.type}, {s.n_samples:,})" for s in streams)
             holds = f"streams with so many samples: {held}" if held else "no stream at all"
             what = f"no signal in it can be replayed; it holds {holds}"
-            remedy = f"see: affectscope inspect {self.path.name}"
+            remedy = f"see: affectscope inspect {pasteable(self.path.name)}"
             raise InputError(what, where=str(self.path), remedy=remedy, code=ErrorCode.RECORDING)
         if self.options.seconds is not None:
             last = min(last, first + self.options.seconds)

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
@@ -18,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acquisition.clock_fit import agrees
-from acquisition.errors import printable, without_controls
+from acquisition.errors import pasteable, printable, without_controls
 from acquisition.quality import amplitude_trouble
 from acquisition.select import kind_of
 from acquisition.stream_words import fates
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 #: Columns where the output goes to a file or a pipe, which have no width.
 _PIPED_WIDTH = 120
 _LONGEST_NAME = 200  # characters
+MOST_STREAMS = 200  # of a recording, shown; --json has them all
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -78,7 +78,7 @@ def streams_table(found: Sequence[FoundStream]) -> Table:
     """Return the streams on the network, two lines each."""
     titles = ("stream\ntype", "used\nas", "channels\nformat", "nominal\nrate", "source_id\nhost")
     table = row_table(titles, right=("channels\nformat", "nominal\nrate"))
-    for stream in found:
+    for stream in found[:MOST_STREAMS]:
         header, kind = stream.header, kind_of(stream.header)
         table.add_row(
             _two_lines(header.name, header.type or "no type"),
@@ -95,7 +95,7 @@ def recording_table(report: XdfReport) -> Table:
     figures = ["chan-\nnels", "samples", "duration", "measured\nnominal", "gaps\nlongest"]
     figures += ["clock\nresets", "back-\nward"]
     table = row_table(("stream\ntype", *figures), right=figures)
-    for stream in report.streams:
+    for stream in report.streams[:MOST_STREAMS]:
         header = stream.header
         measured = f"{stream.measured_sfreq:.2f} Hz" if stream.measured_sfreq > 0 else "-"
         table.add_row(
@@ -121,7 +121,7 @@ def recording_remarks(report: XdfReport) -> list[str]:
     signals = [stream for stream in placed if kind_of(stream.header) in MODALITY_OF_KIND]
     begin = min((stream.placed[0] for stream in signals), default=math.nan)
     end = max((stream.placed[1] for stream in signals), default=math.nan)
-    for stream in report.streams:
+    for stream in report.streams[:MOST_STREAMS]:
         # Devices such as Muse call all their streams by one name.
         called = stream.header.name or f"stream {stream.stream_id}"
         name = printable(f"{called} ({stream.header.type or 'no type'})")
@@ -183,7 +183,7 @@ def eeg_file_lines(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"- not used {span if end - begin > 0.05 else f'across {begin:.1f} s: a gap'}")
     events = f"events: {_most_frequent(found['events']) or 'none'}"
     lines.append(f"- training refuses it: {found['refused']}" if found["refused"] else f"- {events}")
-    lines.append(f"Play it as a live stream with: affectscope publish recording {quote(found['path'])}")
+    lines.append(f"Play it as a live stream with: affectscope publish recording {pasteable(found['path'])}")
     return [printable(line) for line in lines]
 
 

@@ -37,6 +37,8 @@ def plain_line(prediction: Prediction) -> str:
     absent = [m for m in MODALITIES if not prediction.present[m]]
     absent = [f"{m} (nobody speaks)" if m == "voice" and prediction.is_quiet else m for m in absent]
     notes = f"  missing: {', '.join(absent)}" if absent else ""
+    low = next((reason.facts for reason in prediction.verdict.reasons if reason.code is Code.RELIABILITY), ())
+    notes += f"  unreliable: {', '.join(low)}" if low else ""
     answer = f"{said(prediction.verdict)}{because(prediction.verdict)}"
     return f"t={prediction.t_end:.2f}s  {answer:<10}  {probs}  | attention {attention}{notes}"
 

@@ -28,6 +28,7 @@ from acquisition.xdf.reader import StreamReader, recut
 
 _MIN_GAP_S = 0.1  # a longer hole in a regular stream is a gap ...
 _GAP_PERIODS = 3.0  # ... if it is longer than this many sample periods
+_LARGEST_SFREQ = 1e9  # Hz: stamps that are all but equal tell no rate
 _BREAK_S = 1.0  # longer holes and steps back do not count in the measured rate
 
 
@@ -305,11 +306,13 @@ class _Measure:
 
     def report(self, unix_stamped: bool) -> StreamReport:
         segments = tuple(self._segments)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            sfreq = float(np.float64(self._n_steps) / self._steps_s)  # NaN compares False
         return StreamReport(
             stream_id=self._stream.stream_id,
             header=self._stream.header,
             n_samples=self._n_samples,
-            measured_sfreq=self._n_steps / self._steps_s if self._steps_s > 0 else 0.0,
+            measured_sfreq=sfreq if 0 < sfreq < _LARGEST_SFREQ else 0.0,
             first_time=segments[0].first_time if segments else math.nan,
             last_time=segments[-1].last_time if segments else math.nan,
             n_gaps=self._n_gaps,

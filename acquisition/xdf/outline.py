@@ -96,7 +96,11 @@ def last_stamp(index: XdfIndex, stream: StreamIndex) -> float:
             for block in reader.blocks():
                 stamp = float(block.stamps[-1])
         return stamp
-    return math.nan
+    stamp = math.nan  # no chunk begins with a stamp that can be: as a reader counts
+    with StreamReader(index.path, stream) as reader:
+        for block in reader.blocks():
+            stamp = float(block.stamps[-1])
+    return stamp
 
 
 def rough_lsl_time(stream: StreamIndex, stamp: float, recorded: Sequence[MapSegment], newest: bool) -> float:

@@ -140,6 +140,7 @@ class XdfSource:
         refused = unix_stamped(self.index, self._recorded)
         ends: list[float] = []
         regular_ends: list[float] = []
+        spans: dict[int, tuple[str, float, float]] = {}  # of signals, by the first of streams that follow
         for stream_id, kind in keys_kinds.items():
             stream, key = self.index.streams[stream_id], self.keys[stream_id]
             recorded = self._recorded.get(stream_identity(stream.header), [])
@@ -162,6 +163,10 @@ class XdfSource:
             if kind is Kind.MARKERS and set(keys_kinds.values()) != {Kind.MARKERS}:
                 continue  # the signals say where a replay ends
             ends.append(self._end_of(stream, kind, recorded, make_intake))
+            if kind in MODALITY_OF_KIND and (begin := self._cursors[-1].next_time) is not None:
+                first = stream_id if stream.follows is None else stream.follows
+                _, *known_span = spans.get(first, ("", begin, ends[-1]))
+                spans[first] = intake.spec.name, min(known_span[0], begin), max(known_span[1], ends[-1])
             if intake.spec.sfreq > 0:
                 regular_ends.append(ends[-1])
         self.first_time = min(
@@ -169,6 +174,8 @@ class XdfSource:
         )
         if self._outline is not None:  # the cursors may have begun later
             self.first_time = self._outline.first_time
+        if self._outline is None or start is None:  # else the cursors may have begun later
+            self._events += _apart(list(spans.values()))
         known = [end for end in ends if not math.isnan(end)]
         self.last_time = max(known, default=self.first_time)
         to_the_end = [end for end in regular_ends if end > self.last_time - _RAGGED_S]
@@ -234,6 +241,21 @@ class XdfSource:
         self.first_time = max(self.first_time, begin)
         self.last_time = max(self.first_time, min(self.last_time, end))
         self.whole_to = max(self.first_time, min(self.whole_to, end))
+
+
+def _apart(spans: Sequence[tuple[str, float, float]]) -> list[StreamEvent]:
+    """Return a warning that names the signals (name, first, last time) never sent beside another."""
+    alone = [
+        f"{name} from {first:.0f} to {last:.0f} s"
+        for at, (name, first, last) in enumerate(spans)
+        if not any(first <= end and begin <= last for _, begin, end in (*spans[:at], *spans[at + 1 :]))
+    ]
+    if len(spans) < 2 or not alone:
+        return []
+    message = (
+        f"by the timestamps no other stream sent beside {', nor beside '.join(alone)}: no window holds both"
+    )
+    return [StreamEvent("", Change.WARNING, math.nan, message, code="apart")]
 
 
 def _keys(index: XdfIndex, keys_kinds: Mapping[int, Kind]) -> dict[int, str]:

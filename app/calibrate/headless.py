@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, pasteable
 from app.calibrate.fitting import FinalFit, earlier_runs
 from app.calibrate.offline import StageLines
 from app.calibrate.prepare import prepare
@@ -172,7 +172,7 @@ def _finished(
         fit.join(0.1)
         if interrupted.is_set():
             fit.stop()
-            files = " ".join(str(place.folder / name) for name in record.recordings)
+            files = pasteable(*(place.folder / name for name in record.recordings))
             say(f"not fitted: run the same command again, or: affectscope calibrate refit {files}")
             return None
         tell(fit.stage, fit.share)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, pasteable
 from app.request import CalibrationRequest
 from calibration import storage
 from calibration.plan import Plan, load_plan
@@ -37,7 +37,7 @@ class Prepared:
             _, record = self.unfitted
             what = f"session {record.session} of {record.subject} is complete but not fitted yet"
             how = f"affectscope calibrate --subject {record.subject} --headless"
-            return f"{what}: fit it with {how}, or refit {' '.join(map(str, record.recordings))}"
+            return f"{what}: fit it with {how}, or refit {pasteable(*record.recordings)}"
         if (resumed := self.record) is None:
             return ""
         n_over, n = len(finished_trials(resumed.trials)), self.plan.n_trials

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from acquisition.errors import InputError
+from acquisition.errors import InputError, pasteable
 from acquisition.text import say, say_json
 from app.cli import options as opt
 from app.cli.groups import option, option_group
@@ -192,5 +191,5 @@ def command_line(context: typer.Context) -> str:
             text = Path(one).name if name in _PATHS else str(one)
             if name == "label":  # CLASS=GLOB
                 text = f"{text.partition('=')[0]}={Path(text.partition('=')[2]).name}"
-            words += [parameter.opts[0], shlex.quote(text)]
+            words += [parameter.opts[0], pasteable(text)]
     return " ".join(words)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, pasteable
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.datasets.splits import published_split
 from models.datasets.trials import Excluded, Trial, steps_that_fit
@@ -197,7 +197,7 @@ class Trained:
         marked = "; ".join(mark for mark, there in marks.items() if there)
         next_step = "it reads published features: for tables only (--features raw makes one that runs live)"
         if config.feature_origin == "raw":
-            next_step = f"next: affectscope live --model {task.out}"
+            next_step = f"next: affectscope live --model {pasteable(task.out)}"
             next_step += " --baseline 60" if task.options.normalise == "baseline" else ""
         return [
             f"{task.out}: {config.trained_on}, sha256 {sha256[:16]}{f' [{marked}]' if marked else ''}",

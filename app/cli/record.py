@@ -79,11 +79,12 @@ def _as_json(stream: FoundStream) -> dict[str, object]:
 def _print_streams(found: list[FoundStream], console: Console) -> None:
     from acquisition.select import select_streams
     from acquisition.text import counted
-    from app.tables import say_on, streams_table
+    from app.tables import MOST_STREAMS, say_on, streams_table
 
     console.print(streams_table(found))
     console.print()
-    for stream in found:
+    _say_more(len(found), console)
+    for stream in found[:MOST_STREAMS]:
         for problem in stream.problems:
             say_on(console, f"- {stream.header.name}: {problem}")
     say_on(console, f"{counted(len(found), 'stream')} found.")
@@ -94,6 +95,13 @@ def _print_streams(found: list[FoundStream], console: Console) -> None:
         is_ambiguous = error.code is ErrorCode.AMBIGUOUS_STREAM
         what = "several streams fit one modality" if is_ambiguous else "no usable stream"
         say_on(console, f"For `affectscope live`: {what}; {error.remedy}.")
+
+
+def _say_more(n_streams: int, console: Console) -> None:
+    from app.tables import MOST_STREAMS, say_on
+
+    if n_streams > MOST_STREAMS:
+        say_on(console, f"... and {n_streams - MOST_STREAMS:,} more streams, see --json")
 
 
 def simulate(
@@ -333,6 +341,7 @@ def _print(report: XdfReport, console: Console) -> None:
         console.print()
         console.print(recording_table(report))
         console.print()
+        _say_more(len(report.streams), console)
     for remark in recording_remarks(report):
         console.print(f"- {printable(remark)}")  # which is wrapped
     if report.has_clock_map:

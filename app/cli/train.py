@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, pasteable
 from acquisition.text import say
 from app.cli import options as opt
 from app.cli.groups import option, option_group
@@ -49,7 +49,7 @@ def train(
     with stage_bars() as bars:
         sha256 = demo_model.train_simulated(out, options, bars)
     say(f"{out}: trained on simulated data only, sha256 {sha256[:16]}")
-    say(f"next: affectscope evaluate simulated --model {out}")
+    say(f"next: affectscope evaluate simulated --model {pasteable(out)}")
 
 
 def make_dataset(
@@ -188,5 +188,5 @@ def pretrain(
         )
     said = f"{done.corpus.n_test} test trials excluded"
     say(f"{out}: pre-trained, not fine-tuned; {said}; sha256 {done.sha256[:16]}")
-    say(f"next: affectscope finetune --model {out}")
+    say(f"next: affectscope finetune --model {pasteable(out)}")
     return ExitCode.after(done.corpus.excluded)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from acquisition.errors import pasteable
 from acquisition.text import say, say_json
 from app.cli import options as opt
 from app.cli.groups import add, application, option
@@ -132,7 +133,7 @@ def _build(
     notes = build(default_weights_folder(), out, face, voice or (), eeg)
     say(f"Model: {out}", *(f"  {note}" for note in notes), SHOWN)
     sources = ["--webcam 0"] * (face is not None) + ["--microphone default"] * bool(voice)
-    say(" ".join(["Use it: affectscope live", *sources, f"--model {out}"]))
+    say(" ".join(["Use it: affectscope live", *sources, f"--model {pasteable(out)}"]))
 
 
 add(weights, _list, _install, _remove)

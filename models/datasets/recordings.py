@@ -26,7 +26,7 @@ from acquisition.adapters.eeg import (
     trigger_events,
 )
 from acquisition.adapters.media import marker_text
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, pasteable
 from acquisition.intake import intake_maker
 from acquisition.montage import SEED_CH_NAMES, canonical_name, load_montage
 from acquisition.pump import Pump
@@ -561,7 +561,7 @@ def _lacks_stream(what: str, path: Path, kind: str) -> InputError:
     return InputError(
         f"expected {what}, found none",
         where=str(path),
-        remedy=f"see: affectscope inspect {path.name}",
+        remedy=f"see: affectscope inspect {pasteable(path.name)}",
         code=ErrorCode.NO_STREAM,
         kind=kind,
     )

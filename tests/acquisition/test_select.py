@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from acquisition.errors import ErrorCode, InputError
@@ -67,7 +69,7 @@ def test_another_sensor_is_never_eeg() -> None:
 
 def test_two_candidates_are_named_with_the_way_to_choose() -> None:
     two = {"a": header("Cap", "EEG", "s1"), "b": header("Band", "EEG", "s2")}
-    with pytest.raises(InputError, match=r"'Cap'.*'Band'.*--streams .eeg=name:Cap") as error:
+    with pytest.raises(InputError, match=r"'Cap'.*'Band'.*--streams eeg=name:Cap") as error:
         select_streams(two)
     assert error.value.code is ErrorCode.AMBIGUOUS_STREAM
     assert error.value.facts == {"modality": "eeg", "n_streams": 2}
@@ -196,3 +198,14 @@ def test_a_session_does_without_a_stream_that_cannot_be_used_unless_it_needs_it(
         with pytest.raises(InputError):
             exclude_unusable(dict(needed), use)
     assert list(exclude_unusable({"bad": Kind.EEG, "v": Kind.VIDEO}, use, {Kind.EEG})) == ["bad"]
+
+
+def test_a_choice_that_is_proposed_runs_nothing_when_pasted_and_means_its_stream() -> None:
+    for names in (["$(touch a)", "`touch a`"], ["A\x1b[2J\u202e", "B\n"], ["one's", 'two"s']):
+        headers = {at: header(name, "EEG") for at, name in enumerate(names)}
+        with pytest.raises(InputError) as error:
+            select_streams(headers)
+        words = shlex.split(error.value.remedy)
+        choice = words[words.index("--streams") + 1]
+        assert "\x1b" not in error.value.remedy
+        assert select_streams(headers, choice) == {0: Kind.EEG}

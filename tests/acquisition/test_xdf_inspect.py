@@ -135,3 +135,8 @@ def test_a_file_that_was_never_closed_is_said_to_be(tmp_path, is_closed):
         if is_closed:
             writer.footer(1, "<info><sample_count>1</sample_count></info>")
     assert len(inspect_xdf(path).notes) == (not is_closed)
+
+
+def test_stamps_that_are_all_but_equal_tell_no_rate(tmp_path: Path) -> None:
+    stream = _inspect(tmp_path, np.arange(1000) * 5e-324, [])
+    assert (stream.n_samples, stream.measured_sfreq, stream.amplitude_uv) == (1000, 0.0, 0.0)

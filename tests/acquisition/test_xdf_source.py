@@ -342,3 +342,32 @@ def test_sidecars_name_the_parts_and_no_file_elsewhere(tmp_path: Path) -> None:
     assert recording_parts(first) == recording_parts(later) == (first, later)
     later.with_suffix(".json").write_text(json.dumps({"part_of": "../elsewhere.xdf"}))
     assert recording_parts(later) == (later,)
+
+
+def _two(path: Path, shift_s: float, stamps_known: bool = True) -> XdfSource:
+    """Return 5 s of EEG and of gaze at 100 Hz, the gaze's stamps ``shift_s`` later."""
+    stamps = 100 + np.arange(500) / 100
+    with XdfWriter(path) as writer:
+        for stream_id, (name, shift) in enumerate([("EEG", 0.0), ("Gaze", shift_s)], 1):
+            xml = HEADER.format(name=name, type=name, n=1, sfreq=100, format="float32")
+            writer.add_stream(stream_id, xml)
+            for at in range(0, 500, 50):
+                part = stamps[at : at + 50] + shift if stamps_known else np.full(50, np.nan)
+                writer.samples(stream_id, part, np.ones((50, 1)))
+    return XdfSource(path, {1: Kind.EEG, 2: Kind.GAZE}, _intake)
+
+
+@pytest.mark.parametrize(("shift_s", "is_told"), [(0.0, False), (4.9, False), (1e7, True), (-1e7, True)])
+def test_streams_that_share_no_time_are_named(tmp_path: Path, shift_s: float, is_told: bool) -> None:
+    source = _two(tmp_path / "a.xdf", shift_s)
+    told = [e.message for e in source.read(math.inf) if isinstance(e, StreamEvent) and e.code == "apart"]
+    assert len(told) == is_told
+    assert all("EEG" in message and "Gaze" in message for message in told)
+    source.close()
+
+
+def test_a_recording_without_a_timestamp_is_replayed_to_its_end(tmp_path: Path) -> None:
+    source = _two(tmp_path / "a.xdf", 0.0, stamps_known=False)
+    assert source.last_time - source.first_time == pytest.approx(4.99)
+    assert source.whole_to == pytest.approx(source.last_time)
+    source.close()

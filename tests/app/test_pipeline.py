@@ -15,10 +15,13 @@ from acquisition.stream_words import why_nothing
 from acquisition.types import MODALITIES, Change, Chunk, Kind, StreamSpec
 from app.outputs import network_features
 from app.pipeline import Pipeline
+from app.terminal import plain_line
+from assets import DEMO_MODEL
 from models.checkpoint import load_checkpoint
 from models.config import VitConfig
 from models.decoder import Decoder
 from models.encoders.expression import ExpressionEncoder, LandmarkNet
+from models.trust import LEAST_RELIABLE, Code
 
 
 @pytest.fixture(scope="module")
@@ -284,3 +287,22 @@ def test_an_eye_tracker_takes_the_place_of_face_measures(checkpoint, landmarks):
     measured, events = run(checkpoint, 3.0, streams=("gaze", "video"), landmarks=landmarks)
     assert all(p.face_measures is None for p in measured)
     assert sum(event.change is Change.NOTICE for event in events) == 1
+
+
+@pytest.mark.parametrize(("scale", "n_told"), [(1.0, 0), (100.0, 1)])
+def test_a_signal_unlike_that_of_training_is_told_once(scale, n_told):
+    source = SimulatedSource(SimulatorOptions(seed=5, streams=("eeg",)), start=1000.0)
+    read = source.read
+
+    def scaled(now):
+        return [replace(c, data=c.data * scale) if isinstance(c, Chunk) else c for c in read(now)]
+
+    source.read, events = scaled, []
+    pipeline = Pipeline(source, Decoder(load_checkpoint(DEMO_MODEL)), live=False, on_event=events.append)
+    predictions = []
+    for now in np.arange(1000.25, 1020.0, 0.25):
+        predictions += pipeline.step(now)
+    told = [event for event in events if event.code is Code.RELIABILITY]
+    assert (len(told), {event.change for event in told}) == (n_told, {Change.WARNING} if n_told else set())
+    assert (predictions[-1].reliability["eeg"] < LEAST_RELIABLE) == bool(n_told)
+    assert ("unreliable: eeg" in plain_line(predictions[-1])) == bool(n_told)

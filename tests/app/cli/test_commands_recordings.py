@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from command_line import exit_code, refused, run
 
 from acquisition.types import StreamHeader
+from acquisition.xdf.write import XdfWriter
 from app.model_loading import check_runs_live, make_decoder
 from app.recording import record_command
 from app.request import SessionOptions
@@ -115,3 +117,22 @@ def test_a_command_to_be_pasted_runs_nothing_that_a_stream_names() -> None:
     words = shlex.split(record_command(Path("a b.xdf"), header))
     assert words == ["affectscope", "record", "a b.xdf", "--streams", "source_id:$(touch x);`y` 'z' [2J"]
     assert "'source_id:$(touch x)" in record_command(Path("a.xdf"), header)
+
+
+def test_of_very_many_streams_the_first_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "many.xdf"
+    with XdfWriter(path) as writer:
+        for stream_id in range(1, 501):
+            writer.add_stream(
+                stream_id,
+                f"<info><name>name-{stream_id}-end</name><type>Markers</type><channel_count>1</channel_count>"
+                "<channel_format>string</channel_format></info>",
+            )
+    code, out, err = run(capsys, "inspect", path)
+    assert (code, err, "500 streams" in out) == (0, "", True)
+    named = {int(number) for number in re.findall(r"name-(\d+)-end", out)}
+    assert named == set(range(1, 201))
+    code, out, err = run(capsys, "inspect", path, "--json")
+    assert len(json.loads(out)["streams"]) == 500
