@@ -17,7 +17,6 @@ from PyQt6.QtWidgets import QApplication, QStyle
 from acquisition.errors import printable
 from acquisition.stream_words import why_nothing
 from acquisition.text import say
-from acquisition.types import MODALITIES
 from app import display
 from app.engine.messages import Phase
 from app.engine.process import EngineProcess
@@ -212,7 +211,7 @@ class Outcome:
         if store.phase.name == "waiting" or not store.mode:
             return [message_line(store.phase.message)] if store.phase.name == "waiting" else []
         ledgers = store.health.ledgers.values() if store.health is not None else ()
-        return why_nothing(ledgers, store.model.modalities if store.model is not None else MODALITIES)
+        return why_nothing(ledgers, store.modalities)
 
     def say_end(self) -> None:
         for reason in self.why_nothing if self.code == ExitCode.DAMAGED_INPUT else ():

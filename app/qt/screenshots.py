@@ -44,7 +44,7 @@ class Screenshots:
         session = self._window.session
 
         def is_over() -> bool:
-            return session.store.phase.name in ("ended", "failed")
+            return session.store.is_over
 
         def is_checked() -> bool:
             return session.store.occlusion is not None or not session.is_running

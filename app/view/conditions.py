@@ -4,13 +4,14 @@ Everything here is decided by states and codes; nothing reads a sentence.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from acquisition.errors import ErrorCode
-from acquisition.stream_words import DEVICES, Device, offer_words
+from acquisition.stream_words import DEVICES, offer_words
 from acquisition.text import age
-from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
-from app.engine.messages import REST_S, Phase, RecordingInfo
+from acquisition.types import KIND_OF_MODALITY, Kind
+from app.engine.messages import REST_S, Phase
 from app.telemetry import STATE_WORDS, StreamState
 from app.view.machine import ROOM_ALARM_S
 from app.view.store import ViewStore
@@ -54,7 +55,8 @@ def conditions(store: ViewStore) -> list[Condition]:
 
 def calibration_conditions(store: ViewStore) -> list[Condition]:
     """Return what goes wrong during a guided calibration; its own screens say the rest."""
-    found = [*_of_silence(store), *_of_streams(store), *_of_failures(store), *_of_recording(store)]
+    parts = (_of_silence, _of_streams, _of_failures, _of_recording)
+    found = (condition for part in parts for condition in part(store))
     return [replace(condition, actions=()) for condition in found if condition.severity != "info"]
 
 
@@ -75,108 +77,85 @@ def stop_title(phase: Phase, mode: str) -> str:
     return "The session stopped" if mode else "The session cannot start"
 
 
-def _ways_out(phase: Phase) -> tuple[str, ...]:
-    """Return the names of the commands that may help, the best first."""
-    if phase.code is ErrorCode.AMBIGUOUS_STREAM:
-        return ("choose_streams", "start_again")
-    return (*_STOPS.get(phase.code or "", {"actions": ()})["actions"], "start_again")
-
-
-def _of_session(store: ViewStore) -> list[Condition]:
-    phase = store.phase
+def _of_session(store: ViewStore) -> Iterator[Condition]:
+    phase, said = store.phase, message_line(store.phase.message, LONGEST)
     if phase.name == "failed":
-        text, title = message_line(phase.message, LONGEST), stop_title(phase, store.mode)
-        return [Condition("engine", "error", text, "", _ways_out(phase), can_be_closed=False, title=title)]
-    if phase.name == "ended" and store.mode == "replay":
+        title, helps = stop_title(phase, store.mode), _STOPS.get(phase.code or "", {"actions": ()})["actions"]
+        ways = ["choose_streams"] if phase.code is ErrorCode.AMBIGUOUS_STREAM else helps
+        actions = (*ways, "start_again")
+        yield Condition("engine", "error", said, "", actions, can_be_closed=False, title=title)
+    elif phase.name == "ended" and store.mode == "replay":
         remedy = "press Space to play it again, or choose a time in the bar below"
-        return [
-            Condition("engine", "info", "End of the recording.", remedy, ("show_summary", "open_recording"))
-        ]
-    if phase.name == "ended":
-        words = message_line(phase.message)
-        return [Condition("engine", "info", "The session has ended.", words, ("show_summary", "start_again"))]
-    if phase.name == "waiting":
+        actions = ("show_summary", "open_recording")
+        yield Condition("engine", "info", "End of the recording.", remedy, actions)
+    elif phase.name == "ended":
+        actions = ("show_summary", "start_again")
+        yield Condition("engine", "info", "The session has ended.", message_line(phase.message), actions)
+    elif phase.name == "waiting":
         words = message_line(phase.message)
         remedy = "start its LSL app, publish a device, or choose the streams"
         text = f"{words[:1].upper()}{words[1:]}"
-        return [Condition("engine", "info", text, remedy, ("choose_streams",), can_be_closed=False)]
-    return _of_silence(store)
+        yield Condition("engine", "info", text, remedy, ("choose_streams",), can_be_closed=False)
+    else:
+        yield from _of_silence(store)
 
 
-def _of_silence(store: ViewStore) -> list[Condition]:
-    if not store.is_silent:
-        return []
-    text = f"No response from the engine for {age(store.silent_s)}: the display is out of date."
-    remedy = "wait if the computer is busy, or restart the session"
-    return [Condition("silent", "error", text, remedy, ("start_again",), can_be_closed=False)]
+def _of_silence(store: ViewStore) -> Iterator[Condition]:
+    if store.is_silent:
+        text = f"No response from the engine for {age(store.silent_s)}: the display is out of date."
+        remedy = "wait if the computer is busy, or restart the session"
+        yield Condition("silent", "error", text, remedy, ("start_again",), can_be_closed=False)
 
 
-def _of_streams(store: ViewStore) -> list[Condition]:
-    return [found for state in store.streams.values() if (found := _of_stream(state, store)) is not None]
+def _of_streams(store: ViewStore) -> Iterator[Condition]:
+    for state in store.streams.values():
+        name, key = message_line(state.spec.name), f"stream {state.spec.key}"
+        if state.state == "stale":
+            silent = age(store.last_known_time - state.since)
+            remedy = "check the device and its LSL app; it will reconnect automatically"
+            text = f"No data from {name} for {silent}: its modality is masked"
+            yield Condition(key, "warning", text, remedy)
+        elif state.state == "refused":
+            text = f"{name} cannot be used: {message_line(state.message)}"
+            remedy = "restart it with its original settings, or choose the streams again"
+            yield Condition(key, "error", text, remedy, ("choose_streams",))
 
 
-def _of_stream(state: StreamState, store: ViewStore) -> Condition | None:
-    name, key = message_line(state.spec.name), f"stream {state.spec.key}"
-    if state.state == "stale":
-        text = f"No data from {name} for {age(store.last_known_time - state.since)}: its modality is masked"
-        remedy = "check the device and its LSL app; it will reconnect automatically"
-        return Condition(key, "warning", text, remedy)
-    if state.state == "refused":
-        text = f"{name} cannot be used: {message_line(state.message)}"
-        remedy = "restart it with its original settings, or choose the streams again"
-        return Condition(key, "error", text, remedy, ("choose_streams",))
-    return None
-
-
-def _of_failures(store: ViewStore) -> list[Condition]:
+def _of_failures(store: ViewStore) -> Iterator[Condition]:
     by_stage = {failure.stage: failure for failure in store.failures}
-    recording = _recording(store)
+    recording = store.recording
     if recording is not None and recording.state == "failed":
         by_stage.pop("recording", None)  # which its own condition says
-    return [
-        Condition(
-            f"failure {stage}",
-            "error",
-            f"{stage} failed: {message_line(failure.error)}",
-            _remaining(recording) if stage == "recording" else "",
-            ("start_again",) if stage in ("acquisition", "decoding") else (),
-        )
-        for stage, failure in by_stage.items()
-    ]
+    for stage, failure in by_stage.items():
+        remedy = ""
+        if stage == "recording":
+            goes_on = recording is not None and recording.state in ("starting", "recording")
+            kept = f"{recording.path.name} is still being recorded" if recording is not None else ""
+            remedy = kept if goes_on else "the session continues without recording"
+        actions = ("start_again",) if stage in ("acquisition", "decoding") else ()
+        text = f"{stage} failed: {message_line(failure.error)}"
+        yield Condition(f"failure {stage}", "error", text, remedy, actions)
 
 
-def _remaining(recording: RecordingInfo | None) -> str:
-    if recording is not None and recording.state in ("starting", "recording"):
-        return f"{recording.path.name} is still being recorded"
-    return "the session continues without recording"
-
-
-def _of_recording(store: ViewStore) -> list[Condition]:
-    recording = _recording(store)
-    if recording is None:
-        return []
+def _of_recording(store: ViewStore) -> Iterator[Condition]:
+    if (recording := store.recording) is None:
+        return
     name = recording.path.name
     if recording.state == "failed":
         what, remedy = f"{name} was not recorded", ""
         if recording.n_bytes:
             what, remedy = f"Recording to {name} stopped", "what was written is readable"
         text = f"{what}: {message_line(recording.message)}"
-        return [Condition("recording", "error", text, remedy, ("record",))]
-    if recording.state == "recording" and recording.room_s < ROOM_ALARM_S:
+        yield Condition("recording", "error", text, remedy, ("record",))
+    elif recording.state == "recording" and recording.room_s < ROOM_ALARM_S:
         text = f"The disk holding {name} will be full in {age(recording.room_s)}"
-        return [Condition("disk", "warning", text, "free some space, or record to another disk")]
-    if recording.state == "stopped":
-        return [Condition(f"recorded {recording.path}", "info", f"Recorded: {recording.path}")]
-    return []
+        yield Condition("disk", "warning", text, "free some space, or record to another disk")
+    elif recording.state == "stopped":
+        yield Condition(f"recorded {recording.path}", "info", f"Recorded: {recording.path}")
 
 
-def _recording(store: ViewStore) -> RecordingInfo | None:
-    return store.health.recording if store.health is not None else None
-
-
-def _of_offers(store: ViewStore) -> list[Condition]:
+def _of_offers(store: ViewStore) -> Iterator[Condition]:
     """Offer streams that have appeared: to be added, or to be chosen among."""
-    found = []
     for rivals, actions in ((False, ("add_stream",)), (True, ("choose_streams",))):
         offers = [offer for offer in store.offers if bool(offer.n_rivals) is rivals]
         named = (
@@ -184,26 +163,22 @@ def _of_offers(store: ViewStore) -> list[Condition]:
         )
         text = "; ".join(offer_words(*given, joins=False) for given in named)
         key = f"offers {' '.join(offer.uid for offer in offers)}"
-        found += [Condition(key, "info", text, "", actions, close="Not now")] * bool(offers)
-    return found
+        if offers:
+            yield Condition(key, "info", text, "", actions, close="Not now")
 
 
-def _of_devices(store: ViewStore) -> list[Condition]:
+def _of_devices(store: ViewStore) -> Iterator[Condition]:
     """Name devices that a live session runs without."""
     since = [state.since for state in store.streams.values() if state.spec.kind is not Kind.MARKERS]
     has_settled = store.last_known_time - min(since, default=math.inf) > _SETTLED_S
-    if store.mode != "live" or store.phase.name != "running" or not has_settled:
-        return []
-    read = store.model.modalities if store.model is not None else MODALITIES
-    kinds = [KIND_OF_MODALITY[modality] for modality in read]
+    kinds = [KIND_OF_MODALITY[modality] for modality in store.modalities]
     offered = {offer.kind for offer in store.offers}
     missing = [DEVICES[kind] for kind in kinds if store.stream_of(kind) is None and kind not in offered]
-    if not missing:
-        return []
-    names = ", ".join(device.name for device in missing)
-    remedy = missing[0].if_missing if len(missing) == 1 else "open Streams to look for devices"
-    text = f"No {names}: decoding continues without {'it' if len(missing) == 1 else 'them'}"
-    return [Condition(f"missing {names}", "info", text, remedy, ("choose_streams",))]
+    if store.is_live and has_settled and missing:
+        names = ", ".join(device.name for device in missing)
+        remedy = missing[0].if_missing if len(missing) == 1 else "open Streams to look for devices"
+        text = f"No {names}: decoding continues without {'it' if len(missing) == 1 else 'them'}"
+        yield Condition(f"missing {names}", "info", text, remedy, ("choose_streams",))
 
 
 def can_rest(store: ViewStore) -> bool:
@@ -212,36 +187,35 @@ def can_rest(store: ViewStore) -> bool:
         return False
     if store.shown_only is not None and store.stream_of(Kind.GAZE) is None:
         return False  # nothing to rest for
-    return store.mode == "live" and store.phase.name == "running"
+    return store.is_live
 
 
-def _of_rest(store: ViewStore) -> list[Condition]:
+def _of_rest(store: ViewStore) -> Iterator[Condition]:
     """Offer a rest at the start of a session with a participant, and say how long one still lasts."""
     if not can_rest(store):
-        return []
+        return
     if left_s := store.health.rest_left_s if store.health is not None else 0.0:
         text = f"Rest: {left_s:.0f} s left. Sit still and look ahead, with open eyes"
-        return [Condition("resting", "info", text, actions=("stop_rest",), can_be_closed=False)]
-    newest = store.predictions.at(math.inf)
+        yield Condition("resting", "info", text, actions=("stop_rest",), can_be_closed=False)
+        return
+    newest = store.predictions.newest
     is_known = newest is not None and (
         newest.normalisation.startswith("baseline") or newest.level_trials > _LEVEL_KNOWN_TRIALS
     )
-    if is_known or (store.is_simulated and not store.real_streams):
-        return []
-    text = f"Rest for {REST_S:.0f} s to set this participant's level: answers are surer with it"
-    return [Condition("rest", "info", text, "", ("start_rest",), close="Skip")]
+    if not is_known and (store.real_streams or not store.is_simulated):
+        text = f"Rest for {REST_S:.0f} s to set this participant's level: answers are surer with it"
+        yield Condition("rest", "info", text, "", ("start_rest",), close="Skip")
 
 
 def can_report(store: ViewStore) -> bool:
-    return store.mode == "live" and store.phase.name == "running" and store.model is not None
+    return store.is_live and store.model is not None
 
 
-def _of_check(store: ViewStore) -> list[Condition]:
-    """Remind of the self-check's next question, and offer to undo an update in use."""
-    if not can_report(store) or store.health is None or not store.health.check_due:
-        return []
-    text = "Self-check: what does the participant feel now? Their answer is compared with the one shown"
-    return [Condition("self-check", "info", text, "", ("self_report",), close="Later")]
+def _of_check(store: ViewStore) -> Iterator[Condition]:
+    """Remind of the self-check's next question."""
+    if can_report(store) and store.health is not None and store.health.check_due:
+        text = "Self-check: what does the participant feel now? Their answer is compared with the one shown"
+        yield Condition("self-check", "info", text, "", ("self_report",), close="Later")
 
 
 def why_shown_only(shown: StreamState) -> str:
@@ -251,38 +225,34 @@ def why_shown_only(shown: StreamState) -> str:
     return f"no EEG, eye, face or voice stream is used; the signals of {name} are shown"
 
 
-def _of_unmapped(store: ViewStore) -> list[Condition]:
+def _of_unmapped(store: ViewStore) -> Iterator[Condition]:
     """Say which stream is shown and not decoded, and offer to map its channels."""
     shown = store.shown_only
-    if shown is None or store.phase.name == "failed":
-        return []
-    is_eeg = shown.spec.kind is Kind.EEG
-    text = f"Not decoded, shown only: {why_shown_only(shown)}"
-    ways = ("map_channels",) if is_eeg else ("choose_streams",)
-    return [Condition("unmapped", "warning" if is_eeg else "info", text, "", ways)]
+    if shown is not None and store.phase.name != "failed":
+        is_eeg = shown.spec.kind is Kind.EEG
+        text = f"Not decoded, shown only: {why_shown_only(shown)}"
+        ways = ("map_channels",) if is_eeg else ("choose_streams",)
+        yield Condition("unmapped", "warning" if is_eeg else "info", text, "", ways)
 
 
-def _of_damage(store: ViewStore) -> list[Condition]:
-    damage = store.timeline.damage if store.timeline is not None else ()
-    if not damage:
-        return []
-    more = f" (and {len(damage) - 1} more places)" if len(damage) > 1 else ""
-    text = f"The recording is damaged: {message_line(damage[0])}{more}"
-    remedy = "the readable parts are replayed; for details: affectscope inspect FILE"
-    return [Condition("damage", "warning", text, remedy)]
+def _of_damage(store: ViewStore) -> Iterator[Condition]:
+    if damage := store.timeline.damage if store.timeline is not None else ():
+        more = f" (and {len(damage) - 1} more places)" if len(damage) > 1 else ""
+        text = f"The recording is damaged: {message_line(damage[0])}{more}"
+        remedy = "the readable parts are replayed; for details: affectscope inspect FILE"
+        yield Condition("damage", "warning", text, remedy)
 
 
 def simulated_names(store: ViewStore) -> list[str]:
     return [one_line(stream.spec.name, 40) for stream in store.streams.values() if stream.spec.is_simulated]
 
 
-def _of_model(store: ViewStore) -> list[Condition]:
-    found = []
+def _of_model(store: ViewStore) -> Iterator[Condition]:
     model = store.model
     if model is not None and model.warning:
         text = f"{message_line(model.warning[0].upper() + model.warning[1:])}."
         remedy, actions = "calibrate again, or continue without the profile", ("choose_profile",)
-        found.append(Condition("profile", "warning", text, remedy, actions, can_be_closed=False))
+        yield Condition("profile", "warning", text, remedy, actions, can_be_closed=False)
     words = []
     if store.is_simulated and store.real_streams:
         real = f"not simulated: {', '.join(map(one_line, store.real_streams))}"
@@ -292,10 +262,9 @@ def _of_model(store: ViewStore) -> list[Condition]:
     if model is not None and model.is_simulated:
         words.append("Model trained on simulated data: the output is not valid for real people.")
     if words:
-        found.append(Condition("simulated", "info", " ".join(words), can_be_closed=False))
+        yield Condition("simulated", "info", " ".join(words), can_be_closed=False)
     if model is not None and names_expression(model.modalities):
-        found.append(Condition("expression", "info", SHOWN, can_be_closed=False))
-    return found
+        yield Condition("expression", "info", SHOWN, can_be_closed=False)
 
 
 def stream_note(store: ViewStore, kind: Kind, t: float) -> str:
@@ -306,20 +275,17 @@ def stream_note(store: ViewStore, kind: Kind, t: float) -> str:
     device = DEVICES[kind]
     stream = store.stream_of(kind) or (store.shown_only if kind is Kind.EEG else None)
     if stream is None:
-        return _why_missing(store, device)
+        phase, name = store.phase.name, device.name
+        if store.is_over:
+            return f"no {name} stream: the session has {phase}"
+        if phase not in ("running", "paused"):
+            return f"no {name} stream yet: {message_line(store.phase.message) or phase}"
+        is_replay = store.mode == "replay"
+        return (
+            f"this recording has no {name} stream" if is_replay else f"no {name} stream: {device.if_missing}"
+        )
     last = stream.since + (store.eeg.bin_s if kind is Kind.EEG else 0.0)  # as drawn
     if stream.state == "open" or t <= last:
         return ""
     said = f"{device.name} stream {STATE_WORDS[stream.state]}"
     return f"{said}: {message_line(stream.message)}" if stream.message else said
-
-
-def _why_missing(store: ViewStore, device: Device) -> str:
-    phase, name = store.phase.name, device.name
-    if phase in ("failed", "ended"):
-        return f"no {name} stream: the session has {phase}"
-    if phase not in ("running", "paused"):
-        return f"no {name} stream yet: {message_line(store.phase.message) or phase}"
-    if store.mode == "replay":
-        return f"this recording has no {name} stream"
-    return f"no {name} stream: {device.if_missing}"

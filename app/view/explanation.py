@@ -16,8 +16,14 @@ from acquisition.types import MODALITIES, MODALITY_NAMES
 from app.engine.messages import Occlusion, OcclusionRow
 from models.prediction import Prediction
 
-#: Ends of the scale of `channel_deviation`, %: a step stays where it is while attention trembles.
+#: Ends of the scale of `channel_deviation`, %: a step stays where it is while attention trembles. Below the
+#: first no electrode stands out: shares of 1.59 to 1.64 % of 1.61 % are no finding, whichever comes first.
 DEVIATION_STEPS = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0)
+SHARE_STEPS = (0.2, 0.5, 1.0)
+#: Ends of the axis of the occlusion check, percentage points: changes within a few keep one scale.
+POINT_STEPS = (5.0, 10.0, 20.0, 50.0, 100.0)
+#: Of a modality that the model does not read: it would make no difference if it were there.
+NOT_USED = "not used"
 _MAX_GAP_S = 1.0
 
 
@@ -68,17 +74,9 @@ def channel_deviation(prediction: Prediction) -> tuple[tuple[str, ...], NDArray[
     return names, np.where(used, 100 * (weights / share - 1), np.nan), share
 
 
-def is_nearly_even(largest: float) -> bool:
-    """Tell whether the largest deviation, %, is too small for an electrode to stand out.
-
-    Shares of 1.59 to 1.64 % of 1.61 % are no finding, whichever electrode happens to be first.
-    """
-    return largest < DEVIATION_STEPS[0]
-
-
-def deviation_scale(largest: float) -> float:
-    """Return the step of `DEVIATION_STEPS` that holds a deviation, %."""
-    return next((step for step in DEVIATION_STEPS if largest <= step), DEVIATION_STEPS[-1])
+def end_of_scale(largest: float, steps: Sequence[float]) -> float:
+    """Return the lowest of the steps that holds the largest value, the last where none does."""
+    return next((step for step in steps if largest <= step), steps[-1])
 
 
 def time_bins(prediction: Prediction, shift_s: float) -> list[tuple[float, float, float]]:
@@ -89,11 +87,6 @@ def time_bins(prediction: Prediction, shift_s: float) -> list[tuple[float, float
     """
     shares = prediction.time_attention
     return [(k * shift_s, (k + 1) * shift_s, share) for k, share in enumerate(shares, -len(shares))]
-
-
-def share_scale(largest: float) -> float:
-    """Return the upper end of an axis of shares that holds the largest: 0.2, 0.5 or 1."""
-    return next((end for end in (0.2, 0.5) if largest <= end), 1.0)
 
 
 #: A smaller fall of the probability counts as none: it changes that much from one window to the next.
@@ -131,7 +124,7 @@ def compare(attention: Mapping[str, float], rows: Iterable[OcclusionRow], label:
     strongest = max(deltas, key=lambda name: abs(deltas[name]))
     stands_out = attention[top] >= STANDS_OUT / len(deltas)
     is_needed = deltas[top] <= -LOWERS_BY or not stands_out
-    has, it = _pronouns(top)
+    has, it = _PRONOUNS.get(top, ("has", "it"))
     about_top = (
         f"{modality_word(top)} {has} the highest attention ({_share(attention[top])}), "
         f"{'and' if is_needed else 'yet'} without {it} {_change(label, deltas[top])}."
@@ -140,7 +133,7 @@ def compare(attention: Mapping[str, float], rows: Iterable[OcclusionRow], label:
         about_top = "No modality's attention stands out."
     found = [] if is_needed else [about_top]
     if attention[strongest] < LITTLE and abs(deltas[strongest]) >= MATTERS and strongest != top:
-        has, it = _pronouns(strongest)
+        has, it = _PRONOUNS.get(strongest, ("has", "it"))
         found.append(
             f"{modality_word(strongest)} {has} little attention ({_share(attention[strongest])}), yet "
             f"removing {it} has the largest effect: {_change(label, deltas[strongest])}."
@@ -167,27 +160,17 @@ def modality_word(modality: str) -> str:
     return word[:1].upper() + word[1:]
 
 
-def _pronouns(modality: str) -> tuple[str, str]:
-    return ("have", "them") if modality == "eye" else ("has", "it")
-
-
 def _share(share: float) -> str:
     digits = 1 if share < LITTLE else 0  # 9.8 % must not read 10 % where the bound is 10 %
     return percent(share, digits)
 
 
+_PRONOUNS = {"eye": ("have", "them")}
 _HEADINGS = {"modality": "Modality", "band": "EEG band", "region": "EEG region"}
-
-#: Ends of the axis, percentage points: changes within a few keep one scale.
-#: Of a modality that the model does not read: it would make no difference if it were there.
-NOT_USED = "not used"
-_ENDS = (5.0, 10.0, 20.0, 50.0, 100.0)
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One row."""
-
     name: str
     points: float | None  # change of the probability, percentage points; None where nothing was removed
     note: str = ""  # then why: "missing"
@@ -227,12 +210,6 @@ def occlusion_bars(
         _HEADINGS["band"]: [Bar(hertz.get(name, name), d) for name, d in deltas["band"].items()] or nothing,
         _HEADINGS["region"]: [Bar(name, d) for name, d in deltas["region"].items()] or nothing,
     }
-
-
-def axis_end(rows: Sequence[OcclusionRow]) -> float:
-    """Return the axis' end that holds every change, percentage points."""
-    largest = max((abs(100 * row.delta_p) for row in rows), default=0.0)
-    return next((end for end in _ENDS if largest <= end), _ENDS[-1])
 
 
 def region_values(occlusion: Occlusion) -> dict[str, float]:

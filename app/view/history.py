@@ -44,11 +44,6 @@ class BinnedHistory:
         return int(self._rows.newest_time) if len(self._rows) else None
 
     @property
-    def oldest_bin(self) -> int | None:
-        """The oldest bin that is kept, None while empty."""
-        return int(self._rows.oldest_time) if len(self._rows) else None
-
-    @property
     def newest_time(self) -> float:
         """End of the newest bin, NaN while empty."""
         return (self._rows.newest_time + 1) * self.bin_s

@@ -5,12 +5,12 @@ One store serves one engine; a new engine gets a new store.
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.types import Change, Kind, Offer, StreamEvent, StreamHeader
+from acquisition.types import MODALITIES, Change, Kind, Offer, StreamEvent, StreamHeader
 from app.engine import messages
 from app.summary import SessionLog
 from app.telemetry import Failure, StreamState, state_after
@@ -82,8 +82,26 @@ class ViewStore:
     @property
     def offers(self) -> tuple[Offer, ...]:
         """Streams on the network that could join the session."""
-        is_running = self.phase.name == "running" and self.health is not None
-        return self.health.offers if is_running and self.health is not None else ()
+        return self.health.offers if self.health is not None and self.phase.name == "running" else ()
+
+    @property
+    def recording(self) -> messages.RecordingInfo | None:
+        """The recording of this session, also when it has stopped or failed."""
+        return self.health.recording if self.health is not None else None
+
+    @property
+    def modalities(self) -> Sequence[str]:
+        """Those that the model reads; all before it is known."""
+        return self.model.modalities if self.model is not None else MODALITIES
+
+    @property
+    def is_live(self) -> bool:
+        """True while a live session acquires and decodes."""
+        return self.mode == "live" and self.phase.name == "running"
+
+    @property
+    def is_over(self) -> bool:
+        return self.phase.name in ("failed", "ended")
 
     @property
     def is_silent(self) -> bool:

@@ -47,10 +47,9 @@ def clock_text(seconds: float, digits: int = 0) -> str:
         return UNKNOWN
     scale = 10**digits
     whole, part = divmod(math.floor(max(0.0, seconds) * scale + 1e-6), scale)
-    text = f"{whole // 60 % 60}:{whole % 60:02d}" if whole < 3600 else ""
-    if whole >= 3600:
-        text = f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-    return text + (f".{part}" if digits else "")
+    hours, minutes = divmod(whole // 60, 60)
+    text = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{text}:{whole % 60:02d}" + (f".{part}" if digits else "")
 
 
 def moment_text(store: ViewStore) -> Callable[[float], str]:

@@ -391,7 +391,7 @@ def why_no_prediction(store: ViewStore) -> str:
     """Return in a sentence why a panel has no prediction to show."""
     if (shown := store.shown_only) is not None:
         return f"No prediction: {why_shown_only(shown)}."
-    if store.phase.name in ("failed", "ended"):
+    if store.is_over:
         return "No prediction: the session is over."
     return "No prediction yet: it needs a stream and a few seconds of data."
 
@@ -434,7 +434,7 @@ def _readiness(store: ViewStore, t: float) -> dict[str, tuple[str, str]]:
     """Return how far each modality is: a code, and words."""
     missing = _missing_context(store, t)
     states = {}
-    for modality in store.model.modalities if store.model is not None else MODALITIES:
+    for modality in store.modalities:
         stream = store.stream_of(KIND_OF_MODALITY[modality])
         states[modality] = "ready", "receiving data"
         if stream is None:

@@ -57,7 +57,7 @@ class ModalityAttentionPanel(Panel):
             self.plot.setAccessibleDescription("no prediction yet")
         else:
             shown = store.predictions.read(newest.t_end - span_s, newest.t_end)
-            self.plot.show_lanes(shown, span_s, store.model.modalities if store.model else MODALITIES)
+            self.plot.show_lanes(shown, span_s, store.modalities)
 
 
 class LanesPlot(Plot):
@@ -167,14 +167,15 @@ class ChannelAttentionPanel(Panel):
             return
         names, deviation, share = explanation.channel_deviation(prediction)
         if not prediction.present.get("eeg") or math.isnan(share):
-            is_read = store.model is None or "eeg" in store.model.modalities
+            is_read = "eeg" in store.modalities
             self.plot.set_missing("EEG missing" if is_read else "the model reads no EEG")
             return
         recent = store.predictions.read(prediction.t_end - _SCALE_OVER_S, prediction.t_end)
         largest = max(_largest(p) for p in recent)
-        end = explanation.deviation_scale(largest)
+        steps = explanation.DEVIATION_STEPS
+        end = explanation.end_of_scale(largest, steps)
         self.plot.set_title(f"relative to an equal share of {100 * share:.1f} %")
-        self.plot.set_even(NEARLY_EVEN if explanation.is_nearly_even(largest) else "")
+        self.plot.set_even(NEARLY_EVEN if largest < steps[0] else "")
         self.plot.set_values(names, deviation, -end, end, "%", diverging=True, by_size=False)
 
 
@@ -215,16 +216,16 @@ class StepsPlot(Plot):
         if not bins:
             self.bars.set_content(())
             return
-        highest = max(share for _, _, share in bins)
-        self.set_home(x=(bins[0][0], bins[-1][1]), y=(0.0, 112 * explanation.share_scale(highest)))
+        start, end, share = max(bins, key=lambda each: each[2])
+        top = explanation.end_of_scale(share, explanation.SHARE_STEPS)
+        self.set_home(x=(bins[0][0], bins[-1][1]), y=(0.0, 112 * top))
+        self.setAccessibleDescription(
+            f"highest {100 * share:.0f} %, {-start:g} to {abs(end):g} s before the prediction"
+        )
         gap = 0.04 * (bins[0][1] - bins[0][0])
         self.bars.set_content(
             Bar((start + gap, end - gap), (0.0, 100 * share), self.theme.accent, text=f"{100 * share:.0f}")
             for start, end, share in bins
-        )
-        start, end, share = max(bins, key=lambda each: each[2])
-        self.setAccessibleDescription(
-            f"highest {100 * share:.0f} %, {-start:g} to {abs(end):g} s before the prediction"
         )
 
     def text_at(self, x: float, y: float) -> str:

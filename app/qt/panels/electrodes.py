@@ -31,10 +31,9 @@ class ElectrodesPanel(Panel):
         self._show(None)
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        is_over = store.phase.name in ("failed", "ended")
         part = electrodes_at(store, t)
         has_stopped = part is None and store.quality.at(t) is not None
-        self.empty.setText(_NOT_KNOWN if has_stopped else _OVER if is_over else _NO_FIGURES)
+        self.empty.setText(_NOT_KNOWN if has_stopped else _OVER if store.is_over else _NO_FIGURES)
         if self.is_new(part):
             self._show(part)
 
@@ -44,13 +43,10 @@ class ElectrodesPanel(Panel):
         self.list.setVisible(bool(channels))
         self.head_map.setVisible(bool(channels))
         self.counts.setText(electrode_counts(channels) if channels else "")
-        theme = self.theme
-        colours = {"good": theme.text, "suspect": theme.suspect, "bad": theme.bad}
+        colours = {"good": self.theme.text, "suspect": self.theme.suspect, "bad": self.theme.bad}
+        rows = electrode_rows(channels)
         self.list.set_rows(
-            [
-                (text, tooltip(text), QColor(colours.get(severity, theme.muted)))
-                for severity, text in electrode_rows(channels)
-            ]
+            [(text, tooltip(text), QColor(colours.get(state, self.theme.muted))) for state, text in rows]
         )
         if channels:
             names = [channel.ch_name for channel in channels]

@@ -126,7 +126,7 @@ class LatencyPanel(Panel):
         self._show(found, *verdict(found))
 
     def _show(self, found: list[Stage], severity: str, sentence: str) -> None:
-        theme, self.stages = self.theme, found
+        self.stages = found
         self.plot.setVisible(bool(found))
         if found:
             self.plot.set_home(x=(0.0, axis_end_ms(found)))
@@ -135,8 +135,7 @@ class LatencyPanel(Panel):
             is_live = any(stage.name == "decided" for stage in found)
             self.plot.set_levels([Level(TARGET_MS, f"target {TARGET_MS:.0f} ms")] if is_live else [])
         self.note.setText(sentence)
-        colour = {"bad": theme.bad, "good": theme.good}.get(severity, theme.muted)
-        self.note.setStyleSheet(f"color: {colour}")
+        self.note.setStyleSheet(f"color: {getattr(self.theme, severity)}")
 
     def _row(self, i: int, stage: Stage) -> BarRow:
         is_total, hatch = stage.name not in _HATCHES, _HATCHES.get(stage.name, Qt.BrushStyle.NoBrush)

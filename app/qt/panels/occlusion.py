@@ -8,14 +8,22 @@ from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
 from acquisition.text import age, percent
-from acquisition.types import MODALITIES
 from app.engine.messages import Occlusion
 from app.qt.panel import Panel
 from app.qt.plots.axes import number_text
 from app.qt.plots.bar_plot import BarPlot, BarRow, Level
 from app.qt.plots.heads import HeadPlot
 from app.qt.widgets import plain_label, put
-from app.view.explanation import Bar, Comparison, axis_end, compare, occlusion_bars, points, region_values
+from app.view.explanation import (
+    POINT_STEPS,
+    Bar,
+    Comparison,
+    compare,
+    end_of_scale,
+    occlusion_bars,
+    points,
+    region_values,
+)
 from app.view.store import ViewStore
 from app.view.text import moment_text
 
@@ -90,7 +98,7 @@ class OcclusionPanel(Panel):
 
     def _state_of_asking(self, store: ViewStore) -> str:
         """Return "ready", "asking", "no answer" or "no session"."""
-        is_over = store.phase.name in ("ended", "failed") or store.predictions.newest is None
+        is_over = store.is_over or store.predictions.newest is None
         if is_over or store.occlusion is not self._asked_with:
             self._asked_at = None
         if is_over:
@@ -126,8 +134,9 @@ class OcclusionPanel(Panel):
 
     def _show_answer(self, store: ViewStore) -> None:
         answer = store.occlusion
-        self.end = axis_end(answer.rows) if answer is not None else _EMPTY_END
-        read = store.model.modalities if store.model is not None else MODALITIES
+        changes = [abs(100 * row.delta_p) for row in answer.rows] if answer is not None else [_EMPTY_END]
+        self.end = end_of_scale(max(changes, default=0.0), POINT_STEPS)
+        read = store.modalities
         checked = store.predictions.at(answer.t_end) if answer is not None else None
         present = ("eeg",) if checked is None else [m for m, is_there in checked.present.items() if is_there]
         bands = store.model.bands if store.model is not None else ()

@@ -59,9 +59,7 @@ class StreamsPanel(Panel):
         self.table.setVisible(bool(rows))
         self.empty.setVisible(not rows)
         self.summary.setText(summary(rows))
-        theme = self.theme
-        colours = {"good": theme.good, "suspect": theme.suspect, "bad": theme.bad}
-        self.table.set_streams([(row, QColor(colours.get(row.severity, theme.muted))) for row in rows])
+        self.table.set_streams([(row, QColor(getattr(self.theme, row.severity))) for row in rows])
 
 
 class _Table(RowTable):
@@ -143,7 +141,7 @@ class _Table(RowTable):
 
 
 def _no_stream(store: ViewStore) -> str:
-    if store.phase.name in ("failed", "ended"):
+    if store.is_over:
         return "No stream: the session is over."
     is_looking = store.phase.name in ("looking", "waiting")
     return "No stream yet: looking for streams on the network." if is_looking else "No stream yet."

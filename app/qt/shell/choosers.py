@@ -332,7 +332,7 @@ class RecordCommand:
     def refresh(self) -> None:
         store = self._session.store
         records = is_recording(store)
-        can = store.mode == "live" and store.phase.name == "running"
+        can = store.is_live
         if (records, can) == self._shown:
             return
         self._shown = (records, can)

@@ -20,12 +20,8 @@ _UNDER_WAY = ("starting", "recording", "stopping")
 
 
 def is_recording(store: ViewStore) -> bool:
-    recording = store.health.recording if store.health is not None else None
-    return (
-        recording is not None
-        and recording.state in _UNDER_WAY
-        and store.phase.name not in ("failed", "ended")
-    )
+    recording = store.recording
+    return recording is not None and recording.state in _UNDER_WAY and not store.is_over
 
 
 def ask_to_stop(parent: QWidget, text: str, stop: str, on_answer: Callable[[bool], object]) -> QMessageBox:
@@ -90,8 +86,8 @@ class Closing:
         if self.question is not None:
             self.question.raise_()
             return
-        recording = self._session.store.health
-        name = recording.recording.path.name if recording and recording.recording else "the recording"
+        recording = self._session.store.recording
+        name = recording.path.name if recording is not None else "the recording"
         text = f"{name} is being recorded. Stop the recording and close?"
         self.question = ask_to_stop(self.asks_on, text, "&Stop recording and close", self._on_answer)
 

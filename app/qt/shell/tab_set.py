@@ -207,7 +207,7 @@ class Header(QWidget):
         answered = (id(store), id(prediction), store.phase, round(now) if math.isfinite(now) else None)
         if answered != self._answered:
             self._answered = answered
-            has_stopped = prediction is None and store.phase.name in ("failed", "ended")
+            has_stopped = prediction is None and store.is_over
             words = "no prediction" if has_stopped else answer_words(judge(prediction, store, t))
             self.answer.show_text(words)
 
@@ -270,9 +270,8 @@ def state_words(store: ViewStore, playback: Playback) -> tuple[str, str]:
 
 
 def recording_words(store: ViewStore) -> str:
-    recording = store.health.recording if store.health is not None else None
-    is_over = store.phase.name in ("failed", "ended")
-    if recording is None or is_over or recording.state in ("stopped", "failed"):
+    recording = store.recording
+    if recording is None or store.is_over or recording.state in ("stopped", "failed"):
         return ""
     if recording.state != "recording":
         return f"● REC {recording.state}"

@@ -270,7 +270,7 @@ class MainWindow(EngineWindow):
             if ids != self.settings.names("last streams"):
                 self.settings.keep_names("last streams", ids)
         self.masks.refresh()
-        can_note = store.mode == "live" and store.phase.name == "running"
+        can_note = store.is_live
         self.toolbar.note.allow(can_note)
         self._name_markers()
         rests = store.health is not None and store.health.rest_left_s > 0

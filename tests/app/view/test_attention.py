@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from app.view.explanation import (
+    DEVIATION_STEPS,
+    SHARE_STEPS,
     channel_deviation,
-    deviation_scale,
-    is_nearly_even,
+    end_of_scale,
     missing_spans,
     modality_course,
-    share_scale,
     time_bins,
 )
 from models.prediction import Prediction
@@ -86,14 +86,9 @@ def test_time_steps_are_seconds_before_the_prediction():
 
 @pytest.mark.parametrize(("largest", "step"), [(3, 10), (10, 10), (11, 20), (6100, 10000), (1e9, 10000)])
 def test_a_scale_of_deviations_has_few_steps(largest, step):
-    assert deviation_scale(largest) == step
+    assert end_of_scale(largest, DEVIATION_STEPS) == step
 
 
 @pytest.mark.parametrize(("largest", "end"), [(0.1, 0.2), (0.2, 0.2), (0.4, 0.5), (0.9, 1.0)])
 def test_an_axis_of_shares_has_few_ends(largest, end):
-    assert share_scale(largest) == end
-
-
-@pytest.mark.parametrize(("largest", "even"), [(1.9, True), (9.9, True), (10.0, False), (80.0, False)])
-def test_shares_that_hardly_differ_are_nearly_even(largest, even):
-    assert is_nearly_even(largest) == even
+    assert end_of_scale(largest, SHARE_STEPS) == end

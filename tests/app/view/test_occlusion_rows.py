@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.engine.messages import Occlusion, OcclusionRow
-from app.view.explanation import axis_end, occlusion_bars, region_values
+from app.view.explanation import POINT_STEPS, end_of_scale, occlusion_bars, region_values
 
 BANDS = (("alpha", 8.0, 14.0), ("beta", 14.0, 31.0))
 
@@ -55,9 +55,9 @@ def test_before_the_first_answer_every_row_is_not_checked_yet():
     assert notes == {"not checked yet"}
 
 
-@pytest.mark.parametrize(("delta", "end"), [(0.0, 5), (-0.05, 5), (0.06, 10), (-0.31, 50), (1.0, 100)])
-def test_the_axis_holds_every_change(delta, end):
-    assert axis_end([row("modality", "eeg", delta)]) == end
+@pytest.mark.parametrize(("change", "end"), [(0.0, 5), (5.0, 5), (6.0, 10), (31.0, 50), (100.0, 100)])
+def test_the_axis_holds_every_change(change, end):
+    assert end_of_scale(change, POINT_STEPS) == end
 
 
 def test_every_electrode_of_a_region_has_its_change():

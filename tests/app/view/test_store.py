@@ -38,11 +38,13 @@ def test_a_real_run_fills_every_history(store):
     assert store.newest_time == pytest.approx(start + 20, abs=0.3)
     assert store.oldest_time == pytest.approx(start, abs=0.05)
     assert len(store.eeg.ch_names) == 62
-    low, high = store.eeg.read(store.eeg.oldest_bin, store.eeg.newest_bin + 1)
+    low, high = whole(store.eeg)
     assert len(low) == pytest.approx(19.75 * 125, abs=3)
     assert np.isfinite(low).all()
     assert (low <= high).all()
-    rms, peak = store.voice.read(store.voice.oldest_bin, store.voice.newest_bin + 1)
+    rms, peak = store.voice.read(
+        round(store.voice.oldest_time / store.voice.bin_s), store.voice.newest_bin + 1
+    )
     assert (rms <= peak + 1e-4).all()
     times, gaze = store.gaze.read(start, start + 10)
     assert len(times) == pytest.approx(600, abs=2)
@@ -57,6 +59,11 @@ def test_a_real_run_fills_every_history(store):
     assert {state.state for state in store.streams.values()} == {"open"}
     assert store.stream_of(Kind.EEG).spec.name == "SimulatedEEG"
     assert store.stream_of(Kind.MARKERS).spec.is_simulated
+
+
+def whole(history):
+    """Return all that a history of bins keeps."""
+    return history.read(round(history.oldest_time / history.bin_s), history.newest_bin + 1)
 
 
 def begins(piece):
@@ -80,7 +87,7 @@ def test_seeking_back_voids_the_signals_after_it_and_shows_no_later_prediction()
     assert store.oldest_time == pytest.approx(start, abs=0.05)
     signals = (store.eeg, store.voice, store.gaze, store.frames, store.log_mel, store.spectrogram)
     assert all(history.newest_time == pytest.approx(target, abs=0.5) for history in signals)
-    low, _ = store.eeg.read(store.eeg.oldest_bin, store.eeg.newest_bin + 1)
+    low, _ = whole(store.eeg)
     assert np.isnan(low).mean() < 0.04  # a seam where the parts do not begin all at once
     assert store.markers.newest.time <= target
     assert store.quality.newest_time == pytest.approx(target, abs=1.0)
