@@ -93,7 +93,7 @@ def rate(sfreq: float, measured: float | None = None) -> str:
     found = "" if measured is None else number(measured, 0 if measured >= 10_000 else 1)
     if sfreq <= 0:
         return f"{found} Hz, irregular" if found else "irregular"
-    nominal = f"{sfreq:,.4g}" if sfreq < 1000 else f"{sfreq:,.0f}"
+    nominal = f"{sfreq:,.0f}" if 1000 <= sfreq < 1e9 else f"{sfreq:,.4g}"
     return f"{found} of {nominal} Hz" if found else f"{nominal} Hz"
 
 

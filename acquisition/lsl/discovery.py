@@ -96,7 +96,8 @@ def _short_header(info: Any) -> StreamHeader:
     sfreq = float(info.nominal_srate())
     return readable_header(info) or StreamHeader(
         info.name(), info.type(), info.source_id(), info.hostname(), info.uid(),
-        sfreq if 0 < sfreq < math.inf else 0.0, info.channel_count(), fmt2string[info.channel_format()],
+        sfreq if 0 < sfreq < math.inf else 0.0, info.channel_count(),
+        fmt2string[info.channel_format()] or "undefined",
     )  # fmt: skip
 
 
@@ -134,8 +135,10 @@ def _excess(info: Any) -> str:
     """
     from pylsl.lib import fmt2type
 
-    sfreq = float(info.nominal_srate())
-    n_bytes = info.channel_count() * ctypes.sizeof(fmt2type[info.channel_format()])
+    sfreq, type_ = float(info.nominal_srate()), fmt2type[info.channel_format()]
+    if not type_ or info.channel_count() < 1:  # of a header that cannot be read liblsl makes such a stream
+        return "it states no sample format that there is, or no channel"
+    n_bytes = info.channel_count() * ctypes.sizeof(type_)
     if not (math.isfinite(sfreq) and sfreq <= _MAX_SFREQ):
         return f"its nominal rate is {sfreq:g} Hz, expected at most {_MAX_SFREQ:,.0f} Hz"
     if sfreq * n_bytes > _MAX_BYTES_A_SECOND:

@@ -86,6 +86,23 @@ def test_no_inlet_is_opened_of_a_stream_that_states_what_no_device_sends(
 
 
 @pytest.mark.lsl
+def test_a_stream_without_a_sample_format_is_listed_as_one_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import pylsl
+
+    # What liblsl makes of an answer that it cannot read, such as that of a sender whose rate is no number.
+    unreadable = pylsl.StreamInfo("(invalid: stoi)", "", 2, 0.0, 0, "")
+    monkeypatch.setattr(discovery, "resolve", lambda timeout_s: [unreadable])
+    (found,) = discover()
+    assert found.header.channel_format == "undefined"
+    assert found.problems[0].startswith("it cannot be used: it")
+    with pytest.raises(InputError) as error:
+        open_inlet(found.info, Kind.EEG, 1.0)
+    assert error.value.code is ErrorCode.WRONG_STREAM
+
+
+@pytest.mark.lsl
 def test_any_error_of_a_strangers_stream_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     import pylsl
 
