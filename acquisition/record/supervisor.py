@@ -45,6 +45,7 @@ from acquisition.text import json_text, say
 CLEAR_UP = "clear up"
 _POLL_S = 0.25
 _START_LIMIT_S = 30.0
+_N_SEARCHES = 5  # LabRecorder's lasts a second: on a busy machine an answer takes longer
 STOP_LIMIT_S = 60.0  # a stop takes about 4 s; a slow disk may need longer
 _STILL_S = 15.0  # clock offsets alone make the file grow every 5 s
 _MAX_NOTICES = 50
@@ -223,6 +224,7 @@ class Supervisor:
         self._queries, self._arrivals = list(queries), Arrivals(path)
         self._min_free_bytes, self._max_hours = min_free_bytes, max_hours
         self._lines: list[str] = []
+        self._n_searches = 1
         self._stop, self._orphaned = threading.Event(), threading.Event()
         self._low_disk = False
         self._last_growth = time.monotonic()
@@ -258,12 +260,18 @@ class Supervisor:
         if self._may_lack and missing and len(missing) < len(self._queries):
             self._notice(f"no stream matches {', '.join(missing)}: recorded without it")
             self._queries = [query for query in self._queries if query not in missing]
-            self.status.n_streams, self._lines = 0, []
-            return self.run()
+            return self._run_again()
+        if missing and not self._may_lack and not self._stop_wanted() and self._n_searches < _N_SEARCHES:
+            self._n_searches += 1
+            return self._run_again()
         code = process.returncode
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}: {self._last_words()}"
         self._tell("failed", f"LabRecorder ended {how}", "no_stream" if missing else "")
         return 1
+
+    def _run_again(self) -> int:
+        self.status.n_streams, self._lines = 0, []
+        return self.run()
 
     def _start(self) -> subprocess.Popen[str]:
         self._tell("starting", "LabRecorder is looking for the streams")

@@ -98,6 +98,39 @@ def test_streams_are_counted_though_two_threads_of_labrecorder_share_a_line(tmp_
     assert supervisor.status.all_opened
 
 
+@pytest.mark.parametrize(("n_failures", "n_searches", "code"), [(2, 3, 0), (9, 5, 1)])
+def test_a_search_that_finds_nothing_on_a_busy_machine_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_failures: int, n_searches: int, code: int
+) -> None:
+    query, fake, searches = "type='EEG'", tmp_path / "LabRecorderCLI", tmp_path / "searches"
+    fake.write_text(
+        f"#!{sys.executable}\n"
+        "import sys\n"
+        f"with open({str(searches)!r}, 'a+') as file:\n"
+        "    file.write('x')\n"
+        "    file.seek(0)\n"
+        "    n = len(file.read())\n"
+        f"if n <= {n_failures}:\n"
+        "    print('\"' + sys.argv[2] + '\" matched no stream!')\n"
+        "    sys.exit(2)\n"
+        "open(sys.argv[1], 'wb').close()\n"
+        "sys.stdin.readline()\n"
+    )
+    fake.chmod(0o700)
+    monkeypatch.setattr("acquisition.record.supervisor.labrecorder_cli", lambda: fake)
+    supervisor = Supervisor(tmp_path / "a.xdf", [query], 0)
+    watched = supervisor._watch
+
+    def watch() -> None:
+        watched()
+        if (tmp_path / "a.xdf").exists():
+            supervisor.request_stop()
+
+    monkeypatch.setattr(supervisor, "_watch", watch)
+    assert supervisor.run() == code
+    assert len(searches.read_text()) == n_searches
+
+
 def test_existing_file_is_refused_with_the_next_free_run(tmp_path: Path) -> None:
     path = tmp_path / "a_run-01.xdf"
     path.touch()
