@@ -56,7 +56,7 @@ def _replays(path: Path, models: tuple[Path, ...], n_rounds: int) -> dict[str, l
         "linear_hops": [lambda model=model: replay_once(path, model, seconds=whole_s) for model in models],  # type: ignore[misc]
     }
     replay_once(path, models[0], seconds=_LENGTH_S)  # imports
-    return {name: _cpu_s(calls, n_rounds) for name, calls in runs.items()}
+    return {name: _cpu_s(calls, n_rounds, n_idle=0) for name, calls in runs.items()}
 
 
 def _channels(n_rounds: int) -> list[float]:
@@ -80,13 +80,13 @@ def _channels(n_rounds: int) -> list[float]:
         return _cpu_s([window(n * _N_CHANNELS) for n in _TIMES], n_rounds)
 
 
-def _cpu_s(calls: list[Callable[[], Any]], n_rounds: int) -> list[float]:
-    """Return the least processor time of each call, in turns, after one that does not count."""
+def _cpu_s(calls: list[Callable[[], Any]], n_rounds: int, n_idle: int = 1) -> list[float]:
+    """Return the least processor time of each call, in turns, after ``n_idle`` that do not count."""
     took: list[list[float]] = [[] for _ in calls]
-    for at in range(n_rounds + 1):
+    for at in range(n_idle + n_rounds):
         for call, seconds in zip(calls, took, strict=True):
             began = process_time()
             call()
-            if at:
+            if at >= n_idle:
                 seconds.append(process_time() - began)
     return [min(seconds) for seconds in took]

@@ -25,9 +25,9 @@ _HOP_S, _HOP_ALL_S = 0.5, 0.25
 _KEYS = ("eeg", "gaze")
 _ALL_KEYS = (*_KEYS, "video", "audio")
 _SPEED_S, _QUICK_SPEED_S = 60.0, 20.0
-_MEMORY_S, _QUICK_MEMORY_S = (60.0, 600.0), (20.0, 60.0)
-_FILE_BYTES, _QUICK_FILE_BYTES = 150_000_000, 15_000_000
-_FLAT_BYTES, _QUICK_FLAT_BYTES = (100_000_000, 400_000_000), (15_000_000, 60_000_000)
+_MEMORY_S, _QUICK_MEMORY_S = (30.0, 150.0), (15.0, 45.0)
+_FILE_BYTES, _QUICK_FILE_BYTES = 50_000_000, 15_000_000
+_FLAT_BYTES, _QUICK_FLAT_BYTES = (50_000_000, 200_000_000), (15_000_000, 60_000_000)
 _READ_BYTES = 1 << 20  # at a time, of the plain read
 
 
@@ -45,7 +45,7 @@ def bench_xdf(quick: bool, say: Say) -> list[Row]:
     """
     _import_pyxdf()  # before the files are written
     n_bytes = _QUICK_FILE_BYTES if quick else _FILE_BYTES
-    n_rounds = 1 if quick else 3
+    n_rounds = 1 if quick else 2
     with scratch() as folder:
         path = folder / "session.xdf"
         say("writing an XDF file of four streams")

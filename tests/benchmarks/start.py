@@ -54,7 +54,7 @@ def bench_start(quick: bool, say: Say) -> list[Row]:
         path = folder / "start.xdf"
         write_simulated(path, ("eeg", "gaze"), _SECONDS)
         say("starting commands")
-        took = interleaved(_commands(path, model), n_rounds=1 if quick else 3)
+        took = interleaved(_commands(path, model), n_rounds=1 if quick else 2)
     torch_s = took.pop("torch").median_s
     rows = []
     for name, timing in took.items():
