@@ -208,8 +208,8 @@ class Tap(Listener):
         self.put(event)
 
     def on_prediction(self, prediction: Prediction) -> None:
-        """Take a prediction, without the network's input, as tensors do not cross processes."""
-        self.put(replace(prediction, inputs=None))
+        """Take a prediction, without what network and discriminant were given: nobody looks at it again."""
+        self.put(replace(prediction, inputs=None, given={}))
 
     def on_failure(self, failure: Failure) -> None:
         self.put(failure)

@@ -4,8 +4,10 @@ One store serves one engine; a new engine gets a new store.
 """
 
 import math
+import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,7 +144,10 @@ class ViewStore:
                 self.events.append((message.time, f"{message.stage}: {message.error}", "bad"))
             case Prediction():
                 self.predictions.cut_after(math.nextafter(message.t_end, -math.inf))
-                self.predictions.add(message)
+                # Names that came with each message are kept once.
+                channels = {sys.intern(name): share for name, share in message.channel_attention.items()}
+                names = tuple(map(sys.intern, message.band_ch_names))
+                self.predictions.add(replace(message, channel_attention=channels, band_ch_names=names))
             case messages.QualityPart():
                 self.quality.cut_after(math.nextafter(message.time, -math.inf))
                 self.quality.add(message)

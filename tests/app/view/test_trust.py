@@ -219,7 +219,7 @@ def test_looking_back_judges_the_past_not_the_present():
 def test_warm_up_keeps_the_emotion_and_says_what_is_missing():
     found = verdict(store(opened_at=NOW - 4), prediction(warm_up=True))
     assert (found.state, found.label) == ("warming up", "disgust")
-    assert found.texts == ("warming up; more data needed: EEG 6 s, eyes 15 s, face 2 s, voice 2 s",)
+    assert found.texts == ("warming up; more data needed: EEG 6 s, eyes 16 s, face 2 s, voice 2 s",)
 
 
 def test_absent_modalities_are_counted_with_their_cause():
