@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from acquisition.errors import MOST_TEXT_BYTES, ErrorCode, InputError, file_errors, read_limited
@@ -25,6 +25,7 @@ from models.mixed_discriminant import MixedDiscriminant
 from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.trust import ModelFacts
+from models.weights import check_weights
 
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
 #: Beside them where training wrote it: `models.training.provenance`.
@@ -260,31 +261,6 @@ def _parse(text: bytes, where: str) -> tuple[ModelConfig, dict[str, Any]]:
         raise _damaged(f"expected a JSON object, found {type(data).__name__}", where)
     beside = {name: data.pop(name, None) for name in ("discriminant", WEIGHTS_SHA256)}
     return ModelConfig.from_dict(data, where=where), beside
-
-
-def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str, remedy: str) -> None:
-    """Load tensors, all of a module's and finite; else `InputError` as of `check_weights`."""
-    check_weights(module.state_dict(), tensors, where, remedy)
-    module.load_state_dict(tensors)
-
-
-def check_weights(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: str, remedy: str) -> None:
-    """Compare tensors with a module's own; `InputError`, whose fact ``part`` names one that does not fit."""
-
-    def refuse(what: str, tensor: str) -> InputError:
-        return InputError(what, where=where, remedy=remedy, code=ErrorCode.MODEL, part=tensor)
-
-    for problem, names in (("missing", set(own) - set(tensors)), ("unknown", set(tensors) - set(own))):
-        if names:
-            some = sorted(names)[:3]
-            what = f"expected {len(own)} tensors, found {len(tensors)}; {problem}: {', '.join(some)}"
-            raise refuse(what, some[0])
-    for name, tensor in tensors.items():
-        if tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
-            expected, found = (f"{tuple(t.shape)} {t.dtype}" for t in (own[name], tensor))
-            raise refuse(f"{name}: expected {expected}, found {found}", name)
-        if not tensor.isfinite().all():
-            raise refuse(f"{name}: expected finite weights, found NaN or infinity", name)
 
 
 def strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -21,11 +21,10 @@ from torch import Tensor
 from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.types import MODALITIES
-from models.checkpoint import CONFIG_FILE, Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from models.checkpoint import CONFIG_FILE, Checkpoint, load_checkpoint, save_checkpoint
 from models.config import AstConfig, ModelConfig, MvSstmaConfig, VitConfig, preset
 from models.encoders.expression import EXPRESSION_NETS
-from models.encoders.open_classifier import Published, read_classifier
-from models.encoders.open_weights import is_hub_name, read_settings
+from models.encoders.open_classifier import Published, is_hub_name, read_classifier, read_settings
 from models.features.log_mel import n_log_mel_frames
 from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
@@ -33,7 +32,7 @@ from models.mixed_part import Part
 from models.network import FusionNetwork
 from models.prediction import SHOWN
 from models.training.cards import LICENCE, NOT_FOR, card_of
-from models.weights import SOURCES, Installed, is_installed, load_installed
+from models.weights import SOURCES, Installed, is_installed, load_installed, load_weights
 
 VOICE_ACTIVITY = "voice-activity"
 _FACE_S, _FACE_GRID_S = 2.0, 0.25  # chosen: a mean over eight frames steadies the label

@@ -26,7 +26,7 @@ from acquisition.record.files import write_json
 from assets import WEIGHTS
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 WEIGHTS_FILE, RECORD_FILE, LICENCE_FILE = "weights.safetensors", "source.json", "LICENSE"
 FACE_LANDMARKS = "face-landmarks"
@@ -134,6 +134,31 @@ def install(name: str, root: Path, file: Path | None = None) -> Path:
         (folder / LICENCE_FILE).write_bytes(licence)
         write_json(folder / RECORD_FILE, record)
     return folder
+
+
+def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str, remedy: str) -> None:
+    """Load tensors, all of a module's and finite; else `InputError` as of `check_weights`."""
+    check_weights(module.state_dict(), tensors, where, remedy)
+    module.load_state_dict(tensors)
+
+
+def check_weights(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: str, remedy: str) -> None:
+    """Compare tensors with a module's own; `InputError`, whose fact ``part`` names one that does not fit."""
+
+    def refuse(what: str, tensor: str) -> InputError:
+        return InputError(what, where=where, remedy=remedy, code=ErrorCode.MODEL, part=tensor)
+
+    for problem, names in (("missing", set(own) - set(tensors)), ("unknown", set(tensors) - set(own))):
+        if names:
+            some = sorted(names)[:3]
+            what = f"expected {len(own)} tensors, found {len(tensors)}; {problem}: {', '.join(some)}"
+            raise refuse(what, some[0])
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
+            expected, found = (f"{tuple(t.shape)} {t.dtype}" for t in (own[name], tensor))
+            raise refuse(f"{name}: expected {expected}, found {found}", name)
+        if not tensor.isfinite().all():
+            raise refuse(f"{name}: expected finite weights, found NaN or infinity", name)
 
 
 def remove(name: str, root: Path) -> bool:

@@ -77,8 +77,7 @@ def _install(
     from models.weights import install, source_of
 
     if name.startswith(("face:", "voice:")):
-        from models.encoders.open_classifier import described
-        from models.encoders.open_weights import pinned
+        from models.encoders.open_classifier import described, pinned
 
         say(*described(name).splitlines())
         say(f"Ready for `model build`: {pinned(name.partition(':')[2])}")

@@ -11,13 +11,13 @@ import transformers
 from tiny_open_models import IMAGENET, TINY, save_ast, save_vit
 
 from acquisition.errors import ErrorCode, InputError
-from models.encoders.open_classifier import read_classifier
-from models.encoders.open_weights import (
+from models.encoders.open_classifier import (
     folder_of,
     import_transformers,
     log_mel_scaling,
     pinned,
     pixel_scaling,
+    read_classifier,
 )
 from models.features.config import FeatureConfig
 from models.features.log_mel import log_mel
@@ -159,7 +159,7 @@ def test_a_path_that_is_not_there_never_reaches_the_hub(tmp_path, monkeypatch):
 def test_a_hub_name_without_a_network_is_one_line(tmp_path):
     code = """
 from acquisition.errors import ErrorCode, InputError
-from models.encoders.open_weights import folder_of
+from models.encoders.open_classifier import folder_of
 try:
     folder_of("nobody/nothing")
 except InputError as error:
@@ -183,7 +183,7 @@ def test_a_hub_name_that_was_downloaded_needs_no_network_and_keeps_its_commit(tm
         (kept / "snapshots" / commit / "config.json").write_text("{}")
         (kept / "snapshots" / commit / "model.safetensors").write_bytes(b"")
     code = """
-from models.encoders.open_weights import pinned
+from models.encoders.open_classifier import pinned
 for source in ("owner/vit", "owner/vit@main", "owner/vit@" + "0" * 40):
     print(pinned(source))
 """
