@@ -224,7 +224,6 @@ class TunedSvm:
         return _of_all_labels(found, self._labels, self._n_labels)
 
     def _tune(self, rows: NDArray[np.float64], label: NDArray[np.int64], folds: Folds) -> float:
-        """Return C, and set the temperature."""
         best, most = _PENALTIES[0], -1.0
         tested = np.concatenate([test for _, test in folds])
         for penalty in _PENALTIES:

@@ -193,6 +193,23 @@ NEVER = 1.01  # a probability that no answer reaches
 LEAST_ANSWER = 0.5  # a top emotion less likely than all others together is no answer, whatever was fitted
 
 
+def _check_ranges(
+    config: object,
+    of: str,
+    *limits: tuple[tuple[str, ...], float, float],
+    lengths: Mapping[str, tuple[int, ...]] = types.MappingProxyType({}),
+) -> None:
+    """Raise `InputError` unless fields are in their ranges; those that are tuples have one of ``lengths``."""
+    for names, low, high in limits:
+        for name in names:
+            value = getattr(config, name)
+            values, n = (value if isinstance(value, tuple) else (value,)), lengths.get(name)
+            if (n and len(values) not in n) or not all(low <= one <= high for one in values):
+                numbers = f"{' or '.join(map(str, n))} numbers from" if n else "a number from"
+                what = f"expected {numbers} {low:g} to {high:g}, got {value}"
+                raise _does_not_fit(f"{of}.{name}", what)
+
+
 @dataclass(frozen=True)
 class AnswerConfig:
     """When a model answers and how large its sets are, fitted on other subjects."""
@@ -221,17 +238,14 @@ class AnswerConfig:
         return max(self.answer_from, 1 - self.risk)
 
     def __post_init__(self) -> None:
-        for name in ("set_90", "set_80", "error", "answered", "ece", "risk"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise _does_not_fit(f"answers.{name}", f"expected 0 to 1, got {getattr(self, name)}")
-        for name, low, high in (
-            ("abstain_below", 0.0, NEVER),
-            ("temperature", *TEMPERATURES),
-            ("n_subjects", 0, math.inf),
-            ("n_trials", 0, math.inf),
-        ):
-            if not low <= (value := getattr(self, name)) <= high:
-                raise _does_not_fit(f"answers.{name}", f"expected {low:g} to {high:g}, got {value}")
+        _check_ranges(
+            self,
+            "answers",
+            (("set_90", "set_80", "error", "answered", "ece", "risk"), 0.0, 1.0),
+            (("abstain_below",), 0.0, NEVER),
+            (("temperature",), *TEMPERATURES),
+            (("n_subjects", "n_trials"), 0, math.inf),
+        )
 
 
 #: What may give evidence. Of equally good ones the first is kept, of too few subjects to tell the last.
@@ -262,24 +276,18 @@ class EvidenceConfig:
         if self.kind not in EVIDENCE_KINDS:
             raise _does_not_fit("evidence.kind", f"expected {', '.join(EVIDENCE_KINDS)}, got {self.kind}")
         n = len(MODALITIES)
-        for name, sizes, low, high in (
-            ("network_weight", None, 0.0, 1e6),
-            ("weights", (n,), 0.0, 1e6),
-            ("profile_weights", (0, n + 1), 0.0, 1e6),
-            ("n_steps", (n,), 1, 3600),
-            ("average_s", None, 0.01, 60.0),
-            ("persistence", None, 0.0, 1e6),
-            ("level_temperature", None, 0.01, 1e6),
-            ("trial_s", None, 1.0, 3600.0),
-            ("max_trials", None, 0.1, 1e6),
-        ):
-            value = getattr(self, name)
-            values = value if isinstance(value, tuple) else (value,)
-            if (sizes and len(values) not in sizes) or not all(low <= one <= high for one in values):
-                numbers = f"{' or '.join(map(str, sizes))} numbers from" if sizes else "a number from"
-                raise _does_not_fit(
-                    f"evidence.{name}", f"expected {numbers} {low:g} to {high:g}, got {value}"
-                )
+        lengths = {"weights": (n,), "profile_weights": (0, n + 1), "n_steps": (n,)}
+        _check_ranges(
+            self,
+            "evidence",
+            (("network_weight", "weights", "profile_weights", "persistence"), 0.0, 1e6),
+            (("n_steps",), 1, 3600),
+            (("average_s",), 0.01, 60.0),
+            (("level_temperature",), 0.01, 1e6),
+            (("trial_s",), 1.0, 3600.0),
+            (("max_trials",), 0.1, 1e6),
+            lengths=lengths,
+        )
 
     @property
     def unused(self) -> tuple[str, ...]:
@@ -335,12 +343,9 @@ class ModelConfig:
             if one != other:
                 raise _does_not_fit(setting, f"expected {other} like {like}, got {one}")
         for part in ("eeg", "eegformer", "eye", "face", "voice", "fusion"):
-            for setting, value in vars(getattr(network, part)).items():
-                low, high = _SIZES.get(setting, (1, 1 << 13))
-                for size in value if isinstance(value, tuple) else (value,):
-                    if not isinstance(size, (str, bool)) and not low <= size <= high:
-                        what = f"expected {low:g} to {high:g}, got {size}"
-                        raise _does_not_fit(f"network.{part}.{setting}", what)
+            sizes = {n: v for n, v in vars(getattr(network, part)).items() if not isinstance(v, (str, bool))}
+            limits = [((name,), *_SIZES.get(name, (1, 1 << 13))) for name in sizes]
+            _check_ranges(getattr(network, part), f"network.{part}", *limits)
         self._check_encoders()
 
     def _check_encoders(self) -> None:

@@ -157,7 +157,7 @@ class Decoder:
             raw_eeg=self.config.network.takes_raw_eeg,
             voice_form=self.config.network.voice_form,
         )
-        self._evidence, self._fixed = checkpoint.evidence, checkpoint.level
+        self.evidence, self._fixed = checkpoint.evidence, checkpoint.level
         self._bare, self._level, self._filter = self.normaliser, self._new_level(), self._new_filter()
         self._recent_steps: Recent = {}  # of the newest window
         self._shadow: Shadow | None = None
@@ -240,7 +240,7 @@ class Decoder:
 
     def _with_tangent(self, step: EegStep) -> EegStep:
         """Return the step with what its usable channels' covariance is, for evidence that reads it."""
-        tangent = None if self._evidence is None else self._evidence.discriminant.tangent
+        tangent = None if self.evidence is None else self.evidence.discriminant.tangent
         if tangent is None or step.covariance is None:
             return step
         parts = step.covariance[None], step.usable.numpy()[None], self._positions.tolist()
@@ -257,14 +257,14 @@ class Decoder:
         self._keep_from_s = math.inf
         self._recorded: list[Mapping[str, Any]] = []  # levels to continue from, in order of time
         self._as_live_from_s = -math.inf  # the end of a window from which on a replay has the recorded level
-        if self._evidence is None:
+        if self.evidence is None:
             return None
-        return RunningLevel(self._evidence.discriminant, self._evidence.config, self._fixed)
+        return RunningLevel(self.evidence.discriminant, self.evidence.config, self._fixed)
 
     def _new_filter(self) -> AnswerFilter | None:
-        if self._evidence is None:
+        if self.evidence is None:
             return None
-        return AnswerFilter(self._evidence.config, self.config.windows.hop_s)
+        return AnswerFilter(self.evidence.config, self.config.windows.hop_s)
 
     def keep_level(self, from_s: float) -> None:
         """Keep the level as of the first second from ``from_s`` on: for a recording begun mid-session."""
@@ -278,7 +278,7 @@ class Decoder:
         if recorded is None or self._level is None or self._level.fixed is not None:
             return
         try:
-            RunningLevel(self._evidence.discriminant, self._evidence.config).restore(recorded["state"])  # type: ignore[union-attr]
+            RunningLevel(self.evidence.discriminant, self.evidence.config).restore(recorded["state"])  # type: ignore[union-attr]
             second, fixed_by = operator.index(recorded["second"]), recorded["fixed_by"]
             if not (fixed_by is None or isinstance(fixed_by, str)):
                 raise ValueError(f"fixed_by: expected text, found {fixed_by!r}")
@@ -524,13 +524,13 @@ class Decoder:
 
     def _weigh(self, window: Window, inputs: NetworkInput) -> dict[str, Given]:
         """Put evidence and reliability into a window's input, then take its newest second into the level."""
-        if self._evidence is None or self._level is None:
+        if self.evidence is None or self._level is None:
             return {}
         self._recent_steps = recent = self._recent(window)
-        given = self._evidence.given(recent, self._level)
-        inputs.evidence = self._evidence.scores(given)[None]
-        measures = self._evidence.measures(recent, given, self._level)
-        inputs.reliability = self._evidence.range.reliability(measures)[None]
+        given = self.evidence.given(recent, self._level)
+        inputs.evidence = self.evidence.scores(given)[None]
+        measures = self.evidence.measures(recent, given, self._level)
+        inputs.reliability = self.evidence.range.reliability(measures)[None]
         if self._begins_second(window):
             self._taken_s = second = _second(window)
             runs = self._level.fixed is None
@@ -610,7 +610,7 @@ class Decoder:
         self, evidence: Evidence | None, shadow: Evidence | None, reports: SelfReports | None
     ) -> None:
         """Use other evidence, with a ``shadow`` beside it, and reports from the next window on."""
-        self._evidence = evidence
+        self.evidence = evidence
         if shadow is None:
             self._shadow = None
         elif self._shadow is None:
@@ -628,11 +628,6 @@ class Decoder:
         return {m: self._recent_steps[m] - level.mean(m) for m in used}
 
     @property
-    def evidence(self) -> Evidence | None:
-        """The evidence in use."""
-        return self._evidence
-
-    @property
     def set_threshold(self) -> float | None:
         """The largest score in the 90 % set, None without sets."""
         return self._facts.set_thresholds[0]
@@ -645,7 +640,7 @@ class Decoder:
     def evidence_without(self, prediction: Prediction, ch_names: Collection[str], band: int = -1) -> Tensor:
         """Return a prediction's evidence (1, 4, n_labels) as if EEG channels, or a band, were unknown."""
         assert prediction.inputs is not None
-        if self._evidence is None or "eeg" not in prediction.given:
+        if self.evidence is None or "eeg" not in prediction.given:
             return prediction.inputs.evidence
         hidden = np.zeros((len(self.config.ch_names), len(self.config.features.bands)), dtype=bool)
         hidden[[name in ch_names for name in self.config.ch_names]] = True
@@ -653,7 +648,7 @@ class Decoder:
             hidden[:, band] = True
         given = prediction.given["eeg"]  # features of covariances, if any, are of all channels and bands
         eeg = given.without(np.pad(hidden.ravel(), (0, len(given.known) - hidden.size)))
-        return self._evidence.scores({**prediction.given, "eeg": eeg})[None]
+        return self.evidence.scores({**prediction.given, "eeg": eeg})[None]
 
     # --- the answer ---
 

@@ -65,7 +65,6 @@ class RunningLevel:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Those that have a level."""
         return tuple(self._prior)
 
     @property

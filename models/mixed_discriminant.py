@@ -12,7 +12,7 @@ person's own trials decide alone. Modalities are independent: their log-likeliho
 adds nothing. The source of the model is linear mixed models with a common covariance; discriminant analysis
 with a shrunk covariance (Friedman 1989) is the case of one person and no prior.
 
-Fitted in float64 and stored as float32; scored in torch, by the same code on CPU and GPU.
+Fitted in float64 and stored as float32; scored in torch, on the CPU.
 """
 
 from __future__ import annotations
@@ -44,12 +44,10 @@ from models.mixed_part import (
 )
 
 _Array = NDArray[np.float64]
+_Score = Callable[["_Scorer", Tensor, float], Tensor]
 
 LEVEL_TRIALS = 10.0  # what a level rests on where nobody says so
 _MOST_MASKS = 64  # scorers kept, one for each set of features
-
-
-_Score = Callable[["_Scorer", Tensor, float], Tensor]
 
 
 class MixedDiscriminant:
@@ -60,13 +58,11 @@ class MixedDiscriminant:
     ) -> None:
         self._parts = dict(parts)
         self.n_labels, self.session, self.level_trials = n_labels, session, level_trials
-        self.device = torch.device("cpu")
         self._posteriors: dict[str, tuple[_Array, _Array]] = {}
         self._scorers: dict[tuple[str, bytes], _Scorer] = {}
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What it was fitted on."""
         return tuple(self._parts)
 
     @classmethod
@@ -81,22 +77,16 @@ class MixedDiscriminant:
 
         Raises `InputError` if there are no trials, or none of a modality that has a feature that varies.
         """
-
-        def part(held: Sequence[LabelledTrial], modality: str, levels: _Array) -> Part:
-            bands = n_bands if modality == "eeg" else None
-            return fit_part(held, modality, n_labels, person, bands, levels)
-
         sessions = [trial.session for trial in trials if trial.person == person]
-        return cls(_parts_of(trials, part), n_labels, max(sessions, default=0))
+        bands = {"eeg": n_bands}
+        parts = _parts_of(trials, lambda t, m, levels: fit_part(t, m, n_labels, person, bands.get(m), levels))
+        return cls(parts, n_labels, max(sessions, default=0))
 
     @classmethod
     def lda(cls, trials: Sequence[LabelledTrial], n_labels: int, shrinkage: float | None = None) -> Self:
         """Return shrinkage LDA of the trials' means about their sessions' levels: see `lda_part`."""
-
-        def part(held: Sequence[LabelledTrial], modality: str, levels: _Array) -> Part:
-            return lda_part(held, modality, n_labels, levels, shrinkage)
-
-        return cls(_parts_of(trials, part), n_labels, 0)
+        parts = _parts_of(trials, lambda t, m, levels: lda_part(t, m, n_labels, levels, shrinkage))
+        return cls(parts, n_labels, 0)
 
     @classmethod
     def linear(cls, trials: Sequence[LabelledTrial], n_labels: int, tangent: Tangent | None = None) -> Self:
@@ -126,7 +116,7 @@ class MixedDiscriminant:
             held = [trial for trial in trials if modality in trial.steps]
             held = [trial for trial in held if np.isfinite(trial.mean(modality)[0]).any()]
             parts[modality] = part.added(held, modality) if held else part
-        return self._with(parts, trials[-1].session, self.level_trials)
+        return type(self)(parts, self.n_labels, trials[-1].session, self.level_trials)
 
     def aligned(self, trials: Sequence[LabelledTrial]) -> Self:
         """Return the discriminant for someone whose features vary as much as these trials' do.
@@ -137,7 +127,7 @@ class MixedDiscriminant:
             modality: part.aligned([t for t in trials if modality in t.steps], modality)
             for modality, part in self._parts.items()
         }
-        return self._with(parts, self.session, self.level_trials)
+        return type(self)(parts, self.n_labels, self.session, self.level_trials)
 
     def restricted(self, labels: Sequence[int], known: Mapping[str, NDArray[np.bool_]]) -> Self:
         """Return the discriminant for some labels and ``known`` features (F,) by modality, no own trials."""
@@ -146,30 +136,17 @@ class MixedDiscriminant:
         return type(self)(parts, len(labels), self.session, self.level_trials)
 
     def part(self, modality: str) -> Part:
-        """Return what is known in one modality."""
         return self._parts[modality]
 
     def in_session(self, session: int, level_trials: float = LEVEL_TRIALS) -> Self:
         """Return the discriminant for another session, whose unlabelled level rests on so many trials."""
-        return self._with(self._parts, session, level_trials)
-
-    def to(self, device: torch.device | str) -> Self:
-        """Return the discriminant that scores on a device."""
-        other = self._with(self._parts, self.session, self.level_trials)
-        other.device = torch.device(device)
-        return other
-
-    def _with(self, parts: Mapping[str, Part], session: int, level_trials: float) -> Self:
-        other = type(self)(parts, self.n_labels, session, level_trials)
-        other.device = self.device
-        return other
+        return type(self)(self._parts, self.n_labels, session, level_trials)
 
     def evidence(self, modality: str, mean: Tensor, n_steps: Tensor, known: Tensor) -> Tensor:
         """Return log-likelihoods (B, n_labels) of one modality, up to a constant; add those of several.
 
         ``mean`` (B, F) are means of ``n_steps`` (B,) consecutive steps about the level, anything where not
-        ``known`` (B, F), a mask on the CPU. What is unknown is integrated out, never filled in; rows with
-        nothing known get 0.
+        ``known`` (B, F). What is unknown is integrated out, never filled in; rows with nothing known get 0.
         """
         return self._by_mask(modality, mean, n_steps, known, self.n_labels, _Scorer.log_likelihood)
 
@@ -209,10 +186,10 @@ class MixedDiscriminant:
         self, modality: str, mean: Tensor, n_steps: Tensor, known: Tensor, width: int, score: _Score
     ) -> Tensor:
         """Return (B, width): rows are scored together where they know the same features of as many steps."""
-        mean = mean.to(self.device, torch.float32)
+        mean = mean.float()
         if modality not in self._parts:
             return mean.new_zeros(len(mean), width)
-        masks, steps = known.cpu().numpy(), n_steps.tolist()
+        masks, steps = known.numpy(), n_steps.tolist()
         if len(mean) == 1 or ((masks == masks[:1]).all() and len(set(steps)) == 1):
             scorer = self._scorer(modality, masks[0])
             return mean.new_zeros(len(mean), width) if scorer is None else score(scorer, mean, steps[0])
@@ -222,8 +199,7 @@ class MixedDiscriminant:
             groups.setdefault((masks[row].tobytes(), n), []).append(row)
         for (_, n), rows in groups.items():
             if scorer := self._scorer(modality, masks[rows[0]]):
-                at = torch.tensor(rows, device=self.device)
-                result[at] = score(scorer, mean[at], n)
+                result[rows] = score(scorer, mean[rows], n)
         return result
 
     def _scorer(self, modality: str, known: NDArray[np.bool_]) -> _Scorer | None:
@@ -237,7 +213,7 @@ class MixedDiscriminant:
             while len(self._scorers) >= _MOST_MASKS:
                 del self._scorers[next(iter(self._scorers))]
             posterior = self._posterior(modality)
-            self._scorers[key] = _Scorer(part, known & part.used, *posterior, self.device)
+            self._scorers[key] = _Scorer(part, known & part.used, *posterior)
         return self._scorers[key]
 
     def _posterior(self, modality: str) -> tuple[_Array, _Array]:
@@ -331,20 +307,24 @@ def _part_of(modality: str, tensors: Mapping[str, Tensor], settings: Mapping[str
     for name, kind in _STORED.items():
         arrays = {}
         for key in (part.name for part in fields(kind)):
-            array = tensors[f"{modality}.{name}.{key}"].cpu().numpy()
+            array = tensors[f"{modality}.{name}.{key}"].numpy()
             arrays[key] = (
                 array.astype(np.float64) if kind is not LevelPrior and array.dtype == np.float32 else array
             )
         held[name] = kind(**arrays)
     for key in ("size", "gain", *(name for name in _OPTIONAL if name in settings.get("with", ()))):
-        held[key] = tensors[f"{modality}.{key}"].cpu().numpy().astype(np.float64)
+        held[key] = tensors[f"{modality}.{key}"].numpy().astype(np.float64)
     return Part(
-        used=tensors[f"{modality}.used"].cpu().numpy(),
+        used=tensors[f"{modality}.used"].numpy(),
         course=TimeCourse(*(settings["course"][part.name] for part in fields(TimeCourse))),
         effects=Effects(settings["shared"], settings["own"], held.pop("size")),
         mark=float(settings["mark"]),
         **held,
     )
+
+
+def _float32(array: _Array) -> Tensor:
+    return torch.tensor(array, dtype=torch.float32)
 
 
 class _Scorer:
@@ -355,9 +335,7 @@ class _Scorer:
     all features, and where classes have as many trials each, that is exact.
     """
 
-    def __init__(
-        self, part: Part, known: NDArray[np.bool_], mean: _Array, variance: _Array, device: torch.device
-    ) -> None:
+    def __init__(self, part: Part, known: NDArray[np.bool_], mean: _Array, variance: _Array) -> None:
         directions, seen, planes = part.directions, known[part.used], part.planes
         if seen.all():
             basis, spread, self._within = directions.basis, directions.between + variance, directions.within
@@ -373,14 +351,10 @@ class _Scorer:
             basis, mean, self._within = found.basis, mean @ turned.T, found.within
             planes = planes_in(planes, directions.between + common + directions.within, turned)
         self._mean, self._spread, self._course = mean, spread, part.course  # (C, K)
-        self._device = device
-        self._at = None if known.all() else torch.from_numpy(np.flatnonzero(known)).to(device)
-        self._basis = self._tensor(basis.T / part.gain[seen][:, None])  # (K, K)
-        self._planes = None if planes is None else self._tensor(planes.T)  # (K + 1, C)
+        self._at = None if known.all() else torch.from_numpy(np.flatnonzero(known))
+        self._basis = _float32(basis.T / part.gain[seen][:, None])  # (K, K)
+        self._planes = None if planes is None else _float32(planes.T)  # (K + 1, C)
         self._of_steps: dict[float, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
-
-    def _tensor(self, array: _Array) -> Tensor:
-        return torch.tensor(array, dtype=torch.float32, device=self._device)
 
     def _in_basis(self, mean: Tensor) -> Tensor:
         return (mean if self._at is None else mean[:, self._at]) @ self._basis  # (B, K)
@@ -391,10 +365,10 @@ class _Scorer:
             variance = self._spread + self._within * self._course.of_mean(n_steps)  # (C, K)
             inverse = 1 / variance
             self._of_steps[n_steps] = (
-                self._tensor(inverse.T),
-                self._tensor(-2 * (self._mean * inverse).T),
-                self._tensor((self._mean**2 * inverse).sum(axis=1)),
-                self._tensor(np.log(variance).sum(axis=1)),
+                _float32(inverse.T),
+                _float32(-2 * (self._mean * inverse).T),
+                _float32((self._mean**2 * inverse).sum(axis=1)),
+                _float32(np.log(variance).sum(axis=1)),
             )
         square, cross, constant, log_variance = self._of_steps[n_steps]
         z = self._in_basis(mean)

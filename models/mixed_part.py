@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES
-from models.datasets.trials import TRIAL_MODALITIES, Trial
 from models.features.covariance import Tangent
 from models.mixed_fit import (
     LEVEL,
@@ -67,14 +66,6 @@ class LabelledTrial:
     steps: Mapping[str, NDArray[Any]]  # (n_steps, F) by modality; EEG channel-major, C · n_bands
     baseline: LabelledTrial | None = None  # its level's; None: its session's trials are
     trial: int = 0  # its number, where one is told from another
-
-    @classmethod
-    def of(cls, trial: Trial) -> LabelledTrial:
-        """Take EEG and eye features of a data set's trial."""
-        rows = {m: getattr(trial, m) for m in TRIAL_MODALITIES if getattr(trial, m) is not None}
-        steps = {m: np.asarray(array, np.float64).reshape(len(array), -1) for m, array in rows.items()}
-        baseline = None if trial.baseline is None else cls.of(trial.baseline)
-        return cls(trial.subject, trial.session, trial.label, steps, baseline=baseline)
 
     def mean(self, modality: str) -> tuple[_Array, float]:
         """Return the mean (F,) over the steps and their number; NaN where half of the steps have none."""

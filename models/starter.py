@@ -88,7 +88,16 @@ def build(
     }
     parts = [part.weights for part in published.values()] + ([activity] if activity else [])
     notes = _notes(config, parts)
-    card = _card(config, parts, models, notes)
+    card = card_of(
+        "starter",
+        config=config,
+        parts=parts,
+        models=models,
+        notes=notes,
+        shown=SHOWN,
+        limits=NOT_FOR,
+        licence=LICENCE,
+    )
     save_checkpoint(out, config, network, scales, card, evidence)
     return notes
 
@@ -98,7 +107,6 @@ def _refused(what: str, remedy: str = "", where: str = "model build") -> InputEr
 
 
 def _face(name: str, weights: Path) -> Published:
-    """Return the face of weights installed by name, or of a classifier."""
     if name not in SOURCES and _is_open("face", name):
         return read_classifier("face", name.removeprefix("face:"))
     if name not in EXPRESSION_NETS:
@@ -118,7 +126,6 @@ def _is_open(modality: str, source: str | Path) -> bool:
 
 
 def _model(path: Path, modality: str) -> Checkpoint:
-    """Return a model with a modality that can answer alone."""
     model, where = load_checkpoint(path), f"--{modality} {path}"
     config, remedy = model.config, "give the folder of `affectscope finetune` or `train`"
     if not config.is_classifier or modality not in config.modalities or config.feature_origin != "raw":
@@ -306,32 +313,3 @@ def _notes(config: ModelConfig, parts: Sequence[Installed]) -> list[str]:
         notes.append("a part was trained on simulated data: not valid for real people")
     absent = [modality for modality in MODALITIES if modality not in config.modalities]
     return [*notes, *([f"absent: {', '.join(absent)}"] if absent else [])]
-
-
-def _card(config: ModelConfig, parts: Sequence[Installed], models: Models, notes: Sequence[str]) -> str:
-    lines, figures = [], []
-    for part in parts:
-        source = part.source
-        origin = f"{source.origin}, {source.licence}; SHA-256 {part.sha256}"
-        lines.append(f"{source.name}: {origin}; trained on: {source.training_data}")
-        figures += [f"{source.name}: {source.figures}."] if source.figures else []
-        if source.temperature != 1:
-            figures.append(f"{source.name}: the temperature {source.temperature} is not fitted here.")
-    for modality, model in models.items():
-        data = f"trained on: {model.config.trained_on or 'unknown'}"
-        if model.sha256:
-            origin = f"a model of this program (SHA-256 {model.sha256}), {data}"
-            lines.append(f"{modality}: {origin}; licence and figures are on its card")
-        else:
-            lines.append(f"{modality}: fitted here, {data}; the licence of these recordings limits its use")
-            figures.append(f"{modality}: {model.config.notes}.")
-    return card_of(
-        "starter",
-        config=config,
-        parts=lines,
-        notes=notes,
-        figures=figures,
-        shown=SHOWN,
-        limits=NOT_FOR,
-        licence=LICENCE,
-    )

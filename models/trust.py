@@ -307,7 +307,6 @@ def _reasons(prediction: Prediction, model: ModelFacts, signals: SignalFacts) ->
 
 
 def _abstention(probs: Mapping[str, float], answers: AnswerConfig | None) -> Reason | None:
-    """Return why the model should abstain, None where its answer stands."""
     if any(math.isnan(p) for p in probs.values()):
         return Reason(Code.NAN, Severity.CAUTION)
     best, *others = ranked(probs)

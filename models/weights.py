@@ -88,7 +88,6 @@ def source_of(name: str, where: str = "weights") -> Source:
 
 
 def is_installed(name: str, root: Path) -> bool:
-    """Tell whether weights are installed below ``root``."""
     return (root / name / RECORD_FILE).is_file()
 
 

@@ -158,12 +158,10 @@ def raw_of(table: TextTable, sfreq: float | None, unit: str | None, *, montage: 
     from mne import create_info
     from mne.io import RawArray
 
-    names, known = list(table.names), True
-    if any(name.startswith("RAW_") for name in names):
-        picks = {at: name[4:] for at, name in enumerate(names) if name.startswith("RAW_")}
-    elif any(name.startswith("EEG.") for name in names):
-        picks = {at: name[4:] for at, name in enumerate(names) if name.startswith("EEG.")}
-    else:
+    names, known, picks = list(table.names), True, dict[int, str]()
+    for prefix in ("EEG.", "RAW_"):
+        picks = {at: name[4:] for at, name in enumerate(names) if name.startswith(prefix)} or picks
+    if not picks:
         picks = {at: name for at, name in enumerate(names) if "time" not in name.lower()}
         known = "EXG" in " ".join(names) or _MUSE.issubset(name.upper() for name in names)
     if not montage and sum(_electrode(name) for name in picks.values()) < 2:

@@ -143,6 +143,5 @@ def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _few(names: Sequence[str], chosen: NDArray[np.bool_]) -> str:
-    """Return the chosen names, the first five of them."""
     picked = [name for name, wanted in zip(names, chosen, strict=True) if wanted]
     return ", ".join(picked[:5]) + (f" and {len(picked) - 5} more" if len(picked) > 5 else "")

@@ -107,7 +107,6 @@ def class_names(events: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _no_trials(events: Mapping[str, str], markers: Iterable[str], path: Path) -> InputError:
-    """Return the error for a recording in which no marker begins a trial."""
     found = _counted(markers)
     expected = f"markers {', '.join(events)}" if events else "markers that begin trials"
     if not found:
@@ -389,7 +388,6 @@ class _RawFile:
         return replace(found, covariance=covariance)
 
     def trial(self, number: int, label: int, names: tuple[str, ...], eeg: NDArray[np.float32]) -> Trial:
-        """Return a trial of the file."""
         eeg = smoothed(eeg, self._config.smoothing)
         return Trial("raw", self._path.stem, 1, number, label, names, STEP_S,
                      eeg, None, self._adapter.spec.ch_names, "raw", str(self._path))  # fmt: skip
@@ -426,7 +424,6 @@ def describe(path: Path, reading: Reading = PLAIN) -> dict[str, Any]:
 
 
 def _check_unit(spec: StreamSpec, amplitude: float, path: Path, reading: Reading) -> None:
-    """Refuse EEG whose unit is not known, or that has an amplitude (µV) that no EEG has."""
     if reading.unit is not None or amplitude == 0:  # flat at first says nothing of its unit
         return
     unknown = "unscaled" in spec.units

@@ -254,7 +254,6 @@ def _checked(rows: NDArray[Any], n_columns: int, where: str) -> NDArray[np.float
 
 
 def _one_label(of_windows: NDArray[Any], where: str) -> int:
-    """Return the label that all windows of a trial share."""
     labels = np.unique(of_windows)
     if len(labels) != 1 or labels[0] != int(labels[0]):
         found = ", ".join(f"{value:g}" for value in labels[:6]) or "none"

@@ -46,19 +46,8 @@ def coverage(trials: Sequence[OfTrial]) -> Coverage:
     if not trials:
         raise InputError("no trials to count", where="split", code=ErrorCode.DATA)
     names = trials[0].label_names
-    labels = {(t.subject, t.session, t.trial): t.label for t in trials}
+    labels = {t.key: t.label for t in trials}
     return Coverage(tuple(list(labels.values()).count(i) for i in range(len(names))), names)
-
-
-def eav_split(trials: Sequence[T]) -> tuple[list[T], list[T]]:
-    """Return the first 70 % of each class's trials (14 of 20: 56 segments of 5 s) and the rest."""
-    train: list[T] = []
-    test: list[T] = []
-    for of_class, numbers in _classes(trials):
-        first, later = _parted(of_class, numbers[: round(EAV_TRAIN_SHARE * len(numbers))])
-        train += first
-        test += later
-    return _checked(_in_order(train), _in_order(test), trials)
 
 
 def published_split(trials: Sequence[T], *, shortened: bool = True) -> tuple[list[T], list[T]]:
@@ -71,7 +60,12 @@ def published_split(trials: Sequence[T], *, shortened: bool = True) -> tuple[lis
     """
     dataset = trials[0].dataset if trials else ""
     if dataset == "eav":
-        return eav_split(trials)
+        train, test = list[T](), list[T]()
+        for of_class, numbers in _classes(trials):
+            first, later = _parted(of_class, numbers[: round(EAV_TRAIN_SHARE * len(numbers))])
+            train += first
+            test += later
+        return _checked(_in_order(train), _in_order(test), trials)
     if dataset not in SEED_SETS:
         what = f"no published split for {dataset or 'no trials'}"
         raise InputError(what, where="split", remedy="cross-validate instead", code=ErrorCode.DATA)
@@ -88,32 +82,22 @@ def published_split(trials: Sequence[T], *, shortened: bool = True) -> tuple[lis
     return _checked(train, test, trials)
 
 
-def first_trials(trials: Sequence[T], k: int, *, at_most: bool = False) -> list[T]:
-    """Return each session's first ``k`` trials; `InputError` if it has fewer, unless ``at_most``."""
-    chosen: list[T] = []
-    for group in by_session(trials).values():
-        numbers = sorted({t.trial for t in group})
-        if len(numbers) < k and not at_most:
-            what = f"expected at least {k} trials, found {len(numbers)}"
-            raise _unfit(what, group[0], f"choose at most {len(numbers)}")
-        chosen += [t for t in group if t.trial in set(numbers[:k])]
-    return chosen
-
-
-def trials_per_class(trials: Sequence[T], k: int, *, at_most: bool = False) -> list[T]:
-    """Return the first ``k`` trials of each class of each session.
+def first_trials(trials: Sequence[T], k: int, *, per_class: bool = False, at_most: bool = False) -> list[T]:
+    """Return the first ``k`` trials of each session, or of each class of it.
 
     A class that a session lacks altogether gives none; see `coverage`.
 
-    Raises `InputError` if a class has trials, but fewer than ``k``; with ``at_most`` they are all taken.
+    Raises `InputError` if there are trials, but fewer than ``k``; with ``at_most`` they are all taken.
     """
     chosen: list[T] = []
-    for of_class, numbers in _classes(trials):
-        one = of_class[0]
+    groups = [of_class for of_class, _ in _classes(trials)] if per_class else by_session(trials).values()
+    for group in groups:
+        numbers, one = sorted({t.trial for t in group}), group[0]
         if len(numbers) < k and not at_most:
-            what = f"expected at least {k} trials of class {one.label_names[one.label]}, found {len(numbers)}"
+            of = f" of class {one.label_names[one.label]}" if per_class else ""
+            what = f"expected at least {k} trials{of}, found {len(numbers)}"
             raise _unfit(what, one, f"choose at most {len(numbers)}")
-        chosen += _parted(of_class, numbers[:k])[0]
+        chosen += _parted(group, numbers[:k])[0]
     return _in_order(chosen)
 
 
@@ -122,7 +106,7 @@ def cross_validation(
 ) -> Iterator[tuple[list[T], list[T]]]:
     """Yield (training, test) trials of each fold; every trial is tested once, classes in like shares."""
     by_class: dict[int, list[tuple[str, int, int]]] = {}
-    for key, label in {_key(trial): trial.label for trial in trials}.items():
+    for key, label in {trial.key: trial.label for trial in trials}.items():
         by_class.setdefault(label, []).append(key)
     if sum(len(keys) > 1 for keys in by_class.values()) < 2:
         what = f"expected two trials of each of two classes, found {coverage(trials).words()}"
@@ -135,9 +119,9 @@ def cross_validation(
             fold_of[by_class[label][at]] = dealt % n_folds
             dealt += 1
     for fold in range(n_folds):
-        test = [t for t in trials if fold_of[_key(t)] == fold]
+        test = [t for t in trials if fold_of[t.key] == fold]
         if test:
-            yield [t for t in trials if fold_of[_key(t)] != fold], test
+            yield [t for t in trials if fold_of[t.key] != fold], test
 
 
 def folds_of_people(trials: Sequence[OfTrial], n_folds: int, seed: int = 0) -> list[set[str]]:
@@ -174,12 +158,8 @@ def held_out(trials: Sequence[T], share: float = 0.2, seed: int = 0) -> tuple[li
     return _in_order(kept), _in_order(out)
 
 
-def _key(trial: OfTrial) -> tuple[str, int, int]:
-    return trial.subject, trial.session, trial.trial
-
-
 def _in_order(trials: list[T]) -> list[T]:
-    return sorted(trials, key=_key)  # stable: the clips of one trial keep their order
+    return sorted(trials, key=lambda trial: trial.key)  # stable: the clips of one trial keep their order
 
 
 def by_session(trials: Sequence[T]) -> dict[tuple[str, int], list[T]]:
@@ -191,7 +171,6 @@ def by_session(trials: Sequence[T]) -> dict[tuple[str, int], list[T]]:
 
 
 def _classes(trials: Sequence[T]) -> Iterator[tuple[list[T], list[int]]]:
-    """Yield the trials of each class of each session, and their numbers."""
     for group in by_session(trials).values():
         for label in sorted({t.label for t in group}):
             of_class = [t for t in group if t.label == label]
@@ -199,7 +178,6 @@ def _classes(trials: Sequence[T]) -> Iterator[tuple[list[T], list[int]]]:
 
 
 def _parted(trials: Sequence[T], numbers: Sequence[int]) -> tuple[list[T], list[T]]:
-    """Return the trials of these numbers, and the others."""
     chosen = set(numbers)
     return [t for t in trials if t.trial in chosen], [t for t in trials if t.trial not in chosen]
 

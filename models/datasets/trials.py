@@ -35,6 +35,11 @@ class OfTrial:
     label: int  # index into label_names
     label_names: tuple[str, ...]
 
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """Subject, session and trial."""
+        return self.subject, self.session, self.trial
+
 
 @dataclass(frozen=True, eq=False)
 class Trial(OfTrial):

@@ -274,7 +274,6 @@ class ScoreReport:
         return cls(protocol, scores, of_trials, extra, needed, int(is_answer.sum()), n_right)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
         return {
             "protocol": self.protocol,
             "window": self.window.to_dict(),

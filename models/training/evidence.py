@@ -206,21 +206,8 @@ class HeldOut:
     """What both parts say of windows of trials that trained neither; without ``fused`` the evidence alone."""
 
     windows: WindowSet
-    evidence: Tensor  # (n, 4, n_labels)
-    measures: Tensor  # (n, 4, 2)
-    fused: Fused | None
-
-
-def held_out_by(
-    evidence: Evidence,
-    out: Sequence[Trial],
-    config: ModelConfig,
-    windows: WindowSet,
-    levels: SessionLevels | None,
-) -> tuple[HeldOut, Course]:
-    """Return what evidence says of windows of trials that it does not know."""
-    course = follow(out, evidence, config, windows, levels)
-    return HeldOut(windows, course.evidence, course.measures, None), course
+    course: Course
+    fused: Fused | None = None
 
 
 def evidence_alone(trials: Sequence[Trial], config: ModelConfig, options: FinetuneOptions) -> list[HeldOut]:
@@ -234,7 +221,7 @@ def evidence_alone(trials: Sequence[Trial], config: ModelConfig, options: Finetu
         evidence = fit_evidence(kept, config, options.kind)
         windows = cut_for(config, out, max_per_trial=options.max_windows_per_trial)
         levels = SessionLevels.of(kept, config, evidence.discriminant.tangent)
-        parts.append(held_out_by(evidence, out, config, windows, levels)[0])
+        parts.append(HeldOut(windows, follow(out, evidence, config, windows, levels)))
     return parts
 
 
@@ -279,7 +266,7 @@ class Weighed:
         )
         signals = evidence.range
         if parts:
-            signals = signals.within(torch.cat([part.measures for part in parts]))
+            signals = signals.within(torch.cat([part.course.measures for part in parts]))
         return Evidence(evidence.discriminant, signals, config)
 
     def words(self, kind: str = "discriminant") -> str:
@@ -296,6 +283,6 @@ class Weighed:
 def _mixed(part: HeldOut, share: float) -> Tensor:
     """Return the logits (n, n_labels) of both parts; the discriminant alone takes modalities as they are."""
     if part.fused is None or share == 0:
-        return part.evidence.sum(dim=1)
+        return part.course.evidence.sum(dim=1)
     about = EvidenceConfig(network_weight=share, weights=(1 - share,) * len(MODALITIES))
-    return part.fused.with_evidence(part.evidence, about)
+    return part.fused.with_evidence(part.course.evidence, about)

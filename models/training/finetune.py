@@ -37,7 +37,7 @@ from models.training.evidence import (
     Weighed,
     evidence_alone,
     fit_evidence,
-    held_out_by,
+    follow,
     kind_losses,
     preferred,
 )
@@ -332,7 +332,6 @@ class Training:
             yield
 
     def train(self, epochs: int, progress: Progress = lambda stage, share, loss: None) -> None:
-        """Train for so many epochs."""
         with self._training():
             for epoch in range(epochs):
                 loss = self._epoch()
@@ -346,8 +345,8 @@ class Training:
         windows, seed = training_windows(out, self._options, self._config), self._options.seed + 1
         held = means = None
         if self.evidence is not None:
-            held, course = held_out_by(self.evidence, out, self._config, windows, self.levels)
-            means = course.levels
+            course = follow(out, self.evidence, self._config, windows, self.levels)
+            held, means = HeldOut(windows, course), course.levels
         tensors = self._tensors_of(out, seed, None, windows, means)
         curve, source = Curve(windows, [], [], held), self._token_source(tensors)
         with self._training():
@@ -366,7 +365,6 @@ class Training:
         return np.array_split(order, max(1, round(len(order) / self._options.batch_size)))
 
     def _epoch(self) -> float:
-        """Run once over the windows in batches and return the mean loss."""
         self.network.train()
         batches = self._batches(self._rng.permutation(len(self._tensors)))
         steps = train_steps(self._optimiser, batches, self._loss, clipped=self._trainable())

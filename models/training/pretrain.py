@@ -6,7 +6,6 @@ counts hidden channels alone; AdamW, warm-up and cosine are inferred (He et al. 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,20 +158,16 @@ def _corpus(options: PretrainOptions, world: World, report: Report) -> Corpus:
     features = kind_of_features(options.sources, options.features)
     out = options.out.absolute()
     cache = options.cache or out.with_name(f"{out.name}-cache")
-    opened = partial(
-        open_corpus, options.sources, cache, FeatureConfig(line_hz=options.line_hz),
-        features=features,
-    )  # fmt: skip
     if world.is_first:
         report("reading", 0.0, float("nan"), "")
-        corpus = opened()
+    own_turn = 0 if world.is_first else 1 if world.local_rank == 0 else 2
+    for turn in range(3):
+        if turn == own_turn:
+            config = FeatureConfig(line_hz=options.line_hz)
+            corpus = open_corpus(options.sources, cache, config, features=features)
+        world.wait()
+    if world.is_first:
         report("reading", 1.0, float("nan"), "")
-    world.wait()
-    if not world.is_first and world.local_rank == 0:
-        corpus = opened()
-    world.wait()
-    if not world.is_first and world.local_rank != 0:
-        corpus = opened()
     steps = sorted({entry.step_s for entry in corpus.entries})
     if len(steps) > 1:
         what = f"expected one step length, found {', '.join(f'{s:g} s' for s in steps)}"
@@ -201,7 +196,6 @@ def _autoencoder(
 
 
 def _settings(options: PretrainOptions, corpus: Corpus, config: ModelConfig, modality: str) -> dict[str, Any]:
-    """Return everything the weights depend on, by the name a user knows it by."""
     loop = asdict(options.loop)
     kept = ("epochs", "learning_rate", "weight_decay", "betas", "eps", "warm_up")
     return {name: loop[name] for name in kept} | {
@@ -225,35 +219,19 @@ def _card(
     outcomes: Mapping[str, Outcome],
     n_processes: int,
 ) -> str:
-    """Return the card of pre-trained encoders."""
     figures = [
         (MODALITY_NAMES[modality], f"{of.losses[0]:.3f}", f"{of.losses[-1]:.3f}", str(len(of.losses)),
          str(of.n_steps), str(of.n_windows), f"{of.seconds:.0f}")
         for modality, of in outcomes.items()
     ]  # fmt: skip
     header = ("", "first epoch", "last epoch", "epochs", "steps", "windows", "seconds")
-    limits = [
-        "It does not predict emotion. It learned which channels vary together in these subjects and devices."
-    ]
-    if corpus.features == "published":
-        limits.append(
-            "Published features are smoothed with future data, so neither this model nor one "
-            "fine-tuned from it runs live: pre-train with `--features raw` for that."
-        )
-    origin = "computed by the live code" if corpus.features == "raw" else "as published with the set"
-    data = [*corpus.words(), f"features {origin}; {len(config.ch_names)} EEG channels; no labels used"]
-    if corpus.n_test:
-        data.append(f"{corpus.n_test} test trials of the published splits were not used")
-    if any(not source.is_dataset for source in corpus.used):
-        data.append("recordings were used in full: a test on one of them would be transductive")
-    data += [f"excluded: {entry.subject}: {entry.why}" for entry in corpus.excluded]
     return card_of(
         "pretrained",
         options=options,
         config=config,
         n_processes=n_processes,
         modalities=[MODALITY_NAMES[modality] for modality in outcomes],
-        data=data,
+        corpus=corpus,
         figures=markdown_table(header, figures),
-        limits=[*limits, NOT_FOR, LICENCE],
+        limits=[NOT_FOR, LICENCE],
     )

@@ -308,8 +308,6 @@ class _Loss:
 
 
 class _Meter:
-    """Speed, and how long computing waited for data."""
-
     def __init__(self, world: World, batch: int) -> None:
         self._batch = batch
         self._event = torch.cuda.Event() if world.device.type == "cuda" else None
@@ -333,19 +331,16 @@ class _Meter:
         return item
 
     def step_done(self) -> None:
-        """Count a step."""
         self._n_steps += 1
         if self._event is not None:
             self._event.record()
 
     def take_losses(self) -> list[float]:
-        """Return the losses since the last call; waits for the device."""
         losses, self.losses = [float(loss) for loss in self.losses], []
         return losses
 
     @property
     def seconds(self) -> float:
-        """Since the first batch was there."""
         return 0.0 if self._began is None else time.perf_counter() - self._began
 
     @property
@@ -359,7 +354,6 @@ class _Meter:
         return self._waited / max(self.seconds, 1e-9)
 
     def words(self) -> str:
-        """Return for example ``512 windows/s, 1 % waiting for data``."""
         return f"{self.windows_s:.0f} windows/s, {self.wait_share:.0%} waiting for data"
 
 

@@ -40,7 +40,6 @@ class Predictions:
         return [Predictions(**{name: array[at] for name, array in vars(self).items()}) for at in places]
 
     def scores(self) -> Scores:
-        """Return the scores of the rows: windows, clips or frames."""
         return score(self.probs, self.label)
 
     def trial_scores(self) -> Scores:
@@ -72,7 +71,6 @@ class Scores:
         return float(support.max() / support.sum())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
         return {**vars(self), "confusion": self.confusion.tolist()}
 
 

@@ -33,11 +33,6 @@ TrialKey = tuple[str, int, int]  # subject, session, trial
 Level = Mapping[str, Tensor]
 
 
-def key_of(trial: Trial) -> TrialKey:
-    """Return what a trial is found by."""
-    return trial.subject, trial.session, trial.trial
-
-
 def rows_of(trial: Trial, config: ModelConfig) -> dict[str, NDArray[np.float64]]:
     """Return a trial's steps (W, F) by modality of a model: EEG of the model's channels, NaN where absent."""
     rows = {}
@@ -147,13 +142,13 @@ class SessionLevels:
             for trial in group if known else onto(group, self.config, self.tangent):
                 if not known:
                     so_far.append(trial_mean(trial, self.config))
-                    found[key_of(trial)] = self._level(so_far)
+                    found[trial.key] = self._level(so_far)
                 elif rng is not None:
                     n = min(len(known), int(rng.integers(1, MOST_TRIALS + 1)))
                     picks = rng.choice(len(known), n, replace=False)
-                    found[key_of(trial)] = self._level([known[at] for at in picks])
+                    found[trial.key] = self._level([known[at] for at in picks])
                 elif whole is not None:
-                    found[key_of(trial)] = whole
+                    found[trial.key] = whole
         return found
 
     def _level(self, means: Sequence[Level]) -> Level:
@@ -204,7 +199,7 @@ def _grand_mean(trials: Sequence[NDArray[np.floating] | None]) -> NDArray[np.flo
 
 def _means(trials: Sequence[Trial], config: ModelConfig) -> dict[tuple[str, int], dict[TrialKey, Level]]:
     groups = by_session(trials).items()
-    return {session: {key_of(t): trial_mean(t, config) for t in group} for session, group in groups}
+    return {session: {t.key: trial_mean(t, config) for t in group} for session, group in groups}
 
 
 def _stacked(levels: Sequence[Level], modality: str) -> Tensor | None:
@@ -245,7 +240,7 @@ def centred(trials: Sequence[Trial], levels: SessionLevels) -> list[Trial]:
     """Return the trials moved from their levels to the prior mean: what scales are fitted on."""
     found, ch_names, moved = levels.levels(trials), levels.config.ch_names, []
     for trial in trials:
-        by = {m: (x - levels.prior[m]).nan_to_num(nan=0.0).numpy() for m, x in found[key_of(trial)].items()}
+        by = {m: (x - levels.prior[m]).nan_to_num(nan=0.0).numpy() for m, x in found[trial.key].items()}
         eeg, eye = trial.eeg, trial.eye
         if eeg is not None and "eeg" in by:
             rows = by["eeg"][: len(ch_names) * eeg.shape[2]].reshape(len(ch_names), -1)

@@ -21,7 +21,7 @@ from models.datasets.eav import load_eav
 from models.datasets.files import is_generated
 from models.datasets.recordings import Reading, raw_file_sequence, xdf_sequence
 from models.datasets.seed import SEED_SETS, load_seed
-from models.datasets.splits import by_session, coverage, first_trials, published_split, trials_per_class
+from models.datasets.splits import by_session, coverage, first_trials, published_split
 from models.datasets.trial_table import TableRow, read_rows
 from models.datasets.trials import PUBLISHED, Excluded, Trial
 from models.features.config import FeatureConfig
@@ -250,8 +250,8 @@ class Labels:
     def choose(self, training: Sequence[Trial], n_steps: int = 10) -> list[Trial]:
         """Return a session's trials whose labels are used; raises `InputError` where there are too few."""
         if self.how in ("first", "per-class"):
-            choose = first_trials if self.how == "first" else trials_per_class
-            return choose(training, self.k, at_most=self.at_most)
+            per_class = self.how == "per-class"
+            return first_trials(training, self.k, per_class=per_class, at_most=self.at_most)
         if self.how == "first-windows":
             counts = [max(0, trial.n_steps - n_steps + 1) for trial in training]
             return [t for at, t in enumerate(training) if sum(counts[:at]) < self.k]

@@ -73,7 +73,6 @@ class Row:
         return ", ".join(part for part in parts if part)
 
     def scores(self, entry: Entry) -> Scores:
-        """Return an entry's scores in the row's unit."""
         return entry.trial if self.unit == "trial" else entry.window
 
     def accuracy(self, of_trials: bool = False) -> Summary:
@@ -106,7 +105,6 @@ class Row:
 
     @property
     def n_trials(self) -> int:
-        """Tested trials of all subjects."""
         return sum(entry.trial.n for entry in self.entries)
 
     @property
@@ -122,11 +120,9 @@ class Row:
 
     @property
     def units(self) -> tuple[str, ...]:
-        """The row's unit, and trials."""
         return tuple(dict.fromkeys((self.unit, "trial")))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row with the keys of the JSON."""
         summary, (paper_mean, paper_sd) = self.accuracy(), shares(self.paper)
         return {
             **{name: getattr(self, name) for name in ("model", "pretrained", "labels", "mask")},
@@ -198,7 +194,6 @@ class Table:
 
     @property
     def units(self) -> str:
-        """Units of the rows, in words."""
         return " or ".join(dict.fromkeys([self.unit, *(row.unit for row in self.rows)]))
 
     def marks(self) -> str:

@@ -24,10 +24,10 @@ from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LabelledTrial
 from models.network import FusionNetwork
 from models.training.loop import Progress
-from models.training.scores import balanced_accuracy, t_interval
+from models.training.scores import balanced_accuracy, interval_over
 
 _N = len(EMOTIONS)
-Fold = tuple[NDArray[Any], NDArray[Any]]  # indices of the training and the test part
+Fold = tuple[NDArray[Any], NDArray[Any]]  # indices of the training and the test part of n clips
 SHRINKAGE = 0.9  # far, as speakers are few
 _CLIP_S = 5.0  # live: a trial's worth of speech for the level
 
@@ -77,57 +77,28 @@ def running_logits(evidence: Evidence, rows: NDArray[Any], speaker: NDArray[Any]
     return logits
 
 
-def speaker_scores(
-    label: NDArray[Any], answer: NDArray[Any], speaker: NDArray[Any], n_labels: int
-) -> dict[str, Any]:
-    """Return balanced accuracy by speaker, its mean and 95 % t interval over speakers, and pooled."""
-    by_speaker = {
-        str(name): balanced_accuracy(label[speaker == name], answer[speaker == name])
-        for name in np.unique(speaker)
-    }
-    values = list(by_speaker.values())
-    counts = np.bincount(label * n_labels + answer, minlength=n_labels**2).reshape(n_labels, n_labels)
-    interval = t_interval(values)
-    return {
-        "mean": float(np.mean(values)),
-        "interval": None if interval is None else [max(0.0, interval[0]), min(1.0, interval[1])],
-        "n_speakers": len(values),
-        "n_clips": len(label),
-        "speakers": by_speaker,
-        "pooled": balanced_accuracy(label, answer),
-        "confusion": counts.tolist(),
-    }
+def speaker_folds(utterances: Sequence[Utterance]) -> list[Fold]:
+    """Return folds that leave one speaker out each: indices of the training and the test part.
 
-
-def speaker_folds(trained: Sequence[Utterance], tested: Sequence[Utterance] = ()) -> list[Fold]:
-    """Return folds, of one speaker each without ``tested``, whose indices follow those of ``trained``.
-
-    Raises `InputError`: too few speakers, an emotion missing from a training part, or a speaker on both
-    sides.
+    Raises `InputError`: too few speakers, or an emotion missing from a training part.
     """
-    speaker = np.array([one.speaker for one in trained])
-    label = np.array([one.label for one in trained])
-    names, n = np.unique(speaker), len(speaker)
-    if tested:
-        both = sorted(set(names.tolist()) & {one.speaker for one in tested})
-        if both:
-            what = f"on both sides: {', '.join(both)}; test speakers must differ from training speakers"
-            remedy = "omit --test: each speaker is then tested in turn"
-            raise InputError(what, where="--test", remedy=remedy, code=ErrorCode.SUBJECT)
-        folds = [(np.arange(n), np.arange(n, n + len(tested)))]
-    else:
-        folds = [(np.flatnonzero(speaker != name), np.flatnonzero(speaker == name)) for name in names]
-    lacking = [(train, k) for train, _ in folds for k in range(_N) if k not in label[train]]
-    what, facts = f"expected at least 3 speakers, found {len(names)}", dict[str, Any](n_speakers=len(names))
-    if len(names) >= 3 and lacking:
-        (train, at), *_ = lacking
-        n_speakers = len(np.unique(speaker[train]))
-        what = f"expected every emotion among the {n_speakers} training speakers, found no {EMOTIONS[at]}"
-        facts = {"missing": EMOTIONS[at]}
-    if len(names) < 3 or lacking:
-        where, remedy = "training voices", "add recordings"
-        raise InputError(what, where=where, remedy=remedy, code=ErrorCode.DATA, **facts)
+    speaker = np.array([one.speaker for one in utterances])
+    names = np.unique(speaker)
+    folds = [(np.flatnonzero(speaker != name), np.flatnonzero(speaker == name)) for name in names]
+    check_folds(folds, speaker, np.array([one.label for one in utterances]))
     return folds
+
+
+def check_folds(folds: Sequence[Fold], speaker: NDArray[Any], label: NDArray[Any]) -> None:
+    """Raise `InputError` where training parts have too few of the speakers (n,) or lack one of the labels."""
+    given: dict[str, Any] = dict(where="training voices", remedy="add recordings", code=ErrorCode.DATA)
+    if (n := len(np.unique(speaker))) < 3:
+        raise InputError(f"expected at least 3 speakers, found {n}", **given, n_speakers=n)
+    for train, _ in folds:
+        if missing := [name for k, name in enumerate(EMOTIONS) if k not in label[train]]:
+            n = len(np.unique(speaker[train]))
+            what = f"expected every emotion among the {n} training speakers, found no {missing[0]}"
+            raise InputError(what, **given, missing=missing[0])
 
 
 @torch.no_grad()
@@ -145,8 +116,9 @@ def voice_model(utterances: Sequence[Utterance], base: ModelConfig) -> Checkpoin
         return -float(log_softmax(logits / temperature, axis=1)[np.arange(len(label)), label].mean())
 
     temperature = float(minimize_scalar(surprise, bounds=(0.1, 100.0), method="bounded").x)
-    scores = speaker_scores(label, logits.argmax(axis=1), speaker, _N)
-    low, high = scores["interval"]
+    answer = logits.argmax(axis=1)
+    accuracies = [balanced_accuracy(label[part], answer[part]) for _, part in folds]
+    low, high = interval_over(accuracies, len(rows))
     evidence = running_evidence(rows, label, speaker)
     weights = tuple(weight / temperature for weight in evidence.config.weights)
     evidence = Evidence(evidence.discriminant, evidence.range, replace(evidence.config, weights=weights))
@@ -160,7 +132,7 @@ def voice_model(utterances: Sequence[Utterance], base: ModelConfig) -> Checkpoin
         is_simulated=False,
         trained_on=f"acted speech, {len(rows)} clips of {len(folds)} speakers",
         notes=f"each of {len(folds)} speakers left out, the level running: balanced accuracy "
-        f"{scores['mean']:.0%} ({low:.0%} to {high:.0%}, chance {1 / _N:.0%}), temperature {temperature:.1f} "
-        "fitted to the same",
+        f"{np.mean(accuracies):.0%} ({low:.0%} to {high:.0%}, chance {1 / _N:.0%}), "
+        f"temperature {temperature:.1f} fitted to the same",
     )
     return Checkpoint(config, FusionNetwork(config).eval(), {}, "", evidence=evidence)

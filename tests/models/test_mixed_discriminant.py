@@ -11,7 +11,6 @@ from safetensors.torch import load, save
 from scipy.stats import multivariate_normal
 
 from acquisition.errors import ErrorCode, InputError
-from models.datasets.trials import Trial
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_fit import LEVEL, TimeCourse, separable_target, time_course, trial_weights
 from models.mixed_part import LabelledTrial, check_numbers, own_level
@@ -345,14 +344,6 @@ def test_a_trial_counts_once_however_many_steps_it_has(mine):
     base = MixedDiscriminant.fit(others, N_LABELS)
     short, long = (base.update(trials)._parts["eye"].posterior(1, 10)[1] for trials in (mine, longer))
     assert (long / short).mean() > 0.6  # 1 / 20 if steps counted
-
-
-def test_a_data_sets_trial_is_flattened_channel_by_channel():
-    eeg = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
-    trial = Trial("xdf", "s", 2, 1, 1, ("a", "b"), 1.0, eeg, None, ("1", "2", "3", "4"), "raw", "f")
-    found = LabelledTrial.of(trial)
-    assert (found.person, found.session, found.label, list(found.steps)) == ("s", 2, 1, ["eeg"])
-    np.testing.assert_array_equal(found.steps["eeg"][1], np.arange(12, 24))
 
 
 def test_nothing_to_learn_from_is_refused():

@@ -44,6 +44,14 @@ from tests.studies.transfer import (
 _OTHERS_WINDOWS = 4  # of a trial of someone else, for the references: more change little and take long
 
 
+def labelled_trial(trial: Trial) -> LabelledTrial:
+    """Return EEG and eye features of a data set's trial, of all its channels."""
+    rows = {m: getattr(trial, m) for m in TRIAL_MODALITIES if getattr(trial, m) is not None}
+    steps = {m: np.asarray(array, np.float64).reshape(len(array), -1) for m, array in rows.items()}
+    baseline = None if trial.baseline is None else labelled_trial(trial.baseline)
+    return LabelledTrial(trial.subject, trial.session, trial.label, steps, baseline=baseline)
+
+
 class SvmClassifier:
     """`TunedSvm` on all modalities' flattened features side by side."""
 
@@ -163,7 +171,7 @@ class Parts:
         """Take windows of ``most_steps`` or what all trials can fill, and levels from what trains."""
         n_steps = steps_that_fit([*own, *test, *others], most_steps)
         sessions = by_session([*own, *others]).items()
-        levels = {key: own_level([LabelledTrial.of(t) for t in session]) for key, session in sessions}
+        levels = {key: own_level([labelled_trial(t) for t in session]) for key, session in sessions}
         return cls(list(others), list(own), list(test), n_steps, levels)
 
     def of_session(self, key: tuple[str, int]) -> tuple[list[Trial], list[Trial]]:
@@ -196,9 +204,9 @@ def discriminants(parts: Parts) -> dict[tuple[str, int], MixedDiscriminant]:
     """Return the discriminant with two levels for each tested session, which its own trials update."""
     n_labels, base, models = len(parts.own[0].label_names), None, {}
     if parts.others:
-        base = MixedDiscriminant.fit([LabelledTrial.of(trial) for trial in parts.others], n_labels)
+        base = MixedDiscriminant.fit([labelled_trial(trial) for trial in parts.others], n_labels)
     for key in by_session(parts.test):
-        labelled = [LabelledTrial.of(trial) for trial in parts.of_session(key)[0]]
+        labelled = [labelled_trial(trial) for trial in parts.of_session(key)[0]]
         models[key] = adapted(base, labelled, parts.levels[key], n_labels)
     return models
 

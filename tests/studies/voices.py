@@ -14,16 +14,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from acquisition.errors import ErrorCode, InputError
 from models.datasets.voices import EMOTIONS, Utterance
 from models.training.loop import Progress
-from models.training.scores import t_interval
+from models.training.scores import balanced_accuracy, t_interval
 from models.training.voices import (
     SHRINKAGE,
+    Fold,
+    check_folds,
     measure,
     running_evidence,
     running_logits,
     speaker_folds,
-    speaker_scores,
 )
 
 _N = len(EMOTIONS)
@@ -77,6 +79,48 @@ class VoiceTest:
     normalise: Sequence[str] = NORMALISE
 
 
+def speaker_scores(
+    label: NDArray[Any], answer: NDArray[Any], speaker: NDArray[Any], n_labels: int
+) -> dict[str, Any]:
+    """Return balanced accuracy by speaker, its mean and 95 % t interval over speakers, and pooled."""
+    by_speaker = {
+        str(name): balanced_accuracy(label[speaker == name], answer[speaker == name])
+        for name in np.unique(speaker)
+    }
+    values = list(by_speaker.values())
+    counts = np.bincount(label * n_labels + answer, minlength=n_labels**2).reshape(n_labels, n_labels)
+    interval = t_interval(values)
+    return {
+        "mean": float(np.mean(values)),
+        "interval": None if interval is None else [max(0.0, interval[0]), min(1.0, interval[1])],
+        "n_speakers": len(values),
+        "n_clips": len(label),
+        "speakers": by_speaker,
+        "pooled": balanced_accuracy(label, answer),
+        "confusion": counts.tolist(),
+    }
+
+
+def folds_of(test: VoiceTest) -> list[Fold]:
+    """Return folds of one speaker each, or one whose test part is the clips ``tested``, behind the others.
+
+    Raises `InputError`: too few speakers, an emotion missing from a training part, or a speaker on both
+    sides.
+    """
+    if not test.tested:
+        return speaker_folds(test.train)
+    speaker = np.array([one.speaker for one in test.train])
+    both = sorted(set(speaker.tolist()) & {one.speaker for one in test.tested})
+    if both:
+        what = f"on both sides: {', '.join(both)}; test speakers must differ from training speakers"
+        remedy = "omit --test: each speaker is then tested in turn"
+        raise InputError(what, where="--test", remedy=remedy, code=ErrorCode.SUBJECT)
+    n = len(speaker)
+    folds = [(np.arange(n), np.arange(n, n + len(test.tested)))]
+    check_folds(folds, speaker, np.array([one.label for one in test.train]))
+    return folds
+
+
 def evaluate_voice(test: VoiceTest, progress: Progress) -> dict[str, Any]:
     """Train and test the voice beside the reference, where opensmile is installed.
 
@@ -88,7 +132,7 @@ def evaluate_voice(test: VoiceTest, progress: Progress) -> dict[str, Any]:
     sides.
     """
     everything = [*test.train, *test.tested]
-    folds = speaker_folds(test.train, test.tested)
+    folds = folds_of(test)
     label = np.array([one.label for one in everything])
     speaker = np.array([one.speaker for one in everything])
     threads = torch.get_num_threads()

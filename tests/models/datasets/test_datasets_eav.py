@@ -12,7 +12,7 @@ from scipy.io import loadmat, savemat
 
 from acquisition.errors import ErrorCode
 from models.datasets.eav import CH_NAMES, LABELS, load_eav
-from models.datasets.splits import coverage, eav_split
+from models.datasets.splits import coverage, published_split
 from tests.studies.data_sets.eav import make_eav
 from tests.studies.data_sets.options import MakeOptions
 from tests.studies.papers.eav_clips import load_eav_clips
@@ -64,7 +64,7 @@ def test_clips_pair_eeg_frames_and_sound_by_the_trials_number(eav_folder: Path):
     wave, sfreq = second.sound()
     assert (len(wave), sfreq) == (80_000, 16_000.0)
     assert 0.001 < wave.std() < 1
-    train, test = eav_split(clips)
+    train, test = published_split(clips)
     assert not {c.trial for c in train} & {c.trial for c in test}
 
 

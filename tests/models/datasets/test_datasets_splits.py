@@ -9,11 +9,9 @@ from acquisition.errors import ErrorCode
 from models.datasets.splits import (
     coverage,
     cross_validation,
-    eav_split,
     first_trials,
     held_out,
     published_split,
-    trials_per_class,
 )
 from models.datasets.trials import Trial
 
@@ -63,7 +61,7 @@ def test_split_of_a_real_session_is_not_moved_by_missing_trials():
 
 def test_eav_split_takes_fourteen_of_twenty_trials_a_class():
     labels = [0, 1, 2, 3, 4] * 20
-    train, test = eav_split(trials_of(labels, dataset="eav", names=("n", "s", "a", "h", "c")))
+    train, test = published_split(trials_of(labels, dataset="eav", names=("n", "s", "a", "h", "c")))
     assert set(coverage(train).counts) == {14}
     assert set(coverage(test).counts) == {6}
     assert max(t.trial for t in train if t.label == 0) < min(t.trial for t in test if t.label == 0)
@@ -81,23 +79,24 @@ def test_fewer_trials_than_asked_for_are_refused_in_one_line():
     assert str(error) == (
         "seed-iv, subject 1, session 1: expected at least 30 trials, found 24 (choose at most 24)"
     )
-    assert refused(lambda: trials_per_class(trials_of(SESSION_1), 7)).code is ErrorCode.DATA
+    assert refused(lambda: first_trials(trials_of(SESSION_1), 7, per_class=True)).code is ErrorCode.DATA
 
 
 def test_at_most_takes_what_there_is():
     assert len(first_trials(trials_of(SESSION_1), 30, at_most=True)) == 24
-    assert coverage(trials_per_class(trials_of(SESSION_1), 6, at_most=True)).counts == (6, 6, 6, 6)
-    assert coverage(trials_per_class(trials_of([0, 1, 1, 1]), 2, at_most=True)).counts == (1, 2, 0, 0)
+    for labels, k, counts in ((SESSION_1, 6, (6, 6, 6, 6)), ([0, 1, 1, 1], 2, (1, 2, 0, 0))):
+        chosen = first_trials(trials_of(labels), k, per_class=True, at_most=True)
+        assert coverage(chosen).counts == counts
 
 
 def test_trials_per_class_are_the_first():
     trials = trials_of(SESSION_1)
-    assert coverage(trials_per_class(trials, 2)).counts == (2, 2, 2, 2)
-    assert numbers(trials_per_class(trials, 1)) == [1, 2, 3, 4]
+    assert coverage(first_trials(trials, 2, per_class=True)).counts == (2, 2, 2, 2)
+    assert numbers(first_trials(trials, 1, per_class=True)) == [1, 2, 3, 4]
 
 
 def test_a_class_missing_from_the_session_is_words_not_a_crash():
-    chosen = trials_per_class(trials_of([0, 1, 0, 1]), 1)
+    chosen = first_trials(trials_of([0, 1, 0, 1]), 1, per_class=True)
     assert coverage(chosen).missing == ("fear", "happy")
 
 
@@ -119,5 +118,5 @@ def test_held_out_trials_cover_the_classes_and_leave_each_one_to_train():
 
 def test_no_side_of_a_split_may_be_empty():
     one_of_each = trials_of([0, 1], dataset="eav")
-    assert refused(lambda: eav_split(one_of_each)).code is ErrorCode.DATA
+    assert refused(lambda: published_split(one_of_each)).code is ErrorCode.DATA
     assert refused(lambda: published_split(trials_of([0, 1], dataset="xdf"))).code is ErrorCode.DATA

@@ -12,8 +12,7 @@ from scipy.io import wavfile
 from acquisition.errors import ErrorCode
 from models.datasets.trials import Excluded
 from models.datasets.voices import EMOTIONS, load_voices
-from models.training.voices import speaker_scores
-from tests.studies.voices import VoiceTest, by_own_speaker, evaluate_voice
+from tests.studies.voices import VoiceTest, by_own_speaker, evaluate_voice, speaker_scores
 
 LETTERS = {"W": 0, "F": 1, "N": 2, "T": 3}
 

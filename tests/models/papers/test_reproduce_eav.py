@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.datasets.eav import LABELS
-from models.datasets.splits import eav_split
+from models.datasets.splits import published_split
 from models.features.config import FeatureConfig
 from models.network import FusionNetwork
 from models.training.scores import Scores
@@ -109,7 +109,7 @@ def test_subjects_of_the_real_set_have_the_papers_figure(folder, tmp_path):
 
 def test_our_rows_are_of_the_same_clips_and_other_subjects_labels_have_rows_of_their_own(folder):
     clips = list(load_eav_clips(folder, excluded=[]))
-    parts = [features_of(part, read_clips(part, FeatureConfig(), 2)) for part in eav_split(clips)]
+    parts = [features_of(part, read_clips(part, FeatureConfig(), 2)) for part in published_split(clips)]
     one = SubjectClips(*parts)
     as_other = [[replace(c, person="2") for c in part] for part in parts]
     twin = SubjectClips(*as_other)

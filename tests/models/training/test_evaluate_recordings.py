@@ -20,6 +20,7 @@ from models.training.evaluate_recordings import RecordingsTest, evaluate_recordi
 from models.training.evidence import fit_evidence, preferred_kind
 from models.training.finetune_config import FinetuneOptions, classifier_config
 from models.training.session_levels import about_level
+from tests.studies.label_protocols import labelled_trial
 
 CHANNELS, BANDS, STEPS = ("FZ", "CZ", "PZ"), 5, 12
 SILENT = lambda *_: None  # noqa: E731
@@ -102,7 +103,7 @@ def test_a_baseline_sets_the_level_and_a_session_without_one_is_named():
 
 
 def labelled(trials: list[Trial]) -> list[LabelledTrial]:
-    return [LabelledTrial.of(trial) for trial in trials]
+    return [labelled_trial(trial) for trial in trials]
 
 
 def test_lda_as_a_discriminant_says_what_the_classifier_says():

@@ -12,6 +12,7 @@ from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import EvidenceConfig
 from models.datasets.trials import cut_windows
 from models.normalise import Normaliser
+from models.training.courses import Course
 from models.training.evidence import Fused, HeldOut, Weighed
 from models.training.finetune import _folds, finetune
 from models.training.finetune_config import FinetuneOptions
@@ -99,6 +100,11 @@ def test_several_people_are_left_out_one_after_the_other_each_once():
     assert set(model.evidence.range.bounds) == {"eeg", "eye", "face", "voice"}
 
 
+def course(evidence):
+    unknown = torch.full((len(evidence),), torch.nan)
+    return Course({}, evidence, torch.zeros(len(evidence), 4, 2), unknown, ())
+
+
 def held_out(network_knows, discriminant_knows, n_trials=12):
     windows = cut_windows(make_trials(n_trials), 3)
     right = torch.eye(2)[torch.from_numpy(windows.label)]
@@ -107,7 +113,7 @@ def held_out(network_knows, discriminant_knows, n_trials=12):
     evidence[:, 0] = 2 * right if discriminant_knows else noise
     shares = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(len(right), 4)
     fused = Fused(2 * right if network_knows else noise, shares, shares.bool())
-    return [HeldOut(windows, evidence, torch.zeros(len(right), 4, 2), fused)]
+    return [HeldOut(windows, course(evidence), fused)]
 
 
 @pytest.mark.parametrize(("network", "discriminant", "share"), [(True, False, 1.0), (False, True, 0.0)])
@@ -123,7 +129,7 @@ def test_a_network_that_knows_the_same_gets_nothing_and_windows_do_not_count():
     assert Weighed.on(twice).share == 0.0
     few = cut_windows(make_trials(12), 3, max_per_trial=1)
     at = np.flatnonzero(np.isin(parts[0].windows.end_step, few.end_step))
-    one = HeldOut(few, parts[0].evidence[at], parts[0].measures[at], None)
+    one = HeldOut(few, course(parts[0].course.evidence[at]))
     assert Weighed.on([one]).compared is False
 
 

@@ -9,7 +9,7 @@ import torch
 from models.datasets.trials import cut_windows
 from models.normalise import fit_eye
 from models.training.finetune_config import FinetuneOptions, classifier_config
-from models.training.session_levels import SessionLevels, centred, key_of, means_of
+from models.training.session_levels import SessionLevels, centred, means_of
 from models.training.trial_tensors import TrialTensors, fit_normaliser
 from tests.models.training.test_finetune_run import CH_NAMES, make_trials
 
@@ -28,7 +28,7 @@ def of(value, trial):
 def test_every_trial_counts_the_same_however_long_it_is():
     one, two = make_trials(2)
     two = of(4.0, replace(two, eeg=two.eeg[:1], eye=two.eye[:1]))
-    level = SessionLevels.of([of(0.0, one), two], CONFIG).levels([one])[key_of(one)]
+    level = SessionLevels.of([of(0.0, one), two], CONFIG).levels([one])[one.key]
     by_channel = level["eeg"].unflatten(0, (len(CONFIG.ch_names), -1))
     known = by_channel[[CONFIG.ch_names.index(name) for name in CH_NAMES]]
     assert known.numpy() == pytest.approx(2.0, abs=0.01)
@@ -57,18 +57,18 @@ def test_a_drawn_level_rests_on_trials_of_its_own_session():
     trials = [of(float(10 * t.session), t) for t in make_trials(4) + moved(make_trials(4), 2, 0.0)]
     drawn = SessionLevels.of(trials, CONFIG).levels(trials, np.random.default_rng(0))
     for trial in trials:
-        assert drawn[key_of(trial)]["eye"].numpy() == pytest.approx(10.0 * trial.session, abs=0.1)
+        assert drawn[trial.key]["eye"].numpy() == pytest.approx(10.0 * trial.session, abs=0.1)
 
 
 def test_an_unknown_session_begins_near_the_training_mean_and_moves_to_its_own():
     known = make_trials(8) + moved(make_trials(8), 2, 1.0)
     strangers = [of(9.0, t) for t in moved(make_trials(6), 3, 0.0)]
     levels = SessionLevels.of(known, CONFIG)
-    found = [levels.levels(strangers)[key_of(t)]["eye"].mean().item() for t in strangers]
+    found = [levels.levels(strangers)[t.key]["eye"].mean().item() for t in strangers]
     assert -1.0 < found[0] < 9.0
     assert found == sorted(found)
     assert found[-1] > found[0]
-    told = levels.knowing(strangers).levels(strangers[:1])[key_of(strangers[0])]
+    told = levels.knowing(strangers).levels(strangers[:1])[strangers[0].key]
     assert told["eye"].mean().item() == pytest.approx(found[-1], abs=1e-4)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from acquisition.errors import ErrorCode, InputError
 from models.datasets import eav
 from models.datasets.files import is_generated
-from models.datasets.splits import coverage, eav_split
+from models.datasets.splits import coverage, published_split
 from models.datasets.trials import Excluded
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg
@@ -140,7 +140,7 @@ class SubjectTraining:
 
     def __init__(self, job: EavJob) -> None:
         self._options, self._subject = job.options, job.subject
-        train, test = eav_split(job.clips)
+        train, test = published_split(job.clips)
         self._classes_seen = sum(count > 0 for count in coverage(train).counts)
         config = network_config(job.options.preset)
         arrays = [read_clips(part, config.features, job.options.n_frames) for part in (train, test)]
