@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -61,6 +62,8 @@ _STREAM_LEVEL_S = 10  # a streaming encoder starts anew whenever the level moves
 
 #: Modalities whose features are computed where the network runs.
 _ON_DEVICE = ("eeg", "voice")
+#: Modalities of which a step alone makes tokens: another core can, meanwhile.
+_MEDIA = ("face", "voice")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +81,14 @@ class _Asked:
     def shapes(self) -> tuple[object, ...]:
         """What windows that go through the network together have in common."""
         return tuple(self.inputs.eeg_positions.tolist()), *(x.shape for x in vars(self.inputs).values())
+
+
+#: A modality, a step, and what is cached of it.
+_Cached = tuple[str, Step, CachedStep]
+
+
+def _is_new(step: Step) -> bool:
+    return step.valid and not step.known and step.data is not None
 
 
 def _second(window: Window) -> int:
@@ -161,6 +172,8 @@ class Decoder:
         self._bare, self._level, self._filter = self.normaliser, self._new_level(), self._new_filter()
         self._recent_steps: Recent = {}  # of the newest window
         self._shadow: Shadow | None = None
+        self._thread = ThreadPoolExecutor(1, "face and voice")
+        self._encodes_eeg = "eeg" in self.config.modalities and not self.config.network.takes_raw_eeg
         self._judged: tuple[int, int] | None = None  # a second, and how many electrodes are bad in it
         self._eye: tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]] | None = None  # its input and its tokens
         self._eeg_stream = EegStream(checkpoint.network) if self.config.network.streams else None
@@ -343,14 +356,18 @@ class Decoder:
     def decode(self, window: Window) -> Prediction | None:
         """Return the prediction for a window, or None if no modality is present in it."""
         started = stopwatch()
-        network_s = self._take_new_steps(window)
+        media = self._begin_media(window)
+        self._take_new_steps(window)
         if self._level_moved and self._begins_second(window):
             self._centre()
         inputs, present = self._assembled(window)
-        given = self._weigh(window, inputs)
         assembled = stopwatch()
-        known = self._known(window, inputs)
-        network_s += stopwatch() - assembled
+        known = self._known(window, inputs, is_waiting=media is not None)
+        network_s = stopwatch() - assembled
+        if media is not None:
+            self._keep(media.result())
+            inputs, present = self._assembled(window)
+        given = self._weigh(window, inputs)
         self._end_step(window)
         featured = stopwatch()
         if not any(present.values()):
@@ -398,7 +415,10 @@ class Decoder:
     @torch.inference_mode()
     def take_steps(self, window: Window) -> None:
         """Compute and cache what is new in a window; `on_step` sees what it would with `decode`."""
+        media = self._begin_media(window)
         self._take_new_steps(window)
+        if media is not None:
+            self._keep(media.result())
         self._end_step(window)
 
     def _assembled(self, window: Window) -> tuple[NetworkInput, dict[str, bool]]:
@@ -406,40 +426,55 @@ class Decoder:
         given = window, self._cached, self.config, self.normaliser, self._positions, self._n_voice_tokens
         return assemble(*given, self.masked)
 
-    def _take_new_steps(self, window: Window) -> float:
-        """Compute and cache what is new; return the seconds the encoders took."""
-        encoders_s = 0.0
-        for step in window.context:
-            if step.valid and not step.known and step.data is not None:
-                self._cache("eeg", step, self._encoded("eeg", self._features("eeg", step), step))
-        for modality, steps in window.steps.items():
-            for step in steps:
-                if not step.valid or step.known or step.data is None:
-                    continue
+    def _begin_media(self, window: Window) -> Future[list[_Cached]] | None:
+        """Begin with new pictures and sound in a thread of their own; None if none is waited for.
+
+        OpenCV and torch work without the interpreter's lock: a second core makes these tokens while the
+        first encodes EEG. What comes of a step does not depend on when. A GPU takes one thing at a time.
+        """
+        new = [(m, step) for m in _MEDIA for step in window.steps.get(m, ()) if _is_new(step)]
+        if new and self._forward.takes_steps:
+            return self._thread.submit(self._cached_of, new)
+        self._keep(self._cached_of(new))
+        return None
+
+    @torch.inference_mode()
+    def _cached_of(self, new: Sequence[tuple[str, Step]]) -> list[_Cached]:
+        return [(m, step, self._encoded(m, self._features(m, step), step)) for m, step in new]
+
+    def _take_new_steps(self, window: Window) -> None:
+        """Compute and cache what is new of EEG, left context first, and eyes."""
+        for step in filter(_is_new, window.context):
+            self._keep([("eeg", step, self._encoded("eeg", self._features("eeg", step), step))])
+        for modality in ("eeg", "eye"):
+            for step in filter(_is_new, window.steps.get(modality, ())):
                 features = self._features(modality, step)
-                began = stopwatch()
-                self._cache(modality, step, self._encoded(modality, features, step))
-                encoders_s += stopwatch() - began
+                self._keep([(modality, step, self._encoded(modality, features, step))])
                 self._collect_baseline(step, features)
-        return encoders_s
 
-    def _cache(self, modality: str, step: Step, cached: CachedStep) -> None:
-        self._cached[modality, step.index] = cached
-        if self.on_step is not None:
-            self.on_step(modality, step.index, cached)
+    def _keep(self, found: Iterable[_Cached]) -> None:
+        for modality, step, cached in found:
+            self._cached[modality, step.index] = cached
+            if self.on_step is not None:
+                self.on_step(modality, step.index, cached)
 
-    def _known(self, window: Window, inputs: NetworkInput) -> KnownTokens:
-        """Return what need not be encoded as a whole: EEG that streams, and eyes that have not moved on."""
+    def _known(self, window: Window, inputs: NetworkInput, *, is_waiting: bool) -> KnownTokens:
+        """Return what need not be encoded as a whole: EEG that streams, and eyes that have not moved on.
+
+        EEG is encoded too while the tokens of pictures and sound are waited for.
+        """
         if not self._forward.takes_steps:
             return NOTHING_KNOWN
         known = {}
         if self._eeg_stream is not None:
             steps = eeg_steps(window, self._cached) or [None] * self.config.n_eeg_steps
             known["eeg"] = self._eeg_stream.take(window.index, steps, inputs)
+        elif is_waiting and not self.defers and self._encodes_eeg:
+            known["eeg"] = self._forward.encode_steps("eeg", inputs)
         if "eye" in self.config.modalities:
             given = inputs.eye, inputs.eye_step_mask, inputs.eye_feature_mask
             if self._eye is None or not all(map(torch.equal, given, self._eye[0])):
-                self._eye = given, self._forward.encode_eye(inputs)
+                self._eye = given, self._forward.encode_steps("eye", inputs)
             known["eye"] = self._eye[1]
         return known
 

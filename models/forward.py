@@ -134,9 +134,9 @@ class Forward:
 
         return self.run(run)
 
-    def encode_eye(self, inputs: NetworkInput) -> tuple[Tensor, Tensor]:
-        """Return tokens (B, T, width) of the eyes' steps and attention received (B, E), on the CPU."""
-        return self._cpu_network.encode_steps("eye", inputs)
+    def encode_steps(self, modality: str, inputs: NetworkInput) -> tuple[Tensor, Tensor]:
+        """Return what `FusionNetwork.encode_steps` does, on the CPU."""
+        return self._cpu_network.encode_steps(modality, inputs)
 
     def n_voice_tokens(self, n_frames: int) -> int:
         """Return how many tokens `encode_voice` makes of ``n_frames`` frames."""
@@ -152,7 +152,7 @@ class Forward:
     def __call__(self, inputs: NetworkInput, known: KnownTokens = NOTHING_KNOWN) -> dict[str, Tensor]:
         """Return ``logits`` and the modality, channel and time attention, on the CPU.
 
-        ``known`` is what `EegStream` and `encode_eye` made of the window: of no use to a GPU's graph.
+        ``known`` is what `EegStream` and `encode_steps` made of the window: of no use to a GPU's graph.
         """
 
         def run(net: FusionNetwork, device: torch.device) -> dict[str, Tensor]:

@@ -110,6 +110,18 @@ def test_no_box_is_shown_for_a_camera_that_stopped(checkpoint):
     assert newest.face_time <= 5.0  # the newest frame that was searched
 
 
+def test_what_is_made_meanwhile_or_known_already_is_what_the_whole_network_gives(checkpoint):
+    decoder, run_to = pumped(checkpoint)
+    assert decoder._forward.takes_steps
+    whole, run_whole_to = pumped(checkpoint)
+    whole._known = lambda *_, **__: {}
+    answers, expected = run_to(8.0), run_whole_to(8.0)
+    assert len(answers) == len(expected) == 29
+    for one, other in zip(answers, expected, strict=True):
+        assert (one.probs, one.time_attention) == (other.probs, other.time_attention)
+        assert one.channel_attention == other.channel_attention
+
+
 def test_masked_modality_is_absent_and_back_at_once(checkpoint):
     decoder, run_to = pumped(checkpoint)
     before = run_to(7.0)[-1]
