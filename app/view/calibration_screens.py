@@ -1,5 +1,6 @@
 """The screen for each state of a calibration, with its words and its timing; without Qt."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,17 +12,7 @@ from calibration.types import Check, DisplayTiming, Progress, Result, SessionVie
 
 #: Screens that fill the window and on which nothing else happens.
 CALM_SCREENS = ("fixation", "practice", "hint", "stimulus")
-_OF_STEP = {
-    "preflight": "preflight",
-    "baseline_open": "fixation",
-    "baseline_closed": "fixation",
-    "practice": "practice",
-    "hint": "hint",
-    "stimulus": "stimulus",
-    "report": "report",
-    "rest": "rest",
-    "finish": "finish",
-}
+_OF_BASELINE = {"baseline_open": "fixation", "baseline_closed": "fixation"}
 _STEP_WORDS = {
     "preflight": "Signal check",
     "baseline_open": "Baseline, eyes open",
@@ -45,7 +36,7 @@ def screen_of(view: SessionView | None, phase: Phase, *, has_agreed: bool) -> st
         return "waiting"
     if view.is_paused:
         return "pause"
-    return _OF_STEP[view.step.kind]
+    return _OF_BASELINE.get(view.step.kind, view.step.kind)
 
 
 def is_armed_to_pause(view: SessionView | None) -> bool:
@@ -60,10 +51,9 @@ def by_gravity(checks: Sequence[Check]) -> list[Check]:
 
 def checks_in_words(checks: Sequence[Check]) -> str:
     """Return how many of each light there are: "1 stop, 2 to check, 5 good"."""
-    lights = [check.light for check in checks]
+    n_of = Counter(check.light for check in checks)
     words = {"red": "stop", "yellow": "to check", "green": "good"}
-    said = [(lights.count(light), word) for light, word in words.items()]
-    return ", ".join(f"{n} {word}" for n, word in said if n or word == "good")
+    return ", ".join(f"{n_of[k]} {word}" for k, word in words.items() if n_of[k] or k == "green")
 
 
 def done_so_far(view: SessionView) -> int:
@@ -108,11 +98,10 @@ def trial_rows(view: SessionView | None, order: Sequence[str]) -> list[tuple[str
         state = trial.state if trial is not None else "to come"
         if view is not None and view.step.trial == number and view.step.kind not in ("rest", "finish"):
             trial, state = None, view.step.kind
-        answer = trial.report if trial is not None else None
-        said = (
-            f"{one_line(answer.label)} ({answer.valence or '-'}, {answer.arousal or '-'})" if answer else ""
-        )
-        rows.append((str(number), one_line(emotion), state, said or ("none" if state == "done" else "")))
+        said = "none" if state == "done" else ""
+        if trial is not None and (answer := trial.report) is not None:
+            said = f"{one_line(answer.label)} ({answer.valence or '-'}, {answer.arousal or '-'})"
+        rows.append((str(number), one_line(emotion), state, said))
     return rows
 
 

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from types import MappingProxyType
 
 from acquisition.quality import ChannelQuality, StreamFinding, judge_silence, judge_stream
@@ -16,7 +16,6 @@ from app.view.text import message_line, one_line
 
 #: Shapes beside the words, so that nothing rests on colour.
 SHAPES = {"good": "●", "suspect": "▲", "bad": "■", "muted": "○"}
-_SEVERITIES = ("bad", "suspect", "muted", "good")
 
 
 @dataclass(frozen=True)
@@ -63,24 +62,18 @@ def stream_rows(
 
     A stream is not running in phases of the session in which nothing is read; ``is_quiet``: nobody speaks.
     """
-    order = sorted(streams, key=lambda key: ([*Kind].index(streams[key].spec.kind), key))
-    rows = [_stream_row(key, streams[key], health.get(key), ledgers.get(key), masked) for key in order]
-    rows = [_quiet(row) if is_quiet and streams[row.key].spec.kind is Kind.AUDIO else row for row in rows]
-    idle = {"paused": "paused", "ended": "at the end"}.get(phase, "") if is_replay else ""
-    if not idle and phase not in ("ended", "failed"):
-        return rows
-    return [
-        replace(row, severity="muted", state=idle or "not read") if row.state == "running" else row
-        for row in rows
-    ]
-
-
-def _quiet(row: StreamRow) -> StreamRow:
-    if row.state != "running":
-        return row
-    return replace(
-        row, severity="muted", state="quiet", remedy="Nobody speaks: the voice is masked until someone does"
-    )
+    idle = {"paused": "paused", "ended": "at the end"} if is_replay else {"ended": "not read"}
+    idle.setdefault("failed", "not read")
+    rows = []
+    for key in sorted(streams, key=lambda key: ([*Kind].index(streams[key].spec.kind), key)):
+        stream = streams[key]
+        judged = _judged(stream, health.get(key), masked)
+        if judged[1] == "running" and is_quiet and stream.spec.kind is Kind.AUDIO:
+            judged = ("muted", "quiet", "nobody speaks: the voice is masked until someone does")
+        elif judged[1] == "running" and phase in idle:
+            judged = ("muted", idle[phase], "")
+        rows.append(_stream_row(key, stream, health.get(key), ledgers.get(key), *judged))
+    return rows
 
 
 def summary(rows: Sequence[StreamRow]) -> str:
@@ -100,11 +93,12 @@ def _stream_row(
     stream: StreamState,
     health: StreamHealth | None,
     ledger: StreamLedger | None,
-    masked: Collection[str],
+    severity: str,
+    state: str,
+    remedy: str,
 ) -> StreamRow:
     spec = stream.spec
     has_come = ledger is not None and ledger.n_received > 0
-    severity, state, remedy = _judged(stream, health, masked)
     return StreamRow(
         key=key,
         severity=severity,
@@ -165,7 +159,7 @@ def electrode_rows(channels: Sequence[ChannelQuality]) -> list[tuple[str, str]]:
 
 def _gravity(channel: ChannelQuality) -> tuple[int, float]:
     """Return the sort key of electrodes; good ones keep their order, which keeps the list steady."""
-    rank = _SEVERITIES.index(channel.state) if channel.state in _SEVERITIES else len(_SEVERITIES)
+    rank = {"bad": 0, "suspect": 1, "good": 3}.get(channel.state, 4)
     score = channel.score if math.isfinite(channel.score) else -1.0
     return rank, 1.0 if channel.state == "good" else score
 

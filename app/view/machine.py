@@ -73,8 +73,7 @@ def _disk(recording: RecordingInfo) -> Figure:
 #: The target of a live prediction, from the push of the last sample to the prediction's output.
 TARGET_MS = 200.0
 
-_STAGES = ("arrival", "wait", "hand_over", "features", "network")
-_REPLAY_STAGES = ("hand_over", "features", "network")
+_STAGES = ("arrival", "wait", "hand_over", "features", "network")  # a replay begins at the third
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def stages(
     display. Percentiles by stage are those of `HealthPart`.
     """
     latency, begins, found = vars(prediction.latency), 0.0, []
-    for name in _STAGES if live else _REPLAY_STAGES:
+    for name in _STAGES if live else _STAGES[2:]:
         took = latency[name]
         p50, p99 = p50_ms.get(name, math.nan), p99_ms.get(name, math.nan)
         found.append(Stage(name.replace("_", "-"), begins, took, p50, p99))

@@ -102,18 +102,16 @@ class TraceRaster(Raster):
         categories: Sequence[int],  # (C,) each channel's kind
         colours: Sequence[int],  # 0xffRRGGBB of each kind
         background: int,
+        rows: tuple[float, float],  # upper and lower edge, where row i spans i to i + 1
         thickness: int = 1,  # least height of a stroke in pixels
-        rows: tuple[float, float]
-        | None = None,  # upper and lower edge, where row i spans i to i + 1; else all
     ) -> None:
         self.ring, self.column = ColumnRing(width, height, background), bins_per_column
-        n_channels = len(categories)
         self._thickness = thickness
         self._palette = np.array([background, *colours], dtype=np.uint32)
         self._kinds = np.asarray(categories, dtype=np.int32) + 1
-        top, bottom = rows or (0.0, float(max(1, n_channels)))
+        top, bottom = rows
         self._row = self.ring.height / (bottom - top)
-        self._centres = (np.arange(n_channels) + 0.5 - top) * self._row  # (C,) pixels from the top
+        self._centres = (np.arange(len(categories)) + 0.5 - top) * self._row  # (C,) pixels from the top
         self._scale = self._row / np.asarray(units_per_row)  # pixels per unit
 
     def draw(self, first: int, end: int, read: Read) -> NDArray[np.uint32]:
@@ -165,8 +163,7 @@ class HeatRaster(Raster):
         scale: tuple[float, float],  # values of the first and last colour
         palette: NDArray[np.uint8],  # (n, 3)
         background: int,
-        rows: tuple[float, float]
-        | None = None,  # lower and upper edge, where row i spans i to i + 1; else all
+        rows: tuple[float, float],  # lower and upper edge, where row i spans i to i + 1
     ) -> None:
         self.ring, self.column = ColumnRing(width, height, background), column_s
         self._hold_s, self._scale, self._rows = hold_s, scale, rows
@@ -191,7 +188,7 @@ class HeatRaster(Raster):
         low, high = self._scale
         at = (shown - low) / max(high - low, 1e-12) * n_colours
         at = np.where(np.isfinite(at) & there[:, None], np.clip(at, 0, n_colours - 1), n_colours)
-        bottom, top = self._rows or (0.0, float(values.shape[1]))
+        bottom, top = self._rows
         rows = bottom + (top - bottom) * (np.arange(height)[::-1] + 0.5) / height  # of each pixel's middle
         rows = np.clip(np.floor(rows), 0, values.shape[1] - 1).astype(np.intp)
         return self._palette[at.astype(np.int64).T[rows]]

@@ -15,7 +15,7 @@ import numpy as np
 from acquisition.quality import BAD, BAD_ELECTRODES, GAZE_VALID, MIN_VALIDITY
 from acquisition.text import age, counted, either, percent
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, MODALITY_OF_KIND, Kind
-from app.engine.messages import QualityPart
+from app.engine.messages import HealthPart, QualityPart
 from app.telemetry import STATE_WORDS
 from app.view.conditions import simulated_names, why_shown_only
 from app.view.machine import TARGET_MS
@@ -115,7 +115,8 @@ def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Shown:
         is_shown = store.shown_only is not None and store.phase.name != "failed"
         return Shown(label=NOT_DECODED if is_shown else NO_PREDICTION, findings=tuple(_waits(store, t)))
     age_s = reference_time(store, t) - prediction.t_end
-    if age_s > STALE_AFTER_S and _stands_still(store, t):
+    is_held = store.phase.name in ("paused", "ended") or not is_following(store, t)
+    if age_s > STALE_AFTER_S and store.mode == "replay" and is_held:  # nothing is overdue there
         return Shown(label=NONE_HERE, findings=tuple(_passed_over(store, age_s)))
     verdict = prediction.verdict
     stopped = _standstill(store, t, age_s)
@@ -166,12 +167,6 @@ def needed(store: ViewStore, labels: tuple[str, ...]) -> float:
     return needed_probability(len(labels), store.model.answers if store.model is not None else None)
 
 
-def _stands_still(store: ViewStore, t: float) -> bool:
-    """Tell whether ``t`` is a time of a replay that stands still: nothing is overdue there."""
-    is_held = store.phase.name in ("paused", "ended") or not is_following(store, t)
-    return store.mode == "replay" and is_held
-
-
 def _passed_over(store: ViewStore, age_s: float) -> Iterator[Finding]:
     """Yield why a moment of a replay has no prediction."""
     yield Finding("info", f"no prediction at this time; the last one is {age(age_s)} earlier", "none here")
@@ -183,23 +178,20 @@ def _passed_over(store: ViewStore, age_s: float) -> Iterator[Finding]:
 
 def _standstill(store: ViewStore, t: float, age_s: float) -> list[Finding]:
     """Return why the prediction does not apply to ``t``; nothing when it does."""
-    following, name = is_following(store, t), store.phase.name
-    causes = []
-    if following and name == "failed":
-        first_line = (store.phase.message.strip() or "no reason given").splitlines()[0]
-        causes.append(Finding("stop", f"the engine failed: {message_line(first_line)}", "failed"))
-    if following and name == "ended" and store.mode == "live":
-        causes.append(Finding("stop", "the session has ended", "ended"))
-    if following and store.is_silent:
-        text = f"no response from the engine for {age(store.silent_s)}"
-        causes.append(Finding("stop", text, "silent"))
-    if not causes and not age_s > STALE_AFTER_S:
-        return []
-    if following and not causes:
-        causes += _silences(store)
-    if age_s > STALE_AFTER_S:  # last: what it follows from comes first
-        causes.append(Finding("stop", f"no prediction for {age(age_s)}", "overdue"))
-    return causes
+    name, is_overdue, causes = store.phase.name, age_s > STALE_AFTER_S, []
+    if is_following(store, t):
+        if name == "failed":
+            first_line = (store.phase.message.strip() or "no reason given").splitlines()[0]
+            causes.append(Finding("stop", f"the engine failed: {message_line(first_line)}", "failed"))
+        if name == "ended" and store.mode == "live":
+            causes.append(Finding("stop", "the session has ended", "ended"))
+        if store.is_silent:
+            text = f"no response from the engine for {age(store.silent_s)}"
+            causes.append(Finding("stop", text, "silent"))
+        if is_overdue and not causes:
+            causes = _silences(store)
+    # Last: what it follows from comes first.
+    return [*causes, Finding("stop", f"no prediction for {age(age_s)}", "overdue")] if is_overdue else causes
 
 
 def _silences(store: ViewStore) -> list[Finding]:
@@ -279,8 +271,9 @@ def _too_little(probability: float, least: float) -> str:
 
 def level_words(prediction: Prediction, store: ViewStore, t: float) -> str:
     """Return what the participant's own level rests on; "" where there is none."""
-    if left_s := rest_left_s(store, t):
-        return f"own level: being set by the rest, {left_s:.0f} s left"
+    health = _current(store, t)
+    if health is not None and health.rest_left_s:
+        return f"own level: being set by the rest, {health.rest_left_s:.0f} s left"
     worth = prediction.level_trials
     if math.isfinite(worth):
         said = f"{counted(round(worth), 'trial')}' worth" if worth >= 1.5 else "one trial's worth"
@@ -289,13 +282,14 @@ def level_words(prediction: Prediction, store: ViewStore, t: float) -> str:
     return known.get(prediction.normalisation, f"own level: {prediction.normalisation}")
 
 
-def rest_left_s(store: ViewStore, t: float) -> float:
-    """Return how long the participant still rests to set their level, seconds; 0 where they do not."""
-    return store.health.rest_left_s if store.health is not None and is_following(store, t) else 0.0
+def _current(store: ViewStore, t: float) -> HealthPart | None:
+    """Return the engine's figures where they apply to ``t``."""
+    return store.health if is_following(store, t) else None
 
 
 def _doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: bool) -> Iterator[Finding]:
-    for modality in _masked(store, t):
+    health = _current(store, t)
+    for modality in health.masked if health is not None else ():
         if prediction.present.get(modality, True):
             yield Finding("caution", f"{MODALITY_NAMES[modality]} masked manually", "masked")
     yield from _of_signals(prediction, store, t)
@@ -309,7 +303,9 @@ def _doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: boo
         said = f"profile {one_line(store.model.profile, 40)}: {store.model.verdict or 'no verdict'}"
         yield Finding("info", said, "profile in use")
     if store.is_simulated:
-        yield Finding("info", _simulated(store), "simulated streams")
+        names = ", ".join(simulated_names(store) if store.real_streams else [])
+        said = f"simulated: {names}" if names else "the streams are simulated"
+        yield Finding("info", said, "simulated streams")
     if not is_following(store, t):
         yield Finding("info", f"showing data from {age(store.newest_time - t)} ago", "past")
         return
@@ -317,21 +313,13 @@ def _doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: boo
         yield Finding("info", "paused", "paused")
     if store.phase.name == "ended" and store.mode == "replay":
         yield Finding("info", "the replay has ended", "ended")
-    if store.mode == "live":  # a replay's latency is that of the disk
-        yield from _of_speed(store)
-
-
-def _simulated(store: ViewStore) -> str:
-    names = simulated_names(store) if store.real_streams else []
-    return f"simulated: {', '.join(names)}" if names else "the streams are simulated"
-
-
-def _masked(store: ViewStore, t: float) -> tuple[str, ...]:
-    return store.health.masked if store.health is not None and is_following(store, t) else ()
+    if store.mode == "live" and health is not None:  # a replay's latency is that of the disk
+        yield from _of_speed(health)
 
 
 def _why_missing(modality: str, prediction: Prediction, store: ViewStore, t: float) -> str:
-    if modality in _masked(store, t):
+    health = _current(store, t)
+    if health is not None and modality in health.masked:
         return "masked manually"
     stream = store.stream_of(KIND_OF_MODALITY[modality]) if modality in KIND_OF_MODALITY else None
     if stream is None:
@@ -340,16 +328,15 @@ def _why_missing(modality: str, prediction: Prediction, store: ViewStore, t: flo
         return "channels not mapped"
     if stream.state != "open" and is_following(store, t):
         return f"stream {STATE_WORDS[stream.state]}"
-    figures = store.health.streams.get(stream.spec.key) if store.health is not None else None
-    if figures is not None and figures.late_s > 0 and is_following(store, t):
+    figures = health.streams.get(stream.spec.key) if health is not None else None
+    if figures is not None and figures.late_s > 0:
         return f"arrives {age(figures.late_s)} late"
     if modality == "eye" and (valid := _valid_gaze(store, t)) < GAZE_VALID.suspect:
         return f"gaze valid {percent(valid)}"
     coverage = prediction.coverage.get(modality, 0.0)
-    windows = store.model.windows if store.model is not None else None
-    if modality == "face" and windows is not None:
-        n_steps = windows.face_s / windows.face_grid_s
-        if coverage * n_steps >= windows.face_min_frames:
+    if modality == "face" and store.model is not None:
+        windows = store.model.windows
+        if coverage * windows.face_s / windows.face_grid_s >= windows.face_min_frames:
             return "no face found"
     return f"only {percent(coverage)} of samples valid"
 
@@ -371,10 +358,7 @@ def _of_signals(prediction: Prediction, store: ViewStore, t: float) -> Iterator[
         yield Finding("caution", text, "gaze")
 
 
-def _of_speed(store: ViewStore) -> Iterator[Finding]:
-    health = store.health
-    if health is None:
-        return
+def _of_speed(health: HealthPart) -> Iterator[Finding]:
     p99_ms = health.latency_p99_ms.get("total", math.nan)
     if p99_ms > TARGET_MS:
         yield Finding("caution", f"latency (p99) {p99_ms:.0f} ms; target {TARGET_MS:.0f} ms", "latency")
@@ -450,12 +434,11 @@ def _readiness(store: ViewStore, t: float) -> dict[str, tuple[str, str]]:
 
 def _missing_context(store: ViewStore, t: float) -> dict[str, float]:
     """Return how many seconds of context each open modality still needs, if any."""
-    missing: dict[str, float] = {}
-    for modality in MODALITIES if store.model is not None else ():
-        stream = store.stream_of(KIND_OF_MODALITY[modality])
-        if stream is not None and stream.state == "open":
-            assert store.model is not None
-            seconds = stream.since + store.model.windows.context_of(modality) - t
-            if seconds > 0:
-                missing[modality] = math.ceil(seconds)
-    return missing
+    if store.model is None:
+        return {}
+    streams = {modality: store.stream_of(KIND_OF_MODALITY[modality]) for modality in MODALITIES}
+    since = {
+        m: stream.since for m, stream in streams.items() if stream is not None and stream.state == "open"
+    }
+    left = {m: start + store.model.windows.context_of(m) - t for m, start in since.items()}
+    return {modality: math.ceil(seconds) for modality, seconds in left.items() if seconds > 0}

@@ -36,23 +36,21 @@ class Score:
         """The figures in a line; "" before the first."""
         if not self.n_windows:
             return ""
-        rates = [
-            f"{percent(n_right / n)} of {counted(n, noun)}"
-            for n_right, n, noun in (
-                (self.n_right_answers, self.n_answers, "answer"),
-                (self.n_right_windows, self.n_windows, "window"),
-            )
-            if n
-        ]
-        trials = f"{self.n_right_trials} of {counted(self.n_trials, 'trial')}" if self.n_trials else ""
+        counts = (
+            (self.n_right_answers, self.n_answers, "answer"),
+            (self.n_right_windows, self.n_windows, "window"),
+        )
+        said = [f"{percent(n_right / n)} of {counted(n, noun)}" for n_right, n, noun in counts if n]
+        if self.n_trials:
+            said.append(f"{self.n_right_trials} of {counted(self.n_trials, 'trial')}")
         chance = f" (chance {percent(1 / self.n_labels)})" if self.n_labels else ""
-        return "right: " + ", ".join([*rates, *[trials][: bool(trials)]]) + chance
+        return "right: " + ", ".join(said) + chance
 
 
 def true_emotion(store: ViewStore, t: float) -> str:
     """Return the emotion, or "rest", that the simulated participant shows at ``t``; "" where not known."""
-    spans = list(_spans(store, t))
-    return spans[-1][1] if spans else ""
+    *_, (_, emotion) = (0.0, ""), *_spans(store, t)
+    return emotion
 
 
 def score(store: ViewStore, t: float) -> Score:

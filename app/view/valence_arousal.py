@@ -46,13 +46,9 @@ def point(probs: Mapping[str, float]) -> AffectPoint | None:
 
     None where these hold less than half of the probability, or a probability is not a number.
     """
-    valence = arousal = placed = 0.0
-    for label, probability in probs.items():
-        place = place_of(label)
-        if place is not None:
-            valence += probability * place[0]
-            arousal += probability * place[1]
-            placed += probability
+    at = [(probability, place) for label, probability in probs.items() if (place := place_of(label))]
+    placed = sum(probability for probability, _ in at)
     if not placed >= MIN_PLACED or math.isnan(sum(probs.values())):
         return None
+    valence, arousal = (sum(probability * place[axis] for probability, place in at) for axis in (0, 1))
     return AffectPoint(valence / placed, arousal / placed, placed)

@@ -70,20 +70,25 @@ class Choosers:
         self._parent, self._session, self._settings, self._change_to = parent, session, settings, change_to
         self._tell = tell
 
+    @property
+    def _request(self) -> Request:
+        """What the window runs: it opens with a request."""
+        return there(self._session.request)
+
     def streams(self, request: Request | None = None) -> QDialog:
         """Open the chooser of streams, those of the file in a replay."""
-        request = request or self._session.request
-        options = request.options if request is not None else None
-        file, live = self._xdf_of(request), request if isinstance(request, LiveRequest) else None
-        kept = Settings(None) if file else self._settings
-        before = StreamChoice(
-            streams=(options.streams if options else None) or kept.text("streams"),
-            webcam=live.webcam if live else None,
-            microphone=live.microphone if live else None,
-        )
+        request = request or self._request
+        options, file = request.options, self._xdf_of(request)
+        before = StreamChoice(options.streams or ("" if file else self._settings.text("streams")))
+        if isinstance(request, LiveRequest):
+            before = replace(before, webcam=request.webcam, microphone=request.microphone)
         given = self._parent, before, partial(self._use_streams, request)
-        if file is None or options is None:
-            check = partial(self._check_streams, request)
+        if file is None:
+
+            def check(choice: StreamChoice, headers: list[StreamHeader]) -> None:
+                """Refuse a choice that could not run, while the session goes on."""
+                check_streams(replace(options, streams=choice.streams), headers)
+
             return opened(StreamsDialog(*given, map_channels=self.channels, check=check))
         plain = options.of_devices(are_simulated=True, profile=options.profile)  # none of the recording's
         network = LiveRequest(plain, newcomers="offer")
@@ -97,18 +102,16 @@ class Choosers:
         )
         return opened(made)
 
-    def _xdf_of(self, request: Request | None) -> Path | None:
+    def _xdf_of(self, request: Request) -> Path | None:
         """Return the XDF file of a replay, of an EEG file its copy."""
         timeline = self._session.store.timeline if request is self._session.request else None
         if timeline is not None and timeline.xdf is not None:
             return timeline.xdf
         return request.path if isinstance(request, ReplayRequest) else None
 
-    def channels(self) -> QDialog | None:
+    def channels(self) -> QDialog:
         """Open the mapping of the EEG's channels: of the recording in a replay, else of the network."""
-        request = self._session.request
-        if request is None:
-            return None
+        request = self._request
         file, streams = self._xdf_of(request), request.options.streams
         look = partial(look_at_network, streams) if file is None else partial(look_in_file, file, streams)
 
@@ -119,35 +122,25 @@ class Choosers:
 
         return opened(ChannelsDialog(self._parent, look, use, request.options.montage))
 
-    def _check_streams(
-        self, request: Request | None, choice: StreamChoice, headers: list[StreamHeader]
-    ) -> None:
-        """Refuse a choice that could not run, while the session goes on."""
-        if request is not None:
-            check_streams(replace(request.options, streams=choice.streams), headers)
-
     def add_streams(self) -> None:
         """Let every stream that is offered, and not one of several, join the session."""
         for offer in self._session.store.offers:
             if not offer.n_rivals:
                 self._session.send(AddStream(offer.uid))
 
-    def model(self) -> QDialog | None:
-        request = self._session.request
-        if request is None:
-            return None
+    def model(self) -> QDialog:
         recent = [path for path in self._settings.paths("models") if path.exists()]
-        return opened(ModelDialog(self._parent, request.options.model, recent, self._use_model))
+        return opened(ModelDialog(self._parent, self._request.options.model, recent, self._use_model))
 
     def starter(self) -> QDialog | None:
         """Offer the starter model where the shipped one would look at real people."""
-        request = self._session.request
+        request = self._request
         if not isinstance(request, LiveRequest) or request.simulated or request.options.model != DEMO_MODEL:
             return None
         return opened(StarterDialog(self._parent, self._use_starter))
 
     def _use_starter(self, path: Path) -> None:
-        request = self._session.request
+        request = self._request
         if isinstance(request, LiveRequest) and self._session.store.stream_of(Kind.VIDEO) is None:
             self._settings.keep_recent("models", path)
             options = replace(continued(request).options, model=path, profile=None)
@@ -155,14 +148,11 @@ class Choosers:
         else:
             self._use_model(path)
 
-    def profile(self) -> QDialog | None:
+    def profile(self) -> QDialog:
         """Open the chooser of profiles: those used lately and those in the data folder."""
-        request = self._session.request
-        if request is None:
-            return None
         recent = [path for path in self._settings.paths("profiles") if path.exists()]
         known = [*recent, *profiles_below(default_data_folder())]
-        options = request.options
+        options = self._request.options
         return opened(ProfileDialog(self._parent, options.model, options.profile, known, self._use_profile))
 
     def recording(self) -> QDialog:
@@ -175,21 +165,11 @@ class Choosers:
         return opened(dialog)
 
     def replay(self, path: Path) -> None:
-        request = self._session.request
-        if request is None:
-            return
         self._settings.keep("recordings folder", str(path.parent))
         self._settings.keep_recent("recordings", path)
         # Not streams, montage, mains frequency and files: a recording has its own.
-        before = request.options
-        options = SessionOptions(
-            model=before.model,
-            profile=before.profile,
-            screen_cm=before.screen_cm,
-            distance_cm=before.distance_cm,
-            device=before.device,
-            threads=before.threads,
-        )
+        names = ("model", "profile", "screen_cm", "distance_cm", "device", "threads")
+        options = SessionOptions(**{name: getattr(self._request.options, name) for name in names})
         self._change_to(ReplayRequest(path, options, speed=1.0))
 
     def use(self, path: Path) -> None:
@@ -197,9 +177,6 @@ class Choosers:
 
         One that cannot be used is refused in a message, and the session runs on.
         """
-        request = self._session.request
-        if request is None:
-            return
 
         def refuse(why: str) -> None:
             said = f"{one_line(path.name)} cannot be used: {message_line(why)}"
@@ -212,7 +189,7 @@ class Choosers:
                 check_recording(path)
                 self.replay(path)
             elif is_profile(path):
-                read_summary(path).check_base(model_sha256(request.options.model), str(path))
+                read_summary(path).check_base(model_sha256(self._request.options.model), str(path))
                 self._use_profile(path)
             else:
                 read_model_summary(path)
@@ -228,11 +205,8 @@ class Choosers:
                 action = there(menu.addAction(short_path(menu, path, 60), partial(self.use, path)))
                 action.setEnabled(path.exists())
 
-    def settings(self) -> QDialog | None:
-        request = self._session.request
-        if request is None:
-            return None
-        return opened(SettingsDialog(self._parent, request, self.marker_names(), self._use_settings))
+    def settings(self) -> QDialog:
+        return opened(SettingsDialog(self._parent, self._request, self.marker_names(), self._use_settings))
 
     def marker_names(self) -> list[str]:
         return [marker_name(n, self._settings.text(f"marker {n}")) for n in range(1, N_MARKERS + 1)]
@@ -242,24 +216,19 @@ class Choosers:
             self._settings.keep(f"marker {number}", name)
         for name, value in values.items():
             self._settings.keep(name, "" if value is None else str(value))
-        request = self._session.request
-        if request is not None and any(getattr(request.options, n) != v for n, v in values.items()):
+        if any(getattr(self._request.options, n) != v for n, v in values.items()):
             self._change_options(**values)
 
-    def _use_streams(self, request: Request | None, choice: StreamChoice) -> None:
-        if request is None:
-            return
+    def _use_streams(self, request: Request, choice: StreamChoice) -> None:
+        options = replace(continued(request).options, streams=choice.streams)
         if isinstance(request, ReplayRequest):
-            options = replace(request.options, streams=choice.streams)
-            self._change_to(continued(replace(request, options=options)))
+            self._change_to(replace(request, options=options))
             return
         self._settings.keep("streams", choice.streams or "")
-        if isinstance(request, LiveRequest) and self._join_chosen(request, choice):
+        if self._join_chosen(request, choice):
             return
-        options = replace(continued(request).options, streams=choice.streams)
-        live = request if isinstance(request, LiveRequest) else LiveRequest(options, newcomers="offer")
-        newcomers: Literal["offer", "join"] = "join" if live.newcomers == "join" else "offer"
-        live = replace(live, options=options, wait_s=math.inf, simulated=None, newcomers=newcomers)
+        newcomers: Literal["offer", "join"] = "join" if request.newcomers == "join" else "offer"
+        live = replace(request, options=options, wait_s=math.inf, simulated=None, newcomers=newcomers)
         live = replace(live, webcam=choice.webcam, microphone=choice.microphone)
         self._change_to(with_kept(live, self._settings))
 
@@ -271,11 +240,11 @@ class Choosers:
         changed = {m: now.get(m, "") for m in {*was, *now} if was.get(m) != now.get(m)}
         headers = {offer.uid: offer.header for offer in self._session.store.offers}
         uids: list[str] = []
-        for modality, chosen in changed.items():
-            try:
+        try:
+            for modality, chosen in changed.items():
                 uids += select_streams(headers, f"{modality}={chosen}", (KIND_OF_MODALITY[modality],))
-            except (InputError, KeyError):  # of another stream than those on offer
-                return False
+        except (InputError, KeyError):  # of another stream than those on offer
+            return False
         if not uids or replace(choice, streams=used.streams) != before:
             return False
         for uid in uids:
@@ -292,9 +261,8 @@ class Choosers:
         self._change_options(profile=path)
 
     def _change_options(self, **options: Any) -> None:
-        if self._session.request is not None:
-            following = continued(self._session.request)
-            self._change_to(replace(following, options=replace(following.options, **options)))
+        following = continued(self._request)
+        self._change_to(replace(following, options=replace(following.options, **options)))
 
 
 def with_kept(request: Request, settings: Settings) -> Request:

@@ -24,7 +24,7 @@ def traces(width=50, height=40, n=4, bins_per_column=1.7, units_per_row=10.0, ca
         categories=[0] * n if categories is None else categories,
         colours=(INK, LOUD),
         background=BACK,
-        **more,
+        **{"rows": (0.0, float(n))} | more,
     )
 
 
@@ -133,7 +133,7 @@ def test_pieces_put_the_newest_column_at_the_right():
 
 
 def heat(**more):
-    options = {"column_s": 0.1, "hold_s": 0.5, "scale": (0.0, 10.0)} | more
+    options = {"column_s": 0.1, "hold_s": 0.5, "scale": (0.0, 10.0), "rows": (0.0, 4.0)} | more
     grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     return HeatRaster(40, 12, palette=grey, background=0xFF123456, **options)
 
@@ -167,7 +167,7 @@ def test_heat_drawn_piece_by_piece_equals_heat_drawn_at_once(seed, step_s):
 
 
 def test_heat_has_the_lowest_row_at_the_bottom_and_is_empty_after_the_hold():
-    raster = heat()
+    raster = heat(rows=(0.0, 2.0))
     times, values = np.array([1.05]), np.array([[0.0, 10.0]])
     raster.update(40, 1.05, 0, history(times, values, 9))
     shown = unrolled(raster.ring)
