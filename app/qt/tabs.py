@@ -6,26 +6,22 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
 from app.qt.panel import Panel
-from app.qt.panels.answer import AnswerPanel
-from app.qt.panels.attention import ChannelAttentionPanel, ModalityAttentionPanel, TimeAttentionPanel
-from app.qt.panels.band_maps import BandMapsPanel
-from app.qt.panels.bars import BarsPanel
+from app.qt.panels.answer import AnswerPanel, BarsPanel, ReasonsPanel
 from app.qt.panels.course import CoursePanel
-from app.qt.panels.electrodes import ElectrodesPanel
-from app.qt.panels.eyes import GazePanel, PupilPanel
-from app.qt.panels.machine import LatencyPanel, MachinePanel
-from app.qt.panels.messages import MessagesPanel
-from app.qt.panels.occlusion import OcclusionPanel
+from app.qt.panels.eyes import GazePanel, PupilPanel, WebcamPanel
+from app.qt.panels.health import ElectrodesPanel, LatencyPanel, MachinePanel, MessagesPanel, StreamsPanel
 from app.qt.panels.plane import PlanePanel
-from app.qt.panels.reasons import ReasonsPanel
-from app.qt.panels.spectrogram import SpectrogramPanel
-from app.qt.panels.streams import StreamsPanel
+from app.qt.panels.spectra import BandMapsPanel, SpectrogramPanel, VoicePanel
 from app.qt.panels.traces import TracesPanel
-from app.qt.panels.voice import VoicePanel
-from app.qt.panels.webcam import WebcamPanel
+from app.qt.panels.why import (
+    ChannelAttentionPanel,
+    ModalityAttentionPanel,
+    OcclusionPanel,
+    TimeAttentionPanel,
+)
 from app.qt.theme import GrowingPage, Theme
 from app.qt.widgets import put
-from app.view.machine import DisplayLatency
+from app.view.health import DisplayLatency
 from app.view.store import ViewStore
 
 

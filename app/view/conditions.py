@@ -13,7 +13,7 @@ from acquisition.text import age
 from acquisition.types import KIND_OF_MODALITY, Kind
 from app.engine.messages import REST_S, Phase
 from app.telemetry import STATE_WORDS, StreamState
-from app.view.machine import ROOM_ALARM_S
+from app.view.health import ROOM_ALARM_S
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
 from assets import words

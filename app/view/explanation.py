@@ -170,7 +170,7 @@ _HEADINGS = {"modality": "Modality", "band": "EEG band", "region": "EEG region"}
 
 
 @dataclass(frozen=True)
-class Bar:
+class OcclusionBar:
     name: str
     points: float | None  # change of the probability, percentage points; None where nothing was removed
     note: str = ""  # then why: "missing"
@@ -181,7 +181,7 @@ def occlusion_bars(
     bands: Sequence[tuple[str, float, float]] = (),
     read: Collection[str] = MODALITIES,
     present: Collection[str] = ("eeg",),
-) -> dict[str, list[Bar]]:
+) -> dict[str, list[OcclusionBar]]:
     """Return the bars below each heading: modalities, bands with their limits in Hz, and regions.
 
     They come in the order of the check; before there is a result, they are what will be checked. ``read`` are
@@ -190,7 +190,7 @@ def occlusion_bars(
     hertz = {name: f"{name} {fmin:g}\N{EN DASH}{fmax:g} Hz" for name, fmin, fmax in bands}
     if answer is None:
         names = [*map(modality_word, MODALITIES)], [*hertz.values()], ["all"]
-        later = [[Bar(name, None, "not checked yet") for name in each] for each in names]
+        later = [[OcclusionBar(name, None, "not checked yet") for name in each] for each in names]
         return dict(zip(_HEADINGS.values(), later, strict=True))
     deltas: dict[str, dict[str, float]] = {kind: {} for kind in _HEADINGS}
     for row in answer.rows:
@@ -201,14 +201,15 @@ def occlusion_bars(
     if not asked:
         notes |= {m: "only input: not removed" for m in present if m in read}
     why = "missing" if answer.has_parts else "covariances: no parts"
-    nothing = [Bar("EEG", None, why if "eeg" in read else NOT_USED)]
+    nothing = [OcclusionBar("EEG", None, why if "eeg" in read else NOT_USED)]
     return {
         _HEADINGS["modality"]: [
-            Bar(modality_word(name), asked.get(name), "" if name in asked else notes[name])
+            OcclusionBar(modality_word(name), asked.get(name), "" if name in asked else notes[name])
             for name in MODALITIES
         ],
-        _HEADINGS["band"]: [Bar(hertz.get(name, name), d) for name, d in deltas["band"].items()] or nothing,
-        _HEADINGS["region"]: [Bar(name, d) for name, d in deltas["region"].items()] or nothing,
+        _HEADINGS["band"]: [OcclusionBar(hertz.get(name, name), d) for name, d in deltas["band"].items()]
+        or nothing,
+        _HEADINGS["region"]: [OcclusionBar(name, d) for name, d in deltas["region"].items()] or nothing,
     }
 
 

@@ -18,7 +18,7 @@ from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, MODA
 from app.engine.messages import HealthPart, QualityPart
 from app.telemetry import STATE_WORDS
 from app.view.conditions import simulated_names, why_shown_only
-from app.view.machine import TARGET_MS
+from app.view.health import TARGET_MS
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
 from assets import words

@@ -11,7 +11,7 @@ from PyQt6.QtWidgets import QWidget
 from acquisition.clock import Clock, stopwatch
 from acquisition.errors import InputError
 from app.engine.process import EngineProcess
-from app.qt.shell.appearance import Settings
+from app.qt.shell.engine_window import Settings
 from app.qt.shell.session import Session
 from app.qt.shell.window import MainWindow
 from app.qt.theme import DARK

@@ -38,7 +38,7 @@ import app.cli.main
 from app.qt.application import make_application
 application = make_application(1.0)
 from app.engine.process import EngineProcess
-from app.qt.shell.appearance import Settings
+from app.qt.shell.engine_window import Settings
 from app.qt.shell.session import Session
 from app.qt.shell.window import MainWindow
 window = MainWindow(Session(EngineProcess), Settings(None))

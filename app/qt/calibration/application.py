@@ -12,7 +12,7 @@ from app.engine.process import EngineProcess
 from app.qt.application import run_until_closed, run_window
 from app.qt.calibration.media import kinds_of, require_multimedia
 from app.qt.calibration.window import CalibrationWindow
-from app.qt.shell.appearance import Settings
+from app.qt.shell.engine_window import Settings
 from app.qt.shell.session import EngineSession
 from app.request import CalibrationRequest
 from app.view.calibration_screens import named_files

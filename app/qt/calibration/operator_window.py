@@ -21,8 +21,7 @@ from PyQt6.QtWidgets import (
 
 from app.engine.messages import Note, RepeatTrial
 from app.qt.calibration.screen import Screen, Send
-from app.qt.panels.electrodes import ElectrodesPanel
-from app.qt.panels.streams import StreamsPanel
+from app.qt.panels.health import ElectrodesPanel, StreamsPanel
 from app.qt.shell.commands import Command
 from app.qt.widgets import Part, RowTable, plain_label, put, there
 from app.view.calibration_screens import is_armed_to_pause, progress_in_words, step_in_words, trial_rows

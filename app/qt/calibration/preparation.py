@@ -8,7 +8,7 @@ from PyQt6.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLa
 
 from app.engine.messages import GiveConsent, Proceed
 from app.qt.calibration.screen import Screen, Send
-from app.qt.panels.electrodes import ElectrodesPanel
+from app.qt.panels.health import ElectrodesPanel
 from app.qt.theme import Theme
 from app.qt.widgets import put, scrolling
 from app.view.calibration_screens import LIGHT_WORDS, by_gravity, checks_in_words

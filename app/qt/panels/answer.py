@@ -1,22 +1,23 @@
-"""The emotion in words, its probability, and where the model abstains."""
+"""The answer: the emotion in words, every probability as a bar, and the reasons not to trust it."""
 
 import math
 
 import pyqtgraph as pg
 from PyQt6.QtCore import QRectF, QSize, Qt
 from PyQt6.QtGui import QFontMetricsF, QPainter, QPixmap
-from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy
+from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from acquisition.text import percent
 from acquisition.types import MODALITY_NAMES
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis
+from app.qt.plots.bar_plot import BarPlot, BarRow, Level
 from app.qt.plots.plot import PixelItem, Plot, Table
-from app.qt.theme import fill_category, fill_uncertain, growth, scaled_font
-from app.qt.widgets import ElidedLabel, plain_label, put
+from app.qt.theme import Theme, colour_of, fill_category, fill_uncertain, growth, hatch_of, scaled_font
+from app.qt.widgets import ElidedLabel, plain_label, put, scrolling
 from app.view.store import ViewStore
 from app.view.text import tooltip
-from app.view.trust import NO_PREDICTION, UNCERTAIN, Shown, judge_at, labels_of, said_sets
+from app.view.trust import NO_PREDICTION, UNCERTAIN, Finding, Shown, judge_at, labels_of, needed, said_sets
 from app.view.truth import Score, score, true_emotion
 from models.prediction import Prediction
 from models.trust import State
@@ -179,3 +180,107 @@ def _line(verdict: Shown) -> str:
     shares = verdict.reliability.items()
     reliable = ", ".join(f"{MODALITY_NAMES[m]} {percent(share)}" for m, share in shares)
     return (said_sets(verdict) or others) + (f"\nsignal reliability: {reliable}" if reliable else "")
+
+
+class BarsPanel(Panel):
+    """Bars in the order of the model's labels."""
+
+    def __init__(self) -> None:
+        super().__init__("Probability of each emotion")
+        self.plot = BarPlot(
+            "Probability of each emotion",
+            ("100 %",),
+            x=(0.0, 100.0),
+            unit="%",
+            words=lambda value, _: f"{value:.0f} %" if value in (0, 100) else f"{value:.0f}",
+            has_levels=True,
+        )
+        self.plot.set_notice("emotions appear once a model is loaded")
+        self.add_plot(self.plot)
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        prediction, verdict = judge_at(store, t)
+        labels = labels_of(store, prediction)
+        least = needed(store, labels)
+        if self.is_new(prediction, labels, verdict.is_grey, str(least)):
+            self._show(prediction, labels, 100 * least, is_grey=verdict.is_grey)
+
+    def _show(
+        self, prediction: Prediction | None, labels: tuple[str, ...], least: float, *, is_grey: bool
+    ) -> None:
+        rows = []
+        for index, label in enumerate(labels):
+            share = math.nan if prediction is None else prediction.probs.get(label, math.nan)
+            colour, role = colour_of(self.theme, index, grey=is_grey).name(), "stale" if is_grey else "text"
+            figures = (percent(share),)
+            rows.append(BarRow(label, figures, 0.0, 100 * share, colour, hatch_of(index), role))
+        self.plot.set_rows(rows)
+        self.plot.set_notice("" if rows else "emotions appear once a model is loaded")
+        if labels:
+            chance = 100 / len(labels)
+            dotted = Level(chance, f"chance {chance:.3g} %", Qt.PenStyle.DotLine)
+            levels = [Level(least, f"{least:.3g} % needed")] if least <= 100 else []
+            self.plot.set_levels([dotted, *levels])
+
+
+_WORDS = {"stop": "Stop", "caution": "Caution", "info": "Note"}
+_GLYPHS = {"stop": ("■", "bad"), "caution": ("▲", "suspect"), "info": ("○", "muted")}  # theme's colour
+NOTHING_FOUND = Finding("info", "no reason found to doubt the answer")
+
+
+class ReasonsPanel(Panel):
+    """The findings of `app.view.trust.judge` as rows."""
+
+    def __init__(self) -> None:
+        super().__init__("How far to trust it")
+        self._rows: list[_Row] = []
+        self._findings: tuple[Finding, ...] = ()
+        self._page = QWidget()
+        self._list = put(QVBoxLayout(self._page), 1, margins=(0, 0, 0, 0), spacing=3)
+        self.body.addWidget(scrolling(self._page, "Reasons not to trust the answer"), 1)
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the findings at ``t``; what it waits for is no "note"."""
+        _, verdict = judge_at(store, t)
+        findings = verdict.findings or (NOTHING_FOUND,)
+        if not self.is_new(findings, verdict.label, verdict.state, self._page.width(), self._page.font()):
+            return
+        self._findings = findings
+        self.title.setText("Waiting for" if verdict.label == NO_PREDICTION else "How far to trust it")
+        while len(self._rows) < len(findings):
+            self._rows.append(_Row())
+            self._list.insertWidget(len(self._rows) - 1, self._rows[-1])
+            self.fit()
+        for row, finding in zip(self._rows, findings, strict=False):
+            row.show_finding(finding, self.theme, says_note=verdict.state is not State.NOTHING)
+        for index, row in enumerate(self._rows):
+            row.setVisible(index < len(findings))
+        # A scroll area asks for no height at a width, and would squeeze texts that wrap.
+        self._page.setMinimumHeight(self._list.minimumHeightForWidth(self._page.width()))
+
+    def texts(self) -> list[str]:
+        return [row.text.text() for row in self._rows[: len(self._findings)]]
+
+    def fit(self) -> None:
+        em = QFontMetricsF(self.font()).height()
+        factor = growth(min(self.height() / 26, self.width() / 36), em)
+        for row in self._rows:
+            for label in (row.glyph, row.text):
+                label.setFont(scaled_font(self, factor))
+
+
+class _Row(QWidget):
+    """One finding: a square (stop), a triangle (caution) or a ring (note), and its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.glyph, self.text = plain_label(), plain_label(wraps=True)
+        row = put(QHBoxLayout(self), self.glyph, (self.text, 1), margins=(0, 0, 0, 0), spacing=6)
+        row.setAlignment(self.glyph, Qt.AlignmentFlag.AlignTop)
+
+    def show_finding(self, finding: Finding, theme: Theme, *, says_note: bool) -> None:
+        glyph, role = _GLYPHS[finding.severity]
+        self.glyph.setText(glyph)
+        self.glyph.setStyleSheet(f"color: {getattr(theme, role)}")
+        is_plain = finding.severity == "info" and not says_note
+        self.text.setText(finding.text if is_plain else f"{_WORDS[finding.severity]}: {finding.text}")

@@ -16,8 +16,8 @@ from acquisition.types import Kind, StreamSpec
 from app.engine.messages import EegLook, Mask
 from app.qt.dialogs.forms import ElectrodesDialog
 from app.qt.panel import Panel
-from app.qt.plots.traces import TracePlot
-from app.qt.shell.appearance import Settings
+from app.qt.plots.time_plot import TracePlot
+from app.qt.shell.engine_window import Settings
 from app.qt.widgets import ElidedLabel, there
 from app.view.conditions import stream_note
 from app.view.scales import Gain, channel_type

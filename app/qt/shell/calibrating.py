@@ -13,8 +13,7 @@ from PyQt6.QtWidgets import QDialog, QMessageBox, QWidget
 from acquisition.errors import InputError
 from app.qt.dialogs.base import ask
 from app.qt.dialogs.forms import SubjectDialog
-from app.qt.shell.appearance import Appearance, Settings
-from app.qt.shell.engine_window import is_recording
+from app.qt.shell.engine_window import Appearance, Settings, is_recording
 from app.qt.shell.session import Session, continued
 from app.request import CalibrationRequest, LiveRequest, Request
 from app.view.conditions import Condition

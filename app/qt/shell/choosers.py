@@ -20,14 +20,18 @@ from app.engine.messages import AddStream, Mask, SessionCommand, StartRecording
 from app.environment import new_recording, recordings_folder
 from app.model_check import check_model, read_model_summary
 from app.qt.dialogs.base import Work, short_path
-from app.qt.dialogs.channels import ChannelsDialog
 from app.qt.dialogs.folders import ModelDialog, ProfileDialog, StarterDialog, profiles_below
-from app.qt.dialogs.forms import RecordDialog
-from app.qt.dialogs.session import KEPT_OPTIONS, N_MARKERS, SettingsDialog, SummaryDialog, marker_name
-from app.qt.dialogs.streams import StreamChoice, StreamsDialog
-from app.qt.shell.appearance import Settings
+from app.qt.dialogs.forms import (
+    KEPT_OPTIONS,
+    N_MARKERS,
+    RecordDialog,
+    SettingsDialog,
+    SummaryDialog,
+    marker_name,
+)
+from app.qt.dialogs.streams import ChannelsDialog, StreamChoice, StreamsDialog
 from app.qt.shell.commands import BY_NAME
-from app.qt.shell.engine_window import is_recording
+from app.qt.shell.engine_window import Settings, is_recording
 from app.qt.shell.session import Session, continued
 from app.qt.widgets import there
 from app.request import (
@@ -72,8 +76,9 @@ class Choosers:
 
     @property
     def _request(self) -> Request:
-        """What the window runs: it opens with a request."""
-        return there(self._session.request)
+        request = self._session.request
+        assert request is not None  # a window opens with one
+        return request
 
     def streams(self, request: Request | None = None) -> QDialog:
         """Open the chooser of streams, those of the file in a replay."""

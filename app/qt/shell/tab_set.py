@@ -18,7 +18,7 @@ from app.qt.shell.session import Playback, Session, speed_text
 from app.qt.tabs import HealthTab, NowTab, PanelPage, SignalsTab, WhyTab
 from app.qt.theme import Theme
 from app.qt.widgets import ElidedLabel, plain_label, put, there
-from app.view.machine import DisplayLatency
+from app.view.health import DisplayLatency
 from app.view.store import ViewStore
 from app.view.text import clock_text, one_line, tooltip
 from app.view.trust import Shown, judge, reference_time

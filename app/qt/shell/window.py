@@ -15,9 +15,7 @@ from acquisition.types import MODALITIES
 from app.display import TAB_NAMES
 from app.engine.messages import REST_S, Note, SelfCheckMark, SessionCommand, SetRest
 from app.qt.dialogs.base import KeysDialog, NoticeDialog, key_names
-from app.qt.dialogs.forms import SelfReportDialog
-from app.qt.dialogs.session import N_MARKERS, marker_name
-from app.qt.shell.appearance import Settings
+from app.qt.dialogs.forms import N_MARKERS, SelfReportDialog, marker_name
 from app.qt.shell.calibrating import CalibrateCommand
 from app.qt.shell.choosers import Choosers, MaskCommands, RecordCommand, SummaryCommand
 from app.qt.shell.commands import (
@@ -30,7 +28,7 @@ from app.qt.shell.commands import (
     make_actions,
     plain_text,
 )
-from app.qt.shell.engine_window import EngineWindow, ask_to_stop, is_recording
+from app.qt.shell.engine_window import EngineWindow, Settings, ask_to_stop, is_recording
 from app.qt.shell.session import Playback, Session, continued
 from app.qt.shell.tab_set import Header, TabSet
 from app.qt.shell.time_bar import ReplayBar

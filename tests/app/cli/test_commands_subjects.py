@@ -117,7 +117,7 @@ def test_after_delete_a_scan_finds_no_file_and_no_text_with_the_subject(
     from PyQt6.QtCore import QByteArray
 
     from app.engine.main import logs_folder
-    from app.qt.shell.appearance import Settings
+    from app.qt.shell.engine_window import Settings
     from app.request import ReplayRequest, SessionOptions, check_request
 
     state, other = tmp_path / "state", Path("/data/sub-S010/a.xdf")

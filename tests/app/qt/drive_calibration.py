@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
     from app.engine.process import EngineProcess
     from app.qt.application import make_application
     from app.qt.calibration.window import CalibrationWindow
-    from app.qt.shell.appearance import Settings
+    from app.qt.shell.engine_window import Settings
     from app.qt.shell.session import EngineSession
     from app.qt.theme import DARK
     from app.request import CalibrationRequest, SessionOptions

@@ -22,7 +22,7 @@ def main(folder: Path) -> None:
     from acquisition.simulator.source import SimulatorOptions
     from app.engine.process import EngineProcess
     from app.qt.application import make_application
-    from app.qt.shell.appearance import Settings
+    from app.qt.shell.engine_window import Settings
     from app.qt.shell.session import Session
     from app.qt.shell.window import MainWindow
     from app.qt.theme import DARK

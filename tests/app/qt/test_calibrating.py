@@ -14,8 +14,8 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.source import SimulatorOptions
 from app.engine.messages import Phase, SessionCommand
 from app.qt.calibration.window import CalibrationWindow
-from app.qt.shell.appearance import Appearance, Settings
 from app.qt.shell.calibrating import CalibrateCommand
+from app.qt.shell.engine_window import Appearance, Settings
 from app.qt.shell.session import EngineSession, Session
 from app.qt.theme import LIGHT
 from app.request import CalibrationRequest, LiveRequest, ReplayRequest, SessionOptions

@@ -31,7 +31,7 @@ from app.engine.messages import (
 )
 from app.qt.calibration.screen import Screen
 from app.qt.calibration.window import CalibrationWindow
-from app.qt.shell.appearance import Settings
+from app.qt.shell.engine_window import Settings
 from app.qt.shell.session import EngineSession
 from app.qt.theme import LIGHT
 from app.request import CalibrationRequest, SessionOptions

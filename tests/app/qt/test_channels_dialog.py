@@ -12,9 +12,9 @@ from acquisition.header import parse_header
 from acquisition.montage import load_montage
 from acquisition.types import StreamHeader
 from app.devices import Look, mapping_path
-from app.qt.dialogs.channels import ChannelsDialog
-from app.qt.shell.appearance import Settings
+from app.qt.dialogs.streams import ChannelsDialog
 from app.qt.shell.choosers import Choosers
+from app.qt.shell.engine_window import Settings
 from app.qt.shell.session import Session
 from app.request import ReplayRequest, SessionOptions
 

@@ -20,9 +20,9 @@ from app.model_check import make_starter, read_model_summary
 from app.qt.dialogs.folders import ModelDialog, ProfileDialog, profiles_below
 from app.qt.dialogs.forms import RecordDialog, SelfReportDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
-from app.qt.shell.appearance import Settings
 from app.qt.shell.choosers import Choosers
 from app.qt.shell.commands import COMMANDS, OF_PANELS
+from app.qt.shell.engine_window import Settings
 from app.qt.shell.session import Session
 from app.qt.shell.window import shortcuts_dialog
 from app.qt.theme import DARK, LIGHT, style_sheet

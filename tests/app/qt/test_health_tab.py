@@ -12,11 +12,11 @@ from PyQt6.QtWidgets import QLabel
 from acquisition.quality import ChannelQuality
 from acquisition.types import Change, Kind, StreamEvent, StreamHealth, StreamSpec
 from app.engine.messages import HealthPart, Mark, Opened, Phase, QualityPart, RecordingInfo, Timeline
-from app.qt.panels.electrodes import ElectrodesPanel
+from app.qt.panels.health import ElectrodesPanel
 from app.qt.tabs import HealthTab
 from app.qt.theme import DARK, LIGHT
 from app.telemetry import Failure
-from app.view.machine import DisplayLatency
+from app.view.health import DisplayLatency
 from app.view.store import ViewStore
 from models.prediction import Latency, Prediction
 

@@ -20,7 +20,7 @@ from app.engine.messages import (
     VoicePart,
 )
 from app.qt.tabs import HealthTab, NowTab, SignalsTab, WhyTab
-from app.view.machine import DisplayLatency
+from app.view.health import DisplayLatency
 from app.view.store import ViewStore
 
 PARTS = {

@@ -15,7 +15,7 @@ from pyqtgraph.exporters import ImageExporter
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from acquisition.windowing import WindowConfig
 from app.engine.messages import GazePart, Mark, ModelInfo, Opened, Phase
-from app.qt.panels.reasons import NOTHING_FOUND, ReasonsPanel
+from app.qt.panels.answer import NOTHING_FOUND, ReasonsPanel
 from app.qt.shell.tab_set import model_words
 from app.qt.tabs import NowTab
 from app.qt.theme import DARK, LIGHT
@@ -460,7 +460,7 @@ def test_the_models_tooltip_names_the_part_without_weight():
 
 def test_a_reason_that_grows_by_a_line_is_whole_in_a_picture_taken_at_once(qtbot, monkeypatch):
     shown = SimpleNamespace(findings=(Finding("caution", "short"),), label="happy", state=State.CERTAIN)
-    monkeypatch.setattr("app.qt.panels.reasons.judge_at", lambda store, t: (None, shown))
+    monkeypatch.setattr("app.qt.panels.answer.judge_at", lambda store, t: (None, shown))
     panel = ReasonsPanel()
     qtbot.addWidget(panel)
     panel.resize(420, 230)

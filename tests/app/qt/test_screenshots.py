@@ -10,8 +10,8 @@ from PyQt6.QtGui import QImage
 
 from app.display import WindowOptions
 from app.engine.messages import Phase, SessionCommand
-from app.qt.screenshots import Screenshots
-from app.qt.shell.appearance import Settings
+from app.qt.application import Screenshots
+from app.qt.shell.engine_window import Settings
 from app.qt.shell.session import Session
 from app.qt.shell.window import MainWindow
 from app.qt.theme import LIGHT

@@ -32,13 +32,10 @@ from app.engine.messages import (
     VoicePart,
 )
 from app.qt.dialogs.forms import ElectrodesDialog
-from app.qt.panels.band_maps import BandMapsPanel
-from app.qt.panels.eyes import GazePanel, PupilPanel
-from app.qt.panels.spectrogram import SpectrogramPanel
+from app.qt.panels.eyes import GazePanel, PupilPanel, WebcamPanel
+from app.qt.panels.spectra import BandMapsPanel, SpectrogramPanel, VoicePanel
 from app.qt.panels.traces import TracesPanel
-from app.qt.panels.voice import VoicePanel
-from app.qt.panels.webcam import WebcamPanel
-from app.qt.shell.appearance import Settings
+from app.qt.shell.engine_window import Settings
 from app.qt.tabs import SignalsTab
 from app.qt.theme import DARK, LIGHT
 from app.view.store import ViewStore

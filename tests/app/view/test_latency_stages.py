@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from app.view.machine import DisplayLatency, axis_end_ms, stages, verdict
+from app.view.health import DisplayLatency, axis_end_ms, stages, verdict
 from models.prediction import Latency, Prediction
 
 LIVE = Latency(3.0, 10.0, 2.0, 20.0, 30.0, 65.0, age=70.0)

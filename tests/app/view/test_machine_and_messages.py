@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.engine.messages import HealthPart, RecordingInfo
-from app.view.health import N_SHOWN, message_rows
-from app.view.machine import machine_figures
+from app.view.health import N_SHOWN, machine_figures, message_rows
 
 RECORDING = RecordingInfo(
     Path("sub-S01.xdf"), "recording", "", 725.0, 1_350_000_000, 200_000_000_000, 12_000.0
