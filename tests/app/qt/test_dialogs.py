@@ -279,7 +279,6 @@ def test_the_starter_model_is_offered_for_real_people_and_then_used_with_the_web
 ):
     session, asked = Session(Engines()), []
     choosers = Choosers(None, session, Settings(None), asked.append)
-    assert choosers.starter() is None  # no session
     session.start(LiveRequest(SessionOptions(profile=profile(tmp_path / "mine")), simulated=simulated))
     dialog = choosers.starter()
     if simulated:
