@@ -93,13 +93,18 @@ def read_limited(path: Path, most_bytes: int = MOST_TEXT_BYTES, inside: Path | N
 
     A FIFO or a device that somebody put there would never end.
     """
-    if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
+    if inside is not None and not real_path(path).is_relative_to(real_path(inside)):
         raise OSError(errno.EPERM, "it is a link out of its folder")
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most_bytes:
             raise OSError(errno.EFBIG, f"it has {size:,} bytes, expected at most {most_bytes:,}")
         return file.read(most_bytes)
+
+
+def real_path(path: Path) -> Path:
+    """Return where a path leads, past links; of links in a circle, at which `Path.resolve` raises, one."""
+    return Path(os.path.realpath(path))
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.errors import ErrorCode, InputError, file_errors, open_regular
 from acquisition.text import parse_json
 
 #: Windows of two runs are the same one when their ends differ by less than this, seconds.
@@ -71,7 +71,7 @@ def _read(path: Path) -> dict[int, dict[str, Any]]:
     records: dict[int, dict[str, Any]] = {}
     number = 0
     try:
-        with file_errors("cannot read", path), path.open(encoding="utf-8") as file:
+        with file_errors("cannot read", path), open_regular(path) as file:
             for line in file:
                 number += 1
                 found = parse_json(line)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from acquisition.adapters import AdapterOptions, parse_screen_cm
 from acquisition.adapters.eeg import refuse_companion, stated_unit
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, real_path
 from acquisition.intake import make_adapter
 from acquisition.montage import load_montage
 from acquisition.record.recorder import check_target
@@ -133,7 +133,7 @@ class SessionOptions:
 
         Raises `InputError` if one cannot be written, or two options name the same file.
         """
-        if self.jsonl is not None and self.csv is not None and self.jsonl.resolve() == self.csv.resolve():
+        if self.jsonl is not None and self.csv is not None and real_path(self.jsonl) == real_path(self.csv):
             what = "both would write to the same file"
             raise InputError(what, where=f"--jsonl and --csv {self.csv}", remedy="choose two files")
         sinks = list(self.extra_sinks)

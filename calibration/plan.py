@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import ErrorCode, InputError, file_errors, read_limited
+from acquisition.errors import ErrorCode, InputError, file_errors, read_limited, real_path
 from acquisition.text import parse_toml
 from assets import DEFAULT_PROTOCOL
 from calibration.types import STIMULUS_KINDS, Stimulus
@@ -268,7 +268,7 @@ class _ProtocolFile:
             raise self._error(what, key, "paths are relative to the protocol's folder") from error
         if is_empty:
             raise self._error(f"{key} names {clip}, which is empty", key, "replace it with a complete file")
-        return clip.resolve()
+        return real_path(clip)
 
     def _text_of(self, clip: Path, key: str) -> str:
         try:

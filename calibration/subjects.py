@@ -21,7 +21,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from acquisition.errors import MOST_TEXT_BYTES, ErrorCode, InputError, file_errors, open_regular, read_limited
+from acquisition.errors import (
+    MOST_TEXT_BYTES,
+    ErrorCode,
+    InputError,
+    file_errors,
+    open_regular,
+    read_limited,
+    real_path,
+)
 from acquisition.record.files import write_json
 from acquisition.record.recorder import is_running
 from acquisition.text import parse_json
@@ -181,7 +189,7 @@ _ELSEWHERE = "elsewhere.json"  # in a subject's folder: what the program wrote o
 
 def note_elsewhere(inside: Path, written: Iterable[Path]) -> None:
     """Note, in the subject's folder that ``inside`` lies in, files of the subject outside of it."""
-    places = (inside.resolve(), *inside.resolve().parents)
+    places = (real_path(inside), *real_path(inside).parents)
     folder = next((place for place in places if place.name.startswith("sub-")), None)
     paths = [str(path.absolute()) for path in written]
     if folder is not None and paths:
@@ -325,7 +333,7 @@ def export_subject(
 
 
 def _check_out(out: Path, folder: Path) -> None:
-    if out.resolve().is_relative_to(folder.resolve()):
+    if real_path(out).is_relative_to(real_path(folder)):
         what, remedy = "the export cannot lie in the folder that it exports", "choose another path"
     elif out.exists() or out.is_symlink():
         what, remedy = "the file exists and is not overwritten", "choose another name"

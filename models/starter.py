@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, real_path
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.types import MODALITIES
 from models.checkpoint import CONFIG_FILE, Checkpoint, load_checkpoint, save_checkpoint
@@ -149,7 +149,7 @@ def _of_speech(folders: Sequence[Path], other: Checkpoint | None) -> Checkpoint:
 
     base = preset("small", labels=EMOTIONS, ch_names=SEED_CH_NAMES) if other is None else other.config
     model = voice_model(load_voices(folders), base)
-    names = ", ".join(folder.resolve().name for folder in folders)
+    names = ", ".join(real_path(folder).name for folder in folders)
     return replace(model, config=replace(model.config, trained_on=f"{model.config.trained_on} ({names})"))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from acquisition.clock import Clock, LslClock
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, real_path
 
 _RETRY_S = 1.0
 _MAX_STUCK = 4
@@ -243,7 +243,7 @@ class PacedFile:
 
 def publisher_source_id(kind: str, device: int | str | Path) -> str:
     """Return the ``source_id`` of a webcam's or microphone's stream, the same at every start."""
-    text = str(device.resolve()) if isinstance(device, Path) else str(device)
+    text = str(real_path(device)) if isinstance(device, Path) else str(device)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"affectscope-{kind}-{socket.gethostname()}-{digest}"
 

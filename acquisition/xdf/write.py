@@ -48,7 +48,9 @@ class XdfWriter:
             stamped = [b"\0" if np.isnan(time) else b"\x08" + time.tobytes() for time in times]
             content = b"".join(map(bytes.__add__, stamped, rows))
         else:
-            content = _numbers(times, np.ascontiguousarray(values, DTYPES[name]).reshape(-1, n_channels))
+            with np.errstate(over="ignore"):  # what no float32 holds is infinite in the file
+                numbers = np.ascontiguousarray(values, DTYPES[name])
+            content = _numbers(times, numbers.reshape(-1, n_channels))
         self._chunk(Tag.SAMPLES, struct.pack("<IBI", stream_id, 4, len(times)) + content)
 
     def clock_offset(self, stream_id: int, raw_time: float, offset_s: float) -> None:

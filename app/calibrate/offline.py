@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from acquisition.errors import ErrorCode, InputError, file_errors
+from acquisition.errors import ErrorCode, InputError, file_errors, real_path
 from acquisition.record.files import read_sidecar, recording_parts
 from acquisition.select import is_calibration, without
 from acquisition.text import percent
@@ -110,8 +110,8 @@ def fit_again(
     the first recording's folder. Raises InputError if a recording cannot be used, holds no trial of a
     calibration, or has no consent.
     """
-    resolved = [path.resolve() for path in files]
-    if twice := [path for path in files if resolved.count(path.resolve()) > 1]:
+    resolved = [real_path(path) for path in files]
+    if twice := [path for path in files if resolved.count(real_path(path)) > 1]:
         raise InputError("the file is given twice", where=str(twice[0]), remedy="give each recording once")
     for path in files:
         check_xdf(path)

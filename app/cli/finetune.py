@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from acquisition.errors import InputError, pasteable
+from acquisition.errors import InputError, pasteable, real_path
 from acquisition.text import say, say_json
 from app.cli import options as opt
 from app.cli.groups import option, option_group
@@ -34,7 +34,7 @@ class WeightOptions:
             what = "expected either a pre-trained model or random weights"
             remedy = "give --model MODEL (see: affectscope pretrain), or --from-scratch"
             raise InputError(what, where="--model, --from-scratch", remedy=remedy)
-        if self.model is not None and self.model.resolve() == self.out.resolve():
+        if self.model is not None and real_path(self.model) == real_path(self.out):
             what = "the model would be overwritten by the one made from it"
             raise InputError(what, where=f"--out {self.out}", remedy="choose another folder")
 

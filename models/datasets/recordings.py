@@ -26,7 +26,7 @@ from acquisition.adapters.eeg import (
     trigger_events,
 )
 from acquisition.adapters.media import marker_text
-from acquisition.errors import ErrorCode, InputError, pasteable
+from acquisition.errors import ErrorCode, InputError, file_errors, pasteable, read_limited
 from acquisition.intake import intake_maker
 from acquisition.montage import SEED_CH_NAMES, canonical_name, load_montage
 from acquisition.pump import Pump
@@ -225,6 +225,7 @@ def opened(path: Path, reading: Reading = PLAIN) -> Any:
     if path.suffix.lower() in CSV_SUFFIXES:
         return raw_of(read_table(path), reading.sfreq, reading.unit, montage=reading.montage is not None)
     refuse_companion(path)
+    _refuse_devices(path)
     if path.suffix.lower() == ".mat":
         raise _unusable("a MATLAB file may hold anything", path, "export the recording as EDF or EEGLAB .set")
     try:
@@ -256,6 +257,31 @@ def opened(path: Path, reading: Reading = PLAIN) -> Any:
         f"MNE: {first_line(str(one.message))}" for one in said
     )  # for `reader_notes`
     return raw
+
+
+def _samples(path: Path, raw: Any, picks: Sequence[int] | None, start: int, stop: int) -> NDArray[np.float64]:
+    try:
+        samples: NDArray[np.float64] = raw.get_data(picks, start=start, stop=stop)
+    except Exception as error:  # as in opening: whatever the bytes happen to say
+        what = f"the samples cannot be read: {first_line(error)}"
+        raise _unusable(what, path, "check that the file is complete; copy it again") from error
+    return samples
+
+
+_NAMED_IN = re.compile(r"^\s*(?:DataFile|MarkerFile)\s*=\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
+
+
+def _refuse_devices(path: Path) -> None:
+    """Refuse a BrainVision header that names a FIFO or a device, which would never end."""
+    if path.suffix.lower() in (".vhdr", ".ahdr") and path.is_file():
+        with file_errors("cannot be read", path):
+            text = read_limited(path).decode("latin-1")
+        for name in _NAMED_IN.findall(text):
+            named = path.parent / name.replace("$b", path.stem)
+            if named.exists() and not named.is_file():
+                raise _unusable(
+                    f"the file that it names is no regular file: {name}", path, "correct its name"
+                )
 
 
 def reader_notes(raw: Any) -> list[str]:
@@ -356,11 +382,7 @@ class _RawFile:
 
     def samples(self, start: int, stop: int) -> NDArray[np.float64]:
         """Return EEG (C, n_times) in µV; NaN where it is annotated as bad, or broken off."""
-        try:
-            x = self.raw.get_data(start=start, stop=stop)
-        except Exception as error:  # as in opening: whatever the bytes happen to say
-            what = f"the samples cannot be read: {first_line(error)}"
-            raise _unusable(what, self._path, "check that the file is complete; copy it again") from error
+        x = _samples(self._path, self.raw, None, start, stop)
         found = self._adapter.convert(x.T).T
         for begin, end in self._holes:  # a step that holds one of these samples is not usable
             found[:, max(begin - start, 0) : max(end - start, 0)] = np.nan
@@ -405,7 +427,7 @@ def describe(path: Path, reading: Reading = PLAIN) -> dict[str, Any]:
     eeg = [at for at, kind in enumerate(kinds) if kind == "eeg"]
     header = StreamHeader("", "", "", "", "", sfreq, len(eeg), "", tuple(channels[at] for at in eeg))
     stop = min(round(_AMPLITUDE_S * sfreq), raw.n_times)
-    first = by_its_units(header, raw.get_data(eeg, stop=stop).T if eeg else np.empty((0, 0)))
+    first = by_its_units(header, _samples(path, raw, eeg, 0, stop).T if eeg else np.empty((0, 0)))
     found: dict[str, Any] = {
         "path": str(path), "n_channels": len(channels), "sfreq": sfreq, "duration_s": raw.n_times / sfreq,
         "ch_names": raw.ch_names, "types": kinds,

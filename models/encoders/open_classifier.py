@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, real_path
 from acquisition.text import parse_json
 from models.config import AstConfig, VitConfig
 from models.datasets.files import first_line
@@ -386,7 +386,7 @@ def read_classifier(modality: str, source: str) -> Published:
     origin = Source(
         name=f"{modality} classifier",
         tool="transformers",
-        package=folder.resolve().name if folder == Path(source).expanduser() else source,
+        package=real_path(folder).name if folder == Path(source).expanduser() else source,
         licence=licence,
         training_data="see its page",
         limits=f"{licence}; its probabilities are as published: nothing was fitted or measured here",

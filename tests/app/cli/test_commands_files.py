@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
+import mne
 import numpy as np
 import pytest
 from command_line import exit_code as run
+from command_line import one_line
 
 from acquisition.xdf.write import XdfWriter
+from assets import DEMO_MODEL
+
+SHIPPED = Path(__file__).parents[3] / "assets" / "recordings" / "simulated-60s.xdf"
 
 
 def header(name: str, kind: str, sfreq: float, form: str = "float32") -> str:
@@ -172,3 +179,41 @@ def test_every_real_recording_is_inspected(real_data: Path, capsys: pytest.Captu
     for path in sorted((real_data / "xdf").glob("*.xdf")):
         assert run("inspect", path) in (0, 3), path.name
         assert path.name in capsys.readouterr().out
+
+
+def test_files_that_never_end_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    header = "\n".join(
+        (
+            "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\nDataFile=fifo",
+            "MarkerFile=fifo\nDataFormat=BINARY\nDataOrientation=MULTIPLEXED\nNumberOfChannels=1",
+            "SamplingInterval=1000\n[Binary Infos]\nBinaryFormat=INT_16\n[Channel Infos]\nCh1=Fp1,,0.1,µV\n",
+        )
+    )
+    (tmp_path / "a.vhdr").write_text(header, encoding="utf-8")
+    one_line(capsys, "compare", tmp_path / "fifo", tmp_path / "fifo")
+    one_line(capsys, "inspect", tmp_path / "a.vhdr")
+    one_line(capsys, "replay", "--headless", tmp_path / "a.vhdr")
+
+
+def test_links_in_a_circle_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(DEMO_MODEL, tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    config.unlink()
+    config.symlink_to(config)
+    one_line(capsys, "replay", "--headless", SHIPPED, "--model", tmp_path / "model")
+    loop = tmp_path / "loop.jsonl"
+    loop.symlink_to(loop)
+    assert run("replay", "--headless", SHIPPED, "--jsonl", loop, "--csv", tmp_path / "a.csv") == 2
+
+
+def test_an_eeg_file_that_was_cut_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.random.default_rng(0).normal(0, 1e-5, (4, 5000))
+    raw = mne.io.RawArray(x, mne.create_info(["Fp1", "Fp2", "C3", "C4"], 250.0, "eeg"), verbose="error")
+    path = tmp_path / "cut_raw.fif"
+    raw.save(path, verbose="error")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert run("inspect", path) in (2, 3)  # a recording that is damaged
