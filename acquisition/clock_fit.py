@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from copy import copy
 from statistics import median
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,16 @@ def steps_of(times: NDArray[np.float64], last: float) -> NDArray[np.float64]:
     steps[0] = times[0] - last
     np.subtract(times[1:], times[:-1], out=steps[1:])
     return steps
+
+
+_T = TypeVar("_T")
+
+
+def forked(state: _T) -> _T:
+    """Return a copy that goes on from here as ``state`` would: its lists are its own, its arrays shared."""
+    other = copy(state)
+    vars(other).update({name: copy(v) for name, v in vars(state).items() if isinstance(v, (list, deque))})
+    return other
 
 
 class OffsetTrack:
@@ -138,7 +149,7 @@ class Leaps:
     not known and the stamps return, the samples until time has caught up cannot be placed.
     """
 
-    def __init__(self, period_s: float, max_gap_s: float) -> None:
+    def __init__(self, period_s: float) -> None:
         self.shift_s = 0.0
         self._shifts: tuple[float, ...] = (0.0,)  # of the clocks seen so far
         self.step_s, self._is_regular = period_s, period_s > 0
@@ -186,12 +197,6 @@ class Leaps:
             self._arrival = arrival
             self._ages.append(arrival - self._last - self.shift_s)
         return shifts, leaps
-
-    def copy(self) -> Leaps:
-        """Return one that goes on from here as this one would."""
-        other = copy(self)
-        other._ages, other._back = copy(self._ages), copy(self._back)
-        return other
 
     def _beyond_scatter(self, steps: NDArray[np.float64], is_large: NDArray[np.bool_]) -> list[int]:
         """Return which of the large steps are larger than the scatter of the stamps explains."""
@@ -242,12 +247,6 @@ class Spreader:
         self._n = 0  # samples of that stamp so far
         self._chunks: deque[tuple[int, float]] = deque(maxlen=4)  # samples and seconds to the next stamp
         self._newest = float("nan")
-
-    def copy(self) -> Spreader:
-        """Return one that goes on from here as this one would."""
-        other = copy(self)
-        other._chunks = copy(self._chunks)
-        return other
 
     def spread(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return times (n,), with ties left where the rate is not known."""
@@ -319,12 +318,6 @@ class Scatter:
         self._n = 0
         self._recent = np.full(1, np.nan)
 
-    def copy(self) -> Scatter:
-        """Return one that goes on from here as this one would."""
-        other = copy(self)
-        other._back = copy(self._back)
-        return other
-
     def begins(self, stamps: NDArray[np.float64]) -> int | None:
         """Return the position in the next stamps (n,) from which they are known to scatter."""
         steps, recent = steps_of(stamps, float(self._recent[-1])), np.concatenate([self._recent, stamps])
@@ -364,7 +357,8 @@ class SampleLine:
     nothing: until they are steady again, each block starts anew on its stamps with the rate of before.
     """
 
-    def __init__(self, nominal_sfreq: float, *, can_drop: bool = False) -> None:
+    def __init__(self, nominal_sfreq: float, max_gap_s: float, *, can_drop: bool = False) -> None:
+        self._max_gap_s = max_gap_s
         self._is_steady = not can_drop  # and jitter is averaged over two minutes
         self._period = self._step = 1.0 / nominal_sfreq  # of the rate, and of the running block
         self._n_block = max(1, round(_BLOCK_S * nominal_sfreq))
@@ -385,24 +379,16 @@ class SampleLine:
         self.n_scattered = 0  # steps back by jitter that the caller has not counted yet
         self._n_dense = 0  # samples that follow each other too closely
         self._dense_from = float("nan")
-        self.departures: list[
-            tuple[float, int]
-        ] = []  # (line time at the end, samples) of those that are over
+        #: Line time at the end, and samples, of those that are over.
+        self.departures: list[tuple[float, int]] = []
 
     @property
     def step_s(self) -> float:
         """Seconds from sample to sample in the running block."""
         return self._step
 
-    def copy(self) -> SampleLine:
-        """Return a line that continues from here as this one would."""
-        other = copy(self)
-        other._errors, other._points, other.departures = list(self._errors), copy(self._points), []
-        other._steps_back = list(self._steps_back)
-        return other
-
     def follow(
-        self, placed: NDArray[np.float64], max_gap_s: float, cuts: NDArray[np.bool_] | None = None
+        self, placed: NDArray[np.float64], cuts: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[tuple[int, float, float]]]:
         """Return line times, break flags and (position, start time, period) of each new line piece.
 
@@ -426,12 +412,12 @@ class SampleLine:
             counts = np.arange(self._n_in_block, self._n_in_block + end - at)
             line = self._t_start + counts * self._step
             steps = steps_of(placed[at:end], self._last_placed)
-            stamps, runs = self._undense(placed[at:end], steps, max_gap_s)
+            stamps, runs = self._undense(placed[at:end], steps)
             errors = stamps - line
             is_cut = np.zeros(len(errors), dtype=bool) if cuts is None else cuts[at:end]
             if len(self._points) < 2 * _N_SOUND:
                 is_cut = is_cut | (errors < -RESET_S)
-            astray = self._astray(errors, is_cut, steps, max_gap_s)
+            astray = self._astray(errors, is_cut, steps)
             if len(astray):
                 end = at + int(astray[0])
                 line, errors = line[: astray[0]], errors[: astray[0]]
@@ -441,15 +427,15 @@ class SampleLine:
             self._n_departed += end - at
             self._n_seen += end - at
             if end > at:
-                self._note_dense(placed[at:end], runs, max_gap_s)
+                self._note_dense(placed[at:end], runs)
             if len(astray):
-                is_hole = placed[end] - self._last_placed > max_gap_s
+                is_hole = placed[end] - self._last_placed > self._max_gap_s
                 if cuts is not None:
                     is_hole, cuts[end] = is_hole or cuts[end], False
-                self._begin_after_gap(float(stamps[astray[0]]), bool(is_hole), max_gap_s)
+                self._begin_after_gap(float(stamps[astray[0]]), bool(is_hole))
                 breaks[end] = True
             elif self._n_in_block == self._n_block:
-                self._correct(max_gap_s)
+                self._correct()
             at = end
         return times, breaks, starts
 
@@ -458,36 +444,38 @@ class SampleLine:
         errors: NDArray[np.float64],
         is_cut: NDArray[np.bool_],
         steps: NDArray[np.float64],
-        max_gap_s: float,
     ) -> NDArray[np.intp]:
         """Return the samples with which a new piece begins; stamps that scatter are none."""
         n_taken = 0
-        while len(astray := np.flatnonzero(is_cut | (errors > max(max_gap_s, _SCATTER * self.scatter_s)))):
+        while True:
+            least_s = max(self._max_gap_s, _SCATTER * self.scatter_s)
+            if not len(astray := np.flatnonzero(is_cut | (errors > least_s))):
+                break
             first, known_s = int(astray[0]) + 1, self.scatter_s
             self._steps_back.append(steps[n_taken:first][steps[n_taken:first] < 0])
             n_taken = first
-            self._measure_scatter(max_gap_s)
+            self._measure_scatter()
             if is_cut[first - 1] or self.scatter_s <= known_s:
                 return astray
         self._steps_back.append(steps[n_taken:][steps[n_taken:] < 0])
         return astray
 
-    def _measure_scatter(self, max_gap_s: float) -> None:
+    def _measure_scatter(self) -> None:
         """Let steps back tell the jitter: without it there are none."""
         back = np.concatenate(self._steps_back) if self._steps_back else np.empty(0)
         n, total = self._n_back[0] * _FORGET + len(back), self._n_back[1] * _FORGET - float(back.sum())
         self._n_back, self._steps_back = (n, total), []
         self.scatter_s = total / n if n >= _LEAST_BACK else 0.0
-        if self.scatter_s > max_gap_s / 5:
+        if self.scatter_s > self._max_gap_s / 5:
             self.n_scattered += len(back)
 
     # A buffer stamped too densely, or with one stamp, and then a hole: its first stamps count.
 
-    def _n_trusted_dense(self, max_gap_s: float) -> int:
-        return max(2, int(self._n_block * max_gap_s / 8 / _BLOCK_S))
+    def _n_trusted_dense(self) -> int:
+        return max(2, int(self._n_block * self._max_gap_s / 8 / _BLOCK_S))
 
     def _undense(
-        self, placed: NDArray[np.float64], steps: NDArray[np.float64], max_gap_s: float
+        self, placed: NDArray[np.float64], steps: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.intp] | None]:
         """Return stamps with long dense runs counted on, and each sample's place in its run (or None)."""
         is_dense = (steps >= 0) & (steps < 0.5 * self._period)
@@ -496,7 +484,7 @@ class SampleLine:
         at = np.arange(len(placed))
         begin = np.maximum.accumulate(np.where(is_dense, -1 - self._n_dense, at))
         runs = at - begin
-        n_trusted = self._n_trusted_dense(max_gap_s)
+        n_trusted = self._n_trusted_dense()
         beyond = runs > n_trusted
         if not beyond.any():
             return placed, runs
@@ -504,10 +492,8 @@ class SampleLine:
         bases = np.where(first >= 0, placed[np.clip(first, 0, len(placed) - 1)], self._dense_from)
         return np.where(beyond, bases + (runs - n_trusted) * self._period, placed), runs
 
-    def _note_dense(
-        self, placed: NDArray[np.float64], runs: NDArray[np.intp] | None, max_gap_s: float
-    ) -> None:
-        n_trusted, last = self._n_trusted_dense(max_gap_s), len(placed) - 1
+    def _note_dense(self, placed: NDArray[np.float64], runs: NDArray[np.intp] | None) -> None:
+        n_trusted, last = self._n_trusted_dense(), len(placed) - 1
         self._last_placed = float(placed[last])
         if runs is None:
             self._n_dense = 0
@@ -516,9 +502,9 @@ class SampleLine:
             self._dense_from = float(placed[at])
         self._n_dense = int(runs[last])
 
-    def _begin_after_gap(self, time: float, is_hole: bool, max_gap_s: float) -> None:
+    def _begin_after_gap(self, time: float, is_hole: bool) -> None:
         """Start a new piece at ``time``; unlearn the rate if not one block ever fitted it."""
-        self._measure_scatter(max_gap_s)
+        self._measure_scatter()
         is_early = self._n_memory == _FIRST_MEMORY and self._n_in_block > 4 and self.scatter_s == 0
         if is_early and np.median(np.abs(np.diff(np.concatenate(self._errors)))) > 0.2 * self._period:
             measured = (time - self._t_start) / self._n_in_block
@@ -568,26 +554,27 @@ class SampleLine:
         slope = float(np.median(stamps / counts))
         return slope if 0.2 < slope / self._period < 5 else self._period
 
-    def _correct(self, max_gap_s: float) -> None:
+    def _correct(self) -> None:
         """Move the line by the block's mean error, and its slope by the share that repeats."""
-        self._measure_scatter(max_gap_s)
+        self._measure_scatter()
         error = float(np.concatenate(self._errors).mean())
         newest = self._t_start + (self._n_block - 1) * self._step
         middle = self._note_point(error)
-        scatters = self.scatter_s > max_gap_s / 5
+        scatters = self.scatter_s > self._max_gap_s / 5
         is_new = self._n_memory == _FIRST_MEMORY or self._step < 0.5 * self._period
-        if scatters and (error > max_gap_s or is_new):
+        if scatters and (error > self._max_gap_s or is_new):
             # A hole no longer than the jitter; or one stamp began the line, and the mean of many is better.
             self._n_memory += self._n_memory == _FIRST_MEMORY
             self._restart(middle, newest)
             return
-        if self._trusted is None and error < -max_gap_s:
+        if self._trusted is None and error < -self._max_gap_s:
             self._depart()
         if self._trusted is not None:
-            if self._step != self._period or error < -max_gap_s / 2:
-                self._catch_up(middle, newest)
+            if self._step != self._period or error < -self._max_gap_s / 2:
+                self._depart()
+                self._restart(middle, newest)
                 return
-            self._n_quiet = self._n_quiet + 1 if error < max_gap_s / 2 else 0
+            self._n_quiet = self._n_quiet + 1 if error < self._max_gap_s / 2 else 0
         n = self._n_memory
         alpha = 2 * (2 * n - 1) / (n * (n + 1))
         if scatters:  # what a few stamps say of the rate is less certain than the nominal one
@@ -607,12 +594,8 @@ class SampleLine:
             self.departures.append((t_next, self._n_departed - _N_SOUND * self._n_block))
             self._trusted = None
 
-    def _catch_up(self, middle: float, newest: float) -> None:
-        """Start anew on the block's stamps; where they lie in the past, with samples four times as dense."""
-        self._depart()
-        self._restart(middle, newest)
-
     def _restart(self, middle: float, newest: float) -> None:
+        """Start anew on the block's stamps; where they lie in the past, with samples four times as dense."""
         t_next = middle + (self._n_block + 1) / 2 * self._period
         self._start_block(max(t_next, newest + 0.25 * self._period))
         if self._t_start > t_next:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from acquisition.quality import StreamFault, StreamFinding
+from acquisition.quality import StreamFinding
 from acquisition.text import age, counted, duration, either
 from acquisition.types import (
     DROPPED,
@@ -16,6 +16,7 @@ from acquisition.types import (
     StreamEvent,
     StreamLedger,
 )
+from assets import words
 
 
 @dataclass(frozen=True)
@@ -27,28 +28,7 @@ class Device:
     if_silent: str
 
 
-DEVICES = {
-    Kind.EEG: Device(
-        "EEG",
-        "start the amplifier's LSL app, then open Streams or restart",
-        "check the amplifier's battery, cable and LSL app",
-    ),
-    Kind.GAZE: Device(
-        "eye tracker",
-        "start the eye tracker's LSL app, then open Streams or restart",
-        "check the eye tracker's cable and LSL app",
-    ),
-    Kind.VIDEO: Device(
-        "webcam",
-        "publish a webcam under Streams, or with affectscope publish webcam",
-        "check the webcam's cable, and that no other program uses it",
-    ),
-    Kind.AUDIO: Device(
-        "microphone",
-        "publish a microphone under Streams, or with affectscope publish microphone",
-        "check the microphone's cable, and that it is not muted",
-    ),
-}
+DEVICES = {Kind(kind): Device(**said) for kind, said in words("devices").items()}
 
 
 @dataclass(frozen=True)
@@ -60,60 +40,21 @@ class FaultWords:
     remedy: str
 
 
-#: State, clause and remedy; silent streams take the remedy of their device.
-_WORDS = {
-    StreamFault.DISCONNECTED: ("silent", "disconnected, no sample{since}", ""),
-    StreamFault.SILENT: ("silent", "no sample{since}", ""),
-    StreamFault.STANDS_STILL: ("silent", "samples arrive, but timestamps do not advance", ""),
-    StreamFault.NO_SAMPLE: ("no data yet", "no sample yet, {seconds} after it opened", "wait a moment"),
-    StreamFault.LATE: (
-        "late",
-        "it arrives {seconds} late, after the windows it belongs to",
-        "raise --lateness or fix its clock",
-    ),
-    StreamFault.BEHIND: (
-        "behind",
-        "{seconds} of samples behind",
-        "close other programs, or check the network",
-    ),
-    StreamFault.OFF_RATE: (
-        "off rate",
-        "{percent:.0f} % {side} its nominal rate",
-        "check the device's sampling rate and its link",
-    ),
-    StreamFault.LOSSES: (
-        "losses",
-        "{percent:.1f} % of its samples are missing",
-        "use a cable, or move closer",
-    ),
-    StreamFault.OTHER_CLOCK: (
-        "other clock",
-        "its timestamps are {figure:.2g} s from LSL time; they may be Unix time",
-        "set the LSL app to LSL timestamps",
-    ),
-    StreamFault.STEPS_BACK: (
-        "steps back",
-        "{percent:.1f} % of its samples have timestamps that step back",
-        "restart the LSL app",
-    ),
-}
+_FAULTS = {fault: FaultWords(**said) for fault, said in words("stream_faults").items()}
 
 
 def fault_words(finding: StreamFinding, kind: Kind) -> FaultWords:
     """Return a finding in words, for a stream of that kind."""
-    state, clause, remedy = _WORDS[finding.fault]
-    figure = finding.figure
-    said = clause.format(
+    found, figure = _FAULTS[finding.fault], finding.figure
+    said = found.finding.format(
         figure=figure,
         seconds=age(figure),
         since=f" for {age(figure)}" if math.isfinite(figure) else "",
         percent=100 * abs(figure),
         side="below" if figure < 0 else "above",
     )
-    if not remedy:
-        look_at = DEVICES[kind].if_silent if kind in DEVICES else "check the sending LSL app"
-        remedy = f"{look_at}; it will reconnect automatically"
-    return FaultWords(state, said, remedy)
+    look_at = DEVICES[kind].if_silent if kind in DEVICES else "check the sending LSL app"
+    return FaultWords(found.state, said, found.remedy or f"{look_at}; it will reconnect automatically")
 
 
 def waiting_words(missing: Mapping[str, str], modalities: Collection[str]) -> str:
@@ -139,33 +80,7 @@ def offer_words(name: str, modality: str, n_rivals: int, replaces: str, joins: b
 
 # --- what became of samples ---
 
-_FATES = {
-    Fate.LEAP: (
-        "timestamps {side} by {seconds} while samples go on: they are placed without the leap",
-        "let nothing set that computer's clock, and restart its LSL app after the session",
-    ),
-    Fate.GAP: ("no sample for {seconds}", "check the device's battery and link"),
-    Fate.OVERLAP: (
-        "timestamps fall back by {seconds} after a pause: samples until then are dropped",
-        "let nothing set that computer's clock",
-    ),
-    Fate.SCATTER: (
-        "timestamps scatter by {milliseconds:.0f} ms: samples are counted at the sampling rate instead",
-        "have its LSL app stamp samples when they are taken",
-    ),
-    Fate.NO_STAMP: (
-        "{samples} without a readable timestamp: placed right behind the one before",
-        "restart its LSL app",
-    ),
-    Fate.STALL: (
-        "timestamps left the sampling rate for {seconds} ({samples}), none missing: no step spans it",
-        "use a cable, or move closer",
-    ),
-    Fate.SPREAD: (
-        "whole chunks have equal timestamps: they are spread by the measured rate",
-        "have its LSL app stamp every sample",
-    ),
-}
+_FATES = words("fates")
 _FEWEST_WINDOWS = 12
 
 
@@ -173,14 +88,13 @@ def note_events(key: str, name: str, notes: Iterable[tuple[Fate, float, float, i
     """Return a warning for each note of `acquisition.timebase.ClockMapper.take_notes`."""
     events = []
     for fate, time, seconds, n_samples in notes:
-        said, remedy = _FATES[fate]
-        said = said.format(
+        said = _FATES[fate]["said"].format(
             side="fall back" if seconds < 0 else "leap ahead",
             seconds=duration(abs(seconds), 1),
             samples=counted(n_samples, "sample"),
             milliseconds=1e3 * seconds,
         )
-        message = f"{name}: {said} (t={time:.1f} s); {remedy}"
+        message = f"{name}: {said} (t={time:.1f} s); {_FATES[fate]['remedy']}"
         events.append(StreamEvent(key, Change.WARNING, time, message, code=fate))
     return events
 
@@ -209,17 +123,6 @@ class Episodes:
         return event if is_new or n < _N_TOLD else None
 
 
-_FATES_COUNTED = {
-    Fate.OVERLAP: "{samples} dropped, timestamps equal to or before earlier ones{seconds}",
-    Fate.NO_STAMP: "{samples} dropped, without a timestamp",
-    Fate.LEAP: "{samples} placed without a leap of timestamps{seconds}",
-    Fate.SPREAD: "{samples} with equal timestamps spread",
-    Fate.SCATTER: "{samples} with timestamps that step back counted at the sampling rate",
-    Fate.STALL: "{samples} with timestamps out of step{seconds}",
-    Fate.GAP: "{holes}{seconds}",
-}
-
-
 def ledger_line(ledger: StreamLedger) -> str:
     """Return in one sentence what was received, used, dropped or mended and why, and decodable."""
     if ledger.refused and not ledger.n_used:
@@ -236,12 +139,12 @@ def fates(ledger: StreamLedger) -> list[str]:
     """Return a clause for each thing that befell samples, with their number and seconds."""
     late = f"late in {ledger.n_late:,} of {counted(ledger.n_windows, 'window')}"
     return [
-        text.format(
+        _FATES[fate]["counted"].format(
             samples=counted(n, "sample"),
             holes=counted(n, "hole"),
             seconds=f" ({duration(seconds, 1)})" if (seconds := ledger.seconds[fate]) >= 0.05 else "",
         )
-        for fate, text in _FATES_COUNTED.items()
+        for fate in Fate
         if (n := ledger.n_with[fate])
     ] + [late] * bool(ledger.n_late)
 

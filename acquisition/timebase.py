@@ -26,6 +26,7 @@ from acquisition.clock_fit import (
     SampleLine,
     Scatter,
     Spreader,
+    forked,
     steps_of,
 )
 from acquisition.types import DROPPED, Fate, MapSegment, StreamLedger
@@ -224,10 +225,10 @@ class ClockMapper:
         self._notes: list[tuple[Fate, float, float, int]] = []
         self._nominal_sfreq, self._max_gap_s = nominal_sfreq, max_gap_s
         self._offset_mean_s = offset_mean_s
-        self._line = SampleLine(nominal_sfreq) if dejitter and nominal_sfreq > 0 else None
+        self._line = SampleLine(nominal_sfreq, max_gap_s) if dejitter and nominal_sfreq > 0 else None
         self._recorded = RecordedMap(recorded) if recorded else None
         self._allow_ties = allow_ties
-        self._leaps = Leaps(1 / nominal_sfreq if nominal_sfreq > 0 else 0.0, max_gap_s)
+        self._leaps = Leaps(1 / nominal_sfreq if nominal_sfreq > 0 else 0.0)
         self._spreader, self._shift_s = Spreader(), 0.0
         is_regular = nominal_sfreq > 0 and not allow_ties
         self._repeats = Repeats(nominal_sfreq) if is_regular else None
@@ -291,7 +292,7 @@ class ClockMapper:
         mapped = self._mapped(stamps[:at], arrival)
         if at is not None:
             assert self._scatter is not None
-            self._line, self._scatter = SampleLine(self._scatter.sfreq, can_drop=True), None
+            self._line, self._scatter = SampleLine(self._scatter.sfreq, self._max_gap_s, can_drop=True), None
             rest, n = self._mapped(stamps[at:], arrival), len(mapped.times)
             breaks = (*mapped.breaks, *(n + position for position in rest.breaks))
             kept = [
@@ -339,10 +340,10 @@ class ClockMapper:
         """
         other = copy(self)
         other.offsets = copy(self.offsets)
-        other._line = self._line.copy() if self._line is not None else None
         other._recorded, other._repeats = copy(self._recorded), copy(self._repeats)
-        other._scatter = self._scatter.copy() if self._scatter is not None else None
-        other._leaps, other._spreader = self._leaps.copy(), self._spreader.copy()
+        other._line = None if self._line is None else forked(self._line)
+        other._scatter = None if self._scatter is None else forked(self._scatter)
+        other._leaps, other._spreader = forked(self._leaps), forked(self._spreader)
         other.ledger, other._notes = StreamLedger(), []
         other._segments = deque(maxlen=_N_SEGMENTS)
         return other
@@ -384,14 +385,15 @@ class ClockMapper:
                 placed, offsets = placed + shifts, offsets + shifts
                 self._note_leaps(placed, shifts, leaps, leapt)
         if self._line is None:
-            breaks = self._gaps(placed) | leapt
+            # A hole; the very first sample counts as one.
+            breaks = ~(steps_of(placed, self._last) <= self._max_gap_s) | leapt
             changed = steps_of(offsets, self._noted_offset) != 0  # NaN differs from all
             for at in np.flatnonzero(changed).tolist():
                 self._begin_segment(stamps[at], placed[at], breaks[at], offset_s=float(offsets[at]))
             self._noted_offset = float(offsets[-1])
             return placed, leapt
         step_s = self._line.step_s
-        times, breaks, starts = self._line.follow(placed, self._max_gap_s, leapt)
+        times, breaks, starts = self._line.follow(placed, leapt)
         if self._must_state and not (starts and starts[0][0] == 0):
             starts.insert(0, (0, float(times[0]), step_s))
         self._must_state = False
@@ -443,10 +445,6 @@ class ClockMapper:
         if len(stamps):
             self._last_stamp = float(stamps[-1])
         return stamps, n_unplaced
-
-    def _gaps(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return where an irregular stream has a hole, (n,) bool; its very first sample counts as one."""
-        return ~(steps_of(times, self._last) <= self._max_gap_s)
 
     def _increasing(self, times: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Mapped:
         """Drop samples with decreasing timestamps."""

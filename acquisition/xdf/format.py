@@ -198,8 +198,8 @@ class XdfIndex:
 
 # --- samples: a byte 0 (stamp left out) or 8 and a stamp, then the values ---
 
-_MOST_RUNS = 2  # runs of equal layout that are decoded run by run before each sample is looked at
-_NARROW = 32  # bytes of a sample's values: up to so many all bytes are looked at rather than sample by sample
+_AT_ONCE = 1 << 16  # samples of unknown layout that are looked at together
+_NARROW = 8  # bytes of a sample's values: up to so many all bytes are looked at rather than sample by sample
 _FEWEST_IN_TURN = 8  # fewer samples are not worth the test
 
 
@@ -269,59 +269,22 @@ def _decode_numeric(raw: memoryview, n_most: int, dtype: np.dtype, n_channels: i
         if (octets[starts] == sizes).all():
             rows = _values_at(octets, starts, value_bytes)
             return Decoded(_stamps_at(octets, starts), rows.view(dtype), len(raw), False)
-    stamps: list[NDArray[np.float64]] = [np.empty(0)]
-    values: list[NDArray[np.uint8]] = []
-    at, n_left = 0, n_most
-    while n_left > 0 and at < len(octets) and octets[at] in (0, STAMP_BYTES):
-        if len(values) == _MOST_RUNS:
-            if value_bytes <= _NARROW:
-                starts, at = _leap(octets, at, n_left, value_bytes)
-            else:
-                walked, at = _walk(raw, at, n_left, value_bytes)
-                starts = np.array(walked, dtype=np.intp)
-            stamps.append(_stamps_at(octets, starts))
-            values.append(_values_at(octets, starts, value_bytes))
-            n_left -= len(starts)
+    found, at, n_left = [np.empty(0, np.intp)], 0, n_most
+    while n_left > 0:
+        n_now = min(n_left, _AT_ONCE)
+        if value_bytes <= _NARROW:
+            starts, at = _leap(octets, at, n_now, value_bytes)
+        else:
+            walked, at = _walk(raw, at, n_now, value_bytes)
+            starts = np.array(walked, dtype=np.intp)
+        found.append(starts)
+        if len(starts) < n_now:
             break
-        size = int(octets[at])
-        # LabRecorder leaves out every other stamp of a steady stream.
-        run = _run(octets[at:], n_left, (size, STAMP_BYTES - size), value_bytes)
-        if len(run[0]) < _FEWEST_IN_TURN:
-            run = _run(octets[at:], n_left, (size,), value_bytes)
-        if len(run[0]) == 0:
-            break
-        stamps.append(run[0])
-        values.append(run[1])
-        n_left -= len(run[0])
-        at += run[2]
-    broken = n_left > 0 and at < len(octets) and octets[at] not in (0, STAMP_BYTES)
-    if len(values) == 1:
-        joined = values[0]
-    else:
-        joined = np.concatenate([np.empty((0, value_bytes), np.uint8), *values])
-    return Decoded(np.concatenate(stamps), joined.view(dtype), at, broken)
-
-
-def _run(
-    octets: NDArray[np.uint8], n_most: int, sizes: tuple[int, ...], value_bytes: int
-) -> tuple[NDArray[np.float64], NDArray[np.uint8], int]:
-    """Decode samples whose stamps take ``sizes`` bytes again and again: stamps, values, bytes used."""
-    starts = np.cumsum([0, *(1 + size + value_bytes for size in sizes)])
-    n_bytes = int(starts[-1])
-    n_fit = min(n_most // len(sizes), len(octets) // n_bytes)
-    rows = octets[: n_fit * n_bytes].reshape(n_fit, n_bytes)
-    fits = (rows[:, starts[:-1]] == np.array(sizes, np.uint8)).all(axis=1)
-    n_rows = n_fit if fits.all() else int(fits.argmin())
-    stamps = np.full((n_rows, len(sizes)), np.nan)
-    values = np.empty((n_rows, len(sizes), value_bytes), np.uint8)
-    for at, (start, size) in enumerate(zip(starts, sizes, strict=False)):
-        values_at = start + 1 + size
-        values[:, at] = rows[:n_rows, values_at : values_at + value_bytes]
-        if size:
-            stamps[:, at] = _written(
-                np.ascontiguousarray(rows[:n_rows, start + 1 : values_at]).view("<f8")[:, 0]
-            )
-    return stamps.ravel(), values.reshape(-1, value_bytes), n_rows * n_bytes
+        n_left -= n_now
+    starts = np.concatenate(found)
+    broken = len(starts) < n_most and at < len(octets) and octets[at] not in (0, STAMP_BYTES)
+    values = _values_at(octets, starts, value_bytes).view(dtype)
+    return Decoded(_stamps_at(octets, starts), values, at, broken)
 
 
 def _walk(raw: memoryview, at: int, n_most: int, value_bytes: int) -> tuple[list[int], int]:
