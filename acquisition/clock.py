@@ -26,7 +26,6 @@ class LslClock:
         return float(self._read())
 
     def wait_until(self, when: float) -> None:
-        """Sleep until ``when``."""
         remaining = when - self.now()
         if remaining > 0:
             time.sleep(remaining)
@@ -48,13 +47,11 @@ class ReplayClock:
         self._real_s = time.perf_counter()
 
     def now(self) -> float:
-        """Return the recording's time."""
         if self._rate == float("inf"):
             return self._recording_s
         return self._recording_s + (time.perf_counter() - self._real_s) * self._rate
 
     def wait_until(self, when: float) -> None:
-        """Let the recording run until ``when``."""
         remaining = self.real_s_until(when)
         if remaining > 0:
             time.sleep(remaining)
@@ -77,28 +74,6 @@ def _checked_rate(rate: float) -> float:
     if not rate > 0:
         raise ValueError(f"rate must be positive, got {rate}")
     return rate
-
-
-class ManualClock:
-    """A clock that tests move by hand; it cannot go back."""
-
-    def __init__(self, start: float = 0.0) -> None:
-        self._now = start
-
-    def now(self) -> float:
-        """Return the time it was last set to."""
-        return self._now
-
-    def wait_until(self, when: float) -> None:
-        """Jump forward to ``when``."""
-        self._now = max(self._now, when)
-
-    def advance(self, seconds: float) -> float:
-        """Move forward and return the new time; a negative step is a ValueError."""
-        if seconds < 0:
-            raise ValueError(f"a clock cannot go back, got {seconds}")
-        self._now += seconds
-        return self._now
 
 
 def stopwatch() -> float:

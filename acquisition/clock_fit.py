@@ -546,7 +546,6 @@ class SampleLine:
         self._period, self._n_quiet = self._trusted, 0
 
     def _slope(self, n_points: int) -> float:
-        """Return the median period between points half of the row apart."""
         if n_points < 2:  # the others lie before a hole
             return self._period
         points, half = np.array(self._points)[:n_points], n_points // 2

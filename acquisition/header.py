@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from acquisition.errors import ErrorCode, InputError, without_controls
+from acquisition.text import stated
 from acquisition.types import ChannelInfo, StreamHeader
 
 #: Types of the streams this program publishes itself: its clock map and its predictions.
@@ -88,7 +89,7 @@ def parse_header(xml: str) -> StreamHeader:
         n_described=len(desc.findall("channels/channel")),
         encoding={child.tag: (child.text or "").strip() for child in desc.findall("encoding/*")},
         can_drop_samples=_text(desc, "synchronization/can_drop_samples").lower() in ("true", "1", "yes"),
-        offset_mean_s=_float(_text(desc, "synchronization/offset_mean")),
+        offset_mean_s=stated(_text(desc, "synchronization/offset_mean")),
         desc=_leaves(desc),
     )
 
@@ -137,14 +138,6 @@ def _append(element: Any, content: Mapping[str, Any]) -> None:
 
 def _text(element: ET.Element, path: str) -> str:
     return (element.findtext(path) or "").strip()[:_LONGEST_FIELD]
-
-
-def _float(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        return 0.0
-    return number if math.isfinite(number) else 0.0
 
 
 def _channels(desc: ET.Element, n_channels: int) -> tuple[ChannelInfo, ...]:

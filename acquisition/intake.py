@@ -30,6 +30,14 @@ class Adapter(Protocol):
         """Return (n_samples, n_channels) canonical values, or a tuple of n_samples objects."""
 
 
+_BY_OPTIONS: dict[Kind, Callable[..., Adapter]] = {Kind.EEG: EegAdapter, Kind.GAZE: GazeAdapter}
+_BY_HEADER: dict[Kind, Callable[..., Adapter]] = {
+    Kind.AUDIO: AudioAdapter,
+    Kind.VIDEO: VideoAdapter,
+    Kind.MARKERS: MarkerAdapter,
+}
+
+
 def make_adapter(
     header: StreamHeader, key: str, kind: Kind, options: AdapterOptions | None = None
 ) -> Adapter:
@@ -40,27 +48,17 @@ def make_adapter(
     """
     options = options or AdapterOptions()
     try:
-        return _decoding(header, key, kind, options)
+        if kind in _BY_OPTIONS:
+            return _BY_OPTIONS[kind](header, key, options)
+        if kind in _BY_HEADER:
+            return _BY_HEADER[kind](header, key)
+        what, where = f"stream type {header.type!r} is not supported", f"stream {header.name!r}"
+        raise InputError(what, where=where, code=ErrorCode.WRONG_STREAM, stream=header.name)
     except InputError as error:
         is_eeg = kind is Kind.EEG and error.code is ErrorCode.CHANNELS
         if options.shows_unmapped and header.channel_format != "string" and (is_eeg or kind is Kind.OTHER):
             return ShownAdapter(header, key, kind, str(error))
         raise
-
-
-def _decoding(header: StreamHeader, key: str, kind: Kind, options: AdapterOptions) -> Adapter:
-    if kind is Kind.EEG:
-        return EegAdapter(header, key, options)
-    if kind is Kind.GAZE:
-        return GazeAdapter(header, key, options)
-    if kind is Kind.AUDIO:
-        return AudioAdapter(header, key)
-    if kind is Kind.VIDEO:
-        return VideoAdapter(header, key)
-    if kind is Kind.MARKERS:
-        return MarkerAdapter(header, key)
-    what = f"stream type {header.type!r} is not supported"
-    raise InputError(what, where=f"stream {header.name!r}", code=ErrorCode.WRONG_STREAM, stream=header.name)
 
 
 def kept_rows(values: NDArray[Any] | Sequence[Any], keep: NDArray[np.bool_]) -> NDArray[Any] | Sequence[Any]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from acquisition.text import parse_toml
 from assets import HEADSETS, TEN_FIVE
 
 _TEN_FIVE = "10-05"
+_K = TypeVar("_K")
 
 
 @functools.cache
@@ -54,9 +56,8 @@ def directions_from_mne(montage: str) -> dict[str, NDArray[np.float64]]:
         positions = make_standard_montage(montage).get_positions()["ch_pos"]
     points = np.array(list(positions.values()), dtype=float)
     # |p|² = 2 c·p + (r² - |c|²): the sphere through the electrodes, linear in its centre c.
-    solution = np.linalg.lstsq(np.c_[2 * points, np.ones(len(points))], (points**2).sum(axis=1), rcond=None)[
-        0
-    ]
+    sphere = np.c_[2 * points, np.ones(len(points))]
+    solution, *_ = np.linalg.lstsq(sphere, (points**2).sum(axis=1), rcond=None)
     rays = points - solution[:3]
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     return {label.upper(): ray for label, ray in zip(positions, rays, strict=True)}
@@ -194,23 +195,34 @@ def headset_of(labels: Sequence[str], device: str) -> str:
 def nearest_wanted(names: Mapping[int, str], wanted: Sequence[str]) -> dict[int, tuple[str, float]]:
     """Return a stand-in for each electrode that is not wanted: the nearest wanted one, and degrees to it.
 
-    One electrode each, nearest pairs first, none farther than `_FAR_DEG` or taken by another channel.
+    None is farther than `_FAR_DEG` or taken by another channel.
     """
-    known, taken = electrode_directions(), set(names.values())
-    places = {
-        name: known[_POSITION_OF.get(name, name)] for name in wanted if _POSITION_OF.get(name, name) in known
-    }
-    pairs = sorted(
-        (math.degrees(math.acos(np.clip(known[name] @ place, -1.0, 1.0))), index, target)
-        for index, name in names.items()
-        if name not in wanted and name in known
-        for target, place in places.items()
-        if target not in taken
-    )
-    found: dict[int, tuple[str, float]] = {}
-    for degrees, index, target in pairs:
-        if degrees <= _FAR_DEG and index not in found and all(target != name for name, _ in found.values()):
-            found[index] = target, degrees
+    known = electrode_directions()
+    others = {index: known[name] for index, name in names.items() if name not in wanted and name in known}
+    return _nearest(others, _places([name for name in wanted if name not in names.values()]), _FAR_DEG)
+
+
+def _places(names: Iterable[str]) -> dict[str, NDArray[np.float64]]:
+    """Return the directions (3,) of those of some electrodes that have a place."""
+    known = electrode_directions()
+    return {name: known[at] for name in names if (at := _POSITION_OF.get(name, name)) in known}
+
+
+def _nearest(
+    electrodes: Mapping[_K, NDArray[np.float64]], targets: Mapping[str, NDArray[np.float64]], most_deg: float
+) -> dict[_K, tuple[str, float]]:
+    """Return the nearest target of electrodes, and degrees to it: one each, nearest pairs first."""
+    pairs = [
+        (math.degrees(math.acos(np.clip(ray @ place, -1.0, 1.0))), electrode, target)
+        for electrode, ray in electrodes.items()
+        for target, place in targets.items()
+    ]
+    found: dict[_K, tuple[str, float]] = {}
+    taken = set()
+    for degrees, electrode, target in sorted(pairs, key=lambda pair: pair[0]):
+        if degrees <= most_deg and electrode not in found and target not in taken:
+            found[electrode] = target, degrees
+            taken.add(target)
     return found
 
 
@@ -280,8 +292,6 @@ def _from_mne(name: str) -> Montage:
         raise InputError(what, where="--montage", remedy=remedy, code=ErrorCode.CHANNELS)
     electrodes = electrode_directions(name)
     ten_five = electrode_directions()
-    positions = {seed: _POSITION_OF.get(seed, seed) for seed in SEED_CH_NAMES}
-    targets = {seed: ten_five[place] for seed, place in positions.items() if place in ten_five}
     known = {*ten_five, *SEED_CH_NAMES}
     labels = {label: canonical_name(label) for label in electrodes if canonical_name(label) in known}
     if name in _BIOSEMI:  # a list in the order of the amplifier's A1, A2, ..., B32
@@ -289,23 +299,9 @@ def _from_mne(name: str) -> Montage:
         labels |= {label: labels[electrode] for label, electrode in zip(numbered, electrodes, strict=False)}
     # A cap with its own numbering (A1-D32, E1-E128) goes by position: its C3 is not the 10-20 C3.
     if len(labels) < len(electrodes) / 2:
-        labels = _nearest_names(electrodes, targets)
+        nearest = _nearest(electrodes, _places(SEED_CH_NAMES), _NEAR_DEG)
+        labels = {label: target for label, (target, _) in nearest.items()}
     return Montage(name=name, labels=labels, complete=False)
-
-
-def _nearest_names(
-    electrodes: Mapping[str, NDArray[np.float64]], targets: Mapping[str, NDArray[np.float64]]
-) -> dict[str, str]:
-    """Give each target's name to the electrode nearest to it, one electrode each, nearest pairs first."""
-    names, labels = list(targets), list(electrodes)
-    cosines = np.array(list(targets.values())) @ np.array(list(electrodes.values())).T
-    pairs = np.argwhere(cosines >= np.cos(np.radians(_NEAR_DEG)))
-    pairs = pairs[np.argsort(-cosines[pairs[:, 0], pairs[:, 1]], kind="stable")]
-    found: dict[str, str] = {}
-    for target, electrode in pairs:
-        if labels[electrode] not in found and names[target] not in found.values():
-            found[labels[electrode]] = names[target]
-    return found
 
 
 if __name__ == "__main__":

@@ -388,7 +388,6 @@ class QualityMeter:
     # --- states ---
 
     def _settle(self, figures: NDArray[np.float64], t: float) -> None:
-        """Bring each channel's state up to date, with hysteresis."""
         rises = _levels(figures)
         stays = _levels(figures / _RELEASE)
         enters, holds = rises.max(0), stays.max(0)
@@ -442,7 +441,6 @@ def _score(figure: NDArray[np.float64], suspect: float, bad: float) -> NDArray[n
 
 
 def _bridged(data: NDArray[np.float64], is_finite: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the data with the mean of each channel's finite samples in place of the others."""
     finite = np.where(is_finite, data, 0.0)
     mean = finite.sum(0) / np.maximum(1, is_finite.sum(0))
     return np.where(is_finite, finite, mean)

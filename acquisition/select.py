@@ -240,7 +240,6 @@ def _field_value(choice: str) -> tuple[str, str]:
 
 
 def _named(usable: Mapping[K, StreamHeader], choice: str) -> list[K]:
-    """Return the streams that a choice names, whatever they carry."""
     field_name, value = _field_value(choice)
     found = [key for key, header in usable.items() if _field(key, header, field_name) == value]
     if field_name == "type" and not found:

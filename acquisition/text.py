@@ -26,6 +26,15 @@ def number(value: float, digits: int = 0, unit: str = "") -> str:
     return f"{value:,.{digits}f} {unit}".rstrip()
 
 
+def stated(text: str, default: float = 0.0) -> float:
+    """Return the number that a text is; ``default`` if it is none, or not finite."""
+    try:
+        value = float(text)
+    except ValueError:
+        return default
+    return value if math.isfinite(value) else default
+
+
 def percent(share: float | None, digits: int = 0) -> str:
     """Return a share from 0 to 1 as per cent: "62 %"."""
     return UNKNOWN if share is None else number(100 * share, digits, "%")

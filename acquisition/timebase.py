@@ -447,7 +447,6 @@ class ClockMapper:
         return stamps, n_unplaced
 
     def _increasing(self, times: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Mapped:
-        """Drop samples with decreasing timestamps."""
         steps, keep = steps_of(times, self._last), None
         goes_back = steps < 0 if self._allow_ties else steps <= 0  # NaN before the first sample is False
         # A sample after a dropped one continues nothing unless only a stamp or two went astray.

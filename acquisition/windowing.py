@@ -379,7 +379,9 @@ class Aligner:
             t_end=t_end,
             steps=steps,
             present={m: self._is_present(m, index, steps.get(m, ()), newest_of) for m in MODALITIES},
-            coverage={m: _mean_coverage(steps.get(m, ())) for m in MODALITIES},
+            coverage={
+                m: float(np.mean([step.coverage for step in steps.get(m, ())] or 0.0)) for m in MODALITIES
+            },
             waited_s=max(0.0, now - t_end) if live else 0.0,
             closed_at=now if live else t_end,
             newest_push=max((feed.newest_push for feed in closing), default=math.nan),
@@ -424,7 +426,6 @@ class Aligner:
         return tuple(steps)
 
     def _step_indices(self, modality: str, index: int) -> range:
-        """Return the grid indices of a window's steps, oldest first."""
         config = self.config
         shift_s, n_steps, grid_s = {
             "eeg": (config.eeg_shift_s, config.eeg_n_steps, config.hop_s),
@@ -467,7 +468,3 @@ def rows_back(
     back = ends[:, None] - np.arange(n_steps - 1, -1, -1)
     exists = back >= first[:, None]
     return np.where(exists, back, ends[:, None]), exists
-
-
-def _mean_coverage(steps: tuple[Step, ...]) -> float:
-    return float(np.mean([step.coverage for step in steps])) if steps else 0.0

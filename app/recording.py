@@ -22,7 +22,7 @@ from acquisition.lsl.discovery import discover
 from acquisition.process import interruptible
 from acquisition.record.files import (
     bytes_per_second,
-    next_part_path,
+    next_path,
     recorded_identity,
     sample_bytes,
     write_sidecar,
@@ -82,7 +82,7 @@ class NewStreams:
                 self._say(f"a search for new streams has failed: {printable(str(error))}")
 
     def _tell(self, header: StreamHeader) -> None:
-        part = next_part_path(self._recorder.path)
+        part = next_path(self._recorder.path, "part")
         part = part.relative_to(Path.cwd()) if part.is_relative_to(Path.cwd()) else part
         name, command = f"{header.name} ({header.type})", record_command(part, header)
         self._say(f"{name} appeared and is not in this file; to record it separately: {command}")
@@ -226,7 +226,7 @@ class RecordingControl:
             self._begin_part(newest, newest.trouble, "the recording does not continue yet", now)
 
     def _begin_part(self, newest: _Recording, why: str, otherwise: str, now: float) -> None:
-        path = next_part_path(newest.path)
+        path = next_path(newest.path, "part")
         self._part = self._make(path, now, is_first=False)
         self._hooks.on_notice(f"{why}: the recording continues in {path.name}")
         try:

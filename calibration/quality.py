@@ -311,7 +311,6 @@ class _Stream:
             start = stop
 
     def close(self) -> None:
-        """Count the second under way."""
         if self._second is None:
             return
         times = np.concatenate(self._times)
@@ -379,7 +378,6 @@ def _face_test() -> Callable[[Any], bool]:
 
 
 def _electrodes(rows: list[Any]) -> tuple[tuple[str, ...], tuple[float, ...], tuple[str, ...]]:
-    """Return names, share of bad seconds and the main reason of each electrode."""
     if not rows:
         return (), (), ()
     ch_names = rows[-1][0]

@@ -99,7 +99,6 @@ _WHOLE = ("positions", "voice_times")  # of the table, not of its rows
 
 
 def _with_voice(table: RowTable, n_tokens: int) -> RowTable:
-    """Return a table without a voice with so many masked tokens."""
     if table.voice.shape[1] == n_tokens:
         return table
     n, _, width = table.voice.shape

@@ -205,7 +205,6 @@ class TrialWindows:
 
     @property
     def _face_ages(self) -> Tensor:
-        """Seconds from each frame of a window to its end, oldest first."""
         windows = self.config.windows
         n_frames = round(windows.face_s / windows.face_grid_s)
         return torch.from_numpy(windows.face_grid_s * np.arange(n_frames - 1, -1, -1)).float()

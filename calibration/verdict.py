@@ -211,7 +211,6 @@ def judge(
 
 
 def _binomial(n: int, p: float) -> NDArray[np.float64]:
-    """Return the probabilities of 0..n hits, (n + 1,)."""
     return np.array([math.comb(n, hits) * p**hits * (1 - p) ** (n - hits) for hits in range(n + 1)])
 
 

@@ -300,7 +300,6 @@ def _no_channels(header: StreamHeader, options: AdapterOptions, where: str) -> I
 
 
 def _some(names: Sequence[str], n_all: int) -> str:
-    """Return the first few names, and how many there are."""
     if n_all <= _N_NAMED:
         return " ".join(names)
     return f"{' '.join(names[:_N_NAMED])} … ({n_all} in all)"

@@ -17,7 +17,6 @@ them:
 - plain ``gaze_x, gaze_y, pupil_left, pupil_right, validity``
 """
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 
 from acquisition.adapters import AdapterOptions, converted_spec
 from acquisition.errors import ErrorCode, InputError
+from acquisition.text import stated
 from acquisition.types import ChannelInfo, Kind, StreamHeader
 
 _QUANTITY_OF_TYPE = {
@@ -128,20 +128,14 @@ def picture_size(header: StreamHeader, is_scene: bool) -> tuple[tuple[float, flo
     for path, text in header.desc.items():
         words = _words(path.replace("/", "_"))
         for side in ("width", "height"):
-            if words and side in words and not {"cm", "mm"} & set(words):
-                try:
-                    size = float(text)
-                except ValueError:
-                    continue
-                if 1 <= size < math.inf:
-                    sizes.setdefault(side, size)
+            if side in words and not {"cm", "mm"} & set(words) and (size := stated(text)) >= 1:
+                sizes.setdefault(side, size)
     if len(sizes) == 2:
         return (sizes["width"], sizes["height"]), False
     return (_SCENE_PX if is_scene else _SCREEN_PX), True
 
 
 def _words(label: str) -> list[str]:
-    """Return the lower-case words of a label: leftEyeX and left_eye_x are both left, eye, x."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", label)
     return [word.lower() for word in re.split(r"[^A-Za-z0-9]+", spaced) if word]
 
@@ -190,19 +184,14 @@ def _eye(channel: ChannelInfo, words: list[str]) -> str:
 
 
 def _pupil_of(index: int, channel: ChannelInfo, quantity: str) -> Pupil:
-    unit = channel.unit.strip().lower()
     if quantity == "area":
         return Pupil(index, "arbitrary", is_area=True)
-    if channel.label.strip().upper() in ("LPMM", "RPMM"):
+    unit, label, words = channel.unit.strip().lower(), channel.label.strip().upper(), _words(channel.label)
+    is_mm = unit in ("mm", "millimeter", "millimeters", "millimetre", "millimetres")
+    if is_mm or label in ("LPMM", "RPMM") or (not unit and "3d" in words):
         return Pupil(index, "mm")
-    if unit in ("mm", "millimeter", "millimeters", "millimetre", "millimetres"):
-        return Pupil(index, "mm")
-    words = _words(channel.label)
-    if not unit and "3d" in words:
-        return Pupil(index, "mm")
-    if unit.startswith("px") or unit.startswith("pixel") or "2d" in words:
-        return Pupil(index, "px")
-    return Pupil(index, "arbitrary")
+    is_px = unit.startswith(("px", "pixel")) or "2d" in words
+    return Pupil(index, "px" if is_px else "arbitrary")
 
 
 def _add_pupil(found: Found, eye: str, pupil: Pupil) -> None:
@@ -215,7 +204,6 @@ def _add_pupil(found: Found, eye: str, pupil: Pupil) -> None:
 
 
 def _describe_space(header: StreamHeader, found: Found) -> None:
-    """Fill in unit, direction of y and whether a scene camera is meant."""
     x_at, y_at = next(iter(found.gaze.values()))
     channel = header.channels[y_at]
     words = [_words(header.channels[i].label) for i in (x_at, y_at)]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from acquisition.adapters import converted_spec
 from acquisition.errors import ErrorCode, InputError
+from acquisition.text import stated
 from acquisition.types import Kind, StreamHeader
 
 _FULL_SCALE = {
@@ -116,14 +117,10 @@ def _jpeg_of_row(row: Sequence[str | bytes]) -> bytes:
 
 
 def _raw_converter(header: StreamHeader) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
-    """Return the function that turns one sample of a VideoRaw stream into a BGR picture."""
     refused = partial(InputError, where=f"video stream {header.name!r}", code=ErrorCode.CHANNELS)
     colour = header.encoding.get("color_format", header.encoding.get("colour_format", "")).strip().lower()
     colour = "gray" if colour in _GREY_NAMES else colour
-    try:
-        width, height = (int(float(header.encoding.get(name, "0"))) for name in ("width", "height"))
-    except (ValueError, OverflowError):  # of text, NaN and infinity
-        width = height = 0
+    width, height = (int(stated(header.encoding.get(name, ""))) for name in ("width", "height"))
     if not (0 < width <= _LONGEST_SIDE and 0 < height <= _LONGEST_SIDE) or colour not in _N_COLOURS:
         raise refused(
             "expected encoding/width, height and color_format (RGB, BGR, RGBA, BGRA or gray), "

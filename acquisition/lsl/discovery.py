@@ -90,7 +90,6 @@ def readable_header(info: Any) -> StreamHeader | None:
 
 
 def _short_header(info: Any) -> StreamHeader:
-    """Return the header in a ``StreamInfo``, of one that cannot be read its main fields."""
     from pylsl.lib import fmt2string
 
     sfreq = float(info.nominal_srate())

@@ -258,7 +258,6 @@ class OffsetMeter(_Background):
         self._retired.append(opened)
 
     def close(self) -> None:
-        """Stop, and let go of the inlets."""
         super().close()
         self._inlets = {}
         self._retired.clear()
@@ -329,7 +328,6 @@ class Searcher(_Background):
             self._searches = {other: search for other, search in self._searches.items() if other != key}
 
     def close(self) -> None:
-        """Stop; waits at most for the running search."""
         self._stop.set()
         self._wanted.set()
         super().close()

@@ -184,7 +184,6 @@ class LiveStream:
     def _place(
         self, stamps: NDArray[np.float64], now: float, unix_offset_s: float
     ) -> list[Chunk | StreamEvent]:
-        """Decide the offset from the first samples of an inlet."""
         assert self.opened is not None
         measured = self.opened.offset
         placement = place(float(stamps[-1]), measured[1] if measured else None, now, unix_offset_s)

@@ -232,19 +232,14 @@ def publish_microphone(device: int | str | Path, publishing: Publishing) -> None
             remedy="see `affectscope publish microphone --list`; may this program use the microphone?",
             silent_s=_LOST_S,  # a silent room is all zeros: the content says nothing here
         )
-    name = publishing.name or NAME
-    outlet = _make_outlet(name, publisher_source_id("microphone", device), sfreq, n_channels)
+    name, source_id = publishing.name or NAME, publisher_source_id("microphone", device)
+    channels = [{"label": f"audio{i + 1}", "type": "Audio", "unit": "normalized"} for i in range(n_channels)]
+    desc = {"channels": {"channel": channels}}
+    info = make_info(name, "Audio", "int16", source_id, n_channels=n_channels, sfreq=sfreq, desc=desc)
+    outlet = open_outlet(info)
 
     def push(capture: Capture) -> None:
         outlet.push_chunk(capture.data, capture.stamp)  # LSL gives the stamp to the last sample
 
     publishing.report(f"stream {name!r}: {device} at {sfreq:g} Hz, {n_channels} channel(s)")
     run_publisher(source, outlet, push, clock, publishing)
-
-
-def _make_outlet(name: str, source_id: str, sfreq: float, n_channels: int) -> Any:
-    channels = [{"label": f"audio{i + 1}", "type": "Audio", "unit": "normalized"} for i in range(n_channels)]
-    desc = {"channels": {"channel": channels}}
-    return open_outlet(
-        make_info(name, "Audio", "int16", source_id, n_channels=n_channels, sfreq=sfreq, desc=desc)
-    )

@@ -112,7 +112,9 @@ def start_publisher(kind: str, device: str, *, loop: bool = False) -> PublisherP
     parsed = camera_from_text(device) if kind == "webcam" else microphone_from_text(device)
     source_id = publisher_source_id(kind, parsed)
     control = control_folder() / source_id.replace(".", "_")  # dots would look like suffixes
-    if _is_published(source_id):
+    from pylsl import resolve_bypred
+
+    if resolve_bypred(f"source_id='{source_id}'", 1, 1.0):  # it is published
         foreign = not control.with_suffix(".json").exists()
         publisher = PublisherProcess(kind, device, source_id, control, None, foreign)
         if foreign or _record(control).get("open_to_network") is is_open_to_network():
@@ -155,12 +157,6 @@ def _wait_while(condition: Callable[[], bool], timeout_s: float) -> None:
     deadline = clock.now() + timeout_s
     while condition() and clock.now() < deadline:
         clock.wait_until(clock.now() + _POLL_S)
-
-
-def _is_published(source_id: str) -> bool:
-    from pylsl import resolve_bypred
-
-    return bool(resolve_bypred(f"source_id='{source_id}'", 1, 1.0))
 
 
 def _tidy(control: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acquisition.errors import ErrorCode, InputError, file_errors, read_limited
-from acquisition.text import finite, json_text, parse_json
+from acquisition.text import finite, json_text, parse_json, stated
 
 if TYPE_CHECKING:
     from acquisition.record.supervisor import StreamInFile
@@ -39,16 +39,6 @@ def log_path(recording: Path) -> Path:
 def sidecar_path(recording: Path) -> Path:
     """Return the BIDS-like JSON sidecar: ``a.xdf`` has ``a.json``."""
     return recording.with_suffix(".json")
-
-
-def next_part_path(recording: Path) -> Path:
-    """Return the next free ``…_part-02.xdf`` of a recording."""
-    return _next_free(recording, "part")
-
-
-def next_run_path(recording: Path) -> Path:
-    """Return the next free ``…_run-02.xdf`` beside a recording."""
-    return _next_free(recording, "run")
 
 
 def recording_parts(recording: Path) -> tuple[Path, ...]:
@@ -88,7 +78,8 @@ def _named(folder: Path, names: Any) -> list[Path]:
     return [folder / name for name in plain if os.path.isfile(folder / name)]
 
 
-def _next_free(recording: Path, entity: str) -> Path:
+def next_path(recording: Path, entity: str) -> Path:
+    """Return the next free ``…_part-02.xdf`` or, for the entity "run", ``…_run-02.xdf`` of a recording."""
     match = re.fullmatch(rf"(.*)_{entity}-(\d+)", recording.stem)
     stem, number = (match[1], int(match[2])) if match else (recording.stem, 1)
     while True:
@@ -222,8 +213,8 @@ def bytes_per_second(streams: Sequence[StreamHeader]) -> float:
 def _stream_bytes_per_second(stream: StreamHeader) -> float:
     if stream.channel_format == "string":
         if stream.type.lower().startswith("video"):
-            fps = stream.nominal_sfreq or _number(stream.encoding.get("fps", ""), 30.0)
-            width, height = (_number(stream.encoding.get(side, ""), 0) for side in ("width", "height"))
+            fps = stream.nominal_sfreq or stated(stream.encoding.get("fps", ""), 30.0)
+            width, height = (stated(stream.encoding.get(side, "")) for side in ("width", "height"))
             return fps * (width * height / 3 or _VIDEO_BYTES)
         return (stream.nominal_sfreq or 4.0) * stream.n_channels * _TEXT_BYTES
     return (stream.nominal_sfreq or _IRREGULAR_HZ) * sample_bytes(stream)
@@ -232,10 +223,3 @@ def _stream_bytes_per_second(stream: StreamHeader) -> float:
 def sample_bytes(stream: StreamHeader) -> int:
     """Return how many bytes a sample of numbers takes in the file."""
     return stream.n_channels * _SAMPLE_BYTES.get(stream.channel_format, 0) + _STAMP_BYTES
-
-
-def _number(text: str, default: float) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return default

@@ -136,7 +136,7 @@ class Recorder:
         """Return the streams of ``found`` that this recording does not take, each one once.
 
         LabRecorder never picks up a stream that appears after the start; record it into
-        `next_part_path` with a second `Recorder`.
+        `files.next_path` with a second `Recorder`.
         """
         new = [stream for stream in found if files.recorded_identity(stream) not in self._known]
         self._known.update(files.recorded_identity(stream) for stream in new)
@@ -200,7 +200,7 @@ def check_target(path: Path) -> None:
     Raises `InputError` if the file exists or its folder cannot be made.
     """
     if path.exists():
-        remedy = f"choose another, for example {files.next_run_path(path).name}"
+        remedy = f"choose another, for example {files.next_path(path, 'run').name}"
         what = "the file exists and is not overwritten"
         raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.FILE)
     with file_errors("the folder cannot be written", path.parent, "choose another folder"):

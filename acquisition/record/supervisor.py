@@ -39,7 +39,7 @@ from acquisition.record.files import (
     write_json,
     write_sidecar,
 )
-from acquisition.text import json_text, say
+from acquisition.text import json_text, say, stated
 
 #: Content of the stop file of a recording whose program does not wait for its end.
 CLEAR_UP = "clear up"
@@ -197,10 +197,8 @@ def _stream_of(xml: str) -> StreamInFile:
         match = re.search(f"<{tag}>([^<]*)<", xml)
         return unescape(match[1]) if match else ""
 
-    stream = StreamInFile(text("name"), text("type"), text("hostname"), text("source_id"))
-    with contextlib.suppress(ValueError):
-        stream.nominal_sfreq = float(text("nominal_srate"))
-    return stream
+    texts = text("name"), text("type"), text("hostname"), text("source_id")
+    return StreamInFile(*texts, stated(text("nominal_srate")))
 
 
 class Supervisor:
@@ -256,7 +254,8 @@ class Supervisor:
         if process.poll() is None:
             return self._finish(process)
         self._reader.join(5.0)
-        missing = [query for query in self._queries if f'"{query}" matched no stream' in self._text()]
+        text = "\n".join(self._lines)
+        missing = [query for query in self._queries if f'"{query}" matched no stream' in text]
         if self._may_lack and missing and len(missing) < len(self._queries):
             self._notice(f"no stream matches {', '.join(missing)}: recorded without it")
             self._queries = [query for query in self._queries if query not in missing]
@@ -387,7 +386,6 @@ class Supervisor:
         return int(self.status.state == "failed")
 
     def _add_to_sidecar(self, key: str, words: str) -> None:
-        """Say in the sidecar what the program cannot say any more."""
         try:
             write_sidecar(self._path, {**read_sidecar(self._path), key: words})
         except InputError as error:
@@ -429,9 +427,6 @@ class Supervisor:
         if missing:
             return "no stream matches " + ", ".join(missing)
         return self._lines[-1] if self._lines else "without a message"
-
-    def _text(self) -> str:
-        return "\n".join(self._lines)
 
 
 def _log(line: str) -> None:

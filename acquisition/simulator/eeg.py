@@ -89,20 +89,6 @@ _POP_DECAY_S = 0.25
 _DRIFT_PERIODS_S = (11.0, 23.0, 41.0, 97.0)
 
 
-class BlinkSource:
-    """The corneo-retinal field when the lids close, largest at the forehead."""
-
-    def __init__(self, behaviour: Behaviour, positions: NDArray[np.float64]) -> None:
-        self.behaviour = behaviour
-        rng = behaviour.subject.rng("blink field")
-        size_uv = 130.0 * np.exp(0.2 * rng.standard_normal())
-        self.topography = size_uv * spread(electrode_positions(["FPZ"]), positions, 0.5)
-
-    def block(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return how far the lids are closed, (1, n_times)."""
-        return self.behaviour.lid_closure(times)[None]
-
-
 class MuscleBursts:
     """Bursts of 20-120 Hz at the temples, now left, now right."""
 
@@ -152,11 +138,6 @@ class ElectrodePops:
             pop[:, rng.integers(self._n_channels)] = (60.0 + 140.0 * height) * shape
             total = total + pop
         return total
-
-
-def slow_waves(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the courses of the electrodes' drift, (4, n_times)."""
-    return np.sin(2 * np.pi * times / np.array(_DRIFT_PERIODS_S)[:, None])
 
 
 SFREQ = 1000.0
@@ -281,7 +262,10 @@ def eeg_blocks(behaviour: Behaviour) -> Iterator[NDArray[np.float64]]:
     rng = behaviour.subject.rng("eeg sensors")
     positions = electrode_positions(SEED_CH_NAMES)
     oscillations, background = _Oscillations(behaviour), _Background(behaviour)
-    blink, muscle = BlinkSource(behaviour, positions), MuscleBursts(behaviour, positions, SFREQ)
+    muscle = MuscleBursts(behaviour, positions, SFREQ)
+    # The corneo-retinal field when the lids close, largest at the forehead.
+    blink_uv = 130.0 * np.exp(0.2 * behaviour.subject.rng("blink field").standard_normal())
+    blink = blink_uv * spread(electrode_positions(["FPZ"]), positions, 0.5)
     pops = ElectrodePops(behaviour.subject, len(SEED_CH_NAMES))
     line_uv = rng.uniform(0.5, 3.0, len(SEED_CH_NAMES))
     line_angle = rng.normal(0.0, 0.4, len(SEED_CH_NAMES))
@@ -289,7 +273,7 @@ def eeg_blocks(behaviour: Behaviour) -> Iterator[NDArray[np.float64]]:
     drift = rng.normal(0.0, 6.0, (4, len(SEED_CH_NAMES)))
     offset_uv = rng.normal(0.0, 60.0, len(SEED_CH_NAMES))
     mixing = np.concatenate(
-        [*(part.topography for part in (oscillations, background, blink, muscle)), line, drift]
+        [oscillations.topography, background.topography, blink, muscle.topography, line, drift]
     )
     behaviour.renew(rng)
     start = round(behaviour.begin_s * SFREQ)
@@ -299,10 +283,10 @@ def eeg_blocks(behaviour: Behaviour) -> Iterator[NDArray[np.float64]]:
         rows = [
             oscillations.block(times[-1]),
             background.block(),
-            blink.block(times),
+            behaviour.lid_closure(times)[None],
             muscle.block(times),
             np.stack([np.sin(mains), np.cos(mains), np.sin(3 * mains)]),
-            slow_waves(times),
+            np.sin(2 * np.pi * times / np.array(_DRIFT_PERIODS_S)[:, None]),
         ]
         noise = rng.standard_normal((BLOCK_N, len(SEED_CH_NAMES)), dtype=np.float32)
         yield np.concatenate(rows).T @ mixing + _SENSOR_UV * noise + pops.block(times) + offset_uv

@@ -111,7 +111,6 @@ def _features_light(
 
 
 def _soft(depth: NDArray[np.float64], sharpness: float = 25.0) -> NDArray[np.float64]:
-    """Return a mask that rises from 0 to 1 where ``depth`` changes sign."""
     return 1.0 / (1.0 + np.exp(-np.clip(sharpness * depth, -40, 40)))
 
 

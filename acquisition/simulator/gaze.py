@@ -27,7 +27,6 @@ class _Scanpath:
         self.times, self.points = [behaviour.begin_s], [self.centre]
 
     def positions(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return gaze at increasing times, (n_times, 2)."""
         while self.times[-1] <= times[-1]:
             self._next_fixation()
         # Corners before this block are no longer needed.

@@ -102,7 +102,6 @@ class _Outlet:
         return f"{wanted}: {format_}, {len(self._spec.ch_names)} ch, {self._spec.sfreq:g} Hz"
 
     def push(self, chunk: Chunk) -> None:
-        """Push what the source made, if the outlet is there."""
         if self._outlet is None:
             return
         data = as_sent(self._spec.kind, chunk.data)

@@ -63,7 +63,10 @@ def write_simulated(
     values = {spec.key: _as_sent(spec, parts[spec.key]) for spec in specs if spec.kind is not Kind.MARKERS}
     markers = _markers(source.behaviour.timeline, seconds) if "markers" in keys else []
     if factor > 1 and "eeg" in values:
-        values["eeg"] = _decimated(values["eeg"], factor)
+        from scipy.signal import decimate  # zero-phase
+
+        eeg = np.asarray(values["eeg"], dtype=np.float64)
+        values["eeg"] = decimate(eeg, factor, ftype="fir", axis=0).astype(np.float32)
         specs = [replace(spec, sfreq=eeg_sfreq) if spec.key == "eeg" else spec for spec in specs]
     with file_errors("cannot write", path, "free some space, or choose another file"):
         try:
@@ -84,15 +87,7 @@ def _markers(timeline: Timeline, seconds: float) -> list[tuple[float, str]]:
     return found
 
 
-def _decimated(values: Values, factor: int) -> NDArray[np.float32]:
-    """Return every ``factor``-th sample after a zero-phase low-pass filter."""
-    from scipy.signal import decimate
-
-    return decimate(np.asarray(values, dtype=np.float64), factor, ftype="fir", axis=0).astype(np.float32)
-
-
 def _as_sent(spec: StreamSpec, parts: list[Any]) -> Values:
-    """Return values as the simulator's outlets send them."""
     if spec.kind is Kind.VIDEO:
         return [(text,) for part in parts for text in as_sent(spec.kind, part)]
     return as_sent(spec.kind, np.concatenate(parts))

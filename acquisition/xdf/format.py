@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.header import parse_header, parse_xml
+from acquisition.text import stated
 from acquisition.types import Kind, StreamHeader
 
 MAGIC = b"XDF:"
@@ -260,7 +261,6 @@ def _layouts(
 
 
 def _decode_numeric(raw: memoryview, n_most: int, dtype: np.dtype, n_channels: int) -> Decoded:
-    """Decode up to ``n_most`` samples of ``n_channels`` numbers."""
     value_bytes = n_channels * dtype.itemsize
     if n_most < _FEWEST_IN_TURN:
         return _decode_few(raw, n_most, dtype, value_bytes)
@@ -353,7 +353,6 @@ def _values_at(octets: NDArray[np.uint8], starts: NDArray[np.intp], value_bytes:
 
 
 def _decode_strings(raw: memoryview, n_most: int, n_channels: int) -> Decoded:
-    """Decode up to ``n_most`` samples of ``n_channels`` texts."""
     stamps: list[float] = []
     rows: list[tuple[str, ...]] = []
     at, end, broken = 0, len(raw), False
@@ -420,17 +419,9 @@ def _salvage(xml: str) -> StreamHeader:
     texts: dict[str, Any] = {name: _field(xml, name) for name in names}
     return StreamHeader(
         **texts,
-        nominal_sfreq=_rate(_field(xml, "nominal_srate")),
+        nominal_sfreq=max(0.0, stated(_field(xml, "nominal_srate"))),
         n_channels=int(_field(xml, "channel_count")),
     )
-
-
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        return 0.0
-    return rate if 0 < rate < math.inf else 0.0
 
 
 def _field(xml: str, name: str) -> str:

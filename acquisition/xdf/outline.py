@@ -290,7 +290,6 @@ class _StreamPass:
         self._bookmarks = outline.bookmarks.setdefault(stream.stream_id, [])
 
     def take_chunk(self, reader: StreamReader) -> None:
-        """Read the reader's next chunk."""
         if self.last - (self._bookmarks[-1].time if self._bookmarks else self.first) >= _BOOKMARK_S:
             mapper = self._intake.mapper.copy()
             self._bookmarks.append(Bookmark(self.last, self._raw_last, reader.place, mapper))

@@ -77,7 +77,6 @@ def _span(index: XdfIndex, offsets: Mapping[str, float]) -> tuple[float, float]:
 
 
 def _append(whole: XdfIndex, part: XdfIndex) -> None:
-    """Put a part behind what an index holds."""
     base, waiting = whole.n_bytes, list(whole.streams.values())
     for stream in part.streams.values():
         before = next((s for s in waiting if is_continued(s.header, stream.header)), None)

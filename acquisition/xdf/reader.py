@@ -129,7 +129,6 @@ class StreamReader:
         return decode(raw, self._stream, n_samples)
 
     def _open_part(self) -> None:
-        """Open the file that holds the next chunk."""
         begun = [part for part in self._stream.parts if part.first_chunk <= self._chunk]
         path, self._base = (begun[-1].path, begun[-1].base) if begun else (self._path, 0)
         with read_errors(path):

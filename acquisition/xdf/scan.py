@@ -332,7 +332,6 @@ class _Scan:
         stream.offset_values = array("d", offsets[~broken, 1])
 
     def _compare(self, stream: StreamIndex) -> None:
-        """Compare a stream with its header and its footer."""
         name = stream.header.name
         if len(stream.counts) and stream.stream_id not in self._fitting:
             form = f"{stream.header.n_channels} channels of {stream.header.channel_format}"

@@ -382,7 +382,6 @@ def _percent_axis(axes: Axes, label: str) -> None:
 
 
 def _category(index: int) -> str:
-    """Return the colour of the index-th class, starting over after the last."""
     return CATEGORIES[index % len(CATEGORIES)]
 
 

@@ -103,7 +103,6 @@ class FitFigures:
     fit_seconds: float = math.nan
 
     def _windows(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]] | None:
-        """Return probabilities, labels and trials of the held-out windows; None without any."""
         given = [trial for trial in self.trials if len(trial.course)]
         if not given:
             return None

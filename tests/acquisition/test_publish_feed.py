@@ -6,8 +6,8 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+from clocks import ManualClock
 
-from acquisition.clock import ManualClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.publish.capture import Capture, DeviceFeed, Publishing, run_publisher
 from acquisition.publish.webcam import RateLimit

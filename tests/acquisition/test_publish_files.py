@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clocks import ManualClock
 
-from acquisition.clock import LslClock, ManualClock
+from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import parse_header
 from acquisition.publish.capture import Publishing, publisher_source_id

@@ -19,8 +19,7 @@ from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.record.files import (
     bytes_per_second,
-    next_part_path,
-    next_run_path,
+    next_path,
     quote_xpath,
     read_sidecar,
     source_id_query,
@@ -259,10 +258,10 @@ def test_new_streams_are_announced_once() -> None:
 
 def test_part_and_run_names(tmp_path: Path) -> None:
     first = tmp_path / "sub-S01_run-01.xdf"
-    second = next_part_path(first)
+    second = next_path(first, "part")
     assert second.name == "sub-S01_run-01_part-02.xdf"
-    assert next_part_path(second).name == "sub-S01_run-01_part-03.xdf"
-    assert next_run_path(first).name == "sub-S01_run-02.xdf"
+    assert next_path(second, "part").name == "sub-S01_run-01_part-03.xdf"
+    assert next_path(first, "run").name == "sub-S01_run-02.xdf"
 
 
 def test_sidecar_round_trip(tmp_path: Path) -> None:

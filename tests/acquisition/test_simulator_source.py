@@ -7,8 +7,8 @@ import pickle
 
 import numpy as np
 import pytest
+from clocks import ManualClock
 
-from acquisition.clock import ManualClock
 from acquisition.errors import InputError
 from acquisition.simulator.behaviour import FollowedTimeline
 from acquisition.simulator.face import DrawnFace

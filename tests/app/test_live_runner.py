@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 import torch
+from clocks import ManualClock
 
-from acquisition.clock import ManualClock
 from acquisition.errors import InputError
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import Window
