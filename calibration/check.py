@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,8 @@ class Told:
     @property
     def gain(self) -> float:
         """How much better the copy told it, nats."""
-        return _log_score(self.shadow, self.label) - _log_score(self.probs, self.label)
+        shadow, shown = (max(probs[self.label], _LEAST_P) for probs in (self.shadow, self.probs))
+        return math.log(shadow) - math.log(shown)
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,12 @@ class SelfCheck:
         if what == ASKED:
             self.is_asking, self._kept = True, None
             return Outcome.ASKED
-        if what == UNDO:
-            return self._undo()
+        if what == UNDO:  # the newest promotion; none follows in this session
+            self._may_promote = False
+            if not self._before:
+                return Outcome.NOT_PROMOTED
+            (self.evidence, self._told), self._pairs = self._before.pop(), []
+            return Outcome.UNDONE
         kept, self._kept, self.is_asking = self._kept, None, False
         if kept is None or what not in self.labels:
             return Outcome.NOTHING
@@ -168,15 +174,6 @@ class SelfCheck:
         after = before.update([trial]).in_session(before.session, before.level_trials)
         self.shadow = Evidence(after, self.shadow.range, self.shadow.config)
 
-    def _undo(self) -> Outcome:
-        """Return to the model before the newest promotion; none is promoted any more in this session."""
-        self._may_promote = False
-        if not self._before:
-            return Outcome.NOT_PROMOTED
-        self.evidence, self._told = self._before.pop()
-        self._pairs = []
-        return Outcome.UNDONE
-
     @property
     def reports(self) -> SelfReports | None:
         """What the reports say of the model in use; None before the first."""
@@ -189,7 +186,10 @@ class SelfCheck:
         counts = np.bincount(true, minlength=len(self.labels)).tolist()
         needed = binomial_threshold(counts, len(self.labels)).balanced_accuracy
         share = balanced_accuracy(true, said)
-        inside = [self._is_inside(told) for told in self._told] if self._threshold is not None else []
+        sets: list[Any] = []
+        if self._threshold is not None:
+            sets = [shown_sets(one.probs, (self._threshold, None), one.is_whole)[0] for one in self._told]
+        inside = [told.label in held for told, held in zip(self._told, sets, strict=False)]
         misses = [float(not one) for one in inside]
         return SelfReports(
             n=n,
@@ -204,23 +204,16 @@ class SelfCheck:
             is_uncovered=n >= MIN_REPORTS and too_rarely_covered(misses, 0.5, _SET_LEVEL),
         )
 
-    def _is_inside(self, told: Told) -> bool:
-        assert self._threshold is not None
-        return told.label in shown_sets(told.probs, (self._threshold, None), told.is_whole)[0]
-
     def words(self, outcome: Outcome) -> str:
         """Return in a sentence what a mark led to, with the figures so far."""
-        if outcome is Outcome.COUNTED or outcome is Outcome.PROMOTED:
-            return f"{_OUTCOMES[outcome]}{report_words(self.reports)}{self._of_shadow()}"
-        return _OUTCOMES[outcome]
-
-    def _of_shadow(self) -> str:
-        if self.gain is None:
-            return ""
-        return (
-            f"; the copy updated with the reports is {self.gain.mean:+.2f} nats a report better, at least "
-            f"{self.gain.low:+.2f} ({counted(self.gain.n, 'report')})"
-        )
+        said: str = _OUTCOMES[outcome]
+        if outcome not in (Outcome.COUNTED, Outcome.PROMOTED):
+            return said
+        said += report_words(self.reports)
+        if self.gain is not None:
+            better = f"{self.gain.mean:+.2f} nats a report better, at least {self.gain.low:+.2f}"
+            said += f"; the copy updated with the reports is {better} ({counted(self.gain.n, 'report')})"
+        return said
 
 
 _OUTCOMES = words("outcomes")
@@ -244,10 +237,6 @@ def report_words(reports: SelfReports | None) -> str:
     elif reports.is_uncovered:
         said += "; the sets hold the emotion too rarely: nothing should act upon the answers"
     return said
-
-
-def _log_score(probs: Mapping[str, float], label: str) -> float:
-    return math.log(max(probs[label], _LEAST_P))
 
 
 class Reminder:

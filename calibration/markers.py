@@ -134,10 +134,9 @@ class SessionLog:
         """Add the outcome of a trial; once it is completed, earlier attempts no longer count."""
         earlier = self.record.trials
         if state == "done":
-            earlier = tuple(_superseded(trial) if trial.number == step.trial else trial for trial in earlier)
+            old = ("done", step.trial)
+            earlier = tuple(
+                replace(one, state="repeated") if (one.state, one.number) == old else one for one in earlier
+            )
         trial = TrialRecord(step.trial, step.emotion, *span, report=report, state=state, run=self._run)
         self.change(trials=(*earlier, trial))
-
-
-def _superseded(trial: TrialRecord) -> TrialRecord:
-    return replace(trial, state="repeated") if trial.state == "done" else trial

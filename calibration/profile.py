@@ -126,7 +126,9 @@ def apply_profile(
     """
     summary, base = profile.summary, checkpoint.config
     _check_base(summary, checkpoint, where, line_hz)
-    _check_sizes(profile, checkpoint, where)
+    if wrong := misfit(profile.discriminant, base, len(summary.classes), profile.level):
+        part, what = wrong
+        raise profile_error(part, f"{part}: {what}", where)
     evidence = weights_of_parts(base, summary.classes)
     evidence = replace(
         evidence,
@@ -134,12 +136,13 @@ def apply_profile(
         weights=tuple(weight / profile.temperature for weight in evidence.weights),
         persistence=evidence.persistence / profile.temperature,
     )
+    personal = f"profile of {summary.subject}" + (", a simulated subject" if summary.is_simulated else "")
     config = replace(
         base,
         labels=summary.classes,
         modalities=tuple(m for m in base.modalities if m in summary.modalities),
         network=replace(base.network, fusion=fusion_config(base, summary.classes)),
-        trained_on=_trained_on(summary, base),
+        trained_on="; ".join(filter(None, (base.trained_on, personal))),
         is_simulated=base.is_simulated or summary.is_simulated,
         is_classifier=True,
         evidence=evidence,
@@ -193,19 +196,6 @@ def _check_base(summary: ProfileSummary, checkpoint: Checkpoint, where: str, lin
         )
         remedy = "calibrate again"
         raise profile_error("ch_names", what, where, remedy)
-
-
-def _check_sizes(profile: CalibrationProfile, checkpoint: Checkpoint, where: str) -> None:
-    """Refuse a discriminant or level that does not fit the classes and the base model's features."""
-    given = profile.discriminant, checkpoint.config, len(profile.summary.classes), profile.level
-    if wrong := misfit(*given):
-        part, what = wrong
-        raise profile_error(part, f"{part}: {what}", where)
-
-
-def _trained_on(summary: ProfileSummary, base: ModelConfig) -> str:
-    personal = f"profile of {summary.subject}" + (", a simulated subject" if summary.is_simulated else "")
-    return f"{base.trained_on}; {personal}" if base.trained_on else personal
 
 
 def _temperature(tensor: Tensor | None, where: str) -> float:

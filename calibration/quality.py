@@ -79,19 +79,16 @@ def modality_fault(quality: TrialQuality, modality: str) -> str:
     if modality == "eeg" and quality.ch_names:
         lost = quality.lost_electrodes
         if len(lost) > BAD_ELECTRODES.bad * len(quality.ch_names):
-            return (
-                f"{name}: {len(lost)} of {len(quality.ch_names)} electrodes bad for more than half of the "
-                f"trial{_main_reason(quality)}"
-            )
+            by_name = zip(quality.ch_names, quality.reasons, strict=True)
+            reasons = [reason for ch_name, reason in by_name if ch_name in lost and reason]
+            mostly = f", mostly {max(sorted(set(reasons)), key=reasons.count)}" if reasons else ""
+            n_all = len(quality.ch_names)
+            return f"{name}: {len(lost)} of {n_all} electrodes bad for more than half of the trial{mostly}"
     if modality == "eye" and quality.gaze_valid < GAZE_VALID.bad:
         return f"{name}: gaze valid in only {percent(quality.gaze_valid)} of the samples"
     if modality == "face" and quality.face_found < FACE_FOUND.bad:
         return f"{name}: face found in only {percent(quality.face_found)} of the frames"
     return ""
-
-
-def _faults(quality: TrialQuality, modalities: Collection[str]) -> list[str]:
-    return [fault for m in MODALITIES if m in modalities and (fault := modality_fault(quality, m))]
 
 
 def usable_modalities(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -> tuple[str, ...]:
@@ -108,12 +105,13 @@ def rejection(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -
         return modality_fault(quality, "eeg")
     if usable_modalities(quality, modalities):
         return ""
-    return "; ".join(["no usable modality", *_faults(quality, modalities)])
+    faults = [modality_fault(quality, m) for m in MODALITIES if m in modalities]
+    return "; ".join(["no usable modality", *faults])
 
 
 def remarks(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -> tuple[str, ...]:
     """Return everything worth knowing of a kept or rejected trial, each in a clause."""
-    found = _faults(quality, modalities)
+    found = [fault for m in MODALITIES if m in modalities and (fault := modality_fault(quality, m))]
     if "voice" in modalities:
         name = DEVICES[Kind.AUDIO].name
         if quality.voice_clipped > 0:
@@ -121,12 +119,6 @@ def remarks(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -> 
         if quality.voice_rms_db < QUIET_DB:
             found.append(f"{name}: silent ({quality.voice_rms_db:.0f} dB)")
     return tuple(found)
-
-
-def _main_reason(quality: TrialQuality) -> str:
-    lost = set(quality.lost_electrodes)
-    reasons = [r for name, r in zip(quality.ch_names, quality.reasons, strict=True) if name in lost and r]
-    return f", mostly {max(sorted(set(reasons)), key=reasons.count)}" if reasons else ""
 
 
 @dataclass(frozen=True)

@@ -308,10 +308,15 @@ def next_run(record: SessionRecord) -> int:
 
 
 def _record(content: Mapping[str, Any]) -> SessionRecord:
-    names = {"recordings": tuple(map(_file_name, _names(content["recordings"])))}
+    names = content["recordings"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"expected a list of strings, found {names!r}")
+    for name in names:  # in the session's folder and nowhere else
+        if name in ("", "..") or Path(name).name != name:
+            raise ValueError(f"{name!r} is not a file name of a recording")
     plain = {name: value for name, value in content.items() if name != "version"}
     try:
-        record = built(SessionRecord, plain | names, "session")
+        record = built(SessionRecord, plain | {"recordings": tuple(map(Path, names))}, "session")
     except InputError as error:
         raise ValueError(error.what) from error
     for trial in record.trials:
@@ -320,16 +325,3 @@ def _record(content: Mapping[str, Any]) -> SessionRecord:
         if trial.begin > trial.end:
             raise ValueError(f"trial {trial.number} is from {trial.begin} to {trial.end}")
     return record
-
-
-def _file_name(name: str) -> Path:
-    """Return the name of a recording, which lies in the session's folder and nowhere else."""
-    if name in ("", "..") or Path(name).name != name:
-        raise ValueError(f"{name!r} is not a file name of a recording")
-    return Path(name)
-
-
-def _names(values: object) -> tuple[str, ...]:
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise ValueError(f"expected a list of strings, found {values!r}")
-    return tuple(values)

@@ -348,6 +348,8 @@ def _written(stamps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _values_at(octets: NDArray[np.uint8], starts: NDArray[np.intp], value_bytes: int) -> NDArray[np.uint8]:
+    if not len(starts):
+        return np.empty((0, value_bytes), np.uint8)
     windows = np.lib.stride_tricks.sliding_window_view(octets, value_bytes)
     return windows[starts + 1 + octets[starts]]  # (n, value_bytes); the size byte is the stamp's size
 

@@ -8,8 +8,8 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from html import escape
 from typing import Any, Protocol
 
@@ -47,11 +47,14 @@ LETTERS = {
 }
 
 
-@contextmanager
-def lettering() -> Iterator[None]:
-    """Draw figures within this."""
-    with matplotlib.rc_context(fname=REPORT_FIGURES):
-        yield
+def lettering() -> AbstractContextManager[None]:
+    """Return the context to draw figures in."""
+    return matplotlib.rc_context(fname=REPORT_FIGURES)
+
+
+def _panel(height_in: float, width_in: float = WIDTH_IN) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    return figure, figure.subplots()
 
 
 def to_svg(figure: Figure, name: str, words: str) -> str:
@@ -75,37 +78,29 @@ def to_svg(figure: Figure, name: str, words: str) -> str:
 def chance_figure(summary: Summary) -> Figure:
     """Draw balanced accuracy with its interval and every threshold of chance on one axis."""
     verdict, shuffled = summary.verdict, np.asarray(summary.fit.shuffled)
-    figure = Figure(figsize=(WIDTH_IN, 2.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _panel(2.5)
     if len(shuffled):
         values, counts = np.unique(shuffled.round(6), return_counts=True)
         axes.vlines(values, 0, 0.62 * counts / counts.max(), color=GRID, linewidth=7, zorder=1, clip_on=False)
         told = f"grey bars: {len(shuffled)} fits on shuffled labels"
-        at_corner: dict[str, Any] = {"ha": "right", "va": "bottom", "transform": axes.transAxes}
-        axes.text(0.995, 0.03, told, color=MUTED, fontsize=8, **at_corner)
+        axes.text(0.995, 0.03, told, c=MUTED, size=8, ha="right", va="bottom", transform=axes.transAxes)
     thresholds = [
         ("chance", verdict.chance, ":", MUTED),
         ("binomial p < .05", verdict.threshold.balanced_accuracy, "--", VERMILLION),
         ("permutation p < .05", verdict.permutation_threshold, "-.", AMBER),
     ]
     lines = [(share, name, dash, colour) for name, share, dash, colour in thresholds if share is not None]
-    box: dict[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8}
+    box = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8}
     for at, (share, name, dash, colour) in enumerate(sorted(lines, key=lambda line: -line[0])):
         level, is_right = 1.48 + 0.24 * at, share > 0.7
         axes.vlines(share, 0, level, color=colour, linestyle=dash, linewidth=1.6, zorder=2)
-        place: dict[str, Any] = {
-            "ha": "right" if is_right else "left",
-            "va": "top",
-            "bbox": box,
-            "zorder": 2.5,
-        }
-        x = share + (-0.006 if is_right else 0.006)
-        axes.text(x, level, f"{name}, {percent(share)}", color=colour, fontsize=8.5, **place)
+        x, side = (share - 0.006, "right") if is_right else (share + 0.006, "left")
+        said = f"{name}, {percent(share)}"
+        axes.text(x, level, said, c=colour, size=8.5, ha=side, va="top", bbox=box, zorder=2.5)
     low, high = verdict.interval
     axes.hlines(1.0, low, high, color=BLUE, linewidth=3, zorder=3)
     axes.vlines([low, high], 0.9, 1.1, color=BLUE, linewidth=2, zorder=3)
-    dot: dict[str, Any] = {"markersize": 11, "markeredgecolor": PAPER, "zorder": 4, "clip_on": False}
-    axes.plot(verdict.balanced_accuracy, 1.0, "o", color=BLUE, **dot)
+    axes.plot(verdict.balanced_accuracy, 1.0, "o", c=BLUE, ms=11, mec=PAPER, zorder=4, clip_on=False)
     _percent_axis(axes, "balanced accuracy of held-out trials (line: 95 % Wilson CI)")
     axes.set_ylim(0, 2.1)
     axes.set_yticks([])
@@ -121,8 +116,7 @@ def modality_figure(summary: Summary) -> Figure:
     rows += [(f"without {MODALITY_NAMES[m]}", score, VERMILLION, "D") for m, score in fit.removed.items()]
     if fit.base_model is not None:
         rows.append(("uncalibrated base model", fit.base_model, MUTED, "^"))
-    figure = Figure(figsize=(WIDTH_IN, 0.75 + 0.27 * len(rows)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _panel(0.75 + 0.27 * len(rows))
     axes.axvline(summary.verdict.chance, color=MUTED, linestyle=":", linewidth=1.4)
     for at, (_, score, colour, marker) in enumerate(rows):
         axes.hlines(at, *score.interval, color=colour, linewidth=2)
@@ -142,17 +136,14 @@ def risk_figure(summary: Summary) -> Figure | None:
     curve, answers = summary.fit.risk, summary.fit.answers
     if curve is None:
         return None
-    figure = Figure(figsize=(WIDTH_IN / 2, 2.6), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _panel(2.6, WIDTH_IN / 2)
     axes.plot(curve.answered, curve.error, color=BLUE, linewidth=2, drawstyle="steps-post")
     if answers is not None:
         axes.axhline(answers.risk, color=MUTED, linestyle=":", linewidth=1.4)
         answered, error, n_trials = curve.at(answers.answer_from)
         if n_trials:
             axes.plot(answered, error, "o", color=VERMILLION, markersize=9, clip_on=False)
-    axes.set_ylim(0, 1)
-    axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
-    axes.set_ylabel("wrong answers")
+    _share_axis(axes, "wrong answers")
     _percent_axis(axes, "windows answered, the surest first")
     return figure
 
@@ -173,17 +164,14 @@ def learning_figure(summary: Summary) -> Figure | None:
     if own is not None:
         left.plot(n[-1], own, "s", color=VERMILLION, markersize=7, clip_on=False)
     left.set_xlabel("other trials of this session with a label")
-    left.set_ylabel("balanced accuracy")
+    _share_axis(left, "balanced accuracy")
     left.xaxis.get_major_locator().set_params(integer=True)
     curve = fit.calibration
     right.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1.4)
     right.vlines(curve.confidence, *curve.interval.T, color=BLUE, linewidth=2)
     right.plot(curve.confidence, curve.accuracy, "o", color=BLUE, markersize=7, clip_on=False)
     _percent_axis(right, "probability of the top emotion")
-    right.set_ylabel("windows that are right")
-    for axes in (left, right):
-        axes.set_ylim(0, 1)
-        axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    _share_axis(right, "windows that are right")
     return figure
 
 
@@ -196,13 +184,8 @@ def course_figure(summary: Summary) -> Figure:
     figure = Figure(figsize=(WIDTH_IN, height))
     # Placed manually and not shared: 48 panels would otherwise take ten times as long.
     grid = figure.subplots(n_rows, _COLUMNS, squeeze=False).ravel()
-    edges: dict[str, Any] = {
-        "left": 0.085,
-        "right": 0.99,
-        "top": 1 - (above + 0.38) / height,
-        "bottom": below / height,
-    }
-    figure.subplots_adjust(**edges, wspace=0.14, hspace=0.8)
+    top, bottom = 1 - (above + 0.38) / height, below / height
+    figure.subplots_adjust(left=0.085, right=0.99, top=top, bottom=bottom, wspace=0.14, hspace=0.8)
     longest = max((float(trial.times[-1]) for trial in fit.trials if len(trial.times)), default=1.0)
     for at, axes in enumerate(grid):
         if at >= len(fit.trials):
@@ -231,11 +214,9 @@ def session_figure(
 
     ``probs`` is (n, n_classes); ``longest`` is the session's length in seconds.
     """
-    figure = Figure(figsize=(WIDTH_IN, 3.4), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _panel(3.4)
     for at, name in enumerate(classes):
-        style: dict[str, Any] = {"color": _category(at), "linestyle": DASHES[at % len(DASHES)]}
-        axes.plot(seconds, probs[:, at], linewidth=1.4, label=_short(name), **style)
+        axes.plot(seconds, probs[:, at], c=_category(at), ls=_dashes(at), lw=1.4, label=_short(name))
     markers = markers if len(markers) <= _MOST_LINES else ()
     axes.vlines([time for time, _ in markers], 0, 1, color=MUTED, linewidth=0.6, zorder=0)
     free_from = math.inf
@@ -244,37 +225,31 @@ def session_figure(
             axes.text(time, 1.03, _short(name, 24), rotation=40, fontsize=7, va="bottom", color=MUTED)
             free_from = time - longest / _MOST_NAMED
     axes.set_xlim(0, longest or 1.0)
-    axes.set_ylim(0, 1.0)
-    axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    _share_axis(axes, "probability")
     axes.set_xlabel("seconds since the start" + ("; vertical lines: markers" if markers else ""))
-    axes.set_ylabel("probability")
     figure.legend(loc="outside lower center", ncols=min(7, len(classes)), frameon=False, handlelength=3)
     return figure
 
 
 def _draw_course(axes: Axes, trial: HeldOutTrial, classes: Sequence[str]) -> None:
     for at in range(len(classes)):
+        width = 2.2 if at == trial.label else 1.1
         axes.plot(
-            trial.times,
-            trial.course[:, at] if len(trial.times) else [],
-            color=_category(at),
-            linestyle=DASHES[at % len(DASHES)],
-            linewidth=2.2 if at == trial.label else 1.1,
+            trial.times, trial.course[:, at], color=_category(at), linestyle=_dashes(at), linewidth=width
         )
     is_right = trial.predicted == trial.label
     result = "✓ correct" if is_right else f"✗ predicted {_short(classes[trial.predicted])}"
     title = f"{trial.number}  {_short(classes[trial.label])}\n{result}"
     axes.set_title(title, color=TEXT if is_right else VERMILLION, loc="left", fontsize=8.5)
+    _share_axis(axes)
     axes.set_ylim(-0.02, 1.02)
-    axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
     axes.grid(axis="y")
 
 
 def self_report_figure(summary: Summary) -> Figure:
     """Draw valence and arousal of every answered trial, by intended emotion."""
     emotions = list(dict.fromkeys([*summary.fit.classes, *(trial.emotion for trial in summary.reported)]))
-    figure = Figure(figsize=(4.6, 3.7), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _panel(3.7, 4.6)
     taken: Counter[tuple[int, int]] = Counter()
     for trial in summary.reported:
         assert trial.report is not None
@@ -285,8 +260,8 @@ def self_report_figure(summary: Summary) -> Figure:
         taken[place] += 1
         colour = _category(emotions.index(trial.emotion))
         axes.plot(x, y, "o", color=colour, markersize=13, markeredgecolor=PAPER)
-        centred: dict[str, Any] = {"ha": "center", "va": "center_baseline"}
-        axes.text(x, y, str(trial.number), color=PAPER, fontsize=8, weight="bold", **centred)
+        number = str(trial.number)
+        axes.text(x, y, number, c=PAPER, size=8, weight="bold", ha="center", va="center_baseline")
     axes.axhline(5, color=GRID, zorder=0)
     axes.axvline(5, color=GRID, zorder=0)
     axes.set(xlim=(0.5, 9.6), ylim=(0.5, 9.5), xticks=range(1, 10), yticks=range(1, 10))
@@ -297,8 +272,8 @@ def self_report_figure(summary: Summary) -> Figure:
         if numbers := ", ".join(str(one.number) for one in summary.reported if one.emotion == emotion):
             handles += axes.plot([], [], "o", color=_category(index), markersize=8)
             names.append(f"{_short(emotion)} ({numbers})")
-    style: dict[str, Any] = {"frameon": False, "title": "intended (trials)", "alignment": "left"}
-    figure.legend(handles, names, loc="outside right upper", **style)
+    title = "intended (trials)"
+    figure.legend(handles, names, loc="outside right upper", frameon=False, title=title, alignment="left")
     return figure
 
 
@@ -326,8 +301,7 @@ def electrode_figure(
     for row, trial in enumerate(trials):
         by_name = dict(zip(trial.ch_names, trial.bad_share, strict=True))
         shares[row] = [by_name.get(name, np.nan) for name in ch_names]
-    figure = Figure(figsize=(WIDTH_IN, 1.35 + 0.25 * len(trials)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _panel(1.35 + 0.25 * len(trials))
     axes.set_facecolor(ABSENT)  # electrodes that were not connected
     shades = colormaps["cividis_r"].resampled(64).with_extremes(under=PAPER)  # white: never bad
     image = axes.pcolormesh(shares, cmap=shades, vmin=_LEAST, vmax=1, edgecolor=GRID, linewidth=0.6)
@@ -358,11 +332,11 @@ def electrode_figure(
 
 
 def _write_letters(axes: Axes, row: int, trial: TrialQuality, ch_names: tuple[str, ...], size: float) -> None:
-    centred: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": size, "in_layout": False}
     for name, share, reason in zip(trial.ch_names, trial.bad_share, trial.reasons, strict=True):
         if reason and name in ch_names:
             x, colour = ch_names.index(name) + 0.5, PAPER if share > 0.45 else TEXT
-            axes.text(x, row + 0.52, LETTERS.get(reason, "?"), color=colour, **centred)
+            letter = LETTERS.get(reason, "?")
+            axes.text(x, row + 0.52, letter, c=colour, size=size, ha="center", va="center", in_layout=False)
 
 
 def causes_in_words(summary: HasQuality, what: str = "trial") -> str:
@@ -379,6 +353,16 @@ def _percent_axis(axes: Axes, label: str) -> None:
     axes.set_xlim(0, 1)
     axes.set_xticks(np.linspace(0, 1, 6), [f"{share} %" for share in range(0, 101, 20)])
     axes.set_xlabel(label)
+
+
+def _share_axis(axes: Axes, label: str = "") -> None:
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    axes.set_ylabel(label)
+
+
+def _dashes(index: int) -> Any:
+    return DASHES[index % len(DASHES)]
 
 
 def _category(index: int) -> str:
