@@ -149,9 +149,8 @@ _RELEASE = 0.8  # chosen: share of a threshold that a figure must fall below to 
 _BAND_HZ = (1.0, 100.0)  # what a share of power refers to
 _LINE_HZ = (50.0, 60.0)
 _LINE_HALFWIDTH_HZ = 1.0
-_NOISE_FROM_HZ = (
-    35.0  # cortical rhythms are weak above; scalp muscle is strongest at 20-300 Hz [Goncharova 2003]
-)
+#: Cortical rhythms are weak above; scalp muscle is strongest at 20-300 Hz [Goncharova 2003].
+_NOISE_FROM_HZ = 35.0
 _NEARLY_FLAT_UV = 0.3  # chosen: below the input noise of common amplifiers (0.4-1 uV rms)
 _POP_S = 0.02  # a period of 50 Hz: mains cancel in the mean
 

@@ -49,19 +49,14 @@ class Ring:
         self._to += n_new
 
     def _make_room(self, n_new: int, newest_time: float) -> None:
-        kept_from = self._from + int(
-            np.searchsorted(self._times[self._from : self._to], newest_time - self.keep_s)
-        )
+        kept_from = self._from + self.index_at(newest_time - self.keep_s) - self._first_index
         n_kept = self._to - kept_from
         capacity = len(self._times)
         while n_kept + n_new > capacity // 2:  # at most half full after moving: moves stay rare
             capacity *= 2
-        data = (
-            self._data
-            if capacity == len(self._times)
-            else np.empty((capacity, *self._data.shape[1:]), self._data.dtype)
-        )
-        times = self._times if capacity == len(self._times) else np.empty(capacity)
+        data, times = self._data, self._times
+        if capacity > len(times):
+            data, times = np.empty((capacity, *data.shape[1:]), data.dtype), np.empty(capacity)
         data[:n_kept] = self._data[kept_from : self._to]
         times[:n_kept] = self._times[kept_from : self._to]
         if data.dtype == object:

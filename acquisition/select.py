@@ -36,17 +36,14 @@ _USAGE = (
 
 
 def is_own(header: StreamHeader) -> bool:
-    """Tell whether this program published the stream."""
     return header.type in (CLOCK_TYPE, PREDICTION_TYPE)
 
 
 def is_notes(header: StreamHeader) -> bool:
-    """Tell whether the stream holds the notes typed in a window of this program."""
     return header.source_id.startswith(NOTES_ID)
 
 
 def is_calibration(header: StreamHeader) -> bool:
-    """Tell whether the stream holds the markers of a guided calibration of this program."""
     return header.source_id.startswith(CALIBRATION_ID)
 
 

@@ -116,11 +116,9 @@ class TableWriter:
         self._writer = csv.writer(file)
 
     def writerow(self, row: Iterable[Any]) -> None:
-        """Write a row."""
         self._writer.writerow([_cell(value) for value in row])
 
     def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
-        """Write rows."""
         for row in rows:
             self.writerow(row)
 

@@ -349,7 +349,6 @@ class ClockMapper:
         return other
 
     def take_segments(self) -> list[MapSegment]:
-        """Return the segments that began since the last call."""
         segments = list(self._segments)
         self._segments.clear()
         return segments

@@ -237,7 +237,6 @@ class StreamLedger:
         return cls(**{**record, **by_fate})
 
     def note(self, fate: Fate, n_samples: int, seconds: float) -> None:
-        """Count samples, and the seconds they stand for."""
         self.n_with[fate] += n_samples
         self.seconds[fate] += seconds
 

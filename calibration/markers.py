@@ -113,7 +113,6 @@ class SessionLog:
         self._run = run
 
     def mark(self, text: str, time: float) -> None:
-        """Send a marker; ignore an empty one."""
         if text:
             self._on_marker(text, time)
 

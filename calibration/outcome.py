@@ -79,7 +79,6 @@ class Material:
         return RowTable.concatenate(self.tables)
 
     def used_modalities(self, record: SessionRecord) -> tuple[str, ...]:
-        """Return the modalities that have consent and data."""
         found = {
             "eeg": any(table.eeg_there.any() for table in self.tables),
             "eye": any(table.eye_there.any() for table in self.tables),

@@ -171,7 +171,6 @@ _MOST_BYTES = 256_000_000  # of a profile's file
 
 
 def read_file(path: Path, most_bytes: int = _MOST_BYTES) -> bytes:
-    """Return a file's content; InputError if it cannot be read."""
     try:
         return read_limited(path, most_bytes, inside=path.parent)
     except OSError as error:

@@ -108,10 +108,7 @@ class Agenda:
         """Take the next trial off the list; 0 when none is left."""
         if not self.waiting:
             return 0
-        for closing in (
-            self._closing,
-            "",
-        ):  # where too much was skipped for both, the end need not be pleasant
+        for closing in (self._closing, ""):  # where too much was skipped, the end need not be pleasant
             for number in self.waiting:
                 if self._may_come(number, closing):
                     return self._take(number)
@@ -131,10 +128,7 @@ class Agenda:
         return self._fits(rest, emotion, closing)
 
     def _take(self, number: int) -> int:
-        for numbers in (self._again, self._waiting):
-            if number in numbers:
-                numbers.remove(number)
-                break
+        (self._again if number in self._again else self._waiting).remove(number)
         return number
 
     def _fits(self, numbers: Iterable[int], before: str, closing: str) -> bool:
@@ -273,7 +267,8 @@ def choose_trials(
     classes = tuple(name for name in record.classes if counts[name] >= LEAST_PER_CLASS)
     dropped = [name for name in record.classes if name not in classes]
     if len(classes) < 2:
-        what = f"expected {LEAST_PER_CLASS} trials of at least two classes, found {_counted(record, counts)}"
+        found = ", ".join(f"{counts[name]} of {name}" for name in record.classes)
+        what = f"expected {LEAST_PER_CLASS} trials of at least two classes, found {found}"
         raise data_error(what, "repeat trials, or run another session", n_classes=len(classes))
     for trial in usable:
         if named[trial.number] in dropped:
@@ -292,7 +287,6 @@ def choose_trials(
 
 
 def trial_label(trial: TrialRecord, labels: str) -> str:
-    """Return the label of a trial; empty without an answer."""
     if labels == "intended":
         return trial.emotion
     return trial.report.label if trial.report is not None else ""
@@ -320,10 +314,6 @@ def _refuse_empty(record: SessionRecord, counts: Counter[str], reasons: Mapping[
         empty=", ".join(empty),
         **({"unusable": ", ".join(map(str, sorted(set(reasons) & set(shown))))} if unusable else {}),
     )
-
-
-def _counted(record: SessionRecord, counts: Counter[str]) -> str:
-    return ", ".join(f"{counts[name]} of {name}" for name in record.classes)
 
 
 def n_planned(record: SessionRecord) -> int:

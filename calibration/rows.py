@@ -286,7 +286,6 @@ def holds(rows: RowTable, trials: Iterable[TrialRecord]) -> bool:
 
 
 def _quality(entry: dict[str, object]) -> TrialQuality:
-    """Return what JSON holds of a quality, with null for NaN."""
     lists = {name: tuple(value) for name, value in entry.items() if isinstance(value, list)}
     unknown = {name: math.nan for name, value in entry.items() if value is None}
     return TrialQuality(**{**entry, **lists, **unknown})  # type: ignore[arg-type]

@@ -46,7 +46,6 @@ def default_data_folder() -> Path:
 
 
 def default_weights_folder() -> Path:
-    """Return the folder of open weights, beside the subjects."""
     return default_data_folder() / "weights"
 
 
@@ -112,7 +111,6 @@ def subject_folder(data: Path, subject: str) -> Path:
 
 
 def known_subjects(data: Path) -> tuple[str, ...]:
-    """Return the IDs that have a folder, sorted; links are ignored."""
     return tuple(sorted(_names_of_folders(data, _SUBJECT_FOLDER)))
 
 
@@ -120,7 +118,6 @@ def known_subjects(data: Path) -> tuple[str, ...]:
 
 
 def session_numbers(data: Path, subject: str) -> tuple[int, ...]:
-    """Return the numbers of a subject's sessions, ascending."""
     return tuple(sorted(map(int, _names_of_folders(subject_folder(data, subject), _SESSION_FOLDER))))
 
 

@@ -124,10 +124,8 @@ class TrialWindows:
             found["eeg"] = eeg.reshape(len(eeg), math.prod(eeg.shape[1:]))
         eye, face, voice = (self._steps[m] for m in ("eye", "face", "voice"))
         found["eye"] = np.where(eye.usable.numpy() & eye.valid[:, None], eye.values.numpy(), np.nan)
-        there = (face.usable.numpy()[:, 0] & face.valid).reshape(len(rows), rows.face.shape[1])[
-            :, -1:
-        ]  # the newest frame
-        found["face"] = np.where(there, rows.face[:, -1], np.nan)
+        there = (face.usable.numpy()[:, 0] & face.valid).reshape(len(rows), rows.face.shape[1])
+        found["face"] = np.where(there[:, -1:], rows.face[:, -1], np.nan)  # the newest frame
         mask = rows.voice_mask[..., None] & voice.valid[:, None, None]
         mean = np.where(mask, rows.voice, 0.0).sum(axis=1) / np.maximum(mask.sum(axis=1), 1)
         found["voice"] = np.where(mask.any(axis=1), mean, np.nan)

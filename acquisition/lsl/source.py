@@ -256,9 +256,7 @@ class LslSource:
         self._meter = OffsetMeter()
         self._searcher = Searcher()
         self._looked_at: Mapping[str, Any] = self._searcher.around
-        self._twins: set[str] = (
-            set()
-        )  # uids of senders that bear the identity of a stream in use, and were told
+        self._twins: set[str] = set()  # uids of senders with the identity of a stream in use, that were told
         # Joining: what is wanted, what is being connected, and what has been.
         self._wanted: tuple[str | None, tuple[Kind, ...]] = (None, ())
         self._accept: Callable[[StreamSpec], object] = lambda spec: None
@@ -267,9 +265,8 @@ class LslSource:
         opened = _open_all([(streams[key], kind) for key, kind in chosen.items()], connect_timeout_s)
         inlets = dict(zip(chosen, opened, strict=True))
         # One device that is not understood, or has ended, must not stop the session of the others.
-        for key, error in exclude_unusable(
-            chosen, lambda k, kind: self._add(kind, inlets[k]), unread
-        ).items():
+        refused = exclude_unusable(chosen, lambda k, kind: self._add(kind, inlets[k]), unread)
+        for key, error in refused.items():
             self._refuse(streams[key].header, kinds[key], error)
         self._meter.start()
         self._searcher.start()
@@ -279,12 +276,10 @@ class LslSource:
 
     @property
     def specs(self) -> dict[str, StreamSpec]:
-        """The streams after their adapters, by key."""
         return {key: live.intake.spec for key, live in self._streams.items()}
 
     @property
     def headers(self) -> dict[str, StreamHeader]:
-        """The streams' own headers, by key."""
         return {key: live.header for key, live in self._streams.items()}
 
     @property
@@ -299,7 +294,6 @@ class LslSource:
 
     @property
     def exhausted(self) -> bool:
-        """Live streams never end."""
         return False
 
     def complete_to(self, now: float) -> float | None:
@@ -340,11 +334,9 @@ class LslSource:
         return out
 
     def health(self, now: float) -> dict[str, StreamHealth]:
-        """Return figures of each stream, by key."""
         return {key: live.health(now) for key, live in self._streams.items()}
 
     def ledgers(self) -> dict[str, StreamLedger]:
-        """Return what became of the samples so far, by key."""
         return self._former | {key: live.intake.mapper.ledger for key, live in self._streams.items()}
 
     def take_segments(self) -> list[MapSegment]:
@@ -360,7 +352,6 @@ class LslSource:
         self._must_restate = True
 
     def close(self) -> None:
-        """Stop the threads and close the inlets."""
         self._meter.close()
         self._searcher.close()
         for live in self._streams.values():
@@ -450,10 +441,12 @@ class LslSource:
             raise opened
         key = stream_identity(opened.header)
         if key in self._streams and key not in replaced:
-            what = f"two streams are called {key}"
-            raise InputError(
-                what, where="streams", remedy="stop one of them", code=ErrorCode.AMBIGUOUS_STREAM, stream=key
+            what, remedy, code = (
+                f"two streams are called {key}",
+                "stop one of them",
+                ErrorCode.AMBIGUOUS_STREAM,
             )
+            raise InputError(what, where="streams", remedy=remedy, code=code, stream=key)
         now, intake = self._clock.now(), self._make_intake(opened.header, key, kind, ())
         self._accept(intake.spec)
         self._former |= {k: self._streams[k].intake.mapper.ledger for k in replaced}

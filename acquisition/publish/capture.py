@@ -159,7 +159,6 @@ class DeviceFeed:
         return True
 
     def close(self) -> None:
-        """Let go of the device."""
         if self._reader is not None:
             self._reader.close()
 
@@ -232,7 +231,6 @@ class PacedFile:
         return [capture for capture in captures if capture is not None]
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until the next capture is due."""
         assert self._start is not None, "take() comes first"
         self._clock.wait_until(min(self._start + self._due_s(), self._clock.now() + timeout_s))
         return True

@@ -55,7 +55,6 @@ class PublisherProcess:
 
     @property
     def running(self) -> bool:
-        """True until it has ended."""
         if self.process is not None:
             return self.process.poll() is None
         return self.foreign or self.control.with_suffix(".json").exists()

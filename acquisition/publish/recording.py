@@ -179,7 +179,6 @@ class Player(PacedFile):
 
 
 def write_xdf(content: Content, path: Path) -> None:
-    """Write a recording's streams as an XDF file."""
     headers, read = content
     ids = {key: at for at, key in enumerate(headers, 1)}
     with XdfWriter(path) as writer:

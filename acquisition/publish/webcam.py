@@ -136,7 +136,6 @@ class VideoFile(PacedFile):
         self._rewind()
 
     def close(self) -> None:
-        """Close the file."""
         self._video.release()
 
     def _due_s(self) -> float:
@@ -187,7 +186,6 @@ class RateLimit:
         self._next = float("-inf")
 
     def accepts(self, stamp: float) -> bool:
-        """Return whether the frame captured at ``stamp`` is sent."""
         # A quarter of a period early still counts, or jitter would cost every second frame.
         if stamp < self._next - 0.25 * self._period_s:
             return False

@@ -120,7 +120,6 @@ def read_sidecar(recording: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any], durable: bool = False) -> None:
-    """Replace ``path``, as `write_text` does."""
     write_text(path, json_text(content, indent=2, default=_as_json) + "\n", durable)
 
 
@@ -221,5 +220,4 @@ def _stream_bytes_per_second(stream: StreamHeader) -> float:
 
 
 def sample_bytes(stream: StreamHeader) -> int:
-    """Return how many bytes a sample of numbers takes in the file."""
     return stream.n_channels * _SAMPLE_BYTES.get(stream.channel_format, 0) + _STAMP_BYTES

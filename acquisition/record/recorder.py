@@ -115,7 +115,6 @@ class Recorder:
 
     @property
     def started(self) -> bool:
-        """True from a successful `start` on."""
         return self._process is not None
 
     def status(self) -> RecordingStatus:

@@ -230,11 +230,9 @@ class Supervisor:
         self.status = RecordingStatus(str(path), pid=os.getpid())
 
     def request_stop(self) -> None:
-        """End the recording at the next opportunity."""
         self._stop.set()
 
     def note_orphaned(self) -> None:
-        """Note that the program has ended without ending the recording."""
         self._orphaned.set()
 
     def run(self) -> int:
@@ -264,7 +262,10 @@ class Supervisor:
             self._n_searches += 1
             return self._run_again()
         code = process.returncode
-        how = f"by signal {-code}" if code < 0 else f"with exit code {code}: {self._last_words()}"
+        said = "".join(self._lines[-1:])
+        if missing:
+            said = "no stream matches " + ", ".join(f'"{query}"' for query in missing)
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}: {said or 'without a message'}"
         self._tell("failed", f"LabRecorder ended {how}", "no_stream" if missing else "")
         return 1
 
@@ -421,12 +422,6 @@ class Supervisor:
         _log(sentence)
         if len(self.status.notices) < _MAX_NOTICES:
             self.status.notices.append(sentence)
-
-    def _last_words(self) -> str:
-        missing = [line.split("matched")[0].strip() for line in self._lines if "matched no stream" in line]
-        if missing:
-            return "no stream matches " + ", ".join(missing)
-        return self._lines[-1] if self._lines else "without a message"
 
 
 def _log(line: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -89,20 +90,17 @@ class Schedule:
         return cls(segments)
 
     def segment_at(self, t: float) -> Segment:
-        """Return the segment at session time ``t``."""
         t = max(t, 0.0)
         cycle = int(t // self.cycle_s) if self.cycle_s < float("inf") else 0
         within = t - cycle * self.cycle_s if cycle else t
         return self._in_cycle(cycle, max(bisect.bisect_right(self._onsets, within) - 1, 0))
 
     def segment_before(self, segment: Segment) -> Segment | None:
-        """Return the segment before, None for the first."""
         if segment.index == 0:
             return None
         return self._in_cycle(*divmod(segment.index - 1, len(self._segments)))
 
     def segments_between(self, t_start: float, t_end: float) -> list[Segment]:
-        """Return the segments with ``t_start <= onset < t_end``."""
         found = []
         segment = self.segment_at(t_start)
         while segment.onset_s < t_end:
@@ -141,11 +139,9 @@ class FollowedTimeline:
         return self._segments[place]
 
     def segment_before(self, segment: Segment) -> Segment | None:
-        """Return the segment before, None for the first."""
         return self._segments[segment.index - 1] if segment.index else None
 
     def segments_between(self, t_start: float, t_end: float) -> list[Segment]:
-        """Return the segments with ``t_start <= onset < t_end``."""
         return [segment for segment in self._segments if t_start <= segment.onset_s < t_end]
 
 
@@ -203,7 +199,7 @@ class Behaviour:
 
     def __init__(self, subject: SimulatedSubject, timeline: Timeline, begin_s: float = 0.0) -> None:
         self.subject, self.timeline, self.begin_s = subject, timeline, begin_s
-        self._blink_cache: dict[int, tuple[float, float] | None] = {}
+        self._blink = lru_cache(256)(self._blink_in)
 
     def renew(self, rng: np.random.Generator) -> None:
         """Move a generator on to noise that no other starting time draws."""
@@ -228,7 +224,7 @@ class Behaviour:
     def blinks(self, t_start: float, t_end: float) -> list[tuple[float, float]]:
         """Return (onset, duration) in seconds of the blinks that touch this interval."""
         slots = range(max(0, int(t_start / _SLOT_S) - 1), int(t_end / _SLOT_S) + 1)
-        found = [blink for slot in slots if (blink := self._blink_in(slot)) is not None]
+        found = [blink for slot in slots if (blink := self._blink(slot)) is not None]
         return [(onset, length) for onset, length in found if onset < t_end and onset + length > t_start]
 
     def lid_closure(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -241,12 +237,7 @@ class Behaviour:
         return closure
 
     def _blink_in(self, slot: int) -> tuple[float, float] | None:
-        if slot not in self._blink_cache:
-            if len(self._blink_cache) > 256:
-                self._blink_cache.clear()
-            chance, place, length = self.subject.rng("blink", slot).random(3)
-            rate = BLINKS_PER_S * np.exp(0.3 * self.latent("eye", slot * _SLOT_S)["blink_rate"])
-            blinking = chance < min(rate * _SLOT_S, 0.6)
-            onset = slot * _SLOT_S + 0.5 * place
-            self._blink_cache[slot] = (onset, 0.13 + 0.12 * length) if blinking else None
-        return self._blink_cache[slot]
+        chance, place, length = self.subject.rng("blink", slot).random(3)
+        rate = BLINKS_PER_S * np.exp(0.3 * self.latent("eye", slot * _SLOT_S)["blink_rate"])
+        onset = slot * _SLOT_S + 0.5 * place
+        return (onset, 0.13 + 0.12 * length) if chance < min(rate * _SLOT_S, 0.6) else None

@@ -162,7 +162,6 @@ class DrawnFace:
         return cv2.subtract(noisy, self._noise_mean).astype(np.uint8, copy=False)
 
     def jpeg(self, t: float) -> bytes:
-        """Return the picture at ``t`` as JPEG."""
         import cv2
 
         _, encoded = cv2.imencode(".jpg", self.picture(t), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])

@@ -67,13 +67,7 @@ def _parse_one(part: str) -> Fault:
         raise InputError(f"{kind} {wants}; found {part!r}", where="faults", remedy=_REMEDY)
     if kind == "jitter" and float(value) < 0:
         raise InputError(f"jitter cannot be negative; found {part!r}", where="faults", remedy=_REMEDY)
-    return Fault(
-        kind,
-        stream,
-        float(start or 0.0),
-        float("inf") if duration is None else float(duration),
-        float(value or 0.0),
-    )
+    return Fault(kind, stream, float(start or 0.0), float(duration or "inf"), float(value or 0.0))
 
 
 class StreamFaults:
@@ -91,7 +85,6 @@ class StreamFaults:
         return kept
 
     def active(self, kind: str, t: float) -> bool:
-        """True while a fault of this kind is on."""
         return any(fault.active_at(t) for fault in self._of(kind))
 
     def stamp_error_s(self, t: float, index: int, unix_offset_s: float) -> float:
@@ -102,9 +95,7 @@ class StreamFaults:
         error = sum(fault.value for fault in self._of("clockjump", "offset") if fault.active_at(t))
         for fault in self._of("jitter"):
             if fault.active_at(t):
-                error += fault.value * float(
-                    substream(self._seed, "jitter", self._key, index).standard_normal()
-                )
+                error += fault.value * substream(self._seed, "jitter", self._key, index).standard_normal()
         if self.active("epoch", t):
             error += unix_offset_s
         return error

@@ -255,7 +255,6 @@ class SimulatorProcess:
 
     @property
     def running(self) -> bool:
-        """True until the process has ended."""
         return self._process.is_alive()
 
     def close(self) -> None:

@@ -86,7 +86,6 @@ class SimulatorOptions:
         return Behaviour(subject, timeline, begin_s)
 
     def parsed_faults(self) -> tuple[Fault, ...]:
-        """Return the faults asked for."""
         return parse_faults(self.faults)
 
     def specs(self) -> dict[str, StreamSpec]:
@@ -179,11 +178,10 @@ class SimulatedSource:
                 raise InputError(what, where="faults")
         self.behaviour = self.options.person(timeline, begin_s)
         self._waits_for_late = any(fault.kind == "stall" for fault in faults)
+        seed, specs = self.options.seed, self.options.specs()
         self._streams = [
-            _PumpedStream(
-                spec, self.behaviour, StreamFaults(faults, key, self.options.seed), video_fps, longest_s
-            )
-            for key, spec in self.options.specs().items()
+            _PumpedStream(spec, self.behaviour, StreamFaults(faults, key, seed), video_fps, longest_s)
+            for key, spec in specs.items()
         ]
         self._now = -float("inf")
 
@@ -211,7 +209,6 @@ class SimulatedSource:
 
     @property
     def exhausted(self) -> bool:
-        """True when the duration is over and everything was read."""
         return self.options.duration_s is not None and all(stream.ended for stream in self._streams)
 
     def ledgers(self) -> dict[str, StreamLedger]:
@@ -284,17 +281,15 @@ class _PumpedStream:
         return self._chunk(data, times[kept] + start, breaks) if kept.any() else None
 
     @cached_property
-    def _buffer(self) -> BlockBuffer:
-        return signal_buffer(self.spec.key, self._behaviour)
-
-    @cached_property
-    def _face(self) -> DrawnFace:
-        return DrawnFace(self._behaviour)
+    def _device(self) -> DrawnFace | BlockBuffer:
+        is_video = self.spec.kind is Kind.VIDEO
+        return DrawnFace(self._behaviour) if is_video else signal_buffer(self.spec.key, self._behaviour)
 
     def _make(self, times: NDArray[np.float64], kept: NDArray[np.bool_]) -> Any:
-        if self.spec.kind is Kind.VIDEO:  # drawn for its time, so a frame that is skipped costs nothing
-            return tuple(self._face.jpeg(t) for t in times[kept] + self._behaviour.begin_s)
-        return self._buffer.take(len(times))[kept]
+        if isinstance(self._device, BlockBuffer):
+            return self._device.take(len(times))[kept]
+        # Drawn for its time, so a frame that is skipped costs nothing.
+        return tuple(map(self._device.jpeg, times[kept] + self._behaviour.begin_s))
 
     def _markers(self, limit: float, start: float) -> Chunk | None:
         begin = self._behaviour.begin_s

@@ -9,6 +9,7 @@ disgust with neutral, the voice fear with happy and disgust with neutral.
 """
 
 import zlib
+from functools import lru_cache
 
 import numpy as np
 
@@ -114,7 +115,7 @@ class SimulatedSubject:
             rng = self.rng("baseline", modality)
             self._baselines[modality] = SUBJECT_BASELINE_SD * rng.standard_normal(len(table))
             self._drift_phases[modality] = rng.uniform(0, 2 * np.pi, (len(DRIFT_PERIODS_S), len(table)))
-        self._trial_cache: dict[tuple[str, int], np.ndarray] = {}
+        self.trial_effect = lru_cache(64)(self._trial_effect)  # a session needs the last few only
 
     def rng(self, *names: str | int) -> np.random.Generator:
         """Return this subject's random generator of that name."""
@@ -126,15 +127,10 @@ class SimulatedSubject:
             return np.zeros(len(POPULATION_EFFECTS[modality]))
         return self._effects[modality][EMOTIONS.index(emotion)]
 
-    def trial_effect(self, modality: str, trial: int) -> np.ndarray:
+    def _trial_effect(self, modality: str, trial: int) -> np.ndarray:
         """Return what distinguishes one trial from the others, (n_parameters,)."""
-        key = (modality, trial)
-        if key not in self._trial_cache:
-            if len(self._trial_cache) > 64:  # a session needs the last few only
-                self._trial_cache.clear()
-            n_parameters = len(POPULATION_EFFECTS[modality])
-            self._trial_cache[key] = TRIAL_SD * self.rng("trial", *key).standard_normal(n_parameters)
-        return self._trial_cache[key]
+        n_parameters = len(POPULATION_EFFECTS[modality])
+        return TRIAL_SD * self.rng("trial", modality, trial).standard_normal(n_parameters)
 
     def without_emotion(self, modality: str, t: float) -> np.ndarray:
         """Return baseline and drift at session time ``t`` in seconds, (n_parameters,)."""

@@ -49,7 +49,6 @@ def read_errors(path: Path) -> AbstractContextManager[None]:
 
 
 def is_xdf(path: Path) -> bool:
-    """Tell an XDF recording by its name."""
     return path.name.lower().endswith(XDF_SUFFIXES)
 
 
@@ -215,7 +214,6 @@ class Decoded:
 
 
 def decode(raw: memoryview, stream: StreamIndex, n_most: int) -> Decoded:
-    """Decode up to ``n_most`` samples of a stream."""
     n_channels = stream.header.n_channels
     if stream.dtype is None:
         return _decode_strings(raw, n_most, n_channels)

@@ -130,7 +130,12 @@ def inspect_xdf(
         kinds = index.with_following(select_streams(index.headers))
     except InputError as error:
         refused = str(error)
-    made = {} if options is None else {i: _made(index.streams[i], kind, options) for i, kind in kinds.items()}
+    made: dict[int, Adapter | InputError] = {}
+    for i, kind in kinds.items() if options is not None else ():
+        try:
+            made[i] = make_adapter(index.streams[i].header, "", kind, options)
+        except InputError as error:
+            made[i] = error
     stopping = _stopping(kinds, made)
     signals = [i for i, kind in kinds.items() if kind in MODALITY_OF_KIND and i not in unix]
     behind = _behind([index.streams[i] for i in signals])
@@ -156,11 +161,10 @@ def inspect_xdf(
             measure.report(stream_id in unix),
             behind_s=behind.get(stream_id, 0.0),
             values=values,
+            refused=unix_message(stream) if stream_id in unix else "",
             notes=(wrong,) if (wrong := described_wrongly(stream.header)) else (),
             units=tuple(sorted({channel.unit for channel in stream.header.channels})),
         )
-        if stream_id in unix:
-            report = replace(report, refused=unix_message(stream))
         convert: Callable[[NDArray[Any]], Any] = partial(by_its_units, stream.header)
         adapter = made.get(stream_id)
         if isinstance(adapter, InputError):
@@ -180,13 +184,6 @@ def inspect_xdf(
     return XdfReport(
         index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded), refused, tuple(notes)
     )
-
-
-def _made(stream: StreamIndex, kind: Kind, options: AdapterOptions) -> Adapter | InputError:
-    try:
-        return make_adapter(stream.header, "", kind, options)
-    except InputError as error:
-        return error
 
 
 def _stopping(kinds: Mapping[int, Kind], made: Mapping[int, Adapter | InputError]) -> int | None:

@@ -39,9 +39,8 @@ def joined(parts: Iterable[XdfIndex]) -> XdfIndex:
         stream_identity(s.header): s.offset_values[-1] for s in whole.streams.values() if s.offset_values
     }
     first, last = _span(whole, {})
-    for (begin, end), part in sorted(
-        [(_span(part, offsets), part) for part in others], key=lambda one: one[0]
-    ):
+    spans = [(_span(part, offsets), part) for part in others]
+    for (begin, end), part in sorted(spans, key=lambda one: one[0]):
         if first <= begin <= last + LONGEST_PAUSE_S:
             _append(whole, part)
             last = max(last, end)

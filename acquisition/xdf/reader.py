@@ -272,7 +272,6 @@ class Cursor:
 
     @property
     def next_time(self) -> float | None:
-        """LSL time of the next sample, None at the end."""
         return None if self._pending is None else float(self._pending.times[0])
 
     def set_bounds(self, begin: float, end: float) -> None:

@@ -341,10 +341,8 @@ class _Scan:
         claimed = stream.footer.get("sample_count", "")
         # LabRecorder counts one too few of most streams.
         if claimed.isascii() and claimed.isdigit() and not 0 <= stream.n_samples - int(claimed[:18]) <= 1:
-            what = (
-                f"the footer of stream {name!r} counts {int(claimed[:18])} samples, {stream.n_samples} found"
-            )
-            self._note(self.index.n_bytes, what)
+            counted = f"counts {int(claimed[:18])} samples, {stream.n_samples} found"
+            self._note(self.index.n_bytes, f"the footer of stream {name!r} {counted}")
 
     def _take_samples(self, head: Head, holds: bool) -> int:
         """Index a chunk's samples and return where to go on."""
@@ -392,11 +390,9 @@ class _Scan:
             self._fitting.add(stream.stream_id)
             return start, end, count, end
         if follows:
-            what = f"a chunk of {name} claims {count} samples in {head.end - start} bytes"
-            self._note(head.position, what)
-            n_all, end_of_all, _ = self._measured(
-                stream, start, (head.end - start) // stream.sample_bytes, head.end
-            )
+            n_bytes = head.end - start
+            self._note(head.position, f"a chunk of {name} claims {count} samples in {n_bytes} bytes")
+            n_all, end_of_all, _ = self._measured(stream, start, n_bytes // stream.sample_bytes, head.end)
             if n_all > 0 and end_of_all == head.end:
                 self._fitting.add(stream.stream_id)
                 return start, head.end, n_all, head.end
@@ -419,13 +415,10 @@ class _Scan:
 def _check_magic(magic: bytes, path: Path) -> None:
     if magic == MAGIC:
         return
-    remedy = (
-        "give a recording made by LabRecorder; affectscope publish recording plays EDF, BDF, FIF and others"
-    )
+    remedy = "give a recording of LabRecorder; affectscope publish recording plays EDF, BDF, FIF and others"
     remedy = "unpack it first" if magic[:2] == b"\x1f\x8b" else remedy
-    what = (
-        f"is not an XDF file: expected it to begin with {MAGIC.decode()!r}, found {magic.decode('latin-1')!r}"
-    )
+    expected, found = MAGIC.decode(), magic.decode("latin-1")
+    what = f"is not an XDF file: expected it to begin with {expected!r}, found {found!r}"
     raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
 
 

@@ -88,7 +88,6 @@ class XdfSource:
 
     @property
     def damage(self) -> list[str]:
-        """What is broken in the file, as far as it has been read."""
         inside = [entry for cursor in self._cursors for entry in cursor.reader.damage]
         return [f"byte {entry.position}: {entry.what}" for entry in [*self.index.damage, *inside]]
 
@@ -115,16 +114,13 @@ class XdfSource:
 
     @property
     def next_time(self) -> float | None:
-        """LSL time of the next sample, None at the end."""
         return self._heap[0][0] if self._heap else None
 
     @property
     def exhausted(self) -> bool:
-        """True when every sample and event has been read."""
         return not self._heap and not self._events
 
     def ledgers(self) -> dict[str, StreamLedger]:
-        """Return what became of the samples read so far, by key."""
         return self._ledgers
 
     def _told(self, cursor: Cursor) -> list[StreamEvent]:
@@ -132,7 +128,6 @@ class XdfSource:
         return note_events(intake.key, intake.spec.name, intake.mapper.take_notes())
 
     def close(self) -> None:
-        """Close the file handles."""
         for cursor in self._cursors:
             cursor.reader.close()
 
@@ -169,9 +164,8 @@ class XdfSource:
                 spans[first] = intake.spec.name, min(known_span[0], begin), max(known_span[1], ends[-1])
             if intake.spec.sfreq > 0:
                 regular_ends.append(ends[-1])
-        self.first_time = min(
-            (c.next_time for c in self._cursors if c.next_time is not None), default=math.nan
-        )
+        firsts = [c.next_time for c in self._cursors if c.next_time is not None]
+        self.first_time = min(firsts, default=math.nan)
         if self._outline is not None:  # the cursors may have begun later
             self.first_time = self._outline.first_time
         if self._outline is None or start is None:  # else the cursors may have begun later

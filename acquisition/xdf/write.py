@@ -62,7 +62,6 @@ class XdfWriter:
         self._chunk(Tag.BOUNDARY, BOUNDARY_UUID)
 
     def footer(self, stream_id: int, xml: str) -> None:
-        """Write a stream footer."""
         self._chunk(Tag.STREAM_FOOTER, struct.pack("<I", stream_id) + xml.encode())
 
     def _chunk(self, tag: Tag, content: bytes) -> None:
@@ -77,7 +76,6 @@ class XdfWriter:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
 

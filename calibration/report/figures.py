@@ -48,7 +48,6 @@ LETTERS = {
 
 
 def lettering() -> AbstractContextManager[None]:
-    """Return the context to draw figures in."""
     return matplotlib.rc_context(fname=REPORT_FIGURES)
 
 

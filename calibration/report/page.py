@@ -58,13 +58,11 @@ def to_html(summary: Summary) -> str:
 
 
 def document(title: str, body: Markup) -> str:
-    """Return a page with a body."""
     style = Markup(REPORT_STYLE.read_text(encoding="utf-8"))
     return rendered("page.html", title=title, style=style, body=body)
 
 
 def rendered(template: str, **given: Any) -> Markup:
-    """Return a template of ``assets/pages`` with what is given."""
     return Markup(_pages().get_template(template).render(given))
 
 

@@ -128,7 +128,6 @@ class FitFigures:
 
     @property
     def sets(self) -> tuple[SetScore, ...]:
-        """The prediction sets of held-out trials at 90 and 80 %."""
         given = [trial for trial in self.trials if len(trial.course)]
         others = (None, None) if self.answers is None else (self.answers.set_90, self.answers.set_80)
         levels = zip((0.9, 0.8), others, strict=True)
@@ -185,7 +184,6 @@ class Summary:
 
     @property
     def score(self) -> Score:
-        """Of the held-out predictions that the verdict rests on."""
         return Score.of([t.label for t in self.fit.trials], [t.predicted for t in self.fit.trials])
 
     @property

@@ -42,7 +42,6 @@ def p_value(p: float) -> str:
 
 
 def out_of(score: Score) -> str:
-    """Return for example 7 of 10."""
     return f"{score.n_correct} of {score.n_trials}"
 
 
