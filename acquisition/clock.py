@@ -42,9 +42,8 @@ class ReplayClock:
     """
 
     def __init__(self, start: float, rate: float = float("inf")) -> None:
-        self._rate = _checked_rate(rate)
-        self._recording_s = start
-        self._real_s = time.perf_counter()
+        self._rate, self._recording_s = rate, start
+        self.restart(start, rate)
 
     def now(self) -> float:
         if self._rate == float("inf"):
@@ -65,15 +64,10 @@ class ReplayClock:
 
     def restart(self, time_s: float, rate: float | None = None) -> None:
         """Continue from ``time_s`` (LSL seconds), before or after now, at another rate if one is given."""
-        self._rate = self._rate if rate is None else _checked_rate(rate)
-        self._recording_s = time_s
-        self._real_s = time.perf_counter()
-
-
-def _checked_rate(rate: float) -> float:
-    if not rate > 0:
-        raise ValueError(f"rate must be positive, got {rate}")
-    return rate
+        self._rate = self._rate if rate is None else rate
+        if not self._rate > 0:
+            raise ValueError(f"rate must be positive, got {rate}")
+        self._recording_s, self._real_s = time_s, time.perf_counter()
 
 
 def stopwatch() -> float:

@@ -91,15 +91,14 @@ def judge_stream(kind: Kind, sfreq: float, health: StreamHealth) -> tuple[Stream
         return (StreamFinding(StreamFault.NO_SAMPLE, SUSPECT, health.age_s),)
     found = [StreamFinding(StreamFault.LATE, BAD, health.late_s)] if health.late_s > 0 else []
     if sfreq > 0:
-        off = health.rate_hz / sfreq - 1
-        if health.backlog > BEHIND_S * sfreq:
-            found.append(StreamFinding(StreamFault.BEHIND, SUSPECT, health.backlog / sfreq))
-        if health.n_samples >= RATE_OVER_S * sfreq and abs(off) > OFF_RATE[kind].suspect:
-            severity = BAD if abs(off) > OFF_RATE[kind].bad else SUSPECT
-            found.append(StreamFinding(StreamFault.OFF_RATE, severity, off))
-        if health.lost_share > LOST.suspect:
-            severity = BAD if health.lost_share > LOST.bad else SUSPECT
-            found.append(StreamFinding(StreamFault.LOSSES, severity, health.lost_share))
+        off = health.rate_hz / sfreq - 1 if health.n_samples >= RATE_OVER_S * sfreq else 0.0
+        for fault, figure, limits in (
+            (StreamFault.BEHIND, health.backlog / sfreq, Limits(BEHIND_S, math.inf)),
+            (StreamFault.OFF_RATE, off, OFF_RATE[kind]),
+            (StreamFault.LOSSES, health.lost_share, LOST),
+        ):
+            if abs(figure) > limits.suspect:
+                found.append(StreamFinding(fault, BAD if abs(figure) > limits.bad else SUSPECT, figure))
     if abs(health.offset_s) > OTHER_CLOCK_S:
         found.append(StreamFinding(StreamFault.OTHER_CLOCK, SUSPECT, abs(health.offset_s)))
     if health.n_dropped > STEPS_BACK * health.n_samples:

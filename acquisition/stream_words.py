@@ -80,7 +80,7 @@ def offer_words(name: str, modality: str, n_rivals: int, replaces: str, joins: b
 
 # --- what became of samples ---
 
-_FATES = words("fates")
+_FATES, _WHY_NOT = words("fates"), words("no_prediction")
 _FEWEST_WINDOWS = 12
 
 
@@ -160,25 +160,19 @@ def why_nothing(ledgers: Collection[StreamLedger], modalities: Collection[str]) 
 
 
 def _why_not(ledger: StreamLedger) -> str:
-    n_dropped = sum(ledger.n_with[fate] for fate in DROPPED)
-    if ledger.refused:
-        return ledger.refused
-    if ledger.n_received == 0:
-        return "not one sample came"
-    if ledger.n_used < ledger.n_received / 2 and n_dropped > ledger.n_used:
-        return (
-            f"{n_dropped:,} of {counted(ledger.n_received, 'sample')} have timestamps that cannot be placed"
-        )
-    if ledger.n_used == 0:
-        return "no sample in the chosen range"
-    if ledger.n_with[Fate.GAP] > ledger.n_used / 2:
-        return "its timestamps are more than a second apart throughout, as when they are in milliseconds"
-    if ledger.n_late > ledger.n_windows / 2:
-        return "its samples come after the windows close: raise --lateness or fix its clock"
-    if ledger.faulty_s > ledger.decodable_s:
-        return "samples came, but no electrode was usable: flat, faulty or annotated as bad"
-    if ledger.decodable_s > 0:
-        return "samples came, but they were masked or marked as bad"
-    if ledger.n_windows <= _FEWEST_WINDOWS:
-        return f"too short: {counted(ledger.n_received, 'sample')} span too few steps by their timestamps"
-    return "not one window had enough unbroken, valid steps"
+    n_dropped, n_used = sum(ledger.n_with[fate] for fate in DROPPED), ledger.n_used
+    is_unplaced = n_used < ledger.n_received / 2 and n_dropped > n_used
+    causes = (
+        ("nothing", ledger.n_received == 0),
+        ("unplaced", is_unplaced),
+        ("out of range", n_used == 0),
+        ("milliseconds", ledger.n_with[Fate.GAP] > n_used / 2),
+        ("late", ledger.n_late > ledger.n_windows / 2),
+        ("no electrode", ledger.faulty_s > ledger.decodable_s),
+        ("masked", ledger.decodable_s > 0),
+        ("too short", ledger.n_windows <= _FEWEST_WINDOWS),
+        ("broken", True),
+    )
+    said = _WHY_NOT[next(code for code, is_so in causes if is_so)]
+    said = said.format(n_dropped=f"{n_dropped:,}", received=counted(ledger.n_received, "sample"))
+    return ledger.refused or str(said)

@@ -148,7 +148,9 @@ _TEXT: _Kind = ("a quoted string", lambda value: isinstance(value, str))
 _COUNT: _Kind = ("a whole number from 1", lambda value: type(value) is int and value >= 1)
 _EMOTIONS: _Kind = (
     "names of emotions of letters, digits, - and _",
-    lambda value: isinstance(value, list) and all(map(_is_emotion, value)),
+    lambda value: (
+        isinstance(value, list) and all(isinstance(name, str) and _EMOTION.fullmatch(name) for name in value)
+    ),
 )
 _SECONDS: _Kind = (
     f"seconds above 0 and at most {_LONGEST_S:.0f}",
@@ -172,10 +174,6 @@ _STIMULUS = {
 }
 
 
-def _is_emotion(value: object) -> bool:
-    return isinstance(value, str) and _EMOTION.fullmatch(value) is not None
-
-
 def read_protocol(path: Path) -> dict[str, Any]:
     """Return what a protocol file says, under the names of a Plan's fields.
 
@@ -193,7 +191,12 @@ class _ProtocolFile:
         self._path = path
 
     def plan(self) -> dict[str, Any]:
-        plan = self._checked(self._parsed(), _PROTOCOL)
+        try:
+            with file_errors("cannot be read", f"protocol {self._path}", "check its path and permissions"):
+                content = parse_toml(read_limited(self._path))
+        except ValueError as error:
+            raise self._error(str(error), remedy="correct it there, and save it as UTF-8") from error
+        plan = self._checked(content, _PROTOCOL)
         for key, value in self._checked(plan.pop("durations", {}), _DURATIONS, "durations").items():
             plan[key] = float(value)
         if "practice" not in plan:
@@ -204,13 +207,6 @@ class _ProtocolFile:
         }
         plan.setdefault("classes", list(plan["stimuli"]))
         return {key: tuple(value) if isinstance(value, list) else value for key, value in plan.items()}
-
-    def _parsed(self) -> dict[str, Any]:
-        try:
-            with file_errors("cannot be read", f"protocol {self._path}", "check its path and permissions"):
-                return parse_toml(read_limited(self._path))
-        except ValueError as error:
-            raise self._error(str(error), remedy="correct it there, and save it as UTF-8") from error
 
     def _checked(self, table: dict[str, Any], kinds: Mapping[str, _Kind], inside: str = "") -> dict[str, Any]:
         """Return a copy of a table whose keys are known and whose values are what they must be."""
@@ -224,9 +220,8 @@ class _ProtocolFile:
         return dict(table)
 
     def _require(self, value: object, kind: _Kind, key: str) -> None:
-        expected, fits = kind
-        if not fits(value):
-            raise self._wrong(expected, value, key)
+        if not kind[1](value):
+            raise self._wrong(kind[0], value, key)
 
     def _stimuli(self, emotion: str, listed: Any) -> tuple[Stimulus, ...]:
         key = f"stimuli.{emotion}"

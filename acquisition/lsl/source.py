@@ -262,8 +262,11 @@ class LslSource:
         self._accept: Callable[[StreamSpec], object] = lambda spec: None
         self._set_aside: frozenset[str] = frozenset()  # uids that are connected or refused
         self._connected: deque[tuple[Offer, OpenInlet | InputError]] = deque()
-        opened = _open_all([(streams[key], kind) for key, kind in chosen.items()], connect_timeout_s)
-        inlets = dict(zip(chosen, opened, strict=True))
+        with ThreadPoolExecutor(max_workers=len(chosen)) as pool:  # each takes most of a second
+            opened = pool.map(
+                lambda key: _opened(streams[key].info, chosen[key], connect_timeout_s), [*chosen]
+            )
+            inlets = dict(zip(chosen, opened, strict=True))
         # One device that is not understood, or has ended, must not stop the session of the others.
         refused = exclude_unusable(chosen, lambda k, kind: self._add(kind, inlets[k]), unread)
         for key, error in refused.items():
@@ -547,15 +550,6 @@ def open_live(
     headers = {stream.key: stream.header for stream in found}
     chosen = select_streams(headers, choices, with_notes=False, unread=unread, preferred=preferred, tell=tell)
     return LslSource(found, chosen, make_intake=make_intake, unread=unread)
-
-
-def _open_all(chosen: Sequence[tuple[FoundStream, Kind]], timeout_s: float) -> list[OpenInlet | InputError]:
-    """Connect to all at once, because each takes most of a second; return the error of one that fails."""
-    if not chosen:
-        remedy = "start a publisher, or see --streams"
-        raise InputError("no stream is selected", where="streams", remedy=remedy, code=ErrorCode.NO_STREAM)
-    with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
-        return list(pool.map(lambda one: _opened(one[0].info, one[1], timeout_s), chosen))
 
 
 def _opened(info: Any, kind: Kind, timeout_s: float) -> OpenInlet | InputError:

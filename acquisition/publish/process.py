@@ -129,10 +129,10 @@ def start_publisher(kind: str, device: str, *, loop: bool = False) -> PublisherP
 
 def stop_publishers(timeout_s: float = 3.0) -> list[str]:
     """End every detached publisher of this user, and return what they published."""
-    records = {}
-    for record in control_folder().glob("*.json"):
-        with contextlib.suppress(OSError, ValueError):
-            records[record] = parse_json(record.read_bytes())
+    found = {record: _record(record.with_suffix("")) for record in control_folder().glob("*.json")}
+    records = {record: content for record, content in found.items() if content}
+    for record in records:
+        with contextlib.suppress(OSError):
             record.with_suffix(".stop").touch()
     _wait_while(lambda: any(record.exists() for record in records), timeout_s)
     stopped = []

@@ -216,10 +216,6 @@ def publish_webcam(
         If OpenCV is missing, or the camera or file cannot be opened at the start. A camera that is lost
         later is reported and opened again.
     """
-    if not 1 <= quality <= 100:
-        raise InputError(f"expected a JPEG quality of 1-100, got {quality}", where="webcam")
-    if not fps >= 0:
-        raise InputError(f"expected frames per second, 0 or more, got {fps}", where="webcam")
     clock = LslClock()
     source: CaptureSource
     if isinstance(device, Path):

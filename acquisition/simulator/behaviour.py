@@ -64,16 +64,9 @@ class Schedule:
         self._onsets = [segment.onset_s for segment in self._segments]
 
     @classmethod
-    def balanced(cls, seed: int, n_trials: int, trial_s: float, rest_s: float = 0.0) -> Schedule:
+    def balanced(cls, seed: int, n_trials: int, trial_s: float) -> Schedule:
         """Return trials in random order, every emotion equally often (to one where it does not divide)."""
-        if n_trials < 1:
-            raise InputError(f"expected at least one trial, found {n_trials}", where="schedule")
-        segments: list[tuple[str | None, float]] = []
-        for emotion in _balanced_order(seed, n_trials):
-            segments.append((emotion, trial_s))
-            if rest_s > 0:
-                segments.append((None, rest_s))
-        return cls(segments)
+        return cls([(emotion, trial_s) for emotion in _balanced_order(seed, n_trials)])
 
     @classmethod
     def parse(cls, spec: str, seed: int = 0) -> Schedule:

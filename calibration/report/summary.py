@@ -257,23 +257,14 @@ def summarise(
 
 def _excluded(record: SessionRecord, trials: Sequence[TrialRecord], fit: FitFigures) -> tuple[Excluded, ...]:
     """Return every planned trial that the model was not fitted to, with the reason."""
+    planned, ended = dict(enumerate(record.order, 1)), "not shown: the session ended first"
+    found = {number: (planned.get(number, ""), ended) for number in range(1, n_planned(record) + 1)}
+    for trial in trials:
+        why = fit.excluded.get(trial.number, "no reason recorded")
+        why = "skipped by the participant" if trial.state == "skipped" else why
+        found[trial.number] = trial.emotion, why
     used = {trial.number for trial in fit.trials}
-    known = {trial.number: trial for trial in trials}
-    found = []
-    for number in range(1, n_planned(record) + 1):
-        if number in used:
-            continue
-        trial = known.get(number)
-        planned = record.order[number - 1] if number <= len(record.order) else ""
-        emotion = trial.emotion if trial is not None else planned
-        if trial is None:
-            reason = "not shown: the session ended first"
-        elif trial.state == "skipped":
-            reason = "skipped by the participant"
-        else:
-            reason = fit.excluded.get(number, "no reason recorded")
-        found.append(Excluded(number, emotion, reason))
-    return tuple(found)
+    return tuple(Excluded(number, *said) for number, said in found.items() if number not in used)
 
 
 #: Counts up when a name is changed or removed; new names do not count.

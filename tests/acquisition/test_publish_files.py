@@ -164,7 +164,6 @@ def test_unusable_files_are_named_with_a_remedy(tmp_path: Path) -> None:
     publishing = Publishing(stop=lambda: True, report=print)
     refuse(lambda: publish_webcam(junk_video, publishing), ErrorCode.FILE, "junk.avi")
     refuse(lambda: publish_webcam(tmp_path / "none.avi", publishing), ErrorCode.FILE, "none.avi")
-    refuse(lambda: publish_webcam(junk_video, publishing, quality=0), ErrorCode.OPTION)
     refuse(lambda: publish_microphone(junk_sound, publishing), ErrorCode.FILE, "junk.wav")
     refuse(lambda: read_sound_file(tmp_path / "none.wav"), ErrorCode.FILE, "none.wav")
     with pytest.raises(InputError, match=r"extract it first: ffmpeg -i clip\.mp4"):

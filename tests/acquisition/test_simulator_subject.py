@@ -57,7 +57,7 @@ def test_each_modality_confuses_another_pair():
 @pytest.mark.parametrize("n_trials", [1, 2, 5, 6, 11, 20, 37])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_balanced_schedule_never_repeats_an_emotion_and_is_balanced(seed, n_trials):
-    schedule = Schedule.balanced(seed, n_trials, trial_s=4.0, rest_s=1.0)
+    schedule = Schedule.balanced(seed, n_trials, trial_s=4.0)
     trials = [
         segment.emotion for segment in schedule.segments_between(0.0, schedule.cycle_s) if segment.emotion
     ]
