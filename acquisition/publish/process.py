@@ -1,15 +1,13 @@
-"""A publisher as a process that outlives the program: ``python -m acquisition.publish.process webcam 0``."""
+"""A publisher as a process that outlives the program."""
 
 import argparse
 import contextlib
 import getpass
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import Any
 from acquisition.clock import LslClock
 from acquisition.errors import InputError
 from acquisition.lsl.outlet import is_open_to_network
-from acquisition.process import start_detached
+from acquisition.process import interruptible, start_detached
 from acquisition.publish.capture import Publishing, publisher_source_id
 from acquisition.publish.microphone import microphone_from_text, publish_microphone
 from acquisition.publish.webcam import camera_from_text, publish_webcam
@@ -120,8 +118,7 @@ def start_publisher(kind: str, device: str, *, loop: bool = False) -> PublisherP
             return publisher
         publisher.stop()  # of a session with, or without, --lan
     _tidy(control)
-    arguments = [kind, str(parsed.absolute()) if isinstance(parsed, Path) else device]
-    arguments += ["--control", str(control), "--idle-limit", str(_IDLE_LIMIT_S)]
+    arguments = [kind, str(parsed.absolute()) if isinstance(parsed, Path) else device, str(control)]
     arguments += ["--loop"] if loop else []
     process = start_detached("acquisition.publish.process", arguments, control.with_suffix(".log"))
     return PublisherProcess(kind, device, source_id, control, process)
@@ -166,49 +163,34 @@ def _tidy(control: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Publish until a signal, the control file ``.stop`` or the end of a file; return the exit code."""
-    options = _parse(arguments)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    control: Path | None = options.control
-    if control is not None:
-        record = {"pid": os.getpid(), "kind": options.kind, "device": options.device}
-        record["open_to_network"] = is_open_to_network()
-        control.with_suffix(".json").write_text(json.dumps(record), encoding="utf-8")
-    publishing = Publishing(
-        stop=lambda: stop.is_set() or (control is not None and control.with_suffix(".stop").exists()),
-        report=say,
-        name=options.name,
-        loop=options.loop,
-        await_consumer=options.await_consumer,
-        idle_limit_s=options.idle_limit,
-    )
+    parser = argparse.ArgumentParser(prog="python -m acquisition.publish.process", description=__doc__)
+    parser.add_argument("kind", choices=["webcam", "microphone"])
+    parser.add_argument("device", help="a number, 'default', a device's name, or a file")
+    parser.add_argument("control", type=Path, help="the control files of this process, less their suffix")
+    parser.add_argument("--loop", action="store_true", help="repeat a file")
+    options = parser.parse_args(arguments)
+    record_file, stop_file = (options.control.with_suffix(suffix) for suffix in (".json", ".stop"))
+    record = {"pid": os.getpid(), "kind": options.kind, "device": options.device}
+    record["open_to_network"] = is_open_to_network()
     try:
-        if options.kind == "webcam":
-            publish_webcam(camera_from_text(options.device), publishing, fps=options.fps)
-        else:
-            publish_microphone(microphone_from_text(options.device), publishing)
+        with interruptible() as interrupted:
+            record_file.write_text(json.dumps(record), encoding="utf-8")
+
+            def stop() -> bool:
+                return interrupted.is_set() or stop_file.exists()
+
+            publishing = Publishing(stop, say, loop=options.loop, idle_limit_s=_IDLE_LIMIT_S)
+            if options.kind == "webcam":
+                publish_webcam(camera_from_text(options.device), publishing)
+            else:
+                publish_microphone(microphone_from_text(options.device), publishing)
     except InputError as error:
         say(str(error))
         return 2
     finally:
-        if control is not None:
-            control.with_suffix(".json").unlink(missing_ok=True)
-            control.with_suffix(".stop").unlink(missing_ok=True)
+        record_file.unlink(missing_ok=True)
+        stop_file.unlink(missing_ok=True)
     return 0
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m acquisition.publish.process", description=__doc__)
-    parser.add_argument("kind", choices=["webcam", "microphone"])
-    parser.add_argument("device", help="a number, 'default', a device's name, or a file")
-    parser.add_argument("--name", default="")
-    parser.add_argument("--fps", type=float, default=0.0)
-    parser.add_argument("--loop", action="store_true", help="repeat a file")
-    parser.add_argument("--await-consumer", action="store_true", help="begin a file when there is a receiver")
-    parser.add_argument("--idle-limit", type=float, default=float("inf"), metavar="SECONDS")
-    parser.add_argument("--control", type=Path, help="the control files of this process, less their suffix")
-    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
