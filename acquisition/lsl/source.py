@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -444,12 +445,8 @@ class LslSource:
             raise opened
         key = stream_identity(opened.header)
         if key in self._streams and key not in replaced:
-            what, remedy, code = (
-                f"two streams are called {key}",
-                "stop one of them",
-                ErrorCode.AMBIGUOUS_STREAM,
-            )
-            raise InputError(what, where="streams", remedy=remedy, code=code, stream=key)
+            refused = partial(InputError, where="streams", remedy="stop one of them", stream=key)
+            raise refused(f"two streams are called {key}", code=ErrorCode.AMBIGUOUS_STREAM)
         now, intake = self._clock.now(), self._make_intake(opened.header, key, kind, ())
         self._accept(intake.spec)
         self._former |= {k: self._streams[k].intake.mapper.ledger for k in replaced}
