@@ -7,10 +7,9 @@ from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QSplitter, QVBoxLayout, QW
 
 from app.qt.panel import Panel
 from app.qt.panels.answer import AnswerPanel, BarsPanel, ReasonsPanel
-from app.qt.panels.course import CoursePanel
+from app.qt.panels.course import CoursePanel, PlanePanel
 from app.qt.panels.eyes import GazePanel, PupilPanel, WebcamPanel
 from app.qt.panels.health import ElectrodesPanel, LatencyPanel, MachinePanel, MessagesPanel, StreamsPanel
-from app.qt.panels.plane import PlanePanel
 from app.qt.panels.spectra import BandMapsPanel, SpectrogramPanel, VoicePanel
 from app.qt.panels.traces import TracesPanel
 from app.qt.panels.why import (

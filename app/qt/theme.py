@@ -25,7 +25,7 @@ from PyQt6.QtGui import (
 from PyQt6.QtWidgets import QApplication, QWidget
 
 from acquisition.text import parse_toml
-from app.view.course import UNCERTAIN
+from app.view.explanation import UNCERTAIN
 from assets import THEMES as THEMES_FILE
 from assets import WINDOW_STYLE
 from models.config import built
@@ -217,7 +217,7 @@ def fill_uncertain(painter: QPainter, rect: QRectF, theme: Theme) -> None:
 
 
 def fill_answer(painter: QPainter, rect: QRectF, theme: Theme, answer: int) -> None:
-    """Fill a rectangle with an answer of `app.view.course`: while warming up it is an outline."""
+    """Fill a rectangle with an answer of `app.view.explanation`: while warming up it is an outline."""
     if answer >= 0:
         fill_category(painter, rect, theme, answer)
     elif answer == UNCERTAIN:

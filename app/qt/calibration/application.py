@@ -10,7 +10,7 @@ from app.calibrate.prepare import Prepared, prepare
 from app.display import DEFAULT_SIZE, WindowOptions
 from app.engine.process import EngineProcess
 from app.qt.application import run_until_closed, run_window
-from app.qt.calibration.media import kinds_of, require_multimedia
+from app.qt.calibration.stimulus import kinds_of, require_multimedia
 from app.qt.calibration.window import CalibrationWindow
 from app.qt.shell.engine_window import Settings
 from app.qt.shell.session import EngineSession

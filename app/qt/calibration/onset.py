@@ -16,8 +16,8 @@ from PyQt6.QtGui import QPainter, QPaintEvent
 from PyQt6.QtWidgets import QWidget
 
 from app.engine.messages import Drawn, Shown
-from app.qt.calibration.media import Tone
 from app.qt.calibration.screen import Screen, Send
+from app.qt.calibration.stimulus import Tone
 from app.view.calibration_screens import display_timing
 from calibration.types import DisplayTiming, SessionView
 

@@ -1,18 +1,198 @@
-"""The stimulus of a trial or of the practice, alone on the screen: text, picture, sound or video."""
+"""The stimulus of a trial or of the practice: text, picture, sound or video, and the tone.
 
+QtMultimedia is loaded only here and only when needed, because its libraries may be missing.
+"""
+
+import os
 from collections.abc import Callable
+from enum import Enum
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
-from PyQt6.QtCore import QPointF, QRectF, QSizeF, Qt
+import numpy as np
+from PyQt6.QtCore import (
+    QBuffer,
+    QByteArray,
+    QIODevice,
+    QLoggingCategory,
+    QObject,
+    QPointF,
+    QRectF,
+    QSizeF,
+    Qt,
+    QUrl,
+)
 from PyQt6.QtGui import QImage, QImageReader, QPainter, QPaintEvent, QResizeEvent
 from PyQt6.QtWidgets import QSizePolicy, QStackedWidget, QWidget
 
+from acquisition.errors import ErrorCode, InputError
 from app.engine.messages import Proceed
-from app.qt.calibration.media import Media
 from app.qt.calibration.screen import Screen, Send
 from app.view.store import ViewStore
 from app.view.text import one_line
-from calibration.types import SessionView, Stimulus
+from calibration.plan import Plan
+from calibration.types import Check, SessionView, Stimulus
+
+#: Packages of a bare Debian that QtMultimedia needs besides those of the window.
+LIBRARIES = "libpulse0 libxrandr2"
+_SAMPLE_RATE = 44100
+_TONE_HZ = 660.0
+_TONE_S = 0.9
+_RAMP_S = 0.05  # or it would click
+_LEVEL = 0.35  # of full scale
+
+
+@cache
+def multimedia_fault() -> str:
+    """Return why QtMultimedia does not load, "" if it does."""
+    os.environ.setdefault("PIPEWIRE_DEBUG", "0")
+    QLoggingCategory.setFilterRules("qt.multimedia*.info=false\nqt.multimedia*.warning=false")
+    try:
+        for name in ("PyQt6.QtMultimedia", "PyQt6.QtMultimediaWidgets"):
+            import_module(name)
+    except ImportError as error:
+        return str(error)
+    return ""
+
+
+def has_sound() -> bool:
+    if multimedia_fault():
+        return False
+    from PyQt6.QtMultimedia import QMediaDevices
+
+    return not QMediaDevices.defaultAudioOutput().isNull()
+
+
+def sound_check(is_needed: bool) -> Check:
+    """Return the signal check of the sound output, which sounds and videos in the plan need."""
+    if fault := multimedia_fault():
+        return Check("Sound output", "yellow", f"cannot be used: {fault}", f"apt-get install {LIBRARIES}")
+    if has_sound():
+        from PyQt6.QtMultimedia import QMediaDevices
+
+        return Check("Sound output", "green", QMediaDevices.defaultAudioOutput().description())
+    remedy = "connect loudspeakers or headphones, and select them in the system settings"
+    missed = "the sounds of this protocol and the tone" if is_needed else "the tone"
+    finding = f"not found: {missed} at the end of the eyes-closed baseline cannot be heard"
+    return Check("Sound output", "yellow", finding, remedy)
+
+
+def kinds_of(plan: Plan) -> set[str]:
+    """Return the kinds of stimuli that a session of a plan shows; a repeat may show another one."""
+    n_each = -(-plan.n_trials // len(plan.classes))
+    listed = [stimulus for name in plan.classes for stimulus in plan.stimuli[name][:n_each]]
+    return {stimulus.kind for stimulus in (*listed, plan.practice)}
+
+
+def require_multimedia(kinds: set[str]) -> None:
+    """Raise `InputError` where a sound or video is among these kinds and QtMultimedia does not load."""
+    playing = sorted(kinds & {"sound", "video"})
+    if playing and (fault := multimedia_fault()):
+        what = f"cannot play {' or '.join(playing)}: {' '.join(fault.split())}"
+        remedy = f"apt-get install {LIBRARIES}; or use text and images"
+        raise InputError(what, where="stimuli of the plan", code=ErrorCode.INSTALLATION, remedy=remedy)
+
+
+def tone_samples() -> bytes:
+    """Return the tone as 16-bit samples of one channel, `_SAMPLE_RATE` a second."""
+    t = np.arange(round(_TONE_S * _SAMPLE_RATE)) / _SAMPLE_RATE
+    ramp = np.clip(np.minimum(t, _TONE_S - t) / _RAMP_S, 0, 1)
+    return (32767 * _LEVEL * ramp * np.sin(2 * np.pi * _TONE_HZ * t)).astype("<i2").tobytes()
+
+
+class Tone:
+    """The tone; silent without a sound output, which the signal check reports."""
+
+    def __init__(self) -> None:
+        self._sink: object | None = None
+        self._samples = QBuffer()
+        self._samples.setData(QByteArray(tone_samples()))
+        self.n_played = 0
+
+    def play(self) -> None:
+        self.n_played += 1
+        if not has_sound():
+            return
+        from PyQt6.QtMultimedia import QAudioFormat, QAudioSink, QMediaDevices
+
+        how = QAudioFormat()
+        how.setSampleRate(_SAMPLE_RATE)
+        how.setChannelCount(1)
+        how.setSampleFormat(QAudioFormat.SampleFormat.Int16)
+        sink = QAudioSink(QMediaDevices.defaultAudioOutput(), how)
+        self._samples.close()
+        self._samples.open(QIODevice.OpenModeFlag.ReadOnly)
+        sink.start(self._samples)
+        self._sink = sink  # kept, or it would fall silent
+
+
+class Media(QObject):
+    """A player for one stimulus at a time, with its onset.
+
+    The onset of a sound is estimated from the player's position; the delay of the sound system (some tens of
+    milliseconds with PulseAudio or PipeWire) is not known here. The onset of a video is when its first frame
+    was handed to the screen, which shows it within a frame.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        from PyQt6.QtMultimedia import QAudioOutput, QMediaPlayer
+        from PyQt6.QtMultimediaWidgets import QVideoWidget
+
+        super().__init__()
+        self._clock = clock
+        self.began: float | None = None  # LSL seconds of its onset
+        self.fault = ""  # why it cannot be played
+        self.is_over = False  # true at the end of a file
+        self._is_video = False
+        self.video = QVideoWidget()
+        self.video.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.video.setAccessibleName("Video")
+        self._player = QMediaPlayer()
+        self._output = QAudioOutput()
+        self._player.setVideoOutput(self.video)
+        if has_sound():
+            self._player.setAudioOutput(self._output)
+        self._player.positionChanged.connect(self._note_position)
+        self._player.errorOccurred.connect(self._note_fault)
+        self._player.mediaStatusChanged.connect(self._note_status)
+        if (sink := self.video.videoSink()) is not None:
+            sink.videoFrameChanged.connect(lambda frame: self._note_frame(frame.isValid()))
+
+    def load(self, path: Path, *, is_video: bool) -> None:
+        """Open a file, so that it can begin at once."""
+        self.began, self.fault, self.is_over, self._is_video = None, "", False, is_video
+        # A short sound fills its time; a video plays once, and its last frame stays.
+        loops = self._player.Loops
+        self._player.setLoops(loops.Once if is_video else loops.Infinite)
+        self._player.setSource(QUrl.fromLocalFile(str(path)))
+
+    def play(self) -> None:
+        self.began = None
+        self._player.setPosition(0)
+        self._player.play()
+
+    def stop(self) -> None:
+        self._player.stop()
+        self._player.setSource(QUrl())
+
+    def _note_position(self, position_ms: int) -> None:
+        if not self._is_video and self.began is None and position_ms > 0:
+            self.began = self._clock() - position_ms / 1000
+
+    def _note_frame(self, is_valid: bool) -> None:
+        if self._is_video and self.began is None and is_valid:
+            self.began = self._clock()
+
+    def _note_fault(self, _error: object, words: str) -> None:
+        self.fault = words or "the file cannot be played"
+
+    def _note_status(self, status: Enum) -> None:
+        if status.name == "EndOfMedia":
+            self.is_over = True
+        elif status.name == "InvalidMedia" and not self.fault:
+            self.fault = "the file cannot be played"
+
 
 _LONGEST_TEXT = 1200
 _TEXT_COLUMNS = 100

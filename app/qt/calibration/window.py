@@ -16,14 +16,19 @@ from app.calibrate.prepare import Prepared, prepare
 from app.display import DEFAULT_SIZE
 from app.engine.messages import SessionCommand
 from app.qt.calibration import plain_screens as plain
-from app.qt.calibration.media import has_sound, kinds_of, sound_check
 from app.qt.calibration.onset import StepWatch
-from app.qt.calibration.operator_window import MonitorScreen, OperatorWindow, distinct_screens, screen_words
+from app.qt.calibration.operator_window import (
+    MonitorScreen,
+    NoticeScreen,
+    OperatorWindow,
+    PreflightScreen,
+    distinct_screens,
+    screen_words,
+)
 from app.qt.calibration.plain_screens import FinishScreen, RestScreen
-from app.qt.calibration.preparation import NoticeScreen, PreflightScreen
 from app.qt.calibration.report import ReportScreen
 from app.qt.calibration.screen import Screen
-from app.qt.calibration.stimulus import StimulusScreen
+from app.qt.calibration.stimulus import StimulusScreen, has_sound, kinds_of, sound_check
 from app.qt.dialogs.base import KeysDialog, ask, key_names
 from app.qt.shell.commands import commands_of, pressed_keys
 from app.qt.shell.engine_window import EngineWindow, Settings, is_recording

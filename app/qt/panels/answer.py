@@ -11,7 +11,7 @@ from acquisition.text import percent
 from acquisition.types import MODALITY_NAMES
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis
-from app.qt.plots.bar_plot import BarPlot, BarRow, Level
+from app.qt.plots.items import BarPlot, BarRow, Level
 from app.qt.plots.plot import PixelItem, Plot, Table
 from app.qt.theme import Theme, colour_of, fill_category, fill_uncertain, growth, hatch_of, scaled_font
 from app.qt.widgets import ElidedLabel, plain_label, put, scrolling

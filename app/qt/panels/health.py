@@ -19,8 +19,8 @@ from PyQt6.QtWidgets import (
 from acquisition.quality import ChannelQuality
 from app.engine.messages import QualityPart
 from app.qt.panel import Panel
-from app.qt.plots.bar_plot import BarPlot, BarRow, Level
 from app.qt.plots.heads import ElectrodeState, HeadPlot
+from app.qt.plots.items import BarPlot, BarRow, Level
 from app.qt.theme import Theme
 from app.qt.widgets import COPYABLE, RowList, RowTable, plain_label, put, there
 from app.view.health import (

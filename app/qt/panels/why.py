@@ -16,9 +16,8 @@ from acquisition.types import MODALITIES
 from app.engine.messages import Occlusion
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis, Row, RowAxis, number_text, with_unit
-from app.qt.plots.bar_plot import BarPlot, BarRow, Level
 from app.qt.plots.heads import HeadPlot
-from app.qt.plots.items import Bar, Bars, Spans
+from app.qt.plots.items import Bar, BarPlot, BarRow, Bars, Level, Spans
 from app.qt.plots.plot import Plot, Table
 from app.qt.theme import Theme
 from app.qt.widgets import plain_label, put

@@ -13,7 +13,7 @@ from acquisition.text import age, data_size
 from acquisition.types import MODALITIES
 from app.display import TAB_NAMES
 from app.engine.messages import ChooseSpectrogram, ModelInfo, SessionCommand
-from app.qt.shell.banners import Faults
+from app.qt.shell.engine_window import Faults
 from app.qt.shell.session import Playback, Session, speed_text
 from app.qt.tabs import HealthTab, NowTab, PanelPage, SignalsTab, WhyTab
 from app.qt.theme import Theme

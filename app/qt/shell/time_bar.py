@@ -30,7 +30,7 @@ from app.engine.messages import Mark
 from app.qt.shell.session import SPEEDS, Playback, speed_text
 from app.qt.theme import DARK, Theme, fill_answer
 from app.qt.widgets import put
-from app.view.course import UNCERTAIN, WARMING_UP, course
+from app.view.explanation import UNCERTAIN, WARMING_UP, course
 from app.view.store import ViewStore
 from app.view.text import clock_text, one_line, tooltip
 

@@ -30,10 +30,9 @@ from app.engine.messages import (
 from app.qt.application import place
 from app.qt.dialogs.forms import SettingsDialog, SummaryDialog
 from app.qt.dialogs.streams import StreamChoice
-from app.qt.shell.banners import Banner
 from app.qt.shell.choosers import with_kept
 from app.qt.shell.commands import COMMANDS
-from app.qt.shell.engine_window import Settings
+from app.qt.shell.engine_window import Banner, Settings
 from app.qt.shell.session import Session
 from app.qt.shell.tab_set import INFERENCE_SIGN, NO_INFERENCE_SIGN, state_words
 from app.qt.shell.window import MainWindow, shortcuts_dialog

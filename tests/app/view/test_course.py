@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from app.view.course import UNCERTAIN, WARMING_UP, course, mean_over_s
+from app.view.explanation import UNCERTAIN, WARMING_UP, course, mean_over_s
 from models.prediction import Prediction
 from models.trust import ModelFacts, SignalFacts, judge
 
