@@ -5,10 +5,11 @@ meaning rests on colour alone: an emotion has a colour, a hatch and a mark every
 """
 
 from dataclasses import asdict, dataclass
+from functools import cache
 from string import Template
-from typing import Any
 
 import numpy as np
+import pyqtgraph as pg
 from numpy.typing import NDArray
 from PyQt6.QtCore import QCoreApplication, QPointF, QRectF, QSize, Qt
 from PyQt6.QtGui import (
@@ -19,10 +20,12 @@ from PyQt6.QtGui import (
     QPainter,
     QPalette,
     QPen,
+    QPixmap,
     QResizeEvent,
     QTransform,
 )
 from PyQt6.QtWidgets import QApplication, QWidget
+from pyqtgraph.graphicsItems.ScatterPlotItem import Symbols
 
 from acquisition.text import parse_toml
 from app.view.explanation import UNCERTAIN
@@ -54,31 +57,22 @@ class Theme:
         return self.categories[index % len(self.categories)]
 
 
-def _named(name: str, colours: dict[str, Any]) -> Theme:
-    return built(Theme, {"name": name, **colours}, "themes")
-
-
-THEMES = {name: _named(name, colours) for name, colours in parse_toml(THEMES_FILE.read_bytes()).items()}
+THEMES: dict[str, Theme] = {
+    name: built(Theme, {"name": name, **colours}, "themes")
+    for name, colours in parse_toml(THEMES_FILE.read_bytes()).items()
+}
 LIGHT, DARK = THEMES["light"], THEMES["dark"]
 
 
-def cividis(n: int = 256) -> NDArray[np.uint8]:
-    """Return the cividis colours (n, 3), dark blue to yellow, from pyqtgraph's copy of the map."""
-    import pyqtgraph as pg
+@cache
+def colour_table(is_diverging: bool = False) -> NDArray[np.uint8]:
+    """Return the colours (256, 3) of a scale: cividis, dark blue to yellow, or those of signed values.
 
-    table = pg.colormap.get("cividis").getLookupTable(nPts=n, alpha=False)
-    return np.asarray(table, dtype=np.uint8)
-
-
-def diverging(n: int = 256) -> NDArray[np.uint8]:
-    """Return colours (n, 3) for signed values: blue below, near white at the middle, vermillion above.
-
-    The ends are Okabe and Ito's blue and vermillion, mixed linearly with the middle.
+    These are Okabe and Ito's blue and vermillion, mixed linearly with near white in the middle.
     """
-    import pyqtgraph as pg
-
-    colours = pg.ColorMap([0.0, 0.5, 1.0], [(0, 114, 178), (245, 245, 245), (213, 94, 0)])
-    return np.asarray(colours.getLookupTable(nPts=n, alpha=False), dtype=np.uint8)
+    signed = pg.ColorMap([0.0, 0.5, 1.0], [(0, 114, 178), (245, 245, 245), (213, 94, 0)])
+    colours = signed if is_diverging else pg.colormap.get("cividis")
+    return np.asarray(colours.getLookupTable(nPts=256, alpha=False), dtype=np.uint8)
 
 
 def style_sheet(theme: Theme) -> str:
@@ -90,28 +84,19 @@ def palette(theme: Theme) -> QPalette:
     """Return the palette, for what style sheets do not reach: scroll bars, selections, disabled text."""
     made = QPalette()
     role = QPalette.ColorRole
-    colours = {
-        role.Window: theme.window,
-        role.Button: theme.surface,
-        role.Base: theme.surface,
-        role.AlternateBase: theme.window,
-        role.ToolTipBase: theme.surface,
-        role.Mid: theme.grid,
-        role.Midlight: theme.grid,
-        role.Light: theme.grid,
-        role.Dark: theme.grid,
-        role.Highlight: theme.accent,
-        role.HighlightedText: theme.window,
-        role.Link: theme.accent,
-        role.PlaceholderText: theme.muted,
-        role.WindowText: theme.text,
-        role.Text: theme.text,
-        role.ButtonText: theme.text,
-        role.ToolTipText: theme.text,
-    }
-    for each, colour in colours.items():
-        made.setColor(each, QColor(colour))
-    for each in (role.WindowText, role.Text, role.ButtonText):
+    texts = (role.WindowText, role.Text, role.ButtonText)
+    roles_of = (
+        (theme.window, (role.Window, role.AlternateBase, role.HighlightedText)),
+        (theme.surface, (role.Button, role.Base, role.ToolTipBase)),
+        (theme.grid, (role.Mid, role.Midlight, role.Light, role.Dark)),
+        (theme.accent, (role.Highlight, role.Link)),
+        (theme.muted, (role.PlaceholderText,)),
+        (theme.text, (*texts, role.ToolTipText)),
+    )
+    for colour, roles in roles_of:
+        for each in roles:
+            made.setColor(each, QColor(colour))
+    for each in texts:
         made.setColor(QPalette.ColorGroup.Disabled, each, QColor(theme.stale))
     return made
 
@@ -197,6 +182,15 @@ def hatch_of(index: int) -> Qt.BrushStyle:
     return _HATCHES[index % len(_HATCHES)]
 
 
+def pixmap_of(widget: QWidget, size: QSize) -> QPixmap:
+    """Return an empty picture of so many of the widget's pixels, to be painted on."""
+    ratio = widget.devicePixelRatioF()
+    made = QPixmap(size * ratio)
+    made.setDevicePixelRatio(ratio)
+    made.fill(Qt.GlobalColor.transparent)
+    return made
+
+
 def fill_category(painter: QPainter, rect: QRectF, theme: Theme, index: int, *, grey: bool = False) -> None:
     fill_hatched(painter, rect, theme, colour_of(theme, index, grey=grey), hatch_of(index))
 
@@ -232,8 +226,6 @@ def draw_mark(
     painter: QPainter, at: QPointF, radius: float, theme: Theme, index: int, colour: QColor
 ) -> None:
     """Draw an emotion's mark with an edge in the panel's colour."""
-    from pyqtgraph.graphicsItems.ScatterPlotItem import Symbols
-
     shape = QTransform.fromTranslate(at.x(), at.y()).scale(2.4 * radius, 2.4 * radius)
     painter.setPen(QPen(QColor(theme.surface), 1))
     painter.setBrush(colour)

@@ -1,4 +1,4 @@
-"""What the operator decides on and sees: consent, the signal check, trials and commands."""
+"""Before and beside a session: notice and consent, the signal check, and the operator's window."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,18 +82,15 @@ class Dialog(QDialog):
     ) -> None:
         """Call a function in a background thread, a button idle meanwhile; its `InputError` is shown."""
 
-        def then(act: Callable[[Any], object]) -> Callable[[Any], None]:
-            def finish(what: Any) -> None:
-                if button is not None:
-                    button.setEnabled(True)
-                act(what)
-
-            return finish
+        def finish(act: Callable[[Any], object], what: Any) -> None:
+            if button is not None:
+                button.setEnabled(True)
+            act(what)
 
         if button is not None:
             button.setEnabled(False)
         self.say(said)
-        Work(function, then(on_done), then(self.refuse), self)
+        Work(function, partial(finish, on_done), partial(finish, self.refuse), self)
 
 
 def short_path(widget: QWidget, path: Path, n_characters: int) -> str:

@@ -13,7 +13,16 @@ from app.qt.panel import Panel
 from app.qt.plots.axes import Axis
 from app.qt.plots.items import BarPlot, BarRow, Level
 from app.qt.plots.plot import PixelItem, Plot, Table
-from app.qt.theme import Theme, colour_of, fill_category, fill_uncertain, growth, hatch_of, scaled_font
+from app.qt.theme import (
+    Theme,
+    colour_of,
+    fill_category,
+    fill_uncertain,
+    growth,
+    hatch_of,
+    pixmap_of,
+    scaled_font,
+)
 from app.qt.widgets import ElidedLabel, plain_label, put, scrolling
 from app.view.store import ViewStore
 from app.view.text import tooltip
@@ -113,9 +122,7 @@ class AnswerPanel(Panel):
         self._swatch.setPixmap(self._pattern(round(0.62 * metrics.ascent())))
 
     def _pattern(self, side: int) -> QPixmap:
-        ratio = self.devicePixelRatioF()
-        made = QPixmap(QSize(side, side) * ratio)
-        made.setDevicePixelRatio(ratio)
+        made = pixmap_of(self, QSize(side, side))
         painter = QPainter(made)
         is_grey = self.verdict.is_grey or self.verdict.state is State.WARMING_UP
         fill_category(painter, QRectF(0, 0, side, side), self.theme, self._index, grey=is_grey)

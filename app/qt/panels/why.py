@@ -1,7 +1,7 @@
 """Why: attention per modality, EEG channel and time step, and the occlusion check on request."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 
 import numpy as np
@@ -21,16 +21,23 @@ from app.qt.plots.items import Bar, BarPlot, BarRow, Bars, Level, Spans
 from app.qt.plots.plot import Plot, Table
 from app.qt.theme import Theme
 from app.qt.widgets import plain_label, put
-from app.view import explanation
 from app.view.explanation import (
+    DEVIATION_STEPS,
+    NOT_USED,
     POINT_STEPS,
+    SHARE_STEPS,
     Comparison,
     OcclusionBar,
+    channel_deviation,
     compare,
     end_of_scale,
+    missing_spans,
+    modality_course,
+    modality_word,
     occlusion_bars,
     points,
     region_values,
+    time_bins,
 )
 from app.view.store import ViewStore
 from app.view.text import moment_text
@@ -82,10 +89,8 @@ class LanesPlot(Plot):
 
     def __init__(self) -> None:
         n = len(MODALITIES)
-        self._names, self._figures = (
-            RowAxis("left", ("Voice", "100 %")),
-            RowAxis("right", (explanation.NOT_USED,)),
-        )
+        self._names = RowAxis("left", ("Voice", "100 %"))
+        self._figures = RowAxis("right", (NOT_USED,))
         self._times = Axis("bottom", title="time before the prediction shown (s)", has_grid=True)
         axes, name = (self._names, self._figures, self._times), "Attention per modality over time"
         super().__init__(name, axes, x=(-60.0, 0.0), y=(0.0, float(n)), zoom="x", least=(36, 9.6))
@@ -101,7 +106,7 @@ class LanesPlot(Plot):
             self.plot_item.addItem(item)
         rows = []
         for i, modality in enumerate(MODALITIES):
-            rows.append(Row(self._floor(i) + 0.5 * _LANE, (explanation.modality_word(modality), "")))
+            rows.append(Row(self._floor(i) + 0.5 * _LANE, (modality_word(modality), "")))
             rows.append(Row(self._floor(i) + 0.85 * _LANE, ("", "100 %"), "muted"))
             rows.append(Row(self._floor(i) + 0.15 * _LANE, ("", "0 %"), "muted"))
         self._names.set_rows(rows)
@@ -124,7 +129,7 @@ class LanesPlot(Plot):
         newest = predictions[-1]
         self.set_notice("")
         self.t_end = newest.t_end
-        times, self.shares = explanation.modality_course(predictions)
+        times, self.shares = modality_course(predictions)
         self.times = times - self.t_end
         self.set_home(x=(-span_s, 0.0))
         for i, line in enumerate(self.lines):
@@ -132,36 +137,34 @@ class LanesPlot(Plot):
         self.missing.set_content(
             (max(start - self.t_end, -span_s), end - self.t_end, self._floor(i), self._floor(i) + _LANE)
             for i, modality in enumerate(MODALITIES)
-            for start, end in explanation.missing_spans(predictions, modality)
+            for start, end in missing_spans(predictions, modality)
         )
         self.redraw()
         shares = {m: newest.modality_attention.get(m) for m in MODALITIES if newest.present.get(m)}
-        absent = {m: "missing" if m in read else explanation.NOT_USED for m in MODALITIES}
+        absent = {m: "missing" if m in read else NOT_USED for m in MODALITIES}
         said = [percent(shares[m]) if m in shares else absent[m] for m in MODALITIES]
         self._figures.set_rows([Row(self._floor(i) + _LANE / 2, (text,)) for i, text in enumerate(said)])
-        words = ", ".join(
-            f"{explanation.modality_word(m)} {text}" for m, text in zip(MODALITIES, said, strict=True)
-        )
-        self.setAccessibleDescription(words)
+        self.setAccessibleDescription(_of_modalities(said))
 
     def text_at(self, x: float, y: float) -> str:
         at = int(np.searchsorted(self.times, x, side="right")) - 1
         if at < 0:
             return ""
         shares = (percent(share) if math.isfinite(share) else "missing" for share in self.shares[at])
-        said = [
-            f"{explanation.modality_word(m)} {share}" for m, share in zip(MODALITIES, shares, strict=True)
-        ]
-        return f"{-x:.1f} s before: {', '.join(said)}"
+        return f"{-x:.1f} s before: {_of_modalities(shares)}"
 
     def table(self) -> Table:
         values = zip(self.times, self.shares, strict=True)
         rows = [(f"{t:.3f}", *(f"{share:.5f}" for share in shares)) for t, shares in values]
-        return ["seconds before the prediction shown", *map(explanation.modality_word, MODALITIES)], rows
+        return ["seconds before the prediction shown", *map(modality_word, MODALITIES)], rows
 
     def _floor(self, lane: int) -> float:
         """Return where a lane has 0 %; the first lies at the top."""
         return float(len(MODALITIES) - 1 - lane)
+
+
+def _of_modalities(texts: Iterable[str]) -> str:
+    return ", ".join(f"{modality_word(m)} {text}" for m, text in zip(MODALITIES, texts, strict=True))
 
 
 class ChannelAttentionPanel(Panel):
@@ -178,19 +181,18 @@ class ChannelAttentionPanel(Panel):
         if not self.is_new(id(store), prediction):
             return
         if prediction is None:
-            self.plot.set_missing("no prediction yet")
+            self.plot.set_notice("no prediction yet")
             return
-        names, deviation, share = explanation.channel_deviation(prediction)
+        names, deviation, share = channel_deviation(prediction)
         if not prediction.present.get("eeg") or math.isnan(share):
             is_read = "eeg" in store.modalities
-            self.plot.set_missing("EEG missing" if is_read else "the model reads no EEG")
+            self.plot.set_notice("EEG missing" if is_read else "the model reads no EEG")
             return
         recent = store.predictions.read(prediction.t_end - _SCALE_OVER_S, prediction.t_end)
         largest = max(_largest(p) for p in recent)
-        steps = explanation.DEVIATION_STEPS
-        end = explanation.end_of_scale(largest, steps)
+        end = end_of_scale(largest, DEVIATION_STEPS)
         self.plot.set_title(f"relative to an equal share of {100 * share:.1f} %")
-        self.plot.set_even(NEARLY_EVEN if largest < steps[0] else "")
+        self.plot.set_even(NEARLY_EVEN if largest < DEVIATION_STEPS[0] else "")
         self.plot.set_values(names, deviation, -end, end, "%", diverging=True, by_size=False)
 
 
@@ -207,7 +209,7 @@ class TimeAttentionPanel(Panel):
         if not self.is_new(id(store), prediction, store.model):
             return
         shift_s = store.model.windows.eeg_shift_s if store.model is not None else 1.0
-        self.plot.set_bins([] if prediction is None else explanation.time_bins(prediction, shift_s))
+        self.plot.set_bins([] if prediction is None else time_bins(prediction, shift_s))
 
 
 class StepsPlot(Plot):
@@ -232,7 +234,7 @@ class StepsPlot(Plot):
             self.bars.set_content(())
             return
         start, end, share = max(bins, key=lambda each: each[2])
-        top = explanation.end_of_scale(share, explanation.SHARE_STEPS)
+        top = end_of_scale(share, SHARE_STEPS)
         self.set_home(x=(bins[0][0], bins[-1][1]), y=(0.0, 112 * top))
         self.setAccessibleDescription(
             f"highest {100 * share:.0f} %, {-start:g} to {abs(end):g} s before the prediction"
@@ -253,7 +255,7 @@ class StepsPlot(Plot):
 
 
 def _largest(prediction: Prediction) -> float:
-    deviation = explanation.channel_deviation(prediction)[1]
+    deviation = channel_deviation(prediction)[1]
     return float(np.nanmax(np.abs(deviation))) if np.isfinite(deviation).any() else 0.0
 
 
@@ -373,14 +375,14 @@ class OcclusionPanel(Panel):
         self._show_bars(occlusion_bars(answer, bands, read, present))
         self.flag.setVisible(answer is not None)
         if answer is None:
-            self.map.set_missing("not checked yet")
+            self.map.set_notice("not checked yet")
             return
         values = region_values(answer)
         if values:
             scale = -self.end, self.end
             self.map.set_values(tuple(values), list(values.values()), *scale, "points", diverging=True)
         else:
-            self.map.set_missing("EEG missing" if "eeg" in read else "the model reads no EEG")
+            self.map.set_notice("EEG missing" if "eeg" in read else "the model reads no EEG")
         self._show_flag(store, answer)
 
     def _show_bars(self, shown: Mapping[str, Sequence[OcclusionBar]]) -> None:
@@ -423,7 +425,7 @@ class OcclusionPanel(Panel):
         self.flag.hide()
         self.which.hide()
         self.note.setText(_BEFORE)
-        self.map.set_missing("not checked yet")
+        self.map.set_notice("not checked yet")
 
 
 def _delta_bars(name: str) -> BarPlot:

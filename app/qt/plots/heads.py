@@ -24,21 +24,14 @@ from PyQt6.QtGui import (
 
 from app.qt.plots.axes import ColourBar, TitleAxis, image_of
 from app.qt.plots.plot import PixelItem, Plot, Table
-from app.qt.theme import cividis, diverging
+from app.qt.theme import colour_table
 from app.view.head_map import HeadMap
 
-_N_COLOURS = 256
 _REACH = 1.13  # nose and ears reach this far from the middle, in radii
 _LEAST_INTERPOLATED = 16  # electrodes: fewer are dots, between which nothing is known
 _NEAR = 0.1  # of the head's radius: the mouse is at an electrode
 
 head_map = functools.lru_cache(maxsize=16)(HeadMap)  # one set of weights for all maps of a cap
-
-
-@functools.cache
-def colour_table(is_diverging: bool) -> NDArray[np.uint8]:
-    """Return the colours (256, 3) of a scale."""
-    return diverging(_N_COLOURS) if is_diverging else cividis(_N_COLOURS)
 
 
 @dataclass(frozen=True)
@@ -70,11 +63,9 @@ class HeadPlot(Plot):
         self.states: Mapping[str, ElectrodeState] = {}
         self.selected: str | None = None
         self._unit, self._diverging, self._by_size = "", False, False
-        self._even, self._missing = "", "no data yet"
+        self._even = ""
         self._head = _Head(self)
-        self.set_notice(self._missing)
-
-    # --- what it shows ---
+        super().set_notice("no data yet")
 
     def set_values(
         self,
@@ -95,29 +86,32 @@ class HeadPlot(Plot):
         """
         names, given = tuple(ch_names), np.array(values, dtype=np.float32)
         by_size = diverging if by_size is None else by_size
-        how = (names, (float(low), float(high)), unit, diverging, by_size, "")
-        shown = (self.names, self.scale, self._unit, self._diverging, self._by_size, self._missing)
-        if how == shown and self.values is not None and np.array_equal(given, self.values, equal_nan=True):
+        how = (names, (float(low), float(high)), unit, diverging, by_size)
+        is_same = how == (self.names, self.scale, self._unit, self._diverging, self._by_size)
+        before = None if self.notice else self.values
+        if is_same and before is not None and np.array_equal(given, before, equal_nan=True):
             return
-        self.names, self.scale, self._unit, self._diverging, self._by_size, self._missing = how
+        self.names, self.scale, self._unit, self._diverging, self._by_size = how
         self.values = given
         self.colour_bar.set_scale(self.scale, unit, colour_table(diverging), is_signed=diverging)
+        super().set_notice("")
         self._changed()
 
     def set_states(self, states: Mapping[str, ElectrodeState], ch_names: Sequence[str] | None = None) -> None:
         """Draw letters over electrodes; with ``ch_names`` and no values the head stays uncoloured."""
         names = self.names if ch_names is None else tuple(ch_names)
-        if states == self.states and names == self.names and not self._missing:
+        if states == self.states and names == self.names and not self.notice:
             return
         if names != self.names:
             self.names, self.values = names, None
-        self.states, self._missing = dict(states), ""
+        self.states = dict(states)
+        super().set_notice("")
         self._changed()
 
-    def set_missing(self, reason: str) -> None:
+    def set_notice(self, notice: str) -> None:
         """Grey the head and say why it shows nothing: "EEG missing", "no data yet"."""
-        if reason != self._missing:
-            self._missing = reason
+        if notice != self.notice:
+            super().set_notice(notice)
             self._changed()
 
     def set_even(self, words: str) -> None:
@@ -128,15 +122,15 @@ class HeadPlot(Plot):
 
     def set_title(self, title: str) -> None:
         self._title.set_title(title)
-        self.setAccessibleName(title or self.accessibleName())
+        self.setAccessibleName(title)
 
     def highest(self, n: int) -> list[str]:
         """Return the n channels with the highest values, or the largest where they rank by size."""
         return self._ranked()[:n]
 
     def text_at(self, x: float, y: float) -> str:
-        if self._missing or not self.names:
-            return self._missing
+        if self.notice or not self.names:
+            return self.notice
         off = np.hypot(*(head_map(self.names).xy - (x, y)).T)
         if not np.isfinite(off).any() or np.nanmin(off) > _NEAR:
             return ""
@@ -151,8 +145,6 @@ class HeadPlot(Plot):
         ]
         return ["electrode", f"value {self._unit}".rstrip(), "state"], rows
 
-    # --- for the item that draws ---
-
     def words(self, name: str) -> str:
         words = name
         if self.values is not None and name in self.names:
@@ -166,16 +158,14 @@ class HeadPlot(Plot):
         low, high = self.scale
         shares = (np.clip(values, low, high) - low) / max(high - low, 1e-12)
         table = colour_table(self._diverging)
-        return table[(np.nan_to_num(shares) * (_N_COLOURS - 1)).astype(np.intp)]
+        return table[(np.nan_to_num(shares) * (len(table) - 1)).astype(np.intp)]
 
     def named(self, are_few: bool) -> list[str]:
         """Return the electrodes to name: the chosen one, and the highest if there is room."""
         named = [self.selected] if self.selected in self.names else []
         if not are_few and self.values is not None and not self._even:
-            named += [name for name in self.highest(self.n_labels) if name != self.selected]
-        return [name for name in named if name is not None]
-
-    # --- Qt ---
+            named += self.highest(self.n_labels)
+        return [name for name in dict.fromkeys(named) if name is not None]
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         assert event is not None
@@ -201,28 +191,25 @@ class HeadPlot(Plot):
             self.plot_item.layout.setContentsMargins(*self._margins())
         super().resizeEvent(event)
 
-    # --- parts ---
-
     def _margins(self) -> tuple[int, int, int, int]:
         head = self.width() * (1.02 + _REACH) / (2 * _REACH)
         spare = max(1, round((self.height() - self._title.height() - self.colour_bar.height() - head) / 2))
         return (1, spare, 1, spare)
 
     def _changed(self) -> None:
-        self.set_notice(self._missing)
-        if self.values is not None and not self._missing:
+        if self.values is not None and not self.notice:
             self.colour_bar.show()  # which takes room again, unlike setVisible
         else:
             self.colour_bar.hide()
-        unplaced = head_map(self.names).unplaced if self.names and not self._missing else ()
+        unplaced = head_map(self.names).unplaced if self.names else ()
         below = self._even or (f"without position: {', '.join(unplaced)}" if unplaced else "")
-        self.colour_bar.set_title(below if not self._missing else "")
+        self.colour_bar.set_title("" if self.notice else below)
         self.plot_item.layout.setContentsMargins(*self._margins())
         self._head.forget()
         self._describe()
 
     def _ranked(self) -> list[str]:
-        if self._missing or self.values is None:
+        if self.notice or self.values is None:
             return list(self.states)
         key = np.abs(self.values) if self._by_size else self.values
         order = np.argsort(-np.where(np.isfinite(key), key, -np.inf), kind="stable")
@@ -235,16 +222,15 @@ class HeadPlot(Plot):
         return f"{sign}{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
     def _describe(self) -> None:
-        if self._missing:
-            words = self._missing
+        if self.notice:
+            words = self.notice
         elif self.selected:
             words = self.words(self.selected)
         elif self._even:
             words = self._even
         elif self.values is not None:
-            words = ("largest: " if self._by_size else "highest: ") + "; ".join(
-                self.words(name) for name in self.highest(3)
-            )
+            best = "; ".join(self.words(name) for name in self.highest(3))
+            words = f"{'largest' if self._by_size else 'highest'}: {best}"
         else:
             marked = [name for name, state in self.states.items() if state.letter]
             words = "; ".join(self.words(name) for name in marked) or "nothing marked"
@@ -278,9 +264,8 @@ class _Head(PixelItem):
     @property
     def dot(self) -> float:
         """Radius of an electrode's dot, larger where it stands alone."""
-        return float(
-            np.clip(self.radius * (0.09 if self._are_few else 0.03), 1.6, 14.0 if self._are_few else 5.0)
-        )
+        share, most = (0.09, 14.0) if self._are_few else (0.03, 5.0)
+        return min(max(self.radius * share, 1.6), most)
 
     def draw(self, painter: QPainter) -> None:
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)

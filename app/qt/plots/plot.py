@@ -96,8 +96,6 @@ class Plot(pg.PlotWidget):
         self._apply_home()
         Plot.set_theme(self, DARK)
 
-    # --- for panels ---
-
     @property
     def plot_item(self) -> pg.PlotItem:
         return self.getPlotItem()
@@ -154,8 +152,6 @@ class Plot(pg.PlotWidget):
         self._reset.hide()
         self._apply_home()
 
-    # --- geometry ---
-
     @property
     def line(self) -> float:
         """Height of a line of text, pixels."""
@@ -176,8 +172,6 @@ class Plot(pg.PlotWidget):
     def sizeHint(self) -> QSize:
         """Return the least size: layouts share the rest among plots."""
         return self.minimumSizeHint()
-
-    # --- Qt ---
 
     def changeEvent(self, event: QEvent | None) -> None:
         super().changeEvent(event)
@@ -238,8 +232,6 @@ class Plot(pg.PlotWidget):
             ("Save &data as CSV…", self._ask_where_to_save),
             ("&Export picture…", self._export),
         ]
-
-    # --- parts ---
 
     def _ask_where_to_save(self) -> None:
         dialog = QFileDialog(self, "Save data as CSV", filter="CSV (*.csv)")
@@ -306,17 +298,16 @@ class Plot(pg.PlotWidget):
 
     def _say_value(self, at: QPointF) -> None:
         place = self.view.mapSceneToView(at)
-        text = ""
-        if self.plot_rect().contains(at) and not self.notice:
-            text = self.text_at(place.x(), place.y())
+        is_inside = self.plot_rect().contains(at) and not self.notice
+        text = self.text_at(place.x(), place.y()) if is_inside else ""
         self._value.setVisible(bool(text))
         if text:
             self._value.setText(text)
             self._value.adjustSize()
-            x = at.x() + 14
-            if x + self._value.width() > self.width():
-                x = at.x() - 14 - self._value.width()
-            y = min(max(at.y() - self._value.height() - 8, 0), self.height() - self._value.height())
+            width, height = self._value.width(), self._value.height()
+            has_room = at.x() + 14 + width <= self.width()
+            x = at.x() + 14 if has_room else at.x() - 14 - width
+            y = min(max(at.y() - height - 8, 0), self.height() - height)
             self._value.move(round(max(x, 0)), round(y))
 
 

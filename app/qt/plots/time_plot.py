@@ -12,7 +12,7 @@ from app.engine.messages import Mark
 from app.qt.plots.axes import Axis, ColourBar, DrawnAxis, with_unit
 from app.qt.plots.items import Markers, RingPicture, mixed
 from app.qt.plots.plot import Plot, Span, Table, figure_text
-from app.qt.theme import Theme, cividis, scaled
+from app.qt.theme import Theme, colour_table, scaled
 from app.view.history import BinnedHistory, SampleHistory
 from app.view.raster import HeatRaster, Raster, Read, TraceRaster
 from app.view.scales import next_step, round_step
@@ -116,7 +116,7 @@ class HeatPlot(ScrollingPlot):
     """
 
     def __init__(self, name: str, span_s: float, *, hold_s: float, unit: str) -> None:
-        self._bar = ColourBar("right", cividis(), unit, RIGHT_ROOM)
+        self._bar = ColourBar("right", colour_table(), unit, RIGHT_ROOM)
         self.rows_axis = Axis("left", room=LEFT_ROOM)
         super().__init__(name, span_s, (self.rows_axis, self._bar))
         self._hold_s, self.unit = hold_s, unit
@@ -138,7 +138,7 @@ class HeatPlot(ScrollingPlot):
         """
         if (low, high, self.unit) != (*self._scale, self._bar.unit) or self.home[1][1] != n_rows:
             self._scale, self._hz_of = (low, high), hz_of
-            self._bar.set_scale(self._scale, self.unit, cividis())
+            self._bar.set_scale(self._scale, self.unit, colour_table())
             self.set_home(y=(0.0, float(n_rows)))
             self.rows_axis.setTicks([list(ticks)])
 
@@ -148,7 +148,8 @@ class HeatPlot(ScrollingPlot):
 
     def make_raster(self, width: int, height: int, column_s: float, rows: Span) -> HeatRaster:
         background = QColor(self.theme.surface).rgb()
-        return HeatRaster(width, height, column_s, self._hold_s, self._scale, cividis(), background, rows)
+        palette = colour_table()
+        return HeatRaster(width, height, column_s, self._hold_s, self._scale, palette, background, rows)
 
     def value_at(self, x: float, y: float) -> str:
         if self._history is None or not math.isfinite(self.end):

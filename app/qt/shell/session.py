@@ -5,10 +5,10 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from math import inf
+from itertools import count
 from pathlib import Path
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from acquisition.types import StreamHeader
 from app.engine.messages import Opened, Play, Seek, SessionCommand
@@ -111,7 +111,7 @@ class EngineSession(Generic[R]):
             if is_alive and monotonic() > patience_ends:
                 # Killing it takes up to a second, which would block the window.
                 threading.Thread(target=engine.stop, args=(0.0,), daemon=True).start()
-                patience_ends = inf
+                patience_ends = math.inf
             if is_alive:
                 left.append((engine, patience_ends))
             else:
@@ -138,25 +138,17 @@ Session = EngineSession[Request]  # what the dashboard runs: live sessions and r
 
 def continued(request: Request) -> Request:
     """Return a request to run after ``request`` that overwrites none of its files."""
-    options = request.options
-    options = replace(
-        options,
-        record=None,  # recording is started manually from now on
-        jsonl=_next(options.jsonl),
-        csv=_next(options.csv),
-        summary=_next(options.summary),
-    )
-    return replace(request, options=options)
+    changed: dict[str, Any] = {n: _next(getattr(request.options, n)) for n in ("jsonl", "csv", "summary")}
+    # Recording is started manually from now on.
+    return replace(request, options=replace(request.options, record=None, **changed))
 
 
 def _next(path: Path | None) -> Path | None:
-    """Return a path beside ``path`` that is free: run.jsonl, run-2.jsonl, ..."""
+    """Return a path beside ``path`` that is free: run-2.jsonl, run-3.jsonl, ..."""
     if path is None:
         return None
-    number, stem = 2, path.stem
-    while (free := path.with_name(f"{stem}-{number}{path.suffix}")).exists():
-        number += 1
-    return free
+    beside = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    return next(free for free in beside if not free.exists())
 
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, math.inf)
@@ -203,9 +195,7 @@ class Playback:
 
     def restart(self, speed: float) -> None:
         """Follow the newest data: a new session starts."""
-        self._held = None
-        self._is_paused = False
-        self.speed = speed
+        self._held, self._is_paused, self.speed = None, False, speed
 
     def toggle(self) -> None:
         if self.is_playing:
@@ -246,18 +236,12 @@ class Playback:
     def step(self, direction: int) -> None:
         """Show the prediction before (-1) or after (1) the moment shown; a paused replay decodes it."""
         times = [prediction.t_end for prediction in self.store.predictions.read(-math.inf, math.inf)]
-        is_newest = bool(times) and self.time >= times[-1] - _SAME_S
-        if (
-            self.is_replay
-            and self._is_paused
-            and direction > 0
-            and is_newest
-            and self.store.model is not None
-        ):
+        is_newest, model = bool(times) and self.time >= times[-1] - _SAME_S, self.store.model
+        if self.is_replay and self._is_paused and direction > 0 and is_newest and model is not None:
             self._held = None
-            self._session.send(Seek(times[-1] + self.store.model.windows.hop_s))
-            return
-        self._go_to(times, direction)
+            self._session.send(Seek(times[-1] + model.windows.hop_s))
+        else:
+            self._go_to(times, direction)
 
     def jump(self, direction: int) -> None:
         t = self.time
@@ -300,7 +284,7 @@ class Playback:
     def set_speed(self, speed: float) -> None:
         self.speed = speed
         if self.is_replay and not self._is_paused:
-            self._session.send(Play(speed))
+            self._play()
 
     def change_speed(self, direction: int) -> None:
         nearest = bisect_left(SPEEDS, self.speed)

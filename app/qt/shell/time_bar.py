@@ -28,7 +28,7 @@ from PyQt6.QtWidgets import (
 
 from app.engine.messages import Mark
 from app.qt.shell.session import SPEEDS, Playback, speed_text
-from app.qt.theme import DARK, Theme, fill_answer
+from app.qt.theme import DARK, Theme, fill_answer, pixmap_of
 from app.qt.widgets import put
 from app.view.explanation import UNCERTAIN, WARMING_UP, course
 from app.view.store import ViewStore
@@ -168,10 +168,7 @@ class Timeline(QSlider):
         self._answers = course(predictions, self._labels, self._last).answers
 
     def _draw_behind(self) -> QPixmap:
-        ratio = self.devicePixelRatioF()
-        pixmap = QPixmap(self.size() * ratio)
-        pixmap.setDevicePixelRatio(ratio)
-        pixmap.fill(Qt.GlobalColor.transparent)
+        pixmap = pixmap_of(self, self.size())
         painter = QPainter(pixmap)
         strip = self._strip()
         painter.fillRect(strip, QColor(self._theme.grid))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from acquisition.errors import InputError
-from app.qt.calibration import media as multimedia
+from app.qt.calibration import stimulus as multimedia
 from app.qt.calibration.stimulus import StimulusScreen
 from app.view.calibration_screens import display_timing
 from app.view.store import ViewStore

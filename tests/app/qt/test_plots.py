@@ -103,7 +103,7 @@ def test_states_are_letters_and_words(widget):
 
 def test_what_is_missing_is_said(widget):
     widget.set_values(SEED_CH_NAMES, np.ones(62), 0, 1, "%")
-    widget.set_missing("absent")
+    widget.set_notice("absent")
     assert widget.accessibleDescription() == "absent"
     widget.set_values(SEED_CH_NAMES, np.ones(62), 0, 1, "%")
     assert widget.accessibleDescription().startswith("highest")
