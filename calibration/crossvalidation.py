@@ -21,12 +21,11 @@ from calibration.tokens import Session, TrialWindows, modality_tokens
 from calibration.types import TrialRecord
 from models.checkpoint import Checkpoint
 from models.fusion import gates_of
-from models.level import Evidence
+from models.level import Evidence, answers
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_fit import Cells, filled_in
 from models.mixed_part import Part, mean_of
 from models.normalise import Normaliser
-from models.training.courses import answers
 from models.training.scores import balanced_accuracy
 
 _Array = NDArray[np.float64]

@@ -22,11 +22,10 @@ from calibration.types import SessionRecord, TrialRecord
 from models.checkpoint import Checkpoint
 from models.config import ModelConfig
 from models.features.gaze import LONG_EYE_FEATURES
-from models.level import Evidence, RunningLevel
+from models.level import Course, Evidence, RunningLevel
 from models.mixed_part import LabelledTrial
 from models.network import FusionNetwork
 from models.normalise import Normaliser
-from models.training.courses import Course
 from models.window_batch import (
     NetworkInput,
     StepRows,

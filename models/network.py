@@ -137,18 +137,6 @@ class FusionNetwork(nn.Module):
         filled = torch.stack([self.time_mask(modality, inputs).any(dim=1) for modality in MODALITIES], dim=1)
         return inputs.present & filled & self._trained_with
 
-    def unimodal_logits(self, modality: str, inputs: NetworkInput) -> Tensor:
-        """Return (B, n_labels) of one modality by its own head; the other encoders do not run."""
-        token, _, _ = self._modality_token(modality, inputs)
-        return self.heads[modality](token)
-
-    def unimodal_parameters(self, modality: str) -> list[nn.Parameter]:
-        """Return what trains when a modality is trained alone, and is frozen for the fusion."""
-        modules = [getattr(self, modality), self.tokens[modality], self.heads[modality]]
-        if hasattr(self, f"{modality}_pool"):
-            modules.append(getattr(self, f"{modality}_pool"))
-        return [parameter for module in modules for parameter in module.parameters()]
-
     def encode_face(self, frames: Tensor) -> Tensor:
         """Return one token (N, D) a face crop (N, 3, size, size), scaled to -1..1."""
         return self.face(frames)

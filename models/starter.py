@@ -177,8 +177,8 @@ def _shared(labels: Sequence[Sequence[str]]) -> tuple[str, ...]:
     return shared
 
 
-def _places(model: Checkpoint, labels: Sequence[str]) -> list[int]:
-    own = _in_our_words(model.config.labels)
+def _places(of_part: Sequence[str], labels: Sequence[str]) -> list[int]:
+    own = _in_our_words(of_part)
     return [own.index(label) for label in labels]
 
 
@@ -251,7 +251,7 @@ def _evidence(models: Models, labels: Sequence[str]) -> Evidence | None:
         if discriminant is None or found is None or config is None:
             continue
         known = {modality: np.ones_like(discriminant.part(modality).used)}
-        parts[modality] = discriminant.restricted(_places(model, labels), known).part(modality)
+        parts[modality] = discriminant.restricted(_places(model.config.labels, labels), known).part(modality)
         steps |= {m: values for m, values in found.range.steps.items() if m == modality}
         bounds |= {m: values for m, values in found.range.bounds.items() if m == modality}
         at, first = MODALITIES.index(modality), first or config
@@ -273,7 +273,7 @@ def _network(config: ModelConfig, models: Models) -> FusionNetwork:
         for name in (modality, f"tokens.{modality}", *([f"{modality}_pool"] if modality == "eeg" else [])):
             network.get_submodule(name).load_state_dict(model.network.get_submodule(name).state_dict())
         if _discriminant_of(model, modality) is None:  # else that is its answer
-            at, head = _places(model, config.labels), model.network.heads[modality].state_dict()
+            at, head = _places(model.config.labels, config.labels), model.network.heads[modality].state_dict()
             _put_head(network, modality, head["weight"][at], head["bias"][at])
     return network
 
@@ -292,8 +292,7 @@ def _put_published(network: FusionNetwork, modality: str, part: Published, label
     encoder, source = dict(part.weights.tensors), part.weights.source
     weight, bias = encoder.pop("fc.weight"), encoder.pop("fc.bias")
     load_weights(network.get_submodule(modality), encoder, source.name, _AGAIN)
-    own = _in_our_words(part.labels)
-    at = [own.index(label) for label in labels]
+    at = _places(part.labels, labels)
     project = dict(network.tokens[modality].named_parameters())
     project["project.0.weight"][: len(at)] = weight[at] / source.temperature
     project["project.0.bias"][: len(at)] = bias[at] / source.temperature

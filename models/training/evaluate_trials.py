@@ -82,24 +82,23 @@ class TrialTest:
 
 def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | None) -> None:
     """Refuse a model that cannot be tested on these data."""
-    source, reads, wrong = test.source, config.feature_origin, ("", "")
+    source, reads, what, remedy = test.source, config.feature_origin, "", ""
     if not config.is_classifier:
-        wrong = "is only pre-trained and has no classifier", "make one of it with affectscope finetune"
+        what = "is only pre-trained and has no classifier"
+        remedy = "make one of it with affectscope finetune"
     elif config.network.takes_raw_eeg or not set(TRIAL_MODALITIES) & set(config.modalities):
         what = "reads raw EEG, faces or voices, but these data contain EEG and eye features"
-        wrong = what, "choose a model of finetune"
+        remedy = "choose a model of finetune"
     elif reads != source.features:
         what = f"reads {reads} features, but these data have {source.features} ones"
-        wrong = what, "use a model fine-tuned with the same --features"
-    what, remedy = wrong
+        remedy = "use a model fine-tuned with the same --features"
     if what:
         where = f"--model {test.model}"
         raise InputError(f"the model {what}", where=where, remedy=remedy, code=ErrorCode.MODEL)
-    for file in source.files if record is not None else ():
-        if record is not None and record.holds(file, labels=True):
-            what = "the model was trained on this recording with its labels: no trials are left to test on"
-            remedy = "its model card has cross-validated figures; test on another recording"
-            raise InputError(what, where=str(file), remedy=remedy, code=ErrorCode.DATA)
+    if trained := [file for file in source.files if record is not None and record.holds(file, labels=True)]:
+        what = "the model was trained on this recording with its labels: no trials are left to test on"
+        remedy = "its model card has cross-validated figures; test on another recording"
+        raise InputError(what, where=str(trained[0]), remedy=remedy, code=ErrorCode.DATA)
 
 
 def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Excluded]) -> list[list[Trial]]:
@@ -319,12 +318,12 @@ def report_on_test(model: Finetuned, test: Sequence[Trial], protocol: str) -> Sc
             extra[one.words] = heard.predict(one.modalities).trial_scores()
         elif not is_whole:  # else features are of all channels
             found = heard.hiding(one.mask, same_channels=True).predict()
-            extra[f"{one.mask:.0%} of the EEG channels hidden, one draw for all windows"] = (
-                found.trial_scores()
-            )
+            words = f"{one.mask:.0%} of the EEG channels hidden, one draw for all windows"
+            extra[words] = found.trial_scores()
     return ScoreReport.of(protocol, heard.predict(), extra, model.config)
 
 
+_LDA = "shrinkage LDA of windows on the same folds, without levels"
 _OWN_LEVEL = "about each session's own level (transductive: from all of its trials, without labels)"
 
 
@@ -349,14 +348,14 @@ def report_by_cross_validation(
         most = None if options.network else _MOST_WINDOWS
         heard = model.hear(test, max_per_trial=most)
         parts.append(heard.predict())
-        named = model.predict_parts(heard) if options.network else {}
+        named = model.predict_parts(heard).items() if options.network else ()
         if model.levels is not None:
             knowing = replace(model, levels=model.levels.exact(test))
             beside.setdefault(_OWN_LEVEL, []).append(knowing.predict(test, max_per_trial=most))
-        alone = {f"{name} alone": said for name, said in named.items()}
         for name, said in (
-            alone | {"shrinkage LDA of windows on the same folds, without levels": _lda(train, test, options)}
-        ).items():
+            *((f"{name} alone", said) for name, said in named),
+            (_LDA, _lda(train, test, options)),
+        ):
             beside.setdefault(name, []).append(said)
     unit = "trial" if {t.subject for t in folds[0][0]} & {t.subject for t in folds[0][1]} else "subject"
     protocol = (

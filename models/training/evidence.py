@@ -20,10 +20,9 @@ from models.datasets.splits import by_session, folds_by_people, folds_of_people
 from models.datasets.trials import Trial, WindowSet
 from models.features.covariance import MOST_CHANNELS, Tangent
 from models.fusion import weighed
-from models.level import Evidence, SignalRange
+from models.level import Course, Evidence, SignalRange, run_session
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LabelledTrial, own_level
-from models.training.courses import Course, run_session
 from models.training.finetune_config import FinetuneOptions
 from models.training.scores import preferred_share, trial_ids
 from models.training.session_levels import SessionLevels, onto, rows_of, seconds_of

@@ -27,10 +27,9 @@ from models.baselines import ledoit_wolf, shrunk_covariance
 from models.config import ModelConfig
 from models.datasets.trials import Trial, WindowSet
 from models.encoders.layers import ChannelWeights, MaskedBatchNorm, by_step
-from models.level import Evidence
+from models.level import Course, Evidence
 from models.network import FusionNetwork
 from models.normalise import Normaliser
-from models.training.courses import Course
 from models.training.evidence import Fused, follow
 from models.training.scores import Predictions
 from models.training.session_levels import SessionLevels, means_of

@@ -20,6 +20,7 @@ from models.network import FusionNetwork
 from models.normalise import EegScale, Normaliser
 from tests.studies.demo_model.data import Rows, SubjectFeatures
 from tests.studies.demo_model.stages import RowInputs
+from tests.studies.stage import unimodal_logits
 
 HOP_S = 0.25
 LABELS = ("sad", "neutral", "happy")
@@ -206,5 +207,5 @@ def test_training_windows_hold_the_left_context_and_give_the_streamed_tokens(che
             batch.eeg_positions,
         )
     assert (torch.cat(tokens, dim=1)[0] - whole[1]).abs().max() < 1e-5
-    network.unimodal_logits("eeg", batch).sum().backward()  # and they can be learned from
+    unimodal_logits(network, "eeg", batch).sum().backward()  # and they can be learned from
     assert network.eeg.embed.weight.grad is not None

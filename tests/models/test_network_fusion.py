@@ -10,6 +10,7 @@ from acquisition.types import MODALITIES
 from models.config import preset
 from models.network import FusionNetwork
 from models.window_batch import NetworkInput
+from tests.studies.stage import unimodal_logits, unimodal_parameters
 
 LABELS = ("disgust", "fear", "sad", "neutral", "happy")
 CH_NAMES = tuple(f"E{i}" for i in range(12))
@@ -170,7 +171,7 @@ def test_unimodal_logits_are_the_heads_of_the_whole_network(network):
     for index, modality in enumerate(MODALITIES):
         expected = network.heads[modality](tokens[:, index])
         assert expected.shape == (2, 5)
-        assert torch.allclose(network.unimodal_logits(modality, inputs), expected, atol=1e-6)
+        assert torch.allclose(unimodal_logits(network, modality, inputs), expected, atol=1e-6)
 
 
 def test_prepared_network_gives_the_same_answer(network):
@@ -189,7 +190,7 @@ def test_every_parameter_learns(network):
     inputs = make_input()
     loss = trained(inputs).logits.square().sum()
     for modality in MODALITIES:
-        loss = loss + trained.unimodal_logits(modality, inputs).square().sum()
+        loss = loss + unimodal_logits(trained, modality, inputs).square().sum()
     loss.backward()
     without = [
         name
@@ -200,7 +201,7 @@ def test_every_parameter_learns(network):
 
 
 def test_modality_parameters_do_not_overlap_and_leave_out_the_fusion(network):
-    groups = [{id(p) for p in network.unimodal_parameters(modality)} for modality in MODALITIES]
+    groups = [{id(p) for p in unimodal_parameters(network, modality)} for modality in MODALITIES]
     fusion = {id(p) for p in network.fusion.parameters()}
     assert len(set.union(*groups)) == sum(len(group) for group in groups)
     assert set.union(*groups) | fusion == {id(p) for p in network.parameters()}

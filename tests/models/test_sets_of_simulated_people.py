@@ -16,9 +16,8 @@ from acquisition.types import MODALITIES
 from acquisition.windowing import WindowConfig
 from models.config import EvidenceConfig
 from models.conformal import coverage, too_rarely_covered
-from models.level import Evidence, SignalRange
+from models.level import Evidence, SignalRange, run_session
 from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
-from models.training.courses import run_session
 from tests.studies.demo_model.answers import fit_answers, trial_means, trial_scores
 
 N_TRIALS, TRIAL_S = 10, 2

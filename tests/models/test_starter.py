@@ -27,6 +27,7 @@ from models.starter import build
 from models.trust import Code, SignalFacts, judge
 from models.weights import Installed, install, load_installed
 from models.window_batch import batch_of
+from tests.studies.stage import unimodal_logits
 
 
 def _built(weights: Path, out: Path, face: str | None = "face-expression", **folders: Path) -> Checkpoint:
@@ -54,7 +55,7 @@ def test_face_alone_answers_as_published_over_its_temperature(installed_face: Pa
         inputs = batch_of(1, model.config, part | {"face_times": torch.arange(8.0)[None] / 4})
         output = model.network(inputs)
         expected = (encoder(frames[0]) @ weight.T + bias).mean(dim=0) / 3.4
-        alone = model.network.unimodal_logits("face", inputs)
+        alone = unimodal_logits(model.network, "face", inputs)
     torch.testing.assert_close(output.logits[0], expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(alone, output.logits, atol=1e-4, rtol=1e-4)
     assert output.modality_attention[0].tolist() == [0, 0, 1, 0]
@@ -144,7 +145,7 @@ def test_heads_answer_where_there_is_no_discriminant(
     with torch.inference_mode():
         tokens, mask, times = other.network.encode_voice(frames, torch.ones(1, 498, dtype=torch.bool))
         part = {"voice_tokens": tokens, "voice_mask": mask, "voice_times": times[None].clamp_min(0)}
-        expected = other.network.unimodal_logits("voice", batch_of(1, other.config, part))[:, at]
+        expected = unimodal_logits(other.network, "voice", batch_of(1, other.config, part))[:, at]
         found = model.network(batch_of(1, model.config, part)).logits
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 

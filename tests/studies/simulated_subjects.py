@@ -20,8 +20,8 @@ from app.tables import figures_table
 from models.checkpoint import Checkpoint
 from models.config import ModelConfig
 from models.conformal import coverage
+from models.level import Course, answers, run_session
 from models.normalise import Normaliser
-from models.training.courses import Course, answers, run_session
 from models.training.loop import Progress
 from models.training.scores import calibration_curve, t_interval, wilson_interval
 from models.trust import LEAST_AGREEMENT

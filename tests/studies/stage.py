@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
+from acquisition.types import MODALITIES
+from models.network import FusionNetwork
 from models.training.loop import train_steps
+from models.window_batch import NetworkInput
 
 #: Rows of one subject that come together, where a stage is told the subjects.
 _RUN = 16
@@ -68,3 +71,17 @@ def _shuffled(
             batch = order[start : start + options.batch_size]
             if len(batch) > 1:  # BatchNorm needs two
                 yield batch
+
+
+def unimodal_logits(network: FusionNetwork, modality: str, inputs: NetworkInput) -> Tensor:
+    """Return (B, n_labels) of one modality by its own head; the other encoders do not run."""
+    tokens = network.modality_tokens(inputs, (modality,))
+    return network.heads[modality](tokens[:, MODALITIES.index(modality)])
+
+
+def unimodal_parameters(network: FusionNetwork, modality: str) -> list[nn.Parameter]:
+    """Return what trains when a modality is trained alone, and is frozen for the fusion."""
+    modules = [getattr(network, modality), network.tokens[modality], network.heads[modality]]
+    if hasattr(network, f"{modality}_pool"):
+        modules.append(getattr(network, f"{modality}_pool"))
+    return [parameter for module in modules for parameter in module.parameters()]

@@ -11,8 +11,8 @@ import torch
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import EvidenceConfig
 from models.datasets.trials import cut_windows
+from models.level import Course
 from models.normalise import Normaliser
-from models.training.courses import Course
 from models.training.evidence import Fused, HeldOut, Weighed
 from models.training.finetune import _folds, finetune
 from models.training.finetune_config import FinetuneOptions

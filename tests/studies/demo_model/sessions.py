@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.windowing import WindowConfig
-from models.level import Evidence, RunningLevel
+from models.level import Evidence, Recent, RunningLevel, recent_of
 from models.mixed_part import LabelledTrial, own_level
-from models.training.courses import Features, recent_of
 
 
 def profiled_session(
-    features: Features,
+    features: Recent,
     trials: Sequence[LabelledTrial],
     trial: NDArray[np.integer],
     evidence: Evidence,
@@ -35,7 +34,7 @@ def profiled_session(
 
 
 def noise(
-    features: Features, n: int, evidence: Evidence, windows: WindowConfig, rng: np.random.Generator
+    features: Recent, n: int, evidence: Evidence, windows: WindowConfig, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Return evidence (n, 4, n_labels) and measures (n, 4, 2) of windows of noise, twice the signal's SD."""
     mean = {m: np.nanmean(x, axis=0) for m, x in features.items()}

@@ -23,7 +23,7 @@ from models.network import FusionNetwork
 from models.training.loop import Progress
 from models.window_batch import NetworkInput, Part, batch_of, face_part, voice_part
 from tests.studies.demo_model.data import Augment, Levels, Rows, as_crop, random_channels, thinned
-from tests.studies.stage import StageOptions, train_stage
+from tests.studies.stage import StageOptions, train_stage, unimodal_logits, unimodal_parameters
 
 _LABEL_SMOOTHING = 0.05
 _MIN_SINCE_ONSET_S = 2.0  # earlier rows still reflect the previous emotion
@@ -187,10 +187,10 @@ def train_encoder(
     network.train()
 
     def loss(at: NDArray[np.intp]) -> Tensor:
-        logits = network.unimodal_logits(modality, inputs.alone(modality, at, Augment()))
+        logits = unimodal_logits(network, modality, inputs.alone(modality, at, Augment()))
         return nn.functional.cross_entropy(logits, rows.label[at], label_smoothing=_LABEL_SMOOTHING)
 
-    parameters, told = network.unimodal_parameters(modality), partial(progress, modality)
+    parameters, told = unimodal_parameters(network, modality), partial(progress, modality)
     subject = rows.subject if modality in ("face", "voice") else None
     train_stage(parameters, loss, usable, options, rng, told, subject)
 
@@ -281,7 +281,7 @@ def train_token_heads(
         total = torch.zeros(())
         for modality in ("face", "voice"):
             there = network.time_mask(modality, batch).any(1)
-            logits = network.unimodal_logits(modality, batch)[there]
+            logits = unimodal_logits(network, modality, batch)[there]
             total = total + nn.functional.cross_entropy(logits, label[at][there])
         return total
 

@@ -29,12 +29,11 @@ from models.checkpoint import save_checkpoint
 from models.config import AnswerConfig, EvidenceConfig, ModelConfig, preset
 from models.features.config import FeatureConfig
 from models.fusion import gates_of
-from models.level import Evidence, SignalRange
+from models.level import Course, Evidence, SignalRange, answers, run_session
 from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
 from models.network import FusionNetwork
 from models.normalise import Normaliser, TokenLevel, fit_eeg, fit_eye
 from models.process import keep_freed_memory
-from models.training.courses import Course, answers, run_session
 from models.training.loop import Progress
 from models.training.scores import best_temperature
 from tests.studies.demo_model.answers import fit_answers

@@ -30,7 +30,7 @@ from tests.studies.papers.eav_discriminant import DIFFERS, ROWS, SubjectClips, f
 from tests.studies.papers.eav_network import PROTOCOL, ClipBatches, network_config, read_clips
 from tests.studies.papers.reproduce import FIT_ERRORS, in_words, usable
 from tests.studies.papers.settings import EAV, EAV_ROWS, EavRow
-from tests.studies.stage import StageOptions, train_stage
+from tests.studies.stage import StageOptions, train_stage, unimodal_logits, unimodal_parameters
 
 QUICK_SUBJECTS = 2
 _SERIES = ("#3b6ea8", "#d98b3a", "#5d9e62", "#8a5fa8", "#a84b4b", "#7a6a55")
@@ -188,13 +188,13 @@ class SubjectTraining:
         network, source = self._network, self._train
 
         def loss(at: NDArray[np.intp]) -> Tensor:
-            logits = network.unimodal_logits(modality, source.alone(modality, at))
+            logits = unimodal_logits(network, modality, source.alone(modality, at))
             clips = at // source.clips.crops.shape[1] if modality == "face" else at
             return nn.functional.cross_entropy(logits, source.label[clips])
 
         network.train()
         stage, examples = self._options.stages()[modality], source.clips.examples(modality)
-        train_stage(network.unimodal_parameters(modality), loss, examples, stage, self._rng)
+        train_stage(unimodal_parameters(network, modality), loss, examples, stage, self._rng)
 
     def _train_fusion(self) -> None:
         """Train the shared attention and its MLP on tokens of the frozen encoders."""
@@ -221,7 +221,7 @@ class SubjectTraining:
         """Return probabilities (n, n_labels) of one modality, of single frames for the face."""
         network, source = self._network, self._test
         rows = source.clips.examples(modality)
-        return _probs(rows, lambda at: network.unimodal_logits(modality, source.alone(modality, at)))
+        return _probs(rows, lambda at: unimodal_logits(network, modality, source.alone(modality, at)))
 
     def _fused(self, rows: NDArray[np.intp]) -> Tensor:
         """Return probabilities (n, n_labels) of clips with all their frames."""
