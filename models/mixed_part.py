@@ -311,7 +311,6 @@ class Part:
 
     @cached_property
     def to_features(self) -> _Array:
-        """The inverse of the basis (D, D)."""
         return np.asarray(np.linalg.inv(self.directions.basis))
 
     def projected(self, rows: _Array) -> _Array:

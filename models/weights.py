@@ -55,7 +55,6 @@ class Source:
 
     @property
     def origin(self) -> str:
-        """The package in words."""
         return f"{self.tool} {self.package} {self.version}".strip()
 
     def description(self) -> str:

@@ -60,11 +60,6 @@ def load_eav(
     return read_eav(folder, subjects, trials_of, excluded)
 
 
-def eav_subjects(folder: Path) -> list[str]:
-    """Return the subjects' numbers."""
-    return list(_folders(folder))
-
-
 def read_eav(
     folder: Path,
     subjects: Sequence[str | int] | None,
@@ -72,7 +67,7 @@ def read_eav(
     excluded: list[Excluded] | None,
 ) -> Iterator[T]:
     """Yield what each subject's recording gives, or nothing of a subject whose files are damaged."""
-    folders = _folders(folder)
+    folders = subject_folders(folder)
     for subject in wanted_subjects(folders, subjects, folder):
         try:
             items = list(items_of(EavRecording.read(subject, folders[subject])))
@@ -82,7 +77,7 @@ def read_eav(
             yield from items
 
 
-def _folders(folder: Path) -> dict[str, Path]:
+def subject_folders(folder: Path) -> dict[str, Path]:
     """Return the subjects' folders by number, in the order of the numbers."""
     if not folder.is_dir():
         raise damaged("expected the EAV folder, found none", folder, "")

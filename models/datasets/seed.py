@@ -48,11 +48,9 @@ class SeedSet:
 
     @property
     def n_trials(self) -> int:
-        """Trials of a session."""
         return len(self.trial_labels[1])
 
     def folders(self, features: str) -> tuple[str, ...]:
-        """Return the folders of the published or raw features."""
         return (self.raw,) if features == "raw" else (self.eeg, self.eye)
 
 

@@ -53,7 +53,6 @@ class TableRow:
 
     @property
     def who(self) -> str:
-        """The subject's name."""
         return self.subject or self.file.name.split(".")[0]
 
 

@@ -37,7 +37,6 @@ class OfTrial:
 
     @property
     def key(self) -> tuple[str, int, int]:
-        """Subject, session and trial."""
         return self.subject, self.session, self.trial
 
 
@@ -57,7 +56,6 @@ class Trial(OfTrial):
 
     @property
     def n_steps(self) -> int:
-        """Number of steps W."""
         rows = self.eeg if self.eeg is not None else self.eye
         return 0 if rows is None else len(rows)
 

@@ -292,7 +292,6 @@ def _groups(entries: Sequence[Entry], modality: str, ch_names: tuple[str, ...], 
 
 @lru_cache(maxsize=8)  # one order of batches, and one of each group that they come from
 def _order(n: int, *key: int) -> NDArray[np.int64]:
-    """Return a permutation of 0 .. n - 1 that depends on ``key``."""
     return np.random.default_rng(key).permutation(n)
 
 

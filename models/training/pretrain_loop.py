@@ -121,7 +121,6 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """True for the one process that writes."""
         return self.rank == 0
 
     def share(self, n: int) -> slice:

@@ -41,7 +41,6 @@ class SeenSession:
 
     @classmethod
     def of(cls, trial: Trial, *, generated: bool) -> SeenSession:
-        """Return the session that a trial is of."""
         made = "generated " if generated else ""
         return cls(f"{made}{trial.dataset}", trial.subject, trial.session)
 
@@ -81,7 +80,6 @@ class TrainingRecord:
 
 
 def record_of_recordings(paths: Iterable[Path], *, labels: bool) -> TrainingRecord:
-    """Return the record of a training on recordings."""
     return TrainingRecord(tuple(SeenRecording(p.name, recording_sha256(p), labels) for p in paths))
 
 

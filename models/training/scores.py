@@ -43,7 +43,6 @@ class Predictions:
         return score(self.probs, self.label)
 
     def trial_scores(self) -> Scores:
-        """Return the scores of the trials; see `per_trial`."""
         return per_trial(self).scores()
 
 

@@ -52,7 +52,6 @@ class Source:
 
     @property
     def is_dataset(self) -> bool:
-        """True for a published set, which has test trials."""
         return self.kind in PUBLISHED
 
     @property
@@ -70,7 +69,6 @@ class Source:
         return tuple(dict.fromkeys(row.file for row in self.rows)) or (self.path,)
 
     def words(self) -> str:
-        """Return what it is, for the note of a model."""
         return f"{len(self.files)} recordings" if self.kind == "trials" else self.kind
 
     def identity(self, config: FeatureConfig) -> Any:

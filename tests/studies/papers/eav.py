@@ -82,7 +82,7 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
     excluded: list[Excluded] = []
     entries: dict[str, list[Entry]] = {}
     clips: list[SubjectClips] = []
-    subjects = eav.eav_subjects(options.folder)[: QUICK_SUBJECTS if options.quick else None]
+    subjects = list(eav.subject_folders(options.folder))[: QUICK_SUBJECTS if options.quick else None]
     jobs = _jobs(options, subjects, excluded)
     results = run_jobs(run_subject, jobs, options.n_jobs, options.dask)
     for result in usable(results, len(subjects), "subjects", excluded, report):
