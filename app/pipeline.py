@@ -80,7 +80,8 @@ class Pipeline(Pump):
         self._meter = None if decoder.landmarks is None else FaceMeter(decoder.landmarks, is_live=live)
         self._video = ""  # the stream that is measured
         self._rest: Rest | None = None  # the newest that the decoder was told
-        self.check = check or SelfCheck(decoder.config.labels, decoder.evidence, decoder.set_threshold)
+        set_threshold, _ = decoder.facts.set_thresholds
+        self.check = check or SelfCheck(decoder.config.labels, decoder.evidence, set_threshold)
         self._checked_to = -math.inf
         self._stepped_to = -math.inf
         self._stepped: Window | None = None

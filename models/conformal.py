@@ -8,7 +8,7 @@ with the mean of its windows' probabilities. No torch here: the window's process
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,25 +129,12 @@ def trial_weights(trial: NDArray[Any], subject: NDArray[Any] | None = None) -> N
     return 1 / np.bincount(of_trial)[of_trial]
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """How often sets held the true emotion."""
-
-    covered: float  # share of the trials
-    mean_size: float  # emotions in a set
-    tenth: float  # tenth percentile over subjects of their share covered
-    n_trials: int
-
-
 def coverage(
-    means: NDArray[np.floating], label: NDArray[Any], threshold: float, subject: Iterable[Any] | None = None
-) -> Coverage:
-    """Return how sets with a threshold cover trials of mean probabilities (k, L) and labels (k,)."""
-    probs = np.asarray(means)
-    inside = (1 - probs <= threshold + 1e-9) | (probs == probs.max(axis=1, keepdims=True))
-    hit = inside[np.arange(len(label)), label]
-    who = numbered(np.zeros(len(label)) if subject is None else np.array(list(subject)))
-    by_subject = np.bincount(who, hit) / np.bincount(who)
-    return Coverage(
-        float(hit.mean()), float(inside.sum(1).mean()), float(np.quantile(by_subject, 0.1)), len(label)
-    )
+    means: NDArray[np.floating], label: NDArray[Any], threshold: float
+) -> tuple[NDArray[np.bool_], float]:
+    """Return which sets of trials hold the true emotion (k,), and how many emotions a set has on average.
+
+    Trials have mean probabilities (k, L) and labels (k,); sets are those with one threshold.
+    """
+    inside = (1 - means <= threshold + 1e-9) | (means == means.max(axis=1, keepdims=True))
+    return inside[np.arange(len(label)), label], float(inside.sum(axis=1).mean())

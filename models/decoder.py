@@ -154,7 +154,7 @@ class Decoder:
         if line_hz is not None:
             self.config = replace(self.config, features=replace(self.config.features, line_hz=line_hz))
         self._check_channels = checkpoint.check_channels
-        self._facts = checkpoint.facts
+        self.facts = checkpoint.facts
         self._is_simulated: dict[str, bool] = {}  # of each stream by key
         self._baseline = Baseline(baseline_s) if baseline_s else None
         self.normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors, checkpoint.normalisation)
@@ -375,7 +375,7 @@ class Decoder:
             return None
         prediction = self._unanswered(window, inputs, present, given)
         n_bad = self._n_bad(window) if present["eeg"] else 0
-        asked = _Asked(window, inputs, known, self.aside, self._facts, n_bad)
+        asked = _Asked(window, inputs, known, self.aside, self.facts, n_bad)
         if self.defers:
             self._asked.append(asked)
         else:
@@ -652,7 +652,7 @@ class Decoder:
             self._shadow = Shadow(shadow, self.config.windows.hop_s)
         else:
             self._shadow.evidence = shadow
-        self._facts = replace(self._facts, reports=reports)
+        self.facts = replace(self.facts, reports=reports)
 
     def newest_deviations(self) -> dict[str, NDArray[np.floating]]:
         """Return the newest window's steps about the level, (n, F) by modality present and reliable."""
@@ -661,11 +661,6 @@ class Decoder:
             return {}
         used = [m for m in newest.given if newest.present[m] and newest.reliability[m] >= LEAST_RELIABLE]
         return {m: self._recent_steps[m] - level.mean(m) for m in used}
-
-    @property
-    def set_threshold(self) -> float | None:
-        """The largest score in the 90 % set, None without sets."""
-        return self._facts.set_thresholds[0]
 
     @property
     def has_fixed_level(self) -> bool:

@@ -345,6 +345,9 @@ class Shadow:
 # --- sessions second by second: level, evidence and reliability, as a live session has them ---
 
 
+_OF_SECONDS = ("evidence", "measures", "agreement")  # of a `Course`
+
+
 @dataclass(frozen=True, eq=False)
 class Course:
     """What is known at each of n seconds."""
@@ -359,17 +362,14 @@ class Course:
     def joined(courses: Sequence[Course]) -> Course:
         """Return several sessions end to end."""
         levels = {m: torch.cat([course.levels[m] for course in courses]) for m in courses[0].levels}
-        evidence, measures, agreement = (
-            torch.cat([getattr(course, name) for course in courses])
-            for name in ("evidence", "measures", "agreement")
-        )
-        return Course(levels, evidence, measures, agreement, [g for course in courses for g in course.given])
+        tensors = {name: torch.cat([getattr(course, name) for course in courses]) for name in _OF_SECONDS}
+        return Course(levels, **tensors, given=[g for course in courses for g in course.given])
 
     def at(self, seconds: Sequence[int]) -> Course:
         """Return some of the seconds."""
         levels = {m: level[seconds] for m, level in self.levels.items()}
-        evidence, measures, agreement = (x[seconds] for x in (self.evidence, self.measures, self.agreement))
-        return Course(levels, evidence, measures, agreement, [self.given[at] for at in seconds])
+        tensors = {name: getattr(self, name)[seconds] for name in _OF_SECONDS}
+        return Course(levels, **tensors, given=[self.given[at] for at in seconds])
 
     def without(self, hidden: NDArray[np.bool_], evidence: Evidence) -> Tensor:
         """Return what ``evidence`` says (n, 4, n_labels) where some EEG features (n, F) are ``hidden``."""

@@ -7,7 +7,8 @@ training data, as the paper does (it keeps eye features away from zero for mixed
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,6 +84,9 @@ class TokenLevel:
         return TokenLevel(torch.where(torch.isnan(mean), self.mean, mean))
 
 
+_SCALES: dict[str, Any] = {"eeg": EegScale, "eye": EyeScale, "face": TokenLevel, "voice": TokenLevel}
+
+
 @dataclass(frozen=True, eq=False)
 class Normaliser:
     """Scales of the modalities that have one, and where they come from."""
@@ -95,30 +99,21 @@ class Normaliser:
 
     def to_dict(self) -> dict[str, torch.Tensor]:
         """Return the tensors by name, for safetensors; ``origin`` is not among them."""
-        tensors: dict[str, torch.Tensor] = {}
-        if self.eeg is not None:
-            tensors |= {"eeg_mean": self.eeg.mean, "eeg_sd": self.eeg.sd}
-            tensors |= {} if self.eeg.likeness is None else {"eeg_likeness": self.eeg.likeness}
-        if self.eye is not None:
-            tensors |= {"eye_low": self.eye.low, "eye_high": self.eye.high, "eye_mean": self.eye.mean}
-        for name, level in (("face_mean", self.face), ("voice_mean", self.voice)):
-            if level is not None:
-                tensors[name] = level.mean
-        return {name: tensor.contiguous() for name, tensor in tensors.items()}
+        scales = {m: vars(scale) for m in _SCALES if (scale := getattr(self, m)) is not None}
+        tensors = {f"{m}_{name}": x for m, scale in scales.items() for name, x in scale.items()}
+        return {name: x.contiguous() for name, x in tensors.items() if x is not None}
 
     @classmethod
     def from_dict(cls, tensors: Mapping[str, torch.Tensor], origin: str = "training") -> Normaliser:
-        """Build a normaliser from `to_dict`'s answer; other names are ignored."""
-        eeg = eye = None
-        if "eeg_mean" in tensors:
-            eeg = EegScale(tensors["eeg_mean"], tensors["eeg_sd"], tensors.get("eeg_likeness"))
-        if "eye_low" in tensors:
-            eye = EyeScale(tensors["eye_low"], tensors["eye_high"], tensors["eye_mean"])
-        face, voice = (
-            TokenLevel(tensors[f"{name}_mean"]) if f"{name}_mean" in tensors else None
-            for name in ("face", "voice")
-        )
-        return cls(eeg, eye, face, voice, origin)
+        """Build a normaliser from `to_dict`'s answer, else `KeyError`; other names are ignored."""
+        scales = {}
+        for modality, kind in _SCALES.items():
+            parts = {part.name: f"{modality}_{part.name}" for part in fields(kind)}
+            if "eeg_likeness" not in tensors:
+                parts.pop("likeness", None)
+            if any(name in tensors for name in parts.values()):
+                scales[modality] = kind(**{part: tensors[name] for part, name in parts.items()})
+        return cls(**scales, origin=origin)
 
     def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Raise `ValueError` unless all is finite and fits features of such shapes, by modality."""
@@ -137,7 +132,7 @@ class Normaliser:
         """Return the scales about a subject's own means by modality; where they are NaN these stay."""
         moved = {
             name: scale.centred_on(means[name])
-            for name in ("eeg", "eye", "face", "voice")
+            for name in _SCALES
             if name in means and (scale := getattr(self, name)) is not None
         }
         return replace(self, **moved, origin=origin)

@@ -151,9 +151,9 @@ class SetScore:
         own = quantile([trial.score for trial in trials], level)
         means = np.array([trial.course.mean(axis=0) for trial in trials])
         label = np.array([trial.label for trial in trials])
-        found = coverage(means, label, own if others is None else others)
-        n, n_inside = len(trials), round(found.covered * len(trials))
-        return cls(level, others, own, attainable(n, level), n_inside, n, found.mean_size)
+        covered, mean_size = coverage(means, label, own if others is None else others)
+        n = len(trials)
+        return cls(level, others, own, attainable(n, level), int(covered.sum()), n, mean_size)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from acquisition.adapters.eeg import stated_unit
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.montage import SEED_CH_NAMES, canonical_name, electrode_directions
+from models.datasets.files import unusable
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 _MUSE = {"TP9", "AF7", "AF8", "TP10"}
@@ -69,11 +70,7 @@ class TextTable:
         """Return the error for a table that cannot be read, with its columns."""
         more = f" and {len(self.names) - _N_SHOWN} more" if len(self.names) > _N_SHOWN else ""
         shown = ", ".join(self.names[:_N_SHOWN]) + more
-        return _unreadable(f"{what}; its columns: {shown or 'none'}", self.path, remedy)
-
-
-def _unreadable(what: str, path: Path, remedy: str) -> InputError:
-    return InputError(what, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
+        return unusable(f"{what}; its columns: {shown or 'none'}", self.path, remedy)
 
 
 def _opened(path: Path) -> tuple[str, tuple[str, ...], list[str], str]:
@@ -89,7 +86,7 @@ def _opened(path: Path) -> tuple[str, tuple[str, ...], list[str], str]:
         names = names[:-1]  # a delimiter ends each line
     if len(names) < 2 or all(_number(name) == _number(name) for name in names):
         what = f"expected a table with column names in its first line, found {top[:60]!r}"
-        raise _unreadable(what, path, "write the names of the columns above the numbers")
+        raise unusable(what, path, "write the names of the columns above the numbers")
     return "\n".join(lines[:n_above]), names, lines[n_above + 1 :], delimiter
 
 
@@ -101,7 +98,7 @@ def _rows(lines: list[str], delimiter: str, path: Path) -> Iterator[list[str]]:
                 raise csv.Error(f"a quote in row {at} is not closed in its line")
             yield row
     except csv.Error as error:  # a quote that nothing closes, for one
-        raise _unreadable(f"expected a table: {error}", path, "export the recording again") from error
+        raise unusable(f"expected a table: {error}", path, "export the recording again") from error
 
 
 def read_table(path: Path) -> TextTable:

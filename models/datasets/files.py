@@ -31,6 +31,13 @@ def damaged(what: str, where: object, remedy: str = FETCH_ANEW) -> InputError:
     return InputError(what, where=str(where), remedy=remedy, code=ErrorCode.FILE)
 
 
+def unusable(
+    what: str, where: object, remedy: str, code: ErrorCode = ErrorCode.RECORDING, **facts: int
+) -> InputError:
+    """Return the error for a recording or a table of them that cannot be used."""
+    return InputError(what, where=str(where), remedy=remedy, code=code, **facts)
+
+
 def first_line(error: Exception | str) -> str:
     """Return what a library said of a damaged file, short enough for one line of our own."""
     return str(error).splitlines()[0][:100] if str(error) else type(error).__name__

@@ -39,7 +39,7 @@ from acquisition.xdf.format import XdfIndex, is_xdf
 from acquisition.xdf.parts import open_recording
 from acquisition.xdf.source import XdfSource
 from models.datasets.csv_recordings import CSV_SUFFIXES, eyes_of, has_eyes, raw_of, read_table
-from models.datasets.files import first_line
+from models.datasets.files import first_line, unusable
 from models.datasets.layout import STEP_S, covariance_steps, entropy_steps
 from models.datasets.trials import Trial
 from models.features.config import FeatureConfig
@@ -110,9 +110,9 @@ def _no_trials(events: Mapping[str, str], markers: Iterable[str], path: Path) ->
     found = _counted(markers)
     expected = f"markers {', '.join(events)}" if events else "markers that begin trials"
     if not found:
-        return _unusable(f"expected {expected}, found no markers", path, "give a recording with markers")
+        return unusable(f"expected {expected}, found no markers", path, "give a recording with markers")
     remedy = 'state which begin a trial: --events "MARKER=CLASS,..."'
-    return _unusable(f"expected {expected}, found {found}", path, remedy, ErrorCode.DATA)
+    return unusable(f"expected {expected}, found {found}", path, remedy, ErrorCode.DATA)
 
 
 def _counted(markers: Iterable[str]) -> str:
@@ -122,12 +122,6 @@ def _counted(markers: Iterable[str]) -> str:
 def found_markers(path: Path) -> str:
     """Return an XDF file's most frequent markers and counts, in words; `InputError` without such a stream."""
     return _counted(text for _, text in _markers(path, _index(path), None)) or "none"
-
-
-def _unusable(
-    what: str, path: Path, remedy: str, code: ErrorCode = ErrorCode.RECORDING, **facts: int
-) -> InputError:
-    return InputError(what, where=str(path), remedy=remedy, code=code, **facts)
 
 
 def end_to_end(spans: Sequence[tuple[float, float]], path: Path) -> list[tuple[float, float]]:
@@ -146,7 +140,7 @@ def end_to_end(spans: Sequence[tuple[float, float]], path: Path) -> list[tuple[f
                 f"{at + 2} starts {following - begin:.2f} s after trial {at + 1} starts"
             )
             remedy = "give a shorter --trial-s, or --events that name fewer markers"
-            raise _unusable(what, path, remedy, ErrorCode.DATA, trial=at + 1)
+            raise unusable(what, path, remedy, ErrorCode.DATA, trial=at + 1)
         cut.append((begin, min(end, following)))
     return cut
 
@@ -219,15 +213,15 @@ def opened(path: Path, reading: Reading = PLAIN) -> Any:
     from mne.io import read_raw
 
     if not path.is_file() and not path.is_dir():
-        raise _unusable("expected an EEG file, found none", path, "")
+        raise unusable("expected an EEG file, found none", path, "")
     if path.is_file() and path.stat().st_size == 0:
-        raise _unusable("the file is empty (0 bytes)", path, "copy it again from where it was recorded")
+        raise unusable("the file is empty (0 bytes)", path, "copy it again from where it was recorded")
     if path.suffix.lower() in CSV_SUFFIXES:
         return raw_of(read_table(path), reading.sfreq, reading.unit, montage=reading.montage is not None)
     refuse_companion(path)
     _refuse_devices(path)
     if path.suffix.lower() == ".mat":
-        raise _unusable("a MATLAB file may hold anything", path, "export the recording as EDF or EEGLAB .set")
+        raise unusable("a MATLAB file may hold anything", path, "export the recording as EDF or EEGLAB .set")
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
@@ -246,13 +240,13 @@ def opened(path: Path, reading: Reading = PLAIN) -> Any:
         raise
     except FileNotFoundError as error:  # BrainVision's .eeg, EEGLAB's .fdt
         what = f"the file of samples that it names is missing: {error.filename or first_line(error)}"
-        raise _unusable(what, path, "copy it there, or correct its name in the header") from error
+        raise unusable(what, path, "copy it there, or correct its name in the header") from error
     except Exception as error:  # a damaged file makes MNE raise whatever its bytes happen to say
         remedy = "give an EDF, BDF, BrainVision, FIF, GDF or CNT file"
         what = f"MNE cannot read the EEG file: {first_line(error)}"
-        raise _unusable(what, path, remedy) from error
+        raise unusable(what, path, remedy) from error
     if not raw.ch_names:
-        raise _unusable("holds annotations only, no channel", path, "give the file that holds the signals")
+        raise unusable("holds annotations only, no channel", path, "give the file that holds the signals")
     raw.info["temp"] = dict.fromkeys(
         f"MNE: {first_line(str(one.message))}" for one in said
     )  # for `reader_notes`
@@ -264,7 +258,7 @@ def _samples(path: Path, raw: Any, picks: Sequence[int] | None, start: int, stop
         samples: NDArray[np.float64] = raw.get_data(picks, start=start, stop=stop)
     except Exception as error:  # as in opening: whatever the bytes happen to say
         what = f"the samples cannot be read: {first_line(error)}"
-        raise _unusable(what, path, "check that the file is complete; copy it again") from error
+        raise unusable(what, path, "check that the file is complete; copy it again") from error
     return samples
 
 
@@ -279,7 +273,7 @@ def _refuse_devices(path: Path) -> None:
         for name in _NAMED_IN.findall(text):
             named = path.parent / name.replace("$b", path.stem)
             if named.exists() and not named.is_file():
-                raise _unusable(
+                raise unusable(
                     f"the file that it names is no regular file: {name}", path, "correct its name"
                 )
 
@@ -335,7 +329,7 @@ def interrupted_edf(path: Path) -> tuple[list[Note], list[float]] | None:
             tals = [t for at in own for t in _TAL.findall(record[sum(counts[:at]) :][: counts[at]])]
             if not (tals and record_s > 0):
                 what = f"record {len(onsets) + 1} says no time or lasts none, so that its gaps are not known"
-                raise _unusable(what, path, "give a file without gaps (EDF+C)")
+                raise unusable(what, path, "give a file without gaps (EDF+C)")
             onsets.append(float(tals[0][0]))
             notes += [(float(onset), float(length or 0), text) for onset, length, said in tals
                       for text in said.decode("utf-8", "replace").split("\x14") if text]  # fmt: skip
@@ -404,7 +398,7 @@ class _RawFile:
             remedy = "give the length of a trial, or fewer events"
             if end - begin < STEP_S and begin == 0 and self.raw.annotations:
                 remedy += "; a file that is one condition: --label CLASS=GLOB, or --trials TABLE"
-            raise _unusable(what, self._path, remedy, ErrorCode.DATA, trial=number)
+            raise unusable(what, self._path, remedy, ErrorCode.DATA, trial=number)
         found = self.trial(number, label, names, self.entropy(max(start, 0), stop))
         covariance = covariance_steps(self.samples(max(start, 0), stop), self.sfreq, self._config)
         return replace(found, covariance=covariance)
@@ -454,7 +448,7 @@ def _check_unit(spec: StreamSpec, amplitude: float, path: Path, reading: Reading
         if unknown
         else ""
     ):
-        raise _unusable(
+        raise unusable(
             what, path, "give --eeg-unit uV, mV, V, nV or a scale such as 0.02235uV", ErrorCode.DATA
         )
 
@@ -473,7 +467,7 @@ class _EyeFile:
         if not len(ends):
             what = f"trial {number} ({names[label]}) has {max(0.0, end - begin):.2f} s"
             remedy = f"expected at least {self._config.eye_step_s:g} s"
-            raise _unusable(what, self._path, remedy, ErrorCode.DATA, trial=number)
+            raise unusable(what, self._path, remedy, ErrorCode.DATA, trial=number)
         at = (self._times >= begin) & (self._times <= end)
         times, gaze = self._times[at], self._gaze[at]
         eye = np.stack([eye_features(times, gaze, t_end, self._config) for t_end in ends])
@@ -645,7 +639,7 @@ class _Steps:
         if len(eeg) == 0 and names:
             what = f"trial {number} lasts {max(0.0, span.end - span.begin):.2f} s, too short for a step of "
             what += f"{self.windows.eeg_step_s:g} s"
-            raise _unusable(what, self._path, "give the length of a trial", ErrorCode.DATA, trial=number)
+            raise unusable(what, self._path, "give the length of a trial", ErrorCode.DATA, trial=number)
         return Trial("xdf", self._path.stem, 1, number, label, names, self.windows.eeg_shift_s,
                      eeg, eye, self._ch_names, "raw", str(self._path), covariance)  # fmt: skip
 

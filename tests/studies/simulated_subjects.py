@@ -235,9 +235,10 @@ class _Evaluation:
         }
         if (rule := self._config.answers) is not None:
             for level, threshold in (("90", rule.set_90), ("80", rule.set_80)):
-                covered = coverage(every, of_every, threshold, of_subject)
-                figures |= {f"coverage_{level}": covered.covered, f"set_size_{level}": covered.mean_size}
-                figures[f"coverage_{level}_tenth_percentile"] = covered.tenth
+                covered, size = coverage(every, of_every, threshold)
+                figures |= {f"coverage_{level}": float(covered.mean()), f"set_size_{level}": size}
+                by_subject = [covered[of_subject == who].mean() for who in np.unique(of_subject)]
+                figures[f"coverage_{level}_tenth_percentile"] = float(np.quantile(by_subject, 0.1))
             top, right = tested.max(axis=1), tested.argmax(axis=1) == label
             safe = (top >= rule.act_from) & (self._agreement[self._tested] >= LEAST_AGREEMENT)
             for name, said in (("answered", top >= rule.answer_from), ("safe", safe)):
