@@ -273,9 +273,7 @@ def _refuse_devices(path: Path) -> None:
         for name in _NAMED_IN.findall(text):
             named = path.parent / name.replace("$b", path.stem)
             if named.exists() and not named.is_file():
-                raise unusable(
-                    f"the file that it names is no regular file: {name}", path, "correct its name"
-                )
+                raise unusable(f"the file that it names is no regular file: {name}", path, "correct its name")
 
 
 def reader_notes(raw: Any) -> list[str]:

@@ -39,6 +39,7 @@ KINDS = {
     "voice": ("audio-spectrogram-transformer", "wav2vec2", "hubert", "wavlm"),
 }
 _MOST = {"num_hidden_layers": 1000, "depths": 1000, "num_labels": 100_000}  # more take hours to build
+_NOT_OURS = ("auto_map", "_name_or_path", "dtype", "torch_dtype")  # settings: weights are read as float32
 _SILENCE = -AUDIOSET_MEAN / (2 * AUDIOSET_SD)  # what the extractor of AST pads with, in our scale
 
 
@@ -342,7 +343,7 @@ def read_classifier(modality: str, source: str) -> Published:
     """
     source = pinned(source)
     folder, settings = folder_of(source), read_settings(source)
-    own = {name: value for name, value in settings.items() if name not in ("auto_map", "_name_or_path")}
+    own = {name: value for name, value in settings.items() if name not in _NOT_OURS}
     words: dict[str, Any] = {"source": source, "classifier": json.dumps(own, sort_keys=True)}
     files = sorted(file for file in folder.glob(WEIGHTS) if file.is_file())
     n_bytes = sum(file.stat().st_size for file in files)

@@ -107,6 +107,14 @@ def test_sizes_that_are_not_those_of_the_weights_are_refused(tmp_path, changes):
         read_classifier("face", str(tmp_path))
 
 
+@pytest.mark.parametrize("setting", ["dtype", "torch_dtype"])
+def test_a_classifier_published_in_half_precision_is_read_in_full(tmp_path, setting):
+    save_vit(tmp_path)
+    change_config(tmp_path, **{"dtype": None, setting: "float16"})
+    tensors = read_classifier("face", str(tmp_path)).weights.tensors
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+
+
 def test_another_models_weights_are_not_taken_for_a_vits(tmp_path):
     save_vit(tmp_path)
     settings = (tmp_path / "config.json").read_text()
