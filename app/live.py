@@ -165,11 +165,9 @@ class LiveSession:
             self.observer.on_stage("looking", "looking for streams")
             interruption = interruptible() if self.interrupted is None else nullcontext(self.interrupted)
             with interruption as interrupted:
-                found = self._wait_for_streams(interrupted)
-                self.observer.on_stage("looking", "opening the streams")
-                if interrupted.is_set():
+                source = self._found(interrupted)
+                if source is None:
                     return
-                source = self._open(found)
                 closed.callback(source.close)
                 self._run_with(source, show, interrupted)
 
@@ -184,6 +182,21 @@ class LiveSession:
             self.observer.on_emotion(emotion)
 
         simulator.tell(tell)
+
+    def _found(self, interrupted: threading.Event) -> LslSource | None:
+        """Return the streams, open; what goes between the search and that is waited for. None at Ctrl-C."""
+        end = self._clock.now() + self.request.wait_s
+        while True:
+            found = self._wait_for_streams(interrupted)
+            self.observer.on_stage("looking", "opening the streams")
+            if interrupted.is_set():
+                return None
+            try:
+                return self._open(found)
+            except InputError as error:
+                if "waited_s" not in error.facts or self._clock.now() > end:
+                    raise
+                self.observer.on_stage("waiting", str(error))
 
     def _wait_for_streams(self, interrupted: threading.Event) -> list[FoundStream]:
         """Look until there is a stream that the model reads, and each that was chosen, or time is over."""

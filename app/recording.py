@@ -34,7 +34,7 @@ from acquisition.record.recorder import (
     Recorder,
     stop_recording,
 )
-from acquisition.record.supervisor import BUFFER_BYTES, MAX_HOURS, UNWRITTEN_S, RecordingStatus
+from acquisition.record.supervisor import BUFFER_BYTES, MAX_HOURS, N_SEARCHES, UNWRITTEN_S, RecordingStatus
 from acquisition.select import kind_of, select_streams
 from acquisition.text import counted, data_size, duration, say
 from acquisition.types import Kind, StreamHeader
@@ -121,6 +121,7 @@ class RecordingHooks:
     received: Callable[[], Mapping[Identity, int]] = dict
     confirm_within_s: float = 30.0  # a recording fails unless every stream answers by then
     max_hours: float = MAX_HOURS  # for which it goes on if this program is killed
+    may_lack: bool = False  # begins without streams that are not there, and says so
 
 
 class RecordingControl:
@@ -245,7 +246,8 @@ class RecordingControl:
             self._own_source_ids,
             min_room_s=MIN_ROOM_S if is_first else 0.0,
             max_hours=self._hooks.max_hours,
-            may_lack=not is_first,
+            may_lack=not is_first or self._hooks.may_lack,
+            n_searches=N_SEARCHES if is_first else 1,  # the time of a part is short
         )
         return _Recording(recorder, self._streams, replace(self._hooks, is_told=is_told), now)
 
@@ -615,15 +617,27 @@ def _by_field(headers: Mapping[str, StreamHeader], text: str) -> list[StreamHead
     return list(chosen.values())
 
 
-def record(path: Path, headers: list[StreamHeader], seconds: float | None, max_hours: float) -> int:
+def record(
+    path: Path,
+    headers: list[StreamHeader],
+    seconds: float | None,
+    max_hours: float,
+    *,
+    may_lack: bool = False,
+) -> int:
     """Record until ``seconds`` are over, Ctrl-C, or the recording fails; return the exit code.
 
+    With ``may_lack`` it begins without streams that LabRecorder cannot write or no longer finds, and says so.
     In a terminal a status line is updated; elsewhere a line is printed every ten seconds. Raises `InputError`
     if the recording cannot start.
     """
     console, clock = make_console(), LslClock()
     notices: list[str] = []
-    hooks = RecordingHooks(notices.append, notices.append, confirm_within_s=math.inf, max_hours=max_hours)
+    left_out = [h for h in headers if may_lack and h.channel_format not in WRITTEN_FORMATS]
+    headers = [h for h in headers if h not in left_out] or headers
+    hooks = RecordingHooks(
+        notices.append, notices.append, confirm_within_s=math.inf, max_hours=max_hours, may_lack=may_lack
+    )
     recording = RecordingControl(headers, (), hooks)
 
     with interruptible() as interrupted:
@@ -631,6 +645,8 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None, max_h
         say_on(console, f"Recording {counted(len(headers), 'stream')} to {path.absolute()}:")
         for header in headers:
             say_on(console, f"  {header.name} ({header.type}) on {header.hostname}")
+        for header in left_out:
+            say_on(console, f"- {header.name} is left out: LabRecorder cannot write {header.channel_format}")
         next_line_s, seconds = 0.0, seconds or math.inf
         try:
             with console.status("") as status_line:
@@ -659,7 +675,7 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None, max_h
     for problem in recording.problems:
         say_on(console, f"error: {problem}")
     say_on(console, f"Inspect it with: affectscope inspect {pasteable(path)}")
-    return ExitCode.after(recording.problems)
+    return ExitCode.after([*recording.problems, *left_out])
 
 
 def _progress(info: RecordingInfo) -> str:

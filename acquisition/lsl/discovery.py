@@ -219,6 +219,7 @@ def open_inlet(info: Any, kind: Kind, timeout_s: float) -> OpenInlet:
             remedy="restart the sender, or exclude it with --streams",
             code=ErrorCode.WRONG_STREAM,
             stream=short.name,
+            waited_s=round(timeout_s),  # it may have gone since it was found, and return
         ) from error
     return OpenInlet(inlet, header, measure_offset(inlet, FIRST_OFFSET_TIMEOUT_S))
 

@@ -19,6 +19,7 @@ from acquisition.record import files
 from acquisition.record.supervisor import (
     CLEAR_UP,
     MAX_HOURS,
+    N_SEARCHES,
     STOP_LIMIT_S,
     RecordingStatus,
     labrecorder_cli,
@@ -54,6 +55,8 @@ class Recorder:
         How long it goes on if this program is killed.
     may_lack : bool
         Leave out streams that are not there, in place of failing.
+    n_searches : int
+        How often LabRecorder looks for what it does not find at first.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Recorder:
         min_room_s: float = MIN_ROOM_S,
         max_hours: float = MAX_HOURS,
         may_lack: bool = False,
+        n_searches: int = N_SEARCHES,
     ) -> None:
         # LabRecorder is a process of its own, and a relative name would follow its folder.
         self.path = Path(path).absolute()
@@ -77,7 +81,7 @@ class Recorder:
         ]
         self._streams = [*streams, *(local_header(source_id) for source_id in extra_source_ids)]
         self._min_free_bytes, self._min_room_s = min_free_bytes, min_room_s
-        self._max_hours, self._may_lack = max_hours, may_lack
+        self._max_hours, self._may_lack, self._n_searches = max_hours, may_lack, n_searches
         self._process: subprocess.Popen[bytes] | None = None
         self._known = {files.recorded_identity(stream) for stream in self._streams}
 
@@ -106,6 +110,7 @@ class Recorder:
         queries = dict.fromkeys(files.stream_query(stream) for stream in self._streams)
         arguments = [str(self.path), "--min-free-bytes", str(self._min_free_bytes), "--owned"]
         arguments += ["--max-hours", str(self._max_hours), *["--may-lack"] * self._may_lack]
+        arguments += ["--searches", str(self._n_searches)]
         for query in queries:
             arguments += ["--query", query]
         log = files.log_path(self.path)

@@ -45,7 +45,7 @@ from acquisition.text import json_text, say, stated
 CLEAR_UP = "clear up"
 _POLL_S = 0.25
 _START_LIMIT_S = 30.0
-_N_SEARCHES = 5  # LabRecorder's lasts a second: on a busy machine an answer takes longer
+N_SEARCHES = 5  # LabRecorder's lasts a second: on a busy machine an answer takes longer
 STOP_LIMIT_S = 60.0  # a stop takes about 4 s; a slow disk may need longer
 _STILL_S = 15.0  # clock offsets alone make the file grow every 5 s
 _MAX_NOTICES = 50
@@ -217,12 +217,13 @@ class Supervisor:
         *,
         may_lack: bool = False,
         max_hours: float = MAX_HOURS,
+        n_searches: int = N_SEARCHES,
     ) -> None:
         self._path, self._may_lack = path, may_lack
         self._queries, self._arrivals = list(queries), Arrivals(path)
         self._min_free_bytes, self._max_hours = min_free_bytes, max_hours
         self._lines: list[str] = []
-        self._n_searches = 1
+        self._n_searches_left = n_searches - 1
         self._stop, self._orphaned = threading.Event(), threading.Event()
         self._low_disk = False
         self._last_growth = time.monotonic()
@@ -254,12 +255,12 @@ class Supervisor:
         self._reader.join(5.0)
         text = "\n".join(self._lines)
         missing = [query for query in self._queries if f'"{query}" matched no stream' in text]
+        if missing and self._n_searches_left > 0 and not self._stop_wanted():
+            self._n_searches_left -= 1
+            return self._run_again()
         if self._may_lack and missing and len(missing) < len(self._queries):
             self._notice(f"no stream matches {', '.join(missing)}: recorded without it")
             self._queries = [query for query in self._queries if query not in missing]
-            return self._run_again()
-        if missing and not self._may_lack and not self._stop_wanted() and self._n_searches < _N_SEARCHES:
-            self._n_searches += 1
             return self._run_again()
         code = process.returncode
         said = "".join(self._lines[-1:])
@@ -454,8 +455,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--max-hours", type=float, default=MAX_HOURS, help="once its program has ended")
     parser.add_argument("--may-lack", action="store_true", help="leave out what is not there")
     parser.add_argument("--owned", action="store_true", help="the end of stdin is the end of the program")
+    parser.add_argument("--searches", type=int, default=N_SEARCHES, help="for what is not found at first")
     options = parser.parse_args(arguments)
-    how = {"may_lack": options.may_lack, "max_hours": options.max_hours}
+    how = {"may_lack": options.may_lack, "max_hours": options.max_hours, "n_searches": options.searches}
     supervisor = Supervisor(options.file, options.query, options.min_free_bytes, **how)
     if options.owned:
 

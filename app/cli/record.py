@@ -244,7 +244,7 @@ def record(
         what = "--all and --streams are mutually exclusive"
         raise InputError(what, where="record", remedy="use one of them")
     headers = recording.choose(streams, take_all=all_streams, timeout_s=discovery)
-    return recording.record(file, headers, seconds, max_hours)
+    return recording.record(file, headers, seconds, max_hours, may_lack=all_streams)
 
 
 def inspect(

@@ -97,9 +97,11 @@ def test_streams_are_counted_though_two_threads_of_labrecorder_share_a_line(tmp_
     assert supervisor.status.all_opened
 
 
-@pytest.mark.parametrize(("n_failures", "n_searches", "code"), [(2, 3, 0), (9, 5, 1)])
+@pytest.mark.parametrize(
+    ("n_failures", "n_searches", "code", "limit"), [(2, 3, 0, 5), (9, 5, 1, 5), (9, 1, 1, 1)]
+)
 def test_a_search_that_finds_nothing_on_a_busy_machine_is_repeated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_failures: int, n_searches: int, code: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_failures: int, n_searches: int, code: int, limit: int
 ) -> None:
     query, fake, searches = "type='EEG'", tmp_path / "LabRecorderCLI", tmp_path / "searches"
     fake.write_text(
@@ -117,7 +119,7 @@ def test_a_search_that_finds_nothing_on_a_busy_machine_is_repeated(
     )
     fake.chmod(0o700)
     monkeypatch.setattr("acquisition.record.supervisor.labrecorder_cli", lambda: fake)
-    supervisor = Supervisor(tmp_path / "a.xdf", [query], 0)
+    supervisor = Supervisor(tmp_path / "a.xdf", [query], 0, n_searches=limit)
     watched = supervisor._watch
 
     def watch() -> None:

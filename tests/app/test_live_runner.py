@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 import torch
 from clocks import ManualClock
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import Window
 from app import runner as runner_module
+from app.live import LiveSession
 from app.pipeline import Pipeline
+from app.request import LiveRequest, SessionOptions
 from app.runner import LiveRunner
 from app.telemetry import Telemetry
 from models.checkpoint import load_checkpoint
@@ -124,3 +127,29 @@ def test_an_output_that_cannot_be_written_stops_neither_the_run_nor_the_others(r
     assert sink.n_written == full.n_written == runner.n_dropped["--jsonl a"] >= 1
     failures = runner._telemetry.failures
     assert [failure.stage for failure in failures] == ["output"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "wait_s", "is_found"),
+    [({"waited_s": 5}, 60.0, True), ({}, 60.0, False), ({"waited_s": 5}, -1.0, False)],
+)
+def test_a_stream_that_goes_before_it_is_opened_is_waited_for(
+    random_model, monkeypatch, facts, wait_s, is_found
+):
+    session = LiveSession(LiveRequest(SessionOptions(model=random_model), wait_s=wait_s))
+    answers = [InputError("its sender does not answer", code=ErrorCode.WRONG_STREAM, **facts), "open"]
+
+    def opened(found):
+        answer = answers.pop(0)
+        if isinstance(answer, InputError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(session, "_wait_for_streams", lambda interrupted: [])
+    monkeypatch.setattr(session, "_open", opened)
+    if is_found:
+        assert session._found(threading.Event()) == "open"
+    else:
+        with pytest.raises(InputError):
+            session._found(threading.Event())
+    assert len(answers) == (0 if is_found else 1)

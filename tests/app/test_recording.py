@@ -360,3 +360,23 @@ def test_a_recording_survives_its_recorder(tmp_path: Path, fault: str) -> None:
     else:
         assert 0 < n_lost / 250 <= lost_s + 0.1
         assert f"{lost_s:.1f} s of test EEG" in failures[-1]
+
+
+def test_a_recording_of_all_streams_begins_without_one_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def control(headers: list[StreamHeader], own: object, hooks: RecordingHooks) -> None:
+        made.append(([header.name for header in headers], hooks.may_lack))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("app.recording.RecordingControl", control)
+    found = [
+        StreamHeader(name, "EEG", name, "here", name, 250.0, 8, form)
+        for name, form in (("a", "float32"), ("b", "int64"), ("c", "undefined"), ("d", "string"))
+    ]
+    for may_lack in (True, False):
+        with pytest.raises(KeyboardInterrupt):
+            recording.record(tmp_path / "a.xdf", found, None, 1.0, may_lack=may_lack)
+    assert made == [(["a", "d"], True), (["a", "b", "c", "d"], False)]
