@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from acquisition.types import Chunk
 
 _FIRST_CAPACITY = 1024
+_FULLEST = 0.75  # after moving, so that moves stay rare
 
 
 class Ring:
@@ -52,8 +53,8 @@ class Ring:
         kept_from = self._from + self.index_at(newest_time - self.keep_s) - self._first_index
         n_kept = self._to - kept_from
         capacity = len(self._times)
-        while n_kept + n_new > capacity // 2:  # at most half full after moving: moves stay rare
-            capacity *= 2
+        while n_kept + n_new > _FULLEST * capacity:
+            capacity += capacity // 2
         data, times = self._data, self._times
         if capacity > len(times):
             data, times = np.empty((capacity, *data.shape[1:]), data.dtype), np.empty(capacity)

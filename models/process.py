@@ -73,7 +73,7 @@ def _on_cluster(run: Callable[[J], R], jobs: Iterable[J], address: str) -> Itera
             yield future.result()
 
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8  # glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
@@ -84,8 +84,13 @@ def keep_freed_memory() -> None:
     mallopt(_M_TOP_PAD, 100_000_000)
 
 
+def share_memory_among_threads() -> None:
+    """Have glibc keep two pools rather than one a thread, of which each would keep the most it ever held."""
+    _of_glibc("mallopt")(_M_ARENA_MAX, 2)
+
+
 def give_back_freed_memory() -> None:
-    """Ask glibc to return what is free to the system: each thread's share keeps the most it ever held."""
+    """Ask glibc to return what is free to the system."""
     _of_glibc("malloc_trim")(0)
 
 

@@ -24,6 +24,7 @@ from app.engine.messages import Phase
 from app.engine.pipe import CommandQueue, WindowLink
 from app.environment import settle_environment
 from app.request import CalibrationRequest, EngineRequest, LiveRequest
+from models.process import share_memory_among_threads
 
 #: Switch interval between threads, s: at the default of 5 ms, the thread that packs messages would delay each
 #: of the hundreds of operations of a forward pass by that much.
@@ -32,6 +33,7 @@ _SWITCH_S = 2e-4
 
 def engine_process(connection: Connection, request: EngineRequest) -> None:
     """Run an engine as a process; the entry of a spawned one."""
+    share_memory_among_threads()
     run_engine(connection, request)
     connection.close()
     for stream in (sys.stdout, sys.stderr):
