@@ -33,12 +33,6 @@ class Predictions:
         values = np.asarray(probs, dtype=np.float64)
         return cls(values, windows.label, windows.subject, windows.session, windows.trial)
 
-    def by_session(self) -> list[Predictions]:
-        """Return those of each subject and session, in their order."""
-        keys = list(zip(self.subject.tolist(), self.session.tolist(), strict=True))
-        places = [[key == one for key in keys] for one in dict.fromkeys(keys)]
-        return [Predictions(**{name: array[at] for name, array in vars(self).items()}) for at in places]
-
     def scores(self) -> Scores:
         return score(self.probs, self.label)
 

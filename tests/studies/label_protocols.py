@@ -44,6 +44,13 @@ from tests.studies.transfer import (
 _OTHERS_WINDOWS = 4  # of a trial of someone else, for the references: more change little and take long
 
 
+def of_each_session(predictions: Predictions) -> list[Predictions]:
+    """Return the predictions of each subject and session, in their order."""
+    keys = list(zip(predictions.subject.tolist(), predictions.session.tolist(), strict=True))
+    places = [[key == one for key in keys] for one in dict.fromkeys(keys)]
+    return [Predictions(**{name: array[at] for name, array in vars(predictions).items()}) for at in places]
+
+
 def labelled_trial(trial: Trial) -> LabelledTrial:
     """Return EEG and eye features of a data set's trial, of all its channels."""
     rows = {m: getattr(trial, m) for m in TRIAL_MODALITIES if getattr(trial, m) is not None}
@@ -342,7 +349,7 @@ def judge(job: Job) -> Judged | Excluded:
     except InputError as error:
         return Excluded(job.subject, str(error))
     entries = {
-        (model, given): [Entry.of(one, None) for one in predictions.by_session()]
+        (model, given): [Entry.of(one, None) for one in of_each_session(predictions)]
         for model, of_model in answers.items()
         for given, predictions in of_model.items()
     }

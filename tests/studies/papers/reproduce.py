@@ -36,6 +36,7 @@ from tests.studies.label_protocols import (
     discriminants,
     hidden,
     kept_answers,
+    of_each_session,
 )
 from tests.studies.papers.settings import MMV, OURS, Setting, settings_of
 
@@ -175,7 +176,7 @@ def run_job(job: Job) -> list[Outcome] | Excluded:
     notes = tuple(filter(None, said))
     outcomes = []
     for number, (model, mask, predictions) in enumerate(answers):
-        for one in predictions.by_session():
+        for one in of_each_session(predictions):
             own = sessions[str(one.subject[0]), int(one.session[0])]
             entry = Entry.of(one, sum(count > 0 for count in coverage(own).counts))
             outcomes.append(Outcome(model, setting, mask, number == 0, entry, labels.words(own), notes))
