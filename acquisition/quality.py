@@ -328,7 +328,10 @@ class QualityMeter:
         with np.errstate(invalid="ignore"):
             is_finite = np.abs(data) <= MOST_UV  # NaN compares False
         missing = 1 - is_finite.mean(axis=0)
-        x = data if not missing.any() else _bridged(data, is_finite)
+        x = data
+        if missing.any():  # the mean of the others stands for it
+            finite = np.where(is_finite, data, 0.0)
+            x = np.where(is_finite, finite, finite.sum(0) / np.maximum(1, is_finite.sum(0)))
         newest = x[-self._n_least :]
         is_flat = newest.std(axis=0) <= FLAT_UV
         at_rail = np.maximum((newest == newest.min(0)).mean(0), (newest == newest.max(0)).mean(0))
@@ -399,7 +402,8 @@ class QualityMeter:
         worse, better = (looks > 0) & (lasted >= _WORSE_AFTER_S), (looks < 0) & (lasted >= _BETTER_AFTER_S)
         self._level = np.where(worse, enters, np.where(better, holds, self._level))
         self._since = np.where(worse | better, t, self._since)
-        self._scores = _scores(figures)
+        scores = [_score(row, fault.suspect, fault.bad) for row, fault in zip(figures, _FAULTS, strict=True)]
+        self._scores = np.min(scores, axis=0)
         for at, level in enumerate(self._level):
             self._reasons[at] = self._reason(at, int(level), figures[:, at], stays[:, at])
 
@@ -424,24 +428,13 @@ def _levels(figures: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.where(figures >= _BAD_FROM, 2, np.where(figures >= _SUSPECT_FROM, 1, 0))
 
 
-def _scores(figures: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (C,) scores: 1 without any fault, 0.6 where suspicion begins, 0.2 where bad begins."""
-    anchors = zip(figures, _FAULTS, strict=True)
-    return np.min([_score(figure, fault.suspect, fault.bad) for figure, fault in anchors], axis=0)
-
-
 def _score(figure: NDArray[np.float64], suspect: float, bad: float) -> NDArray[np.float64]:
+    """Return (C,) scores: 1 without the fault, 0.6 where suspicion begins, 0.2 where bad begins."""
     if np.isinf(suspect):
         return np.where(figure >= bad, 0.0, 1.0)
     if np.isinf(bad):
         return np.where(figure >= suspect, 0.4, 1.0)
     return np.interp(figure, [0.0, suspect, bad, 2 * bad], [1.0, 0.6, 0.2, 0.0])
-
-
-def _bridged(data: NDArray[np.float64], is_finite: NDArray[np.bool_]) -> NDArray[np.float64]:
-    finite = np.where(is_finite, data, 0.0)
-    mean = finite.sum(0) / np.maximum(1, is_finite.sum(0))
-    return np.where(is_finite, finite, mean)
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a channel may hold anything

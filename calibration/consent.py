@@ -6,6 +6,7 @@ kept.
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,7 +93,10 @@ def check_consent(consent: Consent) -> Consent:
         if getattr(consent, name) and modality not in consent.modalities:
             what = f"{modality} would be stored but not used"
             raise _refused(name, what, f"tick {modality} too, or do not keep it")
-    if not _is_time(consent.given_at):
+    zone = None
+    with suppress(ValueError):
+        zone = datetime.fromisoformat(consent.given_at).tzinfo
+    if zone is None:
         raise _refused("given_at", f"expected a time with its zone, found {consent.given_at!r}")
     if consent.notice_version != NOTICE_VERSION:
         given = consent.notice_version
@@ -133,13 +137,6 @@ def consent_from_record(record: Mapping[str, Any]) -> Consent:
         raise _refused(str(error.facts["setting"]), error.what) from error
     check_consent(replace(found, notice_version=NOTICE_VERSION))
     return found
-
-
-def _is_time(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
 
 
 def _refused(field: str, what: str, remedy: str = "ask for consent again") -> InputError:

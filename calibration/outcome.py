@@ -79,12 +79,8 @@ class Material:
         return RowTable.concatenate(self.tables)
 
     def used_modalities(self, record: SessionRecord) -> tuple[str, ...]:
-        found = {
-            "eeg": any(table.eeg_there.any() for table in self.tables),
-            "eye": any(table.eye_there.any() for table in self.tables),
-            "face": any(table.face_there.any() for table in self.tables),
-            "voice": any((table.voice_clip_s > 0).any() for table in self.tables),
-        }
+        held = [(t.eeg_there, t.eye_there, t.face_there, t.voice_clip_s > 0) for t in self.tables]
+        found = {m: any(rows[at].any() for rows in held) for at, m in enumerate(MODALITIES)}
         return tuple(m for m in MODALITIES if m in record.consent.modalities and found[m])
 
     def rejected(self, record: SessionRecord) -> dict[int, str]:

@@ -60,7 +60,12 @@ def write_simulated(
             if isinstance(item, Chunk):
                 parts[item.stream].append(item.data)
     specs = list(source.specs)
-    values = {spec.key: _as_sent(spec, parts[spec.key]) for spec in specs if spec.kind is not Kind.MARKERS}
+    values: dict[str, Values] = {}
+    for spec in specs:
+        if spec.kind is Kind.VIDEO:
+            values[spec.key] = [(text,) for part in parts[spec.key] for text in as_sent(spec.kind, part)]
+        elif spec.kind is not Kind.MARKERS:
+            values[spec.key] = as_sent(spec.kind, np.concatenate(parts[spec.key]))
     markers = _markers(source.behaviour.timeline, seconds) if "markers" in keys else []
     if factor > 1 and "eeg" in values:
         from scipy.signal import decimate  # zero-phase
@@ -87,12 +92,6 @@ def _markers(timeline: Timeline, seconds: float) -> list[tuple[float, str]]:
     return found
 
 
-def _as_sent(spec: StreamSpec, parts: list[Any]) -> Values:
-    if spec.kind is Kind.VIDEO:
-        return [(text,) for part in parts for text in as_sent(spec.kind, part)]
-    return as_sent(spec.kind, np.concatenate(parts))
-
-
 def write_values(
     path: Path,
     specs: Sequence[StreamSpec],
@@ -112,7 +111,11 @@ def write_values(
             for stream_id, spec in enumerate(specs, start=1):
                 if spec.sfreq:
                     first, last = (round(spec.sfreq * _PULL_S * at) for at in (pull, pull + 1))
-                    stamps, rows = _stamps(spec, first, last), _repeated(values[spec.key], first, last)
+                    at, made = np.arange(first, last) % len(values[spec.key]), values[spec.key]
+                    rows = made[at] if isinstance(made, np.ndarray) else [made[int(i)] for i in at]
+                    stamps = _FIRST_STAMP + np.arange(first, last) / spec.sfreq
+                    # Most are left out, as LabRecorder does where a steady rate says them.
+                    stamps[np.arange(len(stamps)) % _STAMPED_EVERY > 0] = np.nan
                 else:
                     due = [m for m in markers if min(int(m[0] / _PULL_S), n_pulls - 1) == pull]
                     stamps, rows = np.array([_FIRST_STAMP + t for t, _ in due]), [(text,) for _, text in due]
@@ -123,15 +126,3 @@ def write_values(
         for stream_id, spec in enumerate(specs, start=1):
             count = round(spec.sfreq * seconds) if spec.sfreq else len(markers)
             writer.footer(stream_id, f"<info><sample_count>{count}</sample_count></info>")
-
-
-def _stamps(spec: StreamSpec, first: int, last: int) -> NDArray[np.float64]:
-    """Return stamps of which most are left out, as LabRecorder does where a steady rate says them."""
-    stamps = _FIRST_STAMP + np.arange(first, last) / spec.sfreq
-    stamps[np.arange(len(stamps)) % _STAMPED_EVERY > 0] = np.nan
-    return stamps
-
-
-def _repeated(values: Values, first: int, last: int) -> Values:
-    at = np.arange(first, last) % len(values)
-    return values[at] if isinstance(values, np.ndarray) else [values[int(i)] for i in at]

@@ -307,7 +307,9 @@ class Cursor:
     def _advance(self, begin: float) -> None:
         self._pending = None
         for block in self._blocks:
-            if self._surely_before(block, begin):
+            raw, time = self._newest
+            step = float(block.stamps[-1]) - raw  # NaN before the first sample
+            if 0 <= step < 3600 and time + step < begin - SKIP_MARGIN_S:  # surely before
                 mapped = self.intake.mapper.map(block.stamps)
                 if len(mapped.times):
                     self._newest = (float(block.stamps[-1]), float(mapped.times[-1]))
@@ -318,11 +320,6 @@ class Cursor:
             self.intake.mapper.take_segments()  # the map of a replay is not published
             if self._pending is not None:
                 return
-
-    def _surely_before(self, block: Block, begin: float) -> bool:
-        raw, time = self._newest
-        step = float(block.stamps[-1]) - raw  # NaN before the first sample
-        return 0 <= step < 3600 and time + step < begin - SKIP_MARGIN_S
 
 
 def _cut(chunk: Chunk, begin: int, end: int, start_index: int, *, is_first: bool) -> Chunk:

@@ -96,10 +96,11 @@ def _copy(
                 writer.boundary()
                 progress(position / index.n_bytes)
         for stream_id, span in spans.items():
-            writer.footer(stream_id, span.footer_xml())
+            texts = "".join(f"<{tag}>{value!r}</{tag}>" for tag, value in vars(span).items())
+            writer.footer(stream_id, f'<?xml version="1.0"?><info>{texts}</info>')
             damage += readers[stream_id].damage
     names = {i: f"{stream.header.name or 'stream'} ({i})" for i, stream in index.streams.items()}
-    return {names[i]: span.n_samples for i, span in spans.items()}, damage
+    return {names[i]: span.sample_count for i, span in spans.items()}, damage
 
 
 def _chunks(stream: StreamIndex) -> Iterator[tuple[int, int]]:
@@ -107,25 +108,19 @@ def _chunks(stream: StreamIndex) -> Iterator[tuple[int, int]]:
 
 
 class _Span:
-    """What has been written of a stream."""
+    """What has been written of a stream, by the tags of its footer."""
 
     def __init__(self) -> None:
-        self.n_samples = 0
-        self._first = self._last = 0.0
+        self.first_timestamp = self.last_timestamp = 0.0
+        self.sample_count = 0
 
     def take(self, stamps: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:
         """Count samples, and return their stamps with NaN for those that a reader deduces to the last bit."""
-        before = np.concatenate([[self._last if self.n_samples else np.nan], stamps[:-1]])
-        self._first = self._first if self.n_samples else float(stamps[0])
-        self._last = float(stamps[-1])
-        self.n_samples += len(stamps)
+        before = np.concatenate([[self.last_timestamp if self.sample_count else np.nan], stamps[:-1]])
+        self.first_timestamp = self.first_timestamp if self.sample_count else float(stamps[0])
+        self.last_timestamp = float(stamps[-1])
+        self.sample_count += len(stamps)
         return np.where((stamps == before + step_s) & (step_s > 0), np.nan, stamps)
-
-    def footer_xml(self) -> str:
-        return (
-            f'<?xml version="1.0"?><info><first_timestamp>{self._first!r}</first_timestamp>'
-            f"<last_timestamp>{self._last!r}</last_timestamp><sample_count>{self.n_samples}</sample_count></info>"
-        )
 
 
 def _whole_header(xml: str, header: StreamHeader) -> str:

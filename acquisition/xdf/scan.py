@@ -362,7 +362,9 @@ class _Scan:
             stream.starts.append(start)
             stream.ends.append(end)
             stream.counts.append(count)
-            stream.first_stamps.append(_first_stamp(self._read(start, 9)))
+            raw = self._read(start, 9)
+            stamp = struct.unpack_from("<d", raw, 1)[0] if len(raw) == 9 and raw[0] == 8 else math.nan
+            stream.first_stamps.append(stamp if abs(stamp) < LARGEST_TIME_S else math.nan)
         return next_at
 
     def _settle_samples(
@@ -433,10 +435,3 @@ def _n_stamped(stream: StreamIndex, count: int, n_bytes: int) -> int | None:
     if stream.dtype is None:
         return count if count or not rest else None
     return rest // 8 if rest % 8 == 0 and rest <= 8 * count else None
-
-
-def _first_stamp(raw: bytes) -> float:
-    if len(raw) < 9 or raw[0] != 8:
-        return math.nan
-    stamp = struct.unpack_from("<d", raw, 1)[0]
-    return stamp if abs(stamp) < LARGEST_TIME_S else math.nan
