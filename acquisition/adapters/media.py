@@ -82,8 +82,13 @@ class VideoAdapter:
         self._convert: Callable[[Any], Any]
         notes: list[str] = []
         if header.channel_format == "string":
-            self._convert = _jpeg_of_row
-            _check_codec(header, notes)
+            self._convert, codec = _jpeg_of_row, header.encoding.get("codec", "")
+            if not codec:
+                notes.append("the stream states no encoding/codec: assumed to be JPEG in base64")
+            elif "".join(filter(str.isalnum, codec.lower())) not in _JPEG_CODECS:
+                what = f"expected encoding/codec JPEG (base64 in a string), found {codec!r}"
+                where = f"video stream {header.name!r}"
+                raise InputError(what, where=where, remedy=_REMEDY, code=ErrorCode.CHANNELS)
         else:
             self._convert = _raw_converter(header)
         self.spec = converted_spec(header, key, Kind.VIDEO, ("frame",), ("",), notes)
@@ -91,15 +96,6 @@ class VideoAdapter:
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> tuple[Any, ...]:
         """Return n_samples pictures: JPEG ``bytes``, or (height, width, 3) uint8 BGR."""
         return tuple(map(self._convert, values))
-
-
-def _check_codec(header: StreamHeader, notes: list[str]) -> None:
-    codec = header.encoding.get("codec", "")
-    if not codec:
-        notes.append("the stream states no encoding/codec: assumed to be JPEG in base64")
-    elif "".join(filter(str.isalnum, codec.lower())) not in _JPEG_CODECS:
-        what = f"expected encoding/codec JPEG (base64 in a string), found {codec!r}"
-        raise InputError(what, where=f"video stream {header.name!r}", remedy=_REMEDY, code=ErrorCode.CHANNELS)
 
 
 def _jpeg_of_row(row: Sequence[str | bytes]) -> bytes:

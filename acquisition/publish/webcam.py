@@ -237,7 +237,15 @@ def publish_webcam(
         height, width = first.data.shape[:2]
         known_fps = fps
     name, size, limit = publishing.name or NAME, frame_size(width, height, max_width), RateLimit(fps)
-    outlet = _make_outlet(name, publisher_source_id("webcam", device), size, quality, known_fps)
+    encoding = {"codec": "jpeg", "text": "base64", "width": size[0], "height": size[1], "quality": quality}
+    desc = {
+        "encoding": encoding | ({"fps": f"{known_fps:g}"} if known_fps else {}),
+        "synchronization": {"can_drop_samples": "true"},
+        "channels": {"channel": {"label": "frame", "type": "VideoCompressed"}},
+    }
+    source_id = publisher_source_id("webcam", device)
+    info = make_info(name, "VideoCompressed", "string", source_id, desc=desc)
+    outlet = open_outlet(info, chunk_size=1, max_buffered=_BUFFER)
 
     def push(capture: Capture) -> None:
         if limit.accepts(capture.stamp):
@@ -255,14 +263,3 @@ def _first_frame(source: CaptureSource, clock: Clock, stop: Callable[[], bool]) 
         source.wait(0.1)
     source.close()
     return None
-
-
-def _make_outlet(name: str, source_id: str, size: tuple[int, int], quality: int, fps: float) -> Any:
-    encoding = {"codec": "jpeg", "text": "base64", "width": size[0], "height": size[1], "quality": quality}
-    desc = {
-        "encoding": encoding | ({"fps": f"{fps:g}"} if fps else {}),
-        "synchronization": {"can_drop_samples": "true"},
-        "channels": {"channel": {"label": "frame", "type": "VideoCompressed"}},
-    }
-    info = make_info(name, "VideoCompressed", "string", source_id, desc=desc)
-    return open_outlet(info, chunk_size=1, max_buffered=_BUFFER)

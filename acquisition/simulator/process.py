@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -115,9 +115,6 @@ class _Outlet:
                 stamp = self._stamp(float(times[-1]))
                 self._outlet.push_chunk(np.ascontiguousarray(samples), timestamp=stamp)
 
-    def close(self) -> None:
-        self._outlet = None
-
     def _stamp(self, time: float) -> float:
         t = time - self._start
         index = round(t * (self._spec.sfreq or 1000.0))
@@ -174,8 +171,6 @@ def run_simulator(
             next_tick = (int(t / TICK_S + 1e-6) + 1) * TICK_S
             next_frame = (math.floor(t * FPS + 1e-6) + 1) / FPS
             t = max(min(next_tick, next_frame), now)
-    for outlet in outlets.values():
-        outlet.close()
 
 
 class _Follower:
@@ -214,7 +209,7 @@ class _Follower:
                 self._timeline.begin(None, t)
 
 
-class SimulatorProcess:
+class SimulatorProcess(contextlib.AbstractContextManager["SimulatorProcess"]):
     """Simulated devices in a spawned process, which a ``with`` ends."""
 
     def __init__(self, options: SimulatorOptions) -> None:
@@ -227,9 +222,6 @@ class SimulatorProcess:
         )
         self._process.start()
         sender.close()  # so that the end of the process ends the pipe
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from io import FileIO
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ class Place:
     has_stamp: bool = False  # the previous sample is known
 
 
-class StreamReader:
+class StreamReader(AbstractContextManager["StreamReader"]):
     """Reads one stream through a file handle of its own, which a ``with`` closes.
 
     Parameters
@@ -74,9 +75,6 @@ class StreamReader:
         self._last_stamp = place.last_stamp
         self._has_stamp = place.has_stamp
         self.damage: list[Damage] = []  # found inside chunks so far
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from acquisition.header import parse_header
 from acquisition.xdf.format import BOUNDARY_UUID, DTYPES, MAGIC, STAMP_BYTES, Tag
 
 
-class XdfWriter:
+class XdfWriter(AbstractContextManager["XdfWriter"]):
     """Appends chunks to a file; a context manager.
 
     Parameters
@@ -69,10 +69,7 @@ class XdfWriter:
         prefix = struct.pack("<BB", 1, length) if length < 256 else struct.pack("<BI", 4, length)
         self._file.write(prefix + struct.pack("<H", tag) + content)
 
-    def __enter__(self) -> XdfWriter:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
