@@ -133,7 +133,7 @@ def _session(
         simulated=calibration_streams(plan.seed, difficulty) if simulation.simulate else None,
     )
     if opens_window(request.options, window := screen.window()):
-        from app.qt.calibration.application import run_calibration_window
+        from app.qt.calibration.window import run_calibration_window
 
         return run_calibration_window(request, window)
     if simulation.simulate and given is None:

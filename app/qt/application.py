@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from math import isnan
 from pathlib import Path
@@ -68,14 +69,14 @@ class Screenshots:
         """Do all of it, giving way wherever there is something to wait for."""
         session = self._window.session
 
-        def is_over() -> bool:
-            return session.store.is_over
+        def has_begun() -> bool:
+            return session.store.is_over or not isnan(session.store.newest_time)
 
         def is_checked() -> bool:
             return session.store.occlusion is not None or not session.is_running
 
-        yield from self._wait(_LOADING_LIMIT_S, lambda: not isnan(session.store.newest_time) or is_over())
-        yield from self._wait(self._options.content_s, is_over)
+        yield from self._wait(_LOADING_LIMIT_S, has_begun)
+        yield from self._wait(self._options.content_s, lambda: session.store.is_over)
         for tab in self._options.tabs:
             self._window.tabs.show_tab(tab)
             if tab == "why":
@@ -258,8 +259,7 @@ def ended_by_signal(close: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _say(text: str) -> None:
-    say(text, error=True)
+_say = partial(say, error=True)
 
 
 class Outcome:

@@ -156,9 +156,6 @@ class ReportScreen(Screen):
         valence, arousal = (self.sliders[kind].rating for kind in _SCALES)
         self.send(Answer(self._step_id, Report(self.label, valence, arousal)))
 
-    def choose(self, label: str) -> None:
-        self._choose(self._labels.index(label))
-
     @property
     def label(self) -> str | None:
         at = self.buttons.checkedId()

@@ -1,8 +1,4 @@
-"""The participant's window of a guided calibration: each step's screen, and its onset.
-
-The operator's window (`app.qt.calibration.operator_window`) stands on another screen; with one screen it
-comes on a key, which pauses, and by itself where there is something to decide.
-"""
+"""The participant's window of a guided calibration: each step's screen, and its onset."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,11 +8,15 @@ from PyQt6.QtCore import QSize, Qt, QUrl, pyqtSignal
 from PyQt6.QtGui import QCloseEvent, QDesktopServices, QGuiApplication, QKeyEvent, QKeySequence
 from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
+from acquisition.clock import LslClock
+from acquisition.lsl.discovery import quiet_liblsl
+from acquisition.text import say
 from app.calibrate.prepare import Prepared, prepare
-from app.display import DEFAULT_SIZE
+from app.display import DEFAULT_SIZE, WindowOptions
 from app.engine.messages import SessionCommand
+from app.engine.process import EngineProcess
+from app.qt.application import run_until_closed, run_window
 from app.qt.calibration import plain_screens as plain
-from app.qt.calibration.onset import StepWatch
 from app.qt.calibration.operator_window import (
     MonitorScreen,
     NoticeScreen,
@@ -27,8 +27,15 @@ from app.qt.calibration.operator_window import (
 )
 from app.qt.calibration.plain_screens import FinishScreen, RestScreen
 from app.qt.calibration.report import ReportScreen
-from app.qt.calibration.screen import Screen
-from app.qt.calibration.stimulus import StimulusScreen, has_sound, kinds_of, sound_check
+from app.qt.calibration.stimulus import (
+    Screen,
+    StepWatch,
+    StimulusScreen,
+    has_sound,
+    kinds_of,
+    require_multimedia,
+    sound_check,
+)
 from app.qt.dialogs.base import KeysDialog, ask, key_names
 from app.qt.shell.commands import commands_of, pressed_keys
 from app.qt.shell.engine_window import EngineWindow, Settings, is_recording
@@ -36,11 +43,13 @@ from app.qt.shell.session import EngineSession
 from app.qt.theme import Theme
 from app.qt.widgets import plain_label, put
 from app.request import CalibrationRequest
-from app.view.calibration_screens import CALM_SCREENS, is_armed_to_pause, screen_of
+from app.view.calibration_screens import CALM_SCREENS, is_armed_to_pause, named_files, screen_of
 from app.view.conditions import Condition, calibration_conditions
 from app.view.text import message_line
+from assets import LSL_CONFIG
 from calibration.consent import notice
 from calibration.protocol import order_of
+from calibration.storage import next_session_number, session_place
 from calibration.types import Result
 
 KEYS = commands_of("calibration")
@@ -397,3 +406,46 @@ class Screens:
             "finish": plain.WaitingScreen(send, f"That was everything. {wait}", "Thank you", is_busy=False),
             "failed": plain.WaitingScreen(send, wait, "The session has stopped", is_busy=False),
         }
+
+
+def run_calibration_window(request: CalibrationRequest, options: WindowOptions) -> int:
+    """Lead a participant through a session in a window, and return the exit code when it is closed.
+
+    Raises `InputError` for an invalid request or a stimulus that cannot be played here.
+    """
+    prepared = prepare(request)
+
+    def begin(window: CalibrationWindow) -> None:
+        window.open()
+        window.show()
+
+    window, code = run_until_closed(lambda s: open_calibration(prepared, s, options.size), begin, options)
+    if (result := window.result) is not None:
+        for line in named_files(result):
+            say(line)
+        say(f"Verdict: {result.verdict.code}")
+    if window.live_profile is not None:
+        return run_window(request.live(window.live_profile), replace(options, seconds=None))
+    return code
+
+
+def open_calibration(
+    prepared: Prepared, settings: Settings, size: tuple[int, int] | None = None
+) -> CalibrationWindow:
+    """Return the window of a session, not yet shown; `InputError` if a stimulus cannot be played here."""
+    require_multimedia(kinds_of(prepared.plan))
+    quiet_liblsl(LSL_CONFIG)
+    session: EngineSession[CalibrationRequest] = EngineSession(EngineProcess)
+    folder, is_placed = _folder(prepared), size is not None
+    window = CalibrationWindow(session, settings, prepared, folder, LslClock().now, is_placed=is_placed)
+    window.resize(*(size or DEFAULT_SIZE))
+    if (screen := window.screen()) is not None:
+        window.resize(window.size().boundedTo(screen.availableSize()))
+    return window
+
+
+def _folder(prepared: Prepared) -> Path:
+    if prepared.place is not None:
+        return prepared.place.folder
+    subject = prepared.request.subject
+    return session_place(prepared.data, subject, next_session_number(prepared.data, subject)).folder

@@ -72,11 +72,8 @@ class RecordDialog(Dialog):
         self._folder.setText(short_path(self, self.path.parent, 75))
         self._folder.setToolTip(tooltip(str(self.path.parent)))
         self.path_edit.setToolTip(tooltip(str(self.path)))
-        fault = ""
-        if not self.path_edit.text().strip():
-            fault = "enter a file name"
-        elif self.path.exists():
-            fault = "this file already exists: choose another name"
+        is_taken = "this file already exists: choose another name" if self.path.exists() else ""
+        fault = is_taken if self.path_edit.text().strip() else "enter a file name"
         self.start.setEnabled(not fault)
         self.say(fault or f"{data_size(_free_bytes(self.path))} free")
 
@@ -315,10 +312,9 @@ class SettingsDialog(Dialog):
         self.numbers = {name: _number(name, infos[name]) for name in _NUMBERS}
         self.numbers["lateness"].setEnabled(isinstance(request, LiveRequest))  # nothing is late in a replay
         self.names = [QLineEdit(name) for name in names]
-        labels = {name: words[0] for name, words in _NUMBERS.items()}
-        rows = {"line": self.line, "screen_cm": self.screen_cm, **self.numbers}
-        for name, widget in rows.items():
-            label = labels.get(name) or {"line": "&Mains frequency", "screen_cm": "Screen si&ze"}[name]
+        labels = ("&Mains frequency", "Screen si&ze", *(words[0] for words in _NUMBERS.values()))
+        fields = (self.line, self.screen_cm, *self.numbers.values())
+        for name, label, widget in zip(KEPT_OPTIONS, labels, fields, strict=True):
             form.addRow(label, widget)
             widget.setToolTip(infos[name].help)
         for number, edit in enumerate(self.names, 1):

@@ -69,7 +69,6 @@ class CoursePlot(Plot):
         self._store: ViewStore | None = None
         self.t0 = self.t1 = math.nan  # first and last moment shown, LSL seconds
         self.zero = math.nan  # the moment that the axis calls 0
-        self._earliest = -math.inf  # before it the axis has no ticks
         self._drawn_for: tuple[object, ...] = ()
         self._stretch_for: object = None
         self.course = course((), (), math.nan)
@@ -142,8 +141,8 @@ class CoursePlot(Plot):
         if n_labels != len(self._lines):
             for line in (*self._faint, *self._lines):
                 self.plot_item.removeItem(line)
-            self._faint = [_line() for _ in labels]
-            self._lines = [_line() for _ in labels]
+            steps = [pg.PlotDataItem(stepMode="right", connect="finite") for _ in 2 * labels]
+            self._faint, self._lines = steps[:n_labels], steps[n_labels:]
             for line in (*self._faint, *self._lines):
                 self.plot_item.addItem(line)
             self.set_theme(self.theme)
@@ -172,18 +171,16 @@ class CoursePlot(Plot):
         self._ribbon.update()
 
     def _choose_zero(self, store: ViewStore, held: float) -> None:
-        self.zero, self.time_name, self._earliest = self.t1, "time before now (min:s)", -math.inf
+        self.zero, self.time_name = self.t1, "time before now (min:s)"
         if store.timeline is not None:
             self.zero, self.time_name = store.timeline.first, "recording time (min:s)"
-            self._earliest = 0.0  # a recording has no time before its start
         elif math.isfinite(held):
             self.zero, self.time_name = held, "time from the moment shown (min:s)"
 
     def _time_text(self, value: float, spacing: float) -> str:
-        if value < self._earliest - 1e-6:
-            return ""
-        plus = "+" if value > 0 and math.isinf(self._earliest) else ""
-        return plus + _minutes(value)
+        if self._store is not None and self._store.timeline is not None:
+            return _minutes(value) if value >= -1e-6 else ""  # a recording has no time before its start
+        return f"+{_minutes(value)}" if value > 0 else _minutes(value)
 
     def _figures(self, store: ViewStore, t: float) -> NDArray[np.float32]:
         """Return the probabilities to name, as the answer's panel has them: those of the moment shown."""
@@ -229,7 +226,7 @@ class _Ribbon(PixelItem):
 
     def hold(self, x: float) -> None:
         """Mark another moment; NaN marks none."""
-        if x != self.held and not (math.isnan(x) and math.isnan(self.held)):
+        if str(x) != str(self.held):
             self.held = x
             self.update()
 
@@ -295,11 +292,6 @@ class _Ribbon(PixelItem):
         painter.setBrush(QColor(theme.accent))
         painter.setPen(Qt.PenStyle.NoPen)
         painter.drawPolygon(QPointF(x - 6, 0), QPointF(x + 6, 0), QPointF(x, 8))
-
-
-def _line() -> pg.PlotDataItem:
-    """Return a line of steps that breaks at NaN."""
-    return pg.PlotDataItem(stepMode="right", connect="finite")
 
 
 def _minutes(seconds: float) -> str:
@@ -381,9 +373,6 @@ class PlanePlot(Plot):
         if not self.trail or self._prediction is None or self.trail[-1][0] != self._prediction.t_end:
             return None
         return self.trail[-1][1]
-
-    def name_rects(self) -> dict[str, QRectF]:
-        return self._content.name_rects()
 
     def text_at(self, x: float, y: float) -> str:
         return f"valence {figure_text(x)}, arousal {figure_text(y)}" if max(abs(x), abs(y)) <= 1 else ""

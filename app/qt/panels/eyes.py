@@ -289,13 +289,13 @@ class WebcamPanel(Panel):
         notice = stream_note(store, Kind.VIDEO, t)
         frame = store.frames.at(t) if math.isfinite(t) else None
         box, words = _face(store, t)
+        late = t - store.frames.newest_time
         if frame is not None:
             self.plot.show_frame(frame.time, frame.jpeg, box)
+        elif not notice and math.isnan(late):
+            notice = "no frame yet"
         elif not notice:
-            late = t - store.frames.newest_time
             notice = f"no frame for {age(late)}" if late > 0 else "no frame at this time"
-            if math.isnan(late):
-                notice = "no frame yet"
         if not notice and self.plot.is_broken:
             notice = "the frame cannot be read: the camera's JPEG is damaged"
         self.plot.set_notice(notice)

@@ -126,10 +126,8 @@ class _Table(RowTable):
         self.setRowCount(len(lines))
         for i, (cells, tip, colour) in enumerate(lines):
             for column, text in enumerate(cells + ("",) * (len(_COLUMNS) - len(cells))):
-                item = self.item(i, column)
-                if item is None:
-                    item = QTableWidgetItem()
-                    self.setItem(i, column, item)
+                if (item := self.item(i, column)) is None:
+                    self.setItem(i, column, item := QTableWidgetItem())
                 item.setText(text)
                 item.setTextAlignment(_LEFT if column in _TEXT_COLUMNS else _RIGHT)
                 item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{_COLUMNS[column][0]}: {text}")
@@ -143,13 +141,10 @@ class _Table(RowTable):
     def lay_out(self) -> None:
         header, metrics = there(self.horizontalHeader()), self.fontMetrics()
         digit, line = metrics.horizontalAdvance("0"), round(metrics.height() * 1.35)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(_NAME_COLUMN, QHeaderView.ResizeMode.Stretch)
         for column, (name, widest, _) in enumerate(_COLUMNS):
-            if column == _NAME_COLUMN:
-                header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
-                continue
-            width = max(map(metrics.horizontalAdvance, (name, widest)))
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(column, width + 2 * digit)
+            header.resizeSection(column, max(map(metrics.horizontalAdvance, (name, widest))) + 2 * digit)
         self.clearSpans()
         room = QRect(0, 0, max(there(self.viewport()).width() - 2 * digit, 50), 10_000)
         for row in range(self.rowCount()):
@@ -176,10 +171,9 @@ class _Table(RowTable):
 
 
 def _no_stream(store: ViewStore) -> str:
-    if store.is_over:
-        return "No stream: the session is over."
     is_looking = store.phase.name in ("looking", "waiting")
-    return "No stream yet: looking for streams on the network." if is_looking else "No stream yet."
+    yet = "No stream yet: looking for streams on the network." if is_looking else "No stream yet."
+    return "No stream: the session is over." if store.is_over else yet
 
 
 _OVER = "No figures: the session is over."
@@ -336,12 +330,11 @@ class MachinePanel(Panel):
 
     def _add(self, label: str) -> None:
         row = self._grid.rowCount()
-        value = plain_label(wraps=True)
+        value = self.values[label] = plain_label(wraps=True)
         value.setTextInteractionFlags(COPYABLE)
         value.setAccessibleName(label)
         self._grid.addWidget(plain_label(label, muted=True), row, 0, Qt.AlignmentFlag.AlignTop)
         self._grid.addWidget(value, row, 1)
-        self.values[label] = value
 
 
 _HEADS = ("ms", "p50", "p99")

@@ -193,8 +193,7 @@ def _mean_db(db: np.ndarray) -> float:
 
 
 def _highest(db: np.ndarray) -> float:
-    known = db[~np.isnan(db)]
-    return float(known.max()) if len(known) else math.nan
+    return float(np.fmax.reduce(db, initial=math.nan))
 
 
 _STEP_NATS = 0.5

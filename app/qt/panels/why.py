@@ -271,6 +271,13 @@ _READING = (
     "Bars: probability without the input minus original probability. To the left: the prediction depended "
     "on it. A modality or region is treated as missing; a band is replaced by its typical value."
 )
+_NOTES = {
+    "asking": "Running the model …",
+    "no answer": f"No result for {_PATIENCE_S:.0f} s: check that a stream is running and the replay "
+    "is not paused.",
+    "no session": "Needs a running session with a prediction.",
+    "ready": "",
+}
 _MARKS = {"agree": "●", "disagree": "▲", "unknown": "○"}
 _HEADS = {
     "agree": "No disagreement between attention and occlusion.",
@@ -307,7 +314,14 @@ class OcclusionPanel(Panel):
         self.map = HeadPlot("Change by EEG region, percentage points", n_labels=0)
         self.flag = plain_label(wraps=True)
         self.flag.setAccessibleName("Agreement of attention and occlusion")
-        self._lay_out()
+        right = put(QVBoxLayout(), self.flag, plain_label(_READING, muted=True, wraps=True), 1)
+        below = put(QHBoxLayout(), (self.map, 1), (right, 1))
+        bars = put(QHBoxLayout(), *((plot, 1) for plot in self.columns))
+        put(self.body, self.which, self.note, (bars, 6), (below, 5))
+        self.flag.hide()
+        self.which.hide()
+        self.note.setText(_BEFORE)
+        self.map.set_notice("not checked yet")
 
     def refresh(self, store: ViewStore, t: float) -> None:
         self._store = store
@@ -333,30 +347,18 @@ class OcclusionPanel(Panel):
         is_over = store.is_over or store.predictions.newest is None
         if is_over or store.occlusion is not self._asked_with:
             self._asked_at = None
-        if is_over:
-            return "no session"
         if self._asked_at is None:
-            return "ready"
+            return "no session" if is_over else "ready"
         return "asking" if self._now() - self._asked_at < _PATIENCE_S else "no answer"
 
     def _show_which(self, store: ViewStore, shown_end: float | None, state: str) -> None:
-        notes = {
-            "asking": "Running the model …",
-            "no answer": f"No result for {_PATIENCE_S:.0f} s: check that a stream is running and the replay "
-            "is not paused.",
-            "no session": "Needs a running session with a prediction.",
-            "ready": "",
-        }
-        note = notes[state]
-        answer = store.occlusion
+        note, answer = _NOTES[state], store.occlusion
         if answer is None:
-            self.which.setText("")
             note = note or _BEFORE
         else:
             text = moment_text(store)
-            self.which.setText(
-                f"Window at {text(answer.t_end)}: {answer.label} {percent(answer.probability)}"
-            )
+            said = f"Window at {text(answer.t_end)}: {answer.label} {percent(answer.probability)}"
+            self.which.setText(said)
             if not note and shown_end is not None and shown_end != answer.t_end:
                 order = "older" if answer.t_end < shown_end else "newer"
                 apart = age(abs(shown_end - answer.t_end))
@@ -413,19 +415,8 @@ class OcclusionPanel(Panel):
             found = compare(prediction.modality_attention, answer.rows, answer.label)
         words = " ".join(part for part in (_HEADS[found.state], *found.sentences) if part)
         self.flag.setText(f"{_MARKS[found.state]} {words}")
-        theme = self.theme
-        colour = {"disagree": theme.suspect, "agree": theme.good}.get(found.state, theme.muted)
-        self.flag.setStyleSheet(f"color: {colour}")
-
-    def _lay_out(self) -> None:
-        right = put(QVBoxLayout(), self.flag, plain_label(_READING, muted=True, wraps=True), 1)
-        below = put(QHBoxLayout(), (self.map, 1), (right, 1))
-        bars = put(QHBoxLayout(), *((plot, 1) for plot in self.columns))
-        put(self.body, self.which, self.note, (bars, 6), (below, 5))
-        self.flag.hide()
-        self.which.hide()
-        self.note.setText(_BEFORE)
-        self.map.set_notice("not checked yet")
+        role = {"disagree": "suspect", "agree": "good"}.get(found.state, "muted")
+        self.flag.setStyleSheet(f"color: {getattr(self.theme, role)}")
 
 
 def _delta_bars(name: str) -> BarPlot:

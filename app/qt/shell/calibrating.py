@@ -28,7 +28,7 @@ _RUNS = "The calibration runs in its own window; the live session restarts after
 def open_window(request: CalibrationRequest, settings: Settings) -> CalibrationWindow:
     """Return the window of a calibration, not yet shown; raises `InputError` for an invalid request."""
     from app.calibrate.prepare import prepare
-    from app.qt.calibration.application import open_calibration
+    from app.qt.calibration.window import open_calibration
 
     return open_calibration(prepare(request), settings)
 

@@ -202,7 +202,7 @@ def test_use_it_live_of_a_calibration_of_its_own_opens_the_dashboard_in_the_same
     from PyQt6.QtWidgets import QApplication
 
     from app.display import WindowOptions
-    from app.qt.calibration import application
+    from app.qt.calibration import window as application
 
     clock = ManualClock()
     engine = SessionEngine(load_plan(), clock, (Check("EEG", "green", "62 channels"),))

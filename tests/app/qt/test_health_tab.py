@@ -13,7 +13,7 @@ from acquisition.quality import ChannelQuality
 from acquisition.types import Change, Kind, StreamEvent, StreamHealth, StreamSpec
 from app.engine.messages import HealthPart, Mark, Opened, Phase, QualityPart, RecordingInfo, Timeline
 from app.qt.panels.health import ElectrodesPanel
-from app.qt.tabs import HealthTab
+from app.qt.shell.tab_set import HealthTab
 from app.qt.theme import DARK, LIGHT
 from app.telemetry import Failure
 from app.view.health import DisplayLatency

@@ -19,7 +19,7 @@ from app.engine.messages import (
     SpectrogramPart,
     VoicePart,
 )
-from app.qt.tabs import HealthTab, NowTab, SignalsTab, WhyTab
+from app.qt.shell.tab_set import HealthTab, NowTab, SignalsTab, WhyTab
 from app.view.health import DisplayLatency
 from app.view.store import ViewStore
 

@@ -16,8 +16,7 @@ from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from acquisition.windowing import WindowConfig
 from app.engine.messages import GazePart, Mark, ModelInfo, Opened, Phase
 from app.qt.panels.answer import NOTHING_FOUND, ReasonsPanel
-from app.qt.shell.tab_set import model_words
-from app.qt.tabs import NowTab
+from app.qt.shell.tab_set import NowTab, model_words
 from app.qt.theme import DARK, LIGHT
 from app.qt.widgets import lay_out
 from app.view.store import ViewStore
@@ -203,7 +202,7 @@ def test_the_point_hides_no_name(tab, qtbot, label):
         show(tab, qtbot, filled(probs, seconds=1.0))
         plot, expected = tab.plane.plot, point(probs)
         at = plot.pixel_of(expected.valence, expected.arousal) - plot.plot_rect().topLeft()
-        names = plot.name_rects()
+        names = plot._content.name_rects()
         assert set(names) == set(LABELS)
         assert not [name for name, area in names.items() if area.contains(at)], share
 

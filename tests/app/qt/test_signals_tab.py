@@ -36,7 +36,7 @@ from app.qt.panels.eyes import GazePanel, PupilPanel, WebcamPanel
 from app.qt.panels.spectra import BandMapsPanel, SpectrogramPanel, VoicePanel
 from app.qt.panels.traces import TracesPanel
 from app.qt.shell.engine_window import Settings
-from app.qt.tabs import SignalsTab
+from app.qt.shell.tab_set import SignalsTab
 from app.qt.theme import DARK, LIGHT
 from app.view.store import ViewStore
 from models.prediction import FaceMeasures, Prediction

@@ -13,7 +13,7 @@ from PyQt6.QtWidgets import QLabel
 from acquisition.montage import SEED_CH_NAMES
 from app.engine.messages import Occlusion, OcclusionRow, Phase
 from app.qt.panels.why import NEARLY_EVEN, NOT_CAUSE, OcclusionPanel
-from app.qt.tabs import WhyTab
+from app.qt.shell.tab_set import WhyTab
 from app.qt.theme import DARK, LIGHT
 from app.view.store import ViewStore
 from models.prediction import Prediction
