@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from types import MappingProxyType
 
 from acquisition.quality import ChannelQuality, StreamFinding, judge_silence, judge_stream
@@ -153,11 +153,10 @@ def quality_text(channel: ChannelQuality) -> str:
 
 def electrode_rows(channels: Sequence[ChannelQuality]) -> list[tuple[str, str]]:
     """Return each electrode's severity and text, worst first: "■ T7  bad: mains 63 %"."""
-    rows = []
-    for channel in sorted(channels, key=_gravity):
-        severity = channel.state if channel.state in SHAPES else "muted"
-        rows.append((severity, f"{SHAPES[severity]} {one_line(channel.ch_name)}  {quality_text(channel)}"))
-    return rows
+    worst_first = sorted(channels, key=_gravity)
+    states = [channel.state if channel.state in SHAPES else "muted" for channel in worst_first]
+    texts = [f"{one_line(channel.ch_name)}  {quality_text(channel)}" for channel in worst_first]
+    return [(state, f"{SHAPES[state]} {text}") for state, text in zip(states, texts, strict=True)]
 
 
 def _gravity(channel: ChannelQuality) -> tuple[int, float]:
@@ -200,16 +199,13 @@ def message_rows(
     events: Iterable[tuple[float, str, str]], *, problems_only: bool = False
 ) -> list[MessageRow]:
     """Return `ViewStore.events` as at most `N_SHOWN` messages, newest first; those without a time last."""
-    rows = [
-        MessageRow(time, _severity(severity), message_line(text, _LONGEST)) for time, text, severity in events
-    ]
+    rows = []
+    for time, text, word in events:
+        severity = {"warning": "suspect"}.get(word, word if word in _WORDS else "info")
+        rows.append(MessageRow(time, severity, message_line(text, _LONGEST)))
     rows = [row for row in reversed(rows) if row.is_problem or not problems_only]
     rows.sort(key=lambda row: math.inf if math.isnan(row.time) else -row.time)
     return rows[:N_SHOWN]
-
-
-def _severity(word: str) -> str:
-    return "suspect" if word == "warning" else word if word in _WORDS else "info"
 
 
 #: Less room than this on the disk is an alarm.
@@ -253,21 +249,17 @@ def _recording_figures(recording: RecordingInfo | None) -> list[Figure]:
         return [Figure("Recording", "not recording", "muted"), Figure("Disk", "-", "muted")]
     name = one_line(recording.path.name)
     so_far = f"{duration(recording.duration_s)}, {data_size(recording.n_bytes)}"
-    text = f"{recording.state}: {name}, {so_far}"
+    written = Figure("Recording", f"{recording.state}: {name}, {so_far}")
     if recording.state == "failed":
-        text = f"failed: {message_line(recording.message) or 'no reason given'} ({name}, {so_far})"
-    severity = "bad" if recording.state == "failed" else "good"
-    return [Figure("Recording", text, severity), _disk(recording)]
-
-
-def _disk(recording: RecordingInfo) -> Figure:
-    free = f"{data_size(recording.free_bytes)} free"
-    if not math.isfinite(recording.room_s):  # no rate yet
-        return Figure("Disk", free)
-    lasts = f"{free}, enough for {duration(recording.room_s)}"
+        why = message_line(recording.message) or "no reason given"
+        written = Figure("Recording", f"failed: {why} ({name}, {so_far})", "bad")
+    disk = Figure("Disk", f"{data_size(recording.free_bytes)} free")
+    if math.isfinite(recording.room_s):  # else there is no rate yet
+        disk = replace(disk, text=f"{disk.text}, enough for {duration(recording.room_s)}")
     if recording.room_s < ROOM_ALARM_S:
-        return Figure("Disk", f"almost full: {lasts}; free some space, or stop the recording", "bad")
-    return Figure("Disk", lasts)
+        remedy = "free some space, or stop the recording"
+        disk = Figure("Disk", f"almost full: {disk.text}; {remedy}", "bad")
+    return [written, disk]
 
 
 #: The target of a live prediction, from the push of the last sample to the prediction's output.

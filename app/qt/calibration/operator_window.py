@@ -83,12 +83,10 @@ class NoticeScreen(Screen):
             tick.setChecked(True)
 
     def give(self) -> None:
-        given = self._given()
-        if not given:
+        if not (given := self._given()):
             return
-        consent = give_consent(
-            given, datetime.now(UTC), keep_face_video=self._keeps("face"), keep_voice=self._keeps("voice")
-        )
+        face, voice = self._keeps("face"), self._keeps("voice")
+        consent = give_consent(given, datetime.now(UTC), keep_face_video=face, keep_voice=voice)
         self.send(GiveConsent(consent))
         self._on_agreed()
 
@@ -136,8 +134,7 @@ class _Clickable(QLabel):
         self._tick = tick
 
     def mousePressEvent(self, _event: object) -> None:
-        if self._tick.isEnabled():
-            self._tick.toggle()
+        self._tick.click()
 
 
 class PreflightScreen(Screen):
@@ -152,9 +149,8 @@ class PreflightScreen(Screen):
         self._shown: tuple[Check, ...] | None = None
         self._step_id = 0
         self._red: tuple[str, ...] = ()
-        self.counts = self.words(
-            "", muted=True, align=Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom
-        )
+        corner = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom
+        self.counts = self.words("", muted=True, align=corner)
         self._grid = QGridLayout()
         self._grid.setVerticalSpacing(1)
         self._grid.setHorizontalSpacing(12)
@@ -374,15 +370,13 @@ class OperatorWindow(QMainWindow):
 
     @property
     def current(self) -> Screen:
-        page = self.stack.currentWidget()
-        assert isinstance(page, Screen)
-        return page
+        return self._pages.get(self._name, self.monitor)
 
     def show_page(self, name: str) -> None:
-        self._name, page = name, self._pages.get(name, self.monitor)
-        if page is not self.current:
-            self.stack.setCurrentWidget(page)
-            page.first_focus().setFocus()
+        self._name = name
+        if self.current is not self.stack.currentWidget():
+            self.stack.setCurrentWidget(self.current)
+            self.current.first_focus().setFocus()
 
     def show_screens(self, screens: Sequence[QScreen], chosen: QScreen) -> None:
         self.screens.clear()
@@ -410,9 +404,8 @@ class OperatorWindow(QMainWindow):
     def _name_buttons(self, view: SessionView | None) -> None:
         kind = view.step.kind if view is not None else ""
         trial = self.monitor.trial_to_repeat(view)
-        self.buttons["toggle_pause"].setText(
-            "Resume (P)" if view is not None and view.is_paused else "Pause (P)"
-        )
+        is_paused = view is not None and view.is_paused
+        self.buttons["toggle_pause"].setText("Resume (P)" if is_paused else "Pause (P)")
         usual = "practice" if kind == "report" and view is not None and not view.step.trial else "trial"
         self.buttons["skip"].setText(f"Skip the {_SKIPPED.get(kind, usual)} (S)")
         self.buttons["repeat"].setText(f"Repeat trial {trial} (R)" if trial else "Repeat (R)")

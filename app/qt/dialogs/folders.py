@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from PyQt6.QtCore import QSignalBlocker, Qt
@@ -10,6 +11,7 @@ from PyQt6.QtWidgets import QFileDialog, QListWidget, QListWidgetItem, QWidget
 from acquisition.errors import InputError
 from app.model_check import ModelSummary, check_model, make_starter, read_model_summary
 from app.qt.dialogs.base import Dialog, Role, short_path
+from app.qt.widgets import there
 from app.view.text import one_line, tooltip
 from assets import DEMO_MODEL
 from calibration.profile_summary import ProfileSummary, model_sha256, read_summary
@@ -105,25 +107,19 @@ class ModelDialog(FolderDialog):
 
     def _title(self, path: Path | None) -> str:
         assert path is not None
-        shipped = "shipped with the program" if path == DEMO_MODEL else ""
-        remark = "in use" if path == self._current else shipped
-        return f"{path.name}{f' ({remark})' if remark else ''}, {_training(path)}"
+        shipped = " (shipped with the program)" if path == DEMO_MODEL else ""
+        return f"{path.name}{' (in use)' if path == self._current else shipped}, {_training(path)}"
 
     def _take(self) -> None:
-        if (path := self._chosen()) is None:
-            return
-
         def accept(summary: ModelSummary) -> None:
             self.accept()
             self._on_chosen(summary.path)
 
         said = "Loading the model to check that it fits …"
-        self.work(lambda: check_model(path), accept, said, self.use)
+        self.work(partial(check_model, there(self._chosen())), accept, said, self.use)
 
     def _description(self, path: Path | None) -> str:
-        if path is None:
-            return ""
-        summary = read_model_summary(path)
+        summary = read_model_summary(there(path))
         return (
             f"Emotions: {', '.join(summary.labels)}\n"
             f"EEG channels: {summary.n_channels}\nPreset: {summary.preset}\n"

@@ -29,12 +29,13 @@ from acquisition.lsl.discovery import FoundStream, discover
 from acquisition.montage import Montage, canonical_name, headsets
 from acquisition.quality import amplitude_trouble
 from acquisition.text import counted, rate
-from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind, StreamHeader
+from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind, StreamHeader
 from app.devices import Look, RecordedStream, keep_montage, kept_montage, mapping_path
 from app.qt.dialogs.base import Dialog, Role
 from app.qt.plots.heads import ElectrodeState, HeadPlot, head_map
 from app.qt.theme import DARK, LIGHT
 from app.qt.widgets import RowTable, there
+from app.view.explanation import modality_word
 from app.view.text import one_line, tooltip
 
 _LOOK_S = 2.0
@@ -113,14 +114,12 @@ class StreamsDialog(Dialog):
 
     def show_found(self, found: Sequence[FoundStream]) -> None:
         """Fill table and choices, without the program's own streams."""
-        is_ours = [
-            select.is_own(s.header) or select.is_notes(s.header) or select.is_calibration(s.header)
-            for s in found
-        ]
-        self._found = found = [s for s, ours in zip(found, is_ours, strict=True) if not ours]
-        n_own = counted(sum(is_ours), "stream")
-        self.hidden.setText(f"Not shown: {n_own} of Affectscope itself (predictions, clock map, notes)")
-        self.hidden.setVisible(any(is_ours))
+        is_ours = (select.is_own, select.is_notes, select.is_calibration)
+        n_all, found = len(found), [s for s in found if not any(test(s.header) for test in is_ours)]
+        self._found, n_own = found, n_all - len(found)
+        said = f"Not shown: {counted(n_own, 'stream')} of Affectscope itself (predictions, clock map, notes)"
+        self.hidden.setText(said)
+        self.hidden.setVisible(n_own > 0)
         self.table.fill([[one_line(words) for words in _row(stream)] for stream in found], has_tips=True)
         self.table.resizeColumnsToContents()
         if self._file:  # sentences, broken into lines
@@ -138,12 +137,8 @@ class StreamsDialog(Dialog):
                     combo.addItem(_title(stream.header), self._reference(stream))
             combo.setCurrentIndex(max(0, combo.findData(before)))
             _show_whole(combo)
-        nothing = (
-            "This file holds no stream."
-            if self._file
-            else "No stream found: is the device's LSL app running, and on the same network?"
-        )
-        self.say("" if found else nothing)
+        absent = "No stream found: is the device's LSL app running, and on the same network?"
+        self.say("" if found else "This file holds no stream." if self._file else absent)
 
     def use(self) -> None:
         chosen = {m: combo.currentData() or "" for m, combo in self.choices.items()}
@@ -172,9 +167,8 @@ class StreamsDialog(Dialog):
 
 
 def _label(modality: str) -> str:
-    """Return a modality's name, capitalised, with its key."""
-    name, key = MODALITY_NAMES[modality], _ALT_KEYS[modality]
-    return (name[:1].upper() + name[1:]).replace(key, f"&{key}", 1)
+    key = _ALT_KEYS[modality]
+    return modality_word(modality).replace(key, f"&{key}", 1)
 
 
 def _combo(name: str, texts: tuple[str, ...] | list[str] = (), *, hint: str = "") -> QComboBox:
@@ -337,8 +331,7 @@ class ChannelsDialog(Dialog):
         self.table.viewport().update()  # type: ignore[union-attr]
 
     def _item(self, row: int, column: int) -> Item:
-        item = there(self.table.item(row, column))
-        return item
+        return there(self.table.item(row, column))
 
     def use(self) -> None:
         assert self._look is not None
@@ -386,22 +379,16 @@ class ChannelsDialog(Dialog):
         self.keep.setEnabled(not trouble)
         self.electrodes = {row: name for row, name in names.items() if name not in unknown}
         self._show_amplitudes(self._look, unit)
-        states = {
-            name: ElectrodeState(
-                "", "bad" if name in twice else "good", f"channel {self._item(row, 0).text()}"
-            )
-            for row, name in self.electrodes.items()
-        }
+        states = {}
+        for row, name in self.electrodes.items():
+            role = "bad" if name in twice else "good"
+            states[name] = ElectrodeState("", role, f"channel {self._item(row, 0).text()}")
         self.head.set_states(states, tuple(states))
 
     def _show_amplitudes(self, look: Look, unit: str) -> None:
         stated = [channel.unit for channel in look.header.channels] or [""] * look.header.n_channels
         scales = np.array([uv_per_unit(unit or each) or math.nan for each in stated])
-        told = [
-            _microvolts(sd * scale) if scale > 0 else f"{sd:.3g}, no unit"
-            for sd, scale in zip(look.spread, scales, strict=True)
-        ]
-        told = ["-" if math.isnan(sd) else text for sd, text in zip(look.spread, told, strict=True)]
+        told = [_spread_words(sd, scale) for sd, scale in zip(look.spread, scales, strict=True)]
         self._write(_SD, ["counts samples" if i in look.counters else text for i, text in enumerate(told)])
         rows = [row for row in self.electrodes if row not in look.counters] or list(range(len(told)))
         if not np.isfinite(look.spread[rows]).any():
@@ -427,6 +414,12 @@ def fitting_electrodes(look: Look, montage: Montage | None) -> dict[int, str]:
         montage = replace(montage, indices=indices, near=False)
     found = electrodes_of(look.header, montage, electrodes.electrode_names(), [])
     return {row: name for row, name in found.items() if row not in look.counters}
+
+
+def _spread_words(sd: float, scale: float) -> str:
+    if math.isnan(sd):
+        return "-"
+    return _microvolts(sd * scale) if scale > 0 else f"{sd:.3g}, no unit"
 
 
 def _microvolts(amplitude: float) -> str:

@@ -162,7 +162,7 @@ class Choosers:
 
     def recording(self) -> QDialog:
         kept = (self._settings.text(name) for name in ("recordings folder", "record to"))
-        folders = [*(Path(text) for text in kept if text), recordings_folder(), Path.home()]
+        folders = [*(Path(text) for text in kept if text), recordings_folder()]
         folder = str(next((folder for folder in folders if folder.is_dir()), Path.home()))
         dialog = QFileDialog(self._parent, "Open a recording", folder, _FILES)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)

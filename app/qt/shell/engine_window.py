@@ -25,6 +25,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from acquisition.text import counted
 from app.qt.dialogs.base import ask
 from app.qt.shell.session import STOP_WITHIN_S, EngineSession
 from app.qt.theme import DARK, THEMES, Theme, palette, style_sheet
@@ -175,16 +176,15 @@ class Banners(QWidget):
         every.sort(key=lambda condition: SEVERITIES.index(condition.severity))
         self._closed &= {condition.key for condition in every}
         wanted = [condition for condition in every if condition.key not in self._closed]
-        n_shown = len(wanted) if self._shows_all else _MAX_SHOWN
-        if len(wanted) > n_shown:
+        shown = wanted
+        if len(wanted) > _MAX_SHOWN and not self._shows_all:
             # What cannot be closed must not be hidden by what comes and goes.
-            wanted.sort(key=lambda condition: (condition.can_be_closed, SEVERITIES.index(condition.severity)))
-        self._lay_out(sorted(wanted[:n_shown], key=lambda c: SEVERITIES.index(c.severity)))
-        n_hidden = len(wanted) - n_shown
-        self._more.setVisible(n_hidden > 0 or (self._shows_all and len(wanted) > _MAX_SHOWN))
-        self._more.setText(
-            f"{n_hidden} more message{'s' * (n_hidden > 1)}" if n_hidden > 0 else "Fewer messages"
-        )
+            lasting_first = sorted(wanted, key=lambda condition: condition.can_be_closed)
+            shown = sorted(lasting_first[:_MAX_SHOWN], key=lambda c: SEVERITIES.index(c.severity))
+        self._lay_out(shown)
+        n_hidden = len(wanted) - len(shown)
+        self._more.setVisible(len(wanted) > _MAX_SHOWN)
+        self._more.setText(counted(n_hidden, "more message") if n_hidden else "Fewer messages")
         self.setVisible(bool(wanted))
 
     def _lay_out(self, wanted: list[Condition]) -> None:
