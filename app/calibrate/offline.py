@@ -250,8 +250,6 @@ class StageLines:
             self._say(f"fitting: {stage}")
 
 
-# --- another program's recording: a profile from its first trials, tested on the others ---
-
 _FIRST = 10
 
 

@@ -77,8 +77,6 @@ class CalibrationRun(Observer):
         self._fault: InputError | None = None
         self.learning: Learning | None = None
 
-    # --- the run ---
-
     def run(self) -> SessionRecord:
         """Run until the session is over, is interrupted, or cannot continue; return its record.
 
@@ -134,8 +132,6 @@ class CalibrationRun(Observer):
         self.live = LiveSession(live, telemetry=self.telemetry, observer=self, interrupted=self._ending)
         self.live.run(self._attend)
 
-    # --- what a controller may ask for ---
-
     def proceed(self, step_id: int, now: float, overridden: Iterable[str] = ()) -> None:
         """Leave the signal checks: start the recording, and continue once it has every stream.
 
@@ -155,8 +151,6 @@ class CalibrationRun(Observer):
         """Break the session off; `run` raises ``error`` once the recording is closed."""
         self._fault = error
         self.session.abort(now)
-
-    # --- ten times a second ---
 
     def _attend(self) -> None:
         assert self.opened is not None
@@ -221,8 +215,6 @@ class CalibrationRun(Observer):
             self.session.show(progress=self.learning.progress)
         if self.learning.error is not None and not self.session.is_over:
             self.give_up(self.learning.error, now)
-
-    # --- called by the live session ---
 
     def on_stage(self, stage: PhaseName, message: str = "") -> None:
         self._watcher.on_stage(stage, message)

@@ -173,9 +173,6 @@ def without_times(rows: Iterable[Row], evidence: Evidence) -> list[Row]:
     ]
 
 
-# --- samples ---
-
-
 def _inside(times: NDArray[np.float64], spans: Sequence[Span]) -> NDArray[np.bool_]:
     found = [(times >= begin) & (times <= end) for begin, end in spans]
     return np.any([np.zeros(len(times), np.bool_), *found], axis=0)
@@ -232,8 +229,6 @@ def sample_rows(evidence: Evidence, faults: Sequence[Fault]) -> Rows:
     return rows
 
 
-# --- predictions ---
-
 _FEWEST_FOR_P99 = 200  # of fewer it is the largest one, or next to it
 
 
@@ -275,9 +270,6 @@ def prediction_rows(evidence: Evidence, faults: Sequence[Fault]) -> Rows:
     # A replay skips none, so the running level, which every window feeds, has seen more there.
     rows.append(Row(name, run.max_abs_dp, MOST_DP, "", is_equal, detail, evidence.n_skipped > 0))
     return rows
-
-
-# --- faults ---
 
 
 def seconds_needed(modality: str) -> float:

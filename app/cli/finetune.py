@@ -100,17 +100,13 @@ class TrainingOptions:
     def options(self, modalities: str) -> FinetuneOptions:
         from models.training.finetune_config import FinetuneOptions
 
+        names = ("fusion", "freeze", "dcca", "normalise", "network", "seed")
         options = FinetuneOptions(
             modalities=tuple(part.strip() for part in modalities.split(",")),
-            fusion=self.fusion,
-            freeze=self.freeze,
-            dcca=self.dcca,
-            normalise=self.normalise,
-            network=self.network,
-            seed=self.seed,
             evidence=True,
             eye_tails=0.01,
             fill=True,
+            **{name: getattr(self, name) for name in names},
         )
         return options.shortened(quick=self.quick, epochs=self.epochs)
 

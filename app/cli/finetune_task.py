@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +64,6 @@ class FinetuneTask:
     command: str
     quick: bool
 
-    @cached_property
-    def generated(self) -> bool:
-        return self.source.is_generated
-
     def train(self, progress: Progress) -> Trained:
         """Train the classifier and test it: on the published split's test trials, or by cross-validation.
 
@@ -81,13 +76,18 @@ class FinetuneTask:
         read_now = record_of_recordings(self.source.files, labels=True)  # before training changes them
         training, test = trials, list[Trial]()
         if self.source.is_dataset:
-            training, test = published_split(trials, shortened=self.generated)
+            training, test = published_split(trials, shortened=self.source.is_generated)
         chosen = self.labels.choose(training, n_steps)
         encoders, trained_on = self.initial.encoders, self._words(trials)
         if not self.source.is_dataset:
             report = report_by_cross_validation(chosen, options, encoders, progress=progress)
         model = finetune(
-            chosen, options, encoders, trained_on=trained_on, is_simulated=self.generated, progress=progress
+            chosen,
+            options,
+            encoders,
+            trained_on=trained_on,
+            is_simulated=self.source.is_generated,
+            progress=progress,
         )
         if self.source.is_dataset:
             n_sessions = len({trial.session for trial in test})
@@ -99,7 +99,7 @@ class FinetuneTask:
             report = replace(report, protocol=f"{report.protocol}; {self.initial.seen}")
             model = replace(model, config=replace(model.config, transductive=True))
         notes = [missing_classes(chosen, self.labels), *(entry.why for entry in excluded)]
-        record = replace(record_of_labels(chosen, generated=self.generated), quick=self.quick)
+        record = replace(record_of_labels(chosen, generated=self.source.is_generated), quick=self.quick)
         return Trained(
             task=self,
             model=model,
@@ -136,7 +136,7 @@ class FinetuneTask:
         sessions = [str(number) for number in sorted({trial.session for trial in trials})]
         subjects = dict.fromkeys(trial.subject for trial in trials)
         made = ""
-        if self.generated:
+        if self.source.is_generated:
             made = "generated data in the layout of " if self.source.is_dataset else "simulated "
         labels = self.labels.words()
         if len(sessions) > 1 and self.labels.how in ("first", "per-class"):
@@ -170,31 +170,26 @@ class Trained:
 
     def card(self) -> str:
         task, config = self.task, self.model.config
-        marks = {
-            GENERATED: task.generated,
-            QUICK: task.quick,
-            "Transductive: test trials were used in pre-training, without labels. Results on them must "
-            "be marked transductive.": config.transductive,
-        }
+        seen = "Transductive: test trials were used in pre-training, without labels."
         return card_of(
             "finetuned",
             config=config,
             command=task.command,
-            marks=[mark for mark, applies in marks.items() if applies],
+            marks=self._marks(GENERATED, QUICK, f"{seen} Results on them must be marked transductive."),
             notes=self.model.notes,
             figures=self.report.lines(),
             limits=LIMITS_OF_FEW,
             licence=LICENCE,
         )
 
+    def _marks(self, *of_each: str) -> list[str]:
+        """Return what no figure may be quoted without: of words for generated, quick and transductive."""
+        applies = self.task.source.is_generated, self.task.quick, self.model.config.transductive
+        return [mark for mark, there in zip(of_each, applies, strict=True) if there]
+
     def lines(self, sha256: str) -> list[str]:
         task, config = self.task, self.model.config
-        marks = {  # what no figure may be quoted without
-            "generated data": task.generated,
-            "quick run, not a result": task.quick,
-            "transductive": bool(task.initial.seen),
-        }
-        marked = "; ".join(mark for mark, there in marks.items() if there)
+        marked = "; ".join(self._marks("generated data", "quick run, not a result", "transductive"))
         next_step = "it reads published features: for tables only (--features raw makes one that runs live)"
         if config.feature_origin == "raw":
             next_step = f"next: affectscope live --model {pasteable(task.out)}"
@@ -211,7 +206,7 @@ class Trained:
             "notes": list(self.model.notes),
             "left_out": [vars(entry) for entry in self.excluded],
             "sha256": sha256,
-            "generated": self.task.generated,
+            "generated": self.task.source.is_generated,
             "quick": self.task.quick,
             "transductive": self.model.config.transductive,
         }

@@ -24,8 +24,6 @@ from calibration.types import Consent, DisplayTiming, Report
 from models.config import AnswerConfig
 from models.prediction import OcclusionRow
 
-# --- the session ---
-
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -99,9 +97,6 @@ class Phase:
     facts: Mapping[str, str | int] = field(default_factory=dict)  # of the `InputError`
 
 
-# --- signals, ready for display ---
-
-
 @dataclass(frozen=True, eq=False)
 class EegPart:
     """EEG as the lowest and highest value of each bin, filtered for display alone.
@@ -167,9 +162,6 @@ class SpectrogramPart:
     restarts: bool  # True: another channel was chosen, what came before is void
 
 
-# --- figures ---
-
-
 @dataclass(frozen=True)
 class QualityPart:
     """Each electrode's state, once a second."""
@@ -225,9 +217,6 @@ class Occlusion:
     probability: float
     rows: tuple[OcclusionRow, ...]
     has_parts: bool = True  # False: the model reads covariances, from which no band or region can be removed
-
-
-# --- commands ---
 
 
 class SessionCommand(Enum):

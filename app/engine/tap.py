@@ -18,8 +18,17 @@ import numpy as np
 from acquisition.clock import LslClock
 from acquisition.quality import LEAST_SFREQ, QualityMeter
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec
-from app.engine.eeg_display import LEAST_UNSCALED, EegDisplay, Piece, RateGate, SpectrogramDisplay, joined
-from app.engine.media_display import LogMelStream, VideoDisplay, VoiceLevel
+from app.engine.display import (
+    LEAST_UNSCALED,
+    EegDisplay,
+    LogMelStream,
+    Piece,
+    RateGate,
+    SpectrogramDisplay,
+    VideoDisplay,
+    VoiceLevel,
+    joined,
+)
 from app.engine.messages import EegLook, GazePart, Mark, QualityPart
 from app.telemetry import Failure, Listener
 from models.config import ModelConfig

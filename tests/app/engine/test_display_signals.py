@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.engine.eeg_display import EegDisplay, Piece, RateGate
-from app.engine.media_display import LogMelStream, VideoDisplay, VoiceLevel, pack_frame
+from app.engine.display import EegDisplay, LogMelStream, Piece, RateGate, VideoDisplay, VoiceLevel, pack_frame
 from app.engine.messages import EegLook
 from models.features.config import FeatureConfig
 from models.features.face import jpeg_size
