@@ -6,11 +6,11 @@ A kept mapping is a montage file (``--montage``) beside the window's settings, f
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import sleep
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,9 +123,7 @@ def look_in_file(path: Path, streams: str | None) -> Look:
             n += len(block.stamps)
             if n >= _LOOK_S * (stream.header.nominal_sfreq or 1000.0):
                 break
-    if not n:
-        return look_of(stream.header, np.empty(0), np.empty((0, stream.header.n_channels)))
-    return look_of(stream.header, np.concatenate(stamps), np.concatenate(values).astype(np.float64))
+    return _joined(stream.header, stamps, values)
 
 
 def look_at_network(streams: str | None) -> Look:
@@ -137,8 +135,12 @@ def look_at_network(streams: str | None) -> Look:
     opened = open_inlet(found[key].info, Kind.EEG, 3.0)
     sleep(_LISTEN_S)
     stamps, values = zip(*drain(opened), strict=True) if opened.inlet.samples_available() else ((), ())
-    x = np.concatenate([np.empty((0, opened.header.n_channels)), *values])
-    return look_of(opened.header, np.concatenate([np.empty(0), *stamps]), x.astype(np.float64))
+    return _joined(opened.header, stamps, values)
+
+
+def _joined(header: StreamHeader, stamps: Sequence[Any], values: Sequence[Any]) -> Look:
+    x = np.concatenate([np.empty((0, header.n_channels)), *values]).astype(np.float64)
+    return look_of(header, np.concatenate([np.empty(0), *stamps]), x)
 
 
 def _eeg_of(headers: Mapping[K, StreamHeader], streams: str | None) -> K:

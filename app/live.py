@@ -394,15 +394,13 @@ class LiveSession:
 
     def _sidecar(self, source: LslSource) -> dict[str, Any]:
         options, profile = self.options, self.options.profile_summary()
-        of_profile: dict[str, Any] = {}
-        if profile is not None:
-            of_profile = {"subject": profile.subject, "profile_sha256": self.checkpoint.profile_sha256}
-            of_profile |= profile.remark()
+        used = {"subject": profile.subject, **profile.remark()} if profile is not None else {}
         return {
             "program": "affectscope",
             "model": options.model.name,
             "model_sha256": self.checkpoint.sha256,
-            **of_profile,
+            **({"profile_sha256": self.checkpoint.profile_sha256} if used else {}),
+            **used,
             "trained_on": self.checkpoint.config.trained_on,
             **{key: getattr(options, option) for option, (key, _) in SIDECAR_OPTIONS.items()},
             "streams": sorted(source.headers),

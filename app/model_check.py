@@ -6,55 +6,34 @@ The window loads no torch.
 import multiprocessing
 import subprocess
 import sys
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from acquisition.errors import ErrorCode, InputError, read_limited
 from acquisition.text import parse_json
-from acquisition.types import MODALITIES
 from calibration.storage import default_data_folder, default_weights_folder
+from models.config import ModelConfig
 from models.weights import is_installed
 
 WEIGHTS_FILE = "model.safetensors"
 _WITHIN_S = 60.0
 
 
-@dataclass(frozen=True)
-class ModelSummary:
-    path: Path
-    labels: tuple[str, ...]
-    ch_names: tuple[str, ...]
-    trained_on: str
-    preset: str
-    modalities: tuple[str, ...] = MODALITIES  # that it reads
-
-    @property
-    def n_channels(self) -> int:
-        return len(self.ch_names)
-
-
-def read_model_summary(path: Path) -> ModelSummary:
-    """Read a model's description without loading it; refuse a folder that contains none."""
+def read_config(path: Path) -> ModelConfig:
+    """Read a model's configuration without torch; refuse a folder without one, or of another version."""
     try:
-        config = parse_json(read_limited(path / "config.json", inside=path))
-        return ModelSummary(
-            path,
-            tuple(map(str, config["labels"])),
-            tuple(map(str, config["ch_names"])),
-            str(config.get("trained_on", "")),
-            str(config["network"]["preset"]),
-            tuple(map(str, config.get("modalities", MODALITIES))),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        data = parse_json(read_limited(path / "config.json", inside=path))
+        own = {key: value for key, value in data.items() if key not in ("discriminant", "weights_sha256")}
+        return ModelConfig.from_dict(own, str(path))
+    except (OSError, ValueError, AttributeError) as error:
         what = "this folder contains no model of Affectscope"
         remedy = "choose a folder with config.json and model.safetensors"
         raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.MODEL) from error
 
 
-def check_model(path: Path) -> ModelSummary:
-    """Load a model in another process and return its description, or refuse it; takes some seconds."""
-    summary = read_model_summary(path)
+def check_model(path: Path) -> None:
+    """Load a model in another process, or refuse it; takes some seconds."""
+    read_config(path)
     context = multiprocessing.get_context("spawn")
     answer, far_end = context.Pipe(duplex=False)
     process = context.Process(target=_load, args=(path, far_end), name="model check", daemon=True)
@@ -70,7 +49,6 @@ def check_model(path: Path) -> ModelSummary:
         answer.close()
     if fault:
         raise InputError(fault, where=str(path), remedy="choose another model", code=ErrorCode.MODEL)
-    return summary
 
 
 def make_starter(weights: str) -> Path:

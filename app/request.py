@@ -25,7 +25,7 @@ from acquisition.simulator.source import SimulatorOptions
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamHeader, StreamLedger
 from acquisition.xdf.scan import check_xdf
 from app.devices import kept_montage
-from app.model_check import WEIGHTS_FILE, read_model_summary
+from app.model_check import WEIGHTS_FILE, read_config
 from app.outputs import CsvSink, JsonlSink, Sink, refuse_other
 from assets import DEMO_MODEL
 from calibration.profile_summary import ProfileSummary, model_sha256, read_summary
@@ -101,7 +101,7 @@ class SessionOptions:
 
         Raises `InputError` if the model, the profile, the montage or an option cannot be used.
         """
-        read_model_summary(self.model)
+        read_config(self.model)
         if not (self.model / WEIGHTS_FILE).is_file():
             what, remedy = f"{WEIGHTS_FILE} is missing", "choose the folder of a model with --model"
             raise InputError(what, where=str(self.model), remedy=remedy, code=ErrorCode.MODEL)
@@ -279,7 +279,7 @@ def check_streams(options: SessionOptions, headers: Sequence[StreamHeader]) -> N
 
     Raises `InputError` if it could not, or a stream that is chosen by name cannot be used.
     """
-    model = read_model_summary(options.model)
+    model = read_config(options.model)
     unread = [kind for kind, modality in MODALITY_OF_KIND.items() if modality not in model.modalities]
     kinds = select_streams(dict(enumerate(headers)), options.streams, with_notes=False, unread=unread)
     known, adapting = dict(kinds), options.adapter_options(model.ch_names)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -183,15 +182,13 @@ def _write_recording(path: Path, options: SimulatorOptions, eeg_sfreq: float, vi
     from acquisition.simulator.recording import write_simulated
     from acquisition.simulator.source import SimulatorOptions
 
-    understood = replace(
-        SimulatorOptions(), seed=options.seed, schedule=options.schedule, duration_s=options.duration_s
-    )
-    if options != understood:
+    seconds = options.duration_s
+    if options != SimulatorOptions(seed=options.seed, schedule=options.schedule, duration_s=seconds):
         what = "it can be combined with --seed, --schedule, --seconds, --eeg-sfreq and --video-fps only"
         remedy = "omit the other options, or publish the streams and record them"
         raise InputError(what, where="--write", remedy=remedy)
     check_target(path)
-    seconds = options.duration_s or 30.0
+    seconds = seconds or 30.0
     write_simulated(
         path,
         options.streams,
@@ -270,7 +267,7 @@ def inspect(
     """
     from acquisition.xdf.format import is_xdf
     from acquisition.xdf.inspect import inspect_xdf
-    from app.model_check import read_model_summary
+    from app.model_check import read_config
     from app.request import SessionOptions
     from app.tables import eeg_file_lines, make_console, progress_bar, say_on
     from assets import DEMO_MODEL
@@ -285,7 +282,7 @@ def inspect(
             say_on(make_console(), line)
         return 0
     session = SessionOptions(montage=montage, eeg_unit=eeg_unit)
-    options = session.adapter_options(read_model_summary(DEMO_MODEL).ch_names)
+    options = session.adapter_options(read_config(DEMO_MODEL).ch_names)
     with progress_bar("reading") as progress:
         report = inspect_xdf(file, progress, options, alone=part_only)
     if as_json:
@@ -330,11 +327,8 @@ def _print(report: XdfReport, console: Console) -> None:
     from acquisition.text import counted, data_size, duration
     from app.tables import recording_remarks, recording_table, say_on
 
-    say_on(
-        console,
-        f"{report.path.name}: {data_size(report.n_bytes)}, {counted(len(report.streams), 'stream')}, "
-        f"{duration(report.duration_s, 1)}",
-    )
+    size, n_streams = data_size(report.n_bytes), counted(len(report.streams), "stream")
+    say_on(console, f"{report.path.name}: {size}, {n_streams}, {duration(report.duration_s, 1)}")
     for note in report.notes:
         say_on(console, f"- {note}")
     if report.streams:

@@ -9,7 +9,7 @@ from PyQt6.QtCore import QSignalBlocker, Qt
 from PyQt6.QtWidgets import QFileDialog, QListWidget, QListWidgetItem, QWidget
 
 from acquisition.errors import InputError
-from app.model_check import ModelSummary, check_model, make_starter, read_model_summary
+from app.model_check import check_model, make_starter, read_config
 from app.qt.dialogs.base import Dialog, Role, short_path
 from app.qt.widgets import there
 from app.view.text import one_line, tooltip
@@ -111,19 +111,21 @@ class ModelDialog(FolderDialog):
         return f"{path.name}{' (in use)' if path == self._current else shipped}, {_training(path)}"
 
     def _take(self) -> None:
-        def accept(summary: ModelSummary) -> None:
+        path = there(self._chosen())
+
+        def accept(_: None) -> None:
             self.accept()
-            self._on_chosen(summary.path)
+            self._on_chosen(path)
 
         said = "Loading the model to check that it fits …"
-        self.work(partial(check_model, there(self._chosen())), accept, said, self.use)
+        self.work(partial(check_model, path), accept, said, self.use)
 
     def _description(self, path: Path | None) -> str:
-        summary = read_model_summary(there(path))
+        config = read_config(there(path))
         return (
-            f"Emotions: {', '.join(summary.labels)}\n"
-            f"EEG channels: {summary.n_channels}\nPreset: {summary.preset}\n"
-            f"Trained on: {summary.trained_on or 'unknown'}"
+            f"Emotions: {', '.join(config.labels)}\n"
+            f"EEG channels: {len(config.ch_names)}\nPreset: {config.network.preset}\n"
+            f"Trained on: {config.trained_on or 'unknown'}"
         )
 
 
@@ -158,7 +160,7 @@ class StarterDialog(Dialog):
 
 def _training(path: Path) -> str:
     try:
-        trained_on = read_model_summary(path).trained_on
+        trained_on = read_config(path).trained_on
     except InputError:
         return "not an Affectscope model"
     return f"trained on {one_line(trained_on, 60)}" if trained_on else "training unknown"

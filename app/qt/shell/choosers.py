@@ -18,7 +18,7 @@ from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind, StreamHeader
 from app.devices import RecordedStream, look_at_network, look_in_file, streams_of_file
 from app.engine.messages import AddStream, Mask, SessionCommand, StartRecording
 from app.environment import new_recording, recordings_folder
-from app.model_check import check_model, read_model_summary
+from app.model_check import check_model, read_config
 from app.qt.dialogs.base import Work, short_path
 from app.qt.dialogs.folders import ModelDialog, ProfileDialog, StarterDialog, profiles_below
 from app.qt.dialogs.forms import (
@@ -99,7 +99,7 @@ class Choosers:
         network = LiveRequest(plain, newcomers="offer")
 
         def look() -> list[RecordedStream]:
-            wanted = options.adapter_options(read_model_summary(options.model).ch_names)
+            wanted = options.adapter_options(read_config(options.model).ch_names)
             return streams_of_file(file, wanted)
 
         made = StreamsDialog(
@@ -197,7 +197,7 @@ class Choosers:
                 read_summary(path).check_base(model_sha256(self._request.options.model), str(path))
                 self._use_profile(path)
             else:
-                read_model_summary(path)
+                read_config(path)
                 Work(lambda: check_model(path), lambda _: self._use_model(path), refuse, self._parent)
         except InputError as error:
             refuse(str(error))

@@ -16,7 +16,7 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.lsl.discovery import FoundStream
 from acquisition.simulator.source import SimulatorOptions
 from acquisition.types import StreamHeader
-from app.model_check import make_starter, read_model_summary
+from app.model_check import make_starter, read_config
 from app.qt.dialogs.folders import ModelDialog, ProfileDialog, profiles_below
 from app.qt.dialogs.forms import RecordDialog, SelfReportDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
@@ -303,7 +303,7 @@ def test_the_starter_model_is_made_by_the_commands(real_data: Path, tmp_path: Pa
         make_starter("face-expression")
     assert caught.value.code == ErrorCode.MODEL
     install("face-expression", tmp_path / "weights", real_data / "weights" / "face-api")
-    assert read_model_summary(make_starter("face-expression")).labels[:2] == ("neutral", "happy")
+    assert read_config(make_starter("face-expression")).labels[:2] == ("neutral", "happy")
 
 
 def test_enter_answers_no_self_report(qtbot):
