@@ -10,11 +10,15 @@ import typer
 from typer import Argument, Option
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.record.files import read_sidecar
 from acquisition.text import json_text, say
 from app.cli import options as opt
 from app.cli.groups import add, application, option, option_group
 from app.cli.subjects import DataDir, data_folder
+from app.display import opens_window
 from app.environment import ExitCode
+from calibration.plan import load_plan
+from calibration.storage import newest_profile
 
 if TYPE_CHECKING:
     from app.request import CalibrationRequest
@@ -112,7 +116,6 @@ def _session(
     if check.check:
         return _self_check(who.subject, who, streams, plan, simulation, model, screen, check)
     opt.refuse(opt.flags(check, "replay", "record", "jsonl"), "only with --check")
-    from app.display import opens_window
     from app.request import CalibrationRequest, calibration_streams
 
     given, difficulty = consent.given(), opt.difficulty_value(simulation.difficulty)
@@ -153,9 +156,7 @@ def _self_check(
     screen: opt.ScreenOptions,
     check: CheckOptions,
 ) -> int:
-    from app.display import opens_window
     from app.request import LiveRequest, ReplayRequest, check_request, demo_streams
-    from calibration.storage import newest_profile
 
     profile = newest_profile(data_folder(who.data_dir), subject)
     options = opt.session_options(screen, streams, model, check, profile=profile)
@@ -193,8 +194,6 @@ def _self_check(
 
 def _check_subject(recording: Path, subject: str) -> None:
     """Refuse the recording of another subject, and say where it does not tell whose it is."""
-    from acquisition.record.files import read_sidecar
-
     found = read_sidecar(recording).get("subject")
     if found is None:
         _say(f"nothing beside the recording says whose it is: it is counted as {subject}'s")
@@ -296,8 +295,6 @@ def study(
     Example:
       affectscope calibrate study 10 --json
     """
-    from calibration.plan import load_plan
-
     calibration = opt.from_checkout("studies.calibration")
     loaded = load_plan(plan.protocol, opt.comma_separated(plan.classes), plan.trials)
     size = opt.difficulty_value(difficulty)

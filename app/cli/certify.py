@@ -9,10 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 from acquisition.errors import InputError, file_errors, new_folder
+from acquisition.record.files import write_text
 from acquisition.text import say_json
 from app.cli import options as opt
 from app.cli.groups import option
 from app.environment import ExitCode
+from app.tables import make_console
 
 
 def certify(
@@ -41,12 +43,10 @@ def certify(
 
     from acquisition.clock import stopwatch
     from acquisition.process import interruptible
-    from acquisition.record.files import write_text
     from app.certify import plan
     from app.certify import report as pages
     from app.certify.judge import Row, counts, exit_code
     from app.certify.run import Running, run_sessions
-    from app.tables import make_console
 
     if report is not None and report.suffix.lower() != ".html":
         what = "expected a name that ends in .html"

@@ -7,6 +7,7 @@ from app.cli import calibrate, certify, evaluate, finetune, record, reproduce, r
 from app.cli import options as opt
 from app.cli.groups import add, application, option
 from app.environment import ExitCode
+from app.tables import make_console, print_checks, say_on
 
 
 def doctor(as_json: opt.Json = False) -> int:
@@ -19,7 +20,6 @@ def doctor(as_json: opt.Json = False) -> int:
       affectscope doctor
     """
     from app.doctor import examine
-    from app.tables import print_checks
 
     results = examine()
     if as_json:
@@ -45,8 +45,6 @@ def bench(
       affectscope bench
       affectscope bench --only replay,read_cost --quick --json
     """
-    from app.tables import make_console, say_on
-
     suite, rows_module = (opt.from_checkout(f"benchmarks.{name}") for name in ("suite", "rows"))
     names = suite.chosen_rows(only or [])
     machine = suite.describe_machine()

@@ -14,12 +14,13 @@ from typer import Option
 
 from acquisition.errors import ErrorCode, InputError, file_errors, new_folder
 from acquisition.lsl.outlet import open_to_network
+from acquisition.record.files import later_parts
 from acquisition.record.supervisor import MAX_HOURS
 from app.cli.groups import option, option_group
+from app.display import TAB_NAMES, WindowOptions, parse_size
 from assets import DEMO_MODEL
 
 if TYPE_CHECKING:
-    from app.display import WindowOptions
     from app.request import SessionOptions
     from models.training.sources import Source
 
@@ -195,8 +196,6 @@ class ScreenOptions:
 
     def window(self) -> WindowOptions:
         """Return how the window opens; refuse a size that cannot be used."""
-        from app.display import WindowOptions, parse_size
-
         size = None if self.size is None else parse_size(self.size)
         return WindowOptions(seconds=self.seconds, size=size, theme=self.theme, scale=self.scale)
 
@@ -211,8 +210,6 @@ class TabScreenOptions(ScreenOptions):
     )
 
     def window(self) -> WindowOptions:
-        from app.display import TAB_NAMES
-
         tabs = TAB_NAMES if self.tab == "all" else (self.tab,)
         return dataclasses.replace(super().window(), screenshot=self.screenshot, tabs=tabs)
 
@@ -244,7 +241,6 @@ class RecordingOptions:
 
     def files(self) -> list[tuple[str, Path]]:
         """Return kind and path of each recording, those of folders too."""
-        from acquisition.record.files import later_parts
         from acquisition.xdf.format import is_xdf
         from models.datasets.trial_table import read_table, recordings_in
 
@@ -349,7 +345,6 @@ def check_writable(folder: Path) -> None:
     It is made only to be tried: work that then fails on its input leaves no empty folder behind. The folder
     it lies in must be there, so that a mistyped path does not fill another disk.
     """
-
     if not (parent := folder.absolute().parent).exists():
         what, remedy = f"there is no folder {parent}", "correct the path, or make that folder first"
         raise InputError(what, where=f"--out {folder}", remedy=remedy, code=ErrorCode.FILE)

@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 from typer import Argument, Option
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, printable
+from acquisition.lsl.discovery import FoundStream, discover
+from acquisition.lsl.outlet import network_notice
 from acquisition.record.supervisor import MAX_HOURS
-from acquisition.text import say, say_json
+from acquisition.select import kind_of, select_streams
+from acquisition.text import counted, data_size, duration, say, say_json
+from app import tables
 from app.cli import options as opt
 from app.cli.groups import add, application, option
 from app.environment import ExitCode
+from app.tables import make_console, progress_bar, say_on
+from assets import DEMO_MODEL
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from acquisition.lsl.discovery import FoundStream
     from acquisition.publish.capture import Publishing
     from acquisition.simulator.source import SimulatorOptions
     from acquisition.xdf.format import Damage
@@ -44,9 +48,6 @@ def streams(timeout: opt.Discovery = 2.0, as_json: opt.Json = False) -> None:
       affectscope streams
       affectscope streams --timeout 5 --json
     """
-    from acquisition.lsl.discovery import discover
-    from app.tables import make_console
-
     found = discover(timeout)
     if as_json:
         say_json([_as_json(stream) for stream in found])
@@ -57,8 +58,6 @@ def streams(timeout: opt.Discovery = 2.0, as_json: opt.Json = False) -> None:
 
 
 def _as_json(stream: FoundStream) -> dict[str, object]:
-    from acquisition.select import kind_of
-
     header = stream.header
     return {
         "name": header.name,
@@ -76,14 +75,10 @@ def _as_json(stream: FoundStream) -> dict[str, object]:
 
 
 def _print_streams(found: list[FoundStream], console: Console) -> None:
-    from acquisition.select import select_streams
-    from acquisition.text import counted
-    from app.tables import MOST_STREAMS, say_on, streams_table
-
-    console.print(streams_table(found))
+    console.print(tables.streams_table(found))
     console.print()
     _say_more(len(found), console)
-    for stream in found[:MOST_STREAMS]:
+    for stream in found[: tables.MOST_STREAMS]:
         for problem in stream.problems:
             say_on(console, f"- {stream.header.name}: {problem}")
     say_on(console, f"{counted(len(found), 'stream')} found.")
@@ -97,10 +92,8 @@ def _print_streams(found: list[FoundStream], console: Console) -> None:
 
 
 def _say_more(n_streams: int, console: Console) -> None:
-    from app.tables import MOST_STREAMS, say_on
-
-    if n_streams > MOST_STREAMS:
-        say_on(console, f"... and {n_streams - MOST_STREAMS:,} more streams, see --json")
+    if n_streams > tables.MOST_STREAMS:
+        say_on(console, f"... and {n_streams - tables.MOST_STREAMS:,} more streams, see --json")
 
 
 def simulate(
@@ -141,7 +134,6 @@ def simulate(
       affectscope simulate --faults drop:eeg@20+5,gone:audio@30+10,jitter:gaze=0.02
       affectscope simulate --write simulated.xdf --seconds 30 --eeg-sfreq 200
     """
-    from acquisition.lsl.outlet import network_notice
     from acquisition.simulator.process import refuse_second, run_simulator
     from acquisition.simulator.source import SimulatorOptions
 
@@ -269,8 +261,6 @@ def inspect(
     from acquisition.xdf.inspect import inspect_xdf
     from app.model_check import read_config
     from app.request import SessionOptions
-    from app.tables import eeg_file_lines, make_console, progress_bar, say_on
-    from assets import DEMO_MODEL
 
     if not is_xdf(file):
         from models.datasets.recordings import Reading, describe
@@ -278,7 +268,7 @@ def inspect(
         found = describe(file, Reading(montage, sfreq=sfreq, unit=eeg_unit))
         if as_json:
             say_json(found)
-        for line in () if as_json else eeg_file_lines(found):
+        for line in () if as_json else tables.eeg_file_lines(found):
             say_on(make_console(), line)
         return 0
     session = SessionOptions(montage=montage, eeg_unit=eeg_unit)
@@ -306,9 +296,7 @@ def salvage(
     Example:
       affectscope salvage damaged.xdf salvaged.xdf
     """
-    from acquisition.text import counted, data_size, say
     from acquisition.xdf.salvage import salvage_xdf
-    from app.tables import make_console, progress_bar
 
     with progress_bar("copying") as progress:
         n_samples, damage = salvage_xdf(file, target, progress, force=force)
@@ -323,20 +311,16 @@ _N_SHOWN = 20  # damaged places printed; --json has them all
 
 
 def _print(report: XdfReport, console: Console) -> None:
-    from acquisition.errors import printable
-    from acquisition.text import counted, data_size, duration
-    from app.tables import recording_remarks, recording_table, say_on
-
     size, n_streams = data_size(report.n_bytes), counted(len(report.streams), "stream")
     say_on(console, f"{report.path.name}: {size}, {n_streams}, {duration(report.duration_s, 1)}")
     for note in report.notes:
         say_on(console, f"- {note}")
     if report.streams:
         console.print()
-        console.print(recording_table(report))
+        console.print(tables.recording_table(report))
         console.print()
         _say_more(len(report.streams), console)
-    for remark in recording_remarks(report):
+    for remark in tables.recording_remarks(report):
         console.print(f"- {printable(remark)}")  # which is wrapped
     if report.has_clock_map:
         say_on(console, "- recorded by Affectscope: a replay uses its clock map and reproduces the live run")
@@ -346,9 +330,6 @@ def _print(report: XdfReport, console: Console) -> None:
 
 
 def _print_damage(damage: Sequence[Damage], console: Console) -> None:
-    from acquisition.errors import printable
-    from app.tables import say_on
-
     for entry in damage[:_N_SHOWN]:
         say_on(console, f"damaged at byte {entry.position:,}: {printable(entry.what)}")
     if len(damage) > _N_SHOWN:
@@ -481,7 +462,6 @@ def recording(
 
 @contextmanager
 def _publishing(name: str, loop: bool) -> Iterator[Publishing]:
-    from acquisition.lsl.outlet import network_notice
     from acquisition.process import interruptible
     from acquisition.publish.capture import Publishing
 

@@ -13,10 +13,10 @@ from acquisition.errors import InputError
 from acquisition.text import counted, say, say_json
 from app.cli import options as opt
 from app.cli.groups import option
+from app.display import WindowOptions, opens_window
 from app.environment import ExitCode
 
 if TYPE_CHECKING:
-    from app.display import WindowOptions
     from app.request import Request
 
 
@@ -42,7 +42,6 @@ def demo(
       affectscope demo --headless --seconds 20
       affectscope demo --screenshot pictures --seconds 40 --theme light
     """
-    from app.display import opens_window
     from app.request import LiveRequest, demo_streams
 
     simulated = demo_streams(seed, schedule)
@@ -85,7 +84,6 @@ def live(
       affectscope live --profile sub-S01/ses-01/profile
       affectscope live --streams eeg=name:BioSemi,face=none --montage biosemi64
     """
-    from app.display import opens_window
     from app.request import LiveRequest
 
     window = screen.window()
@@ -145,7 +143,6 @@ def replay(
       affectscope replay session.xdf --from 60 --to 120 --speed 1 --jsonl replay.jsonl
       affectscope replay study/*.xdf --out predictions --jobs 4
     """
-    from app.display import opens_window
     from app.outputs import DigestSink
     from app.request import ReplayRequest
 

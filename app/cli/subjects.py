@@ -13,10 +13,13 @@ import typer
 from typer import Argument, Option
 
 from acquisition.errors import ErrorCode, InputError
-from acquisition.text import say, say_json
+from acquisition.record.files import write_text
+from acquisition.text import counted, data_size, say, say_json
 from app.cli import options as opt
 from app.cli.groups import add, application, option
-from app.environment import ExitCode
+from app.environment import ExitCode, settings_path
+from app.tables import make_console, progress_bar, say_on, subjects_table
+from calibration.storage import check_subject, default_data_folder
 
 if TYPE_CHECKING:
     from calibration.subjects import Contents
@@ -29,8 +32,6 @@ _Subject = Annotated[str, Argument(help="Subject ID, e.g. S01.", metavar="ID")]
 
 def data_folder(chosen: Path | None) -> Path:
     """Return the folder of all subjects, absolute; raises `InputError` if the chosen one is not there."""
-    from calibration.storage import default_data_folder
-
     if chosen is not None and not chosen.is_dir():
         what, where = "there is no such folder", f"--data-dir {chosen}"
         raise InputError(what, where=where, remedy="choose an existing folder", code=ErrorCode.FILE)
@@ -44,7 +45,6 @@ def list_(data_dir: DataDir = None, as_json: opt.Json = False) -> None:
     Example:
       affectscope subjects list --json
     """
-    from app.tables import make_console, say_on, subjects_table
     from calibration.subjects import list_subjects, plain
 
     data = data_folder(data_dir)
@@ -79,9 +79,6 @@ def export(
     Example:
       affectscope subjects export S01 --out /media/stick/S01.zip
     """
-    from acquisition.text import counted, data_size
-    from app.tables import progress_bar
-    from calibration.storage import check_subject
     from calibration.subjects import export_subject, plain
 
     target = out or Path(f"sub-{check_subject(subject)}.zip")
@@ -140,9 +137,7 @@ def delete(
 def _forget(subject: str) -> None:
     """Remove a subject from the window's settings, and the logs that name it."""
     from acquisition.publish.process import control_folder
-    from acquisition.record.files import write_text
     from app.engine.main import logs_folder
-    from app.environment import settings_path
 
     named, settings = re.compile(rf"(?<![A-Za-z0-9]){subject}(?![A-Za-z0-9])"), settings_path()
     for folder in (logs_folder(), control_folder()):
@@ -169,8 +164,6 @@ def _without(line: str, subject: str) -> str:
 
 
 def _words(what: Contents) -> str:
-    from acquisition.text import counted, data_size
-
     parts = [
         counted(what.n_recordings, "recording"),
         counted(what.n_profiles, "profile"),
