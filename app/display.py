@@ -27,7 +27,6 @@ _PROBE_WITHIN_S = 30.0
 
 
 def has_display() -> bool:
-    """Tell whether there is a screen that a window could be on."""
     if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
@@ -60,7 +59,6 @@ def qt_fault() -> str:
 
 
 def remedy_for_qt() -> str:
-    """Return what to install where Qt does not start."""
     libraries = f"apt-get install {QT_LIBRARIES}; " if sys.platform.startswith("linux") else ""
     return libraries + "pip install PyQt6 pyqtgraph"
 

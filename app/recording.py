@@ -107,8 +107,6 @@ _HALTED_S, _DRAIN_S = 60.0, 3.0  # wait for a halted process to run on, and then
 
 @dataclass(frozen=True)
 class RecordingHooks:
-    """What a session does for its recordings."""
-
     on_notice: Callable[[str], None]  # called with a sentence
     on_failure: Callable[[str], None] = lambda message: None  # called with what a recording lost
     on_opened: Callable[[], None] = lambda: None  # a recording has begun to take every stream

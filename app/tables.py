@@ -75,7 +75,6 @@ def say_on(console: Console, text: str) -> None:
 
 
 def streams_table(found: Sequence[FoundStream]) -> Table:
-    """Return the streams on the network, two lines each."""
     titles = ("stream\ntype", "used\nas", "channels\nformat", "nominal\nrate", "source_id\nhost")
     table = row_table(titles, right=("channels\nformat", "nominal\nrate"))
     for stream in found[:MOST_STREAMS]:
@@ -91,7 +90,6 @@ def streams_table(found: Sequence[FoundStream]) -> Table:
 
 
 def recording_table(report: XdfReport) -> Table:
-    """Return a recording's streams, two lines each."""
     figures = ["chan-\nnels", "samples", "duration", "measured\nnominal", "gaps\nlongest"]
     figures += ["clock\nresets", "back-\nward"]
     table = row_table(("stream\ntype", *figures), right=figures)
@@ -194,7 +192,6 @@ def _most_frequent(values: Mapping[str, int]) -> str:
 
 
 def subjects_table(entries: Sequence[SubjectEntry]) -> Table:
-    """Return the calibrated subjects, one line per session."""
     titles = ("subject", "session", "began (UTC)", "trials", "recordings", "verdict", "size")
     table = row_table(titles, right=("trials", "recordings", "size"))
     for entry in entries:

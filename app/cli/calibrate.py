@@ -78,8 +78,6 @@ class SimulationOptions:
 
 @option_group("Self-check of a profile")
 class CheckOptions:
-    """A live session that asks what is felt, in place of a calibration."""
-
     check: bool = option(
         False,
         "Run live with the newest profile, ask what is felt, and compare. In the terminal a number "

@@ -52,8 +52,6 @@ class InitialWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneTask:
-    """What is trained on what, and how it is to be marked."""
-
     source: Source
     subject: str | None  # of a data set: numbers with commas between them, or all
     session: int | None  # None: all

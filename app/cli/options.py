@@ -95,8 +95,6 @@ FaceLandmarks = Annotated[
 
 @option_group()
 class PersonalModelOptions(ModelOptions):
-    """The model as it is used for one subject."""
-
     profile: Path | None = option(None, "Profile folder from a calibration with this model.")
     baseline_s: float | None = option(
         None, "Normalise with statistics of the subject's first N seconds.", "--baseline", min=1.0, max=3600.0
@@ -145,8 +143,6 @@ class LiveStreamOptions(StreamOptions):
 
 @option_group()
 class JoiningStreamOptions(LiveStreamOptions):
-    """Streams that may come when they like."""
-
     wait: float | None = option(
         None,
         "Seconds to wait for a stream that the model reads, and those of --streams; 0 ends at once.",

@@ -120,7 +120,6 @@ class OcclusionCheck:
 
     @property
     def has_work(self) -> bool:
-        """True while `work` would do something."""
         return self._run is not None or (self._asked.is_set() and self._decoder.newest is not None)
 
     def forget(self) -> None:

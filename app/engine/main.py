@@ -106,7 +106,6 @@ _KEPT = 20  # logs of earlier engines
 
 
 def log_path(pid: int) -> Path:
-    """Return the log of the engine with this process id."""
     return logs_folder() / f"engine-{pid}.log"
 
 

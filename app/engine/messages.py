@@ -27,8 +27,6 @@ from models.prediction import OcclusionRow
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The model, as the window describes it."""
-
     name: str
     path: Path
     labels: tuple[str, ...]
@@ -336,8 +334,6 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Answer:
-    """The participant's rating of the trial."""
-
     step_id: int
     report: Report
 
