@@ -90,7 +90,7 @@ class Observer:
 class NotingObserver(Observer):
     """Opens the stream of notes once the others were looked for; recordings take it."""
 
-    _notes: NoteOutlet | None = None
+    _notes: NoteOutlet
 
     def own_source_ids(self) -> list[str]:
         self._notes = NoteOutlet()
@@ -98,7 +98,7 @@ class NotingObserver(Observer):
 
     def close(self) -> None:
         """Close the stream of notes."""
-        if self._notes is not None:
+        if hasattr(self, "_notes"):
             self._notes.close()
 
 

@@ -73,7 +73,6 @@ class TerminalCheck(NotingObserver):
         self._questions: Questions | None = None
 
     def on_open(self, opened: OpenSession) -> None:
-        assert self._notes is not None
         self._questions = Questions(opened, self._notes.push, self._every_s)
         if not self._is_simulated:
             self._telemetry.say(f"Self-check. {_KEYS}", self._questions.now)

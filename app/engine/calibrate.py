@@ -87,8 +87,8 @@ class CalibrationEngine(WatchedSession):
                     run.live.close_recording_s = 0.0  # its supervisor closes the file
             else:
                 self._handle(run, command, now)
-        if self._handler is not None and run.live is not None:
-            self._handler.tell_due(run.live)
+        if self._is_open and run.live is not None:
+            self._tell_due(run.live)
         self._tell_view(run, now)
 
     def _handle(self, run: CalibrationRun, command: object, now: float) -> None:
@@ -117,8 +117,8 @@ class CalibrationEngine(WatchedSession):
                 session.abort(now)
             case messages.StartRecording() | messages.SessionCommand.STOP_RECORDING:
                 pass  # the session's own recording begins and ends with it
-            case _ if self._handler is not None:
-                self._handler.handle(command)
+            case _ if self._is_open:
+                self._try(command)
 
     def _tell_view(self, run: CalibrationRun, now: float) -> None:
         view = run.session.view(now)

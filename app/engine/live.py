@@ -9,62 +9,83 @@ from acquisition.errors import InputError
 from acquisition.types import Chunk, StreamHeader
 from app.engine import messages
 from app.engine.health import PERIOD_S, HealthMeter, OcclusionCheck, model_info
-from app.engine.messages import ModelInfo, Opened, Phase, PhaseName, SessionCommand
+from app.engine.messages import Opened, Phase, PhaseName, SessionCommand
 from app.engine.pipe import Stopped, WindowLink, stage_of
-from app.engine.tap import Tap
 from app.live import LiveSession, NotingObserver, OpenSession
 from app.modality_mask import MaskChange, Rest, read_change
-from app.outlets import NoteOutlet
 from app.request import LiveRequest, SessionOptions
 from app.self_check import Questions
 from app.telemetry import Failure, Telemetry, simulated_streams
 
 
-class CommandHandler:
-    """Carries out the commands to a running session on ``device`` and collects its figures."""
+class WatchedSession(NotingObserver):
+    """Connects a live session to a window: shows it, carries out commands, tells figures and sends notes."""
 
-    def __init__(
-        self,
-        opened: OpenSession,
-        notes: NoteOutlet,
-        telemetry: Telemetry,
-        tap: Tap,
-        device: str,
-        check_every_s: float | None = None,
-    ) -> None:
-        self._opened, self._notes, self._telemetry, self._tap = opened, notes, telemetry, tap
+    _telemetry: Telemetry  # of the session, before its streams are opened
+    _check_every_s: float | None = None  # of a self-check
+    _opened: OpenSession
+    _is_open = False
+
+    def __init__(self, options: SessionOptions, link: WindowLink) -> None:
+        self._options, self._link, self._tap = options, link, link.tap
+
+    def on_stage(self, stage: PhaseName, message: str = "") -> None:
+        """Tell the window; raises `Stopped` if it has stopped the session."""
+        self._link.tell_stage(Phase(stage, message))
+
+    def on_open(self, opened: OpenSession) -> None:
+        self._opened, self._model = opened, model_info(opened.checkpoint, self._options)
+        self._link.tell_stage(self._opening(opened.source.headers.values()))
+        self._link.tell(Phase("running"))
         self._hop_s = opened.checkpoint.config.windows.hop_s
-        self._meter = HealthMeter(telemetry, device)
-        self._next_health = float("-inf")
-        self._recording_state = ""
-        self.occlusion = OcclusionCheck(opened.decoder, tap.put)
-        self._questions = Questions(opened, self._push, check_every_s)
+        self._meter = HealthMeter(self._telemetry, self._model.device)
+        self._next_health, self._recording_state = -math.inf, ""
+        self._occlusion = OcclusionCheck(opened.decoder, self._tap.put)
+        self._questions = Questions(opened, self._push, self._check_every_s)
+        self._is_open = True
 
-    def handle(self, command: object) -> None:
-        """Carry out a command; if that fails, report a failure and continue."""
-        try:
-            self._handle(command)
-        except InputError as error:
-            self._telemetry.on_failure(Failure(stage_of(command), str(error), self._now()))
+    def on_streams(self, headers: Collection[StreamHeader]) -> None:
+        self._link.tell(self._opening(headers))
 
-    def tell_due(self, session: LiveSession) -> None:
+    def _opening(self, headers: Collection[StreamHeader]) -> Opened:
+        streams = simulated_streams(headers)
+        return Opened("live", self._model, None, bool(streams.simulated), streams.real, tuple(headers))
+
+    def on_chunk(self, chunk: Chunk) -> None:
+        self._tap.on_chunk(chunk)
+
+    def after_decode(self) -> None:
+        if self._is_open:
+            self._occlusion.work()
+
+    def on_recording(self) -> None:
+        """Note in the recording what is masked at its start; a rest under way begins anew, to lie in it."""
+        if not self._is_open:
+            return
+        rest = self._opened.mask.rest_at(self._now())
+        if rest is not None and rest.duration_s:
+            self._rest(rest.duration_s)
+        for change in self._opened.mask.restated(self._now(), self._hop_s):
+            self._notes.push(change.marker, change.time)
+
+    def _tell_due(self, session: LiveSession) -> None:
         """Tell the figures twice a second, and at once when a recording changes its state."""
         if self._now() >= self._next_health or self._opened.recording.state != self._recording_state:
-            self.tell_health(session)
+            self._tell_health(session)
 
-    def tell_health(self, session: LiveSession) -> None:
+    def _tell_health(self, session: LiveSession) -> None:
         now = self._now()
         self._next_health = now + PERIOD_S
-        recording = self._opened.recording
+        recording, mask = self._opened.recording, self._opened.mask
         self._recording_state = recording.state
         self._tap.put(
             self._meter.part(
                 now,
                 streams=session.stream_health,
                 recording=recording.info(now),
-                masked=self._opened.mask.masked_at(math.inf),
-                marked_bad=self._opened.mask.marked_bad_at(math.inf),
-                rest=self._opened.mask.rest_at(now + self._hop_s),
+                masked=mask.masked_at(math.inf),
+                marked_bad=mask.marked_bad_at(math.inf),
+                rest=mask.rest_at(now + self._hop_s),
                 n_view_dropped=self._tap.n_dropped,
                 check_due=self._questions.is_due,
                 offers=session.offers,
@@ -72,7 +93,14 @@ class CommandHandler:
             )
         )
 
-    def _handle(self, command: object) -> None:
+    def _try(self, command: object) -> None:
+        """Carry out a command; if that fails, report a failure and continue."""
+        try:
+            self._carry_out(command)
+        except InputError as error:
+            self._telemetry.on_failure(Failure(stage_of(command), str(error), self._now()))
+
+    def _carry_out(self, command: object) -> None:
         match command:
             case messages.Mask(modality, masked, ch_name):
                 mask, now = self._opened.mask, self._now()
@@ -81,7 +109,7 @@ class CommandHandler:
                 self._rest(duration_s)
             case messages.SelfCheckMark(what):
                 self._questions.note(what)
-                self._next_health = float("-inf")
+                self._next_health = -math.inf
             case messages.Note(text, time):
                 said = text if read_change(text.strip(), 0.0) is None else f"typed: {text}"
                 self._push(said, self._now() if math.isnan(time) else time)
@@ -96,24 +124,16 @@ class CommandHandler:
             case messages.EegLook():
                 self._tap.show_eeg_as(command)
             case messages.SessionCommand.ASK_OCCLUSION:
-                self.occlusion.ask()
+                self._occlusion.ask()
 
     def _note(self, change: MaskChange | Rest) -> None:
         self._push(change.marker, change.time)
-        self._next_health = float("-inf")
+        self._next_health = -math.inf
 
     def _rest(self, duration_s: float) -> None:
         if self._opened.checkpoint.profile_sha256:
             raise InputError("the profile in use has the participant's level already", where="rest")
         self._note(self._opened.mask.rest(duration_s, self._now(), self._hop_s))
-
-    def restate(self) -> None:
-        """Send the mask's state into a recording that starts; a rest under way begins anew, to lie in it."""
-        rest = self._opened.mask.rest_at(self._now())
-        if rest is not None and rest.duration_s:
-            self._rest(rest.duration_s)
-        for change in self._opened.mask.restated(self._now(), self._hop_s):
-            self._notes.push(change.marker, change.time)
 
     def _push(self, text: str, time: float) -> None:
         if line := self._notes.push(text, time):
@@ -122,52 +142,9 @@ class CommandHandler:
     def _now(self) -> float:
         return self._opened.clock.now()
 
-
-class WatchedSession(NotingObserver):
-    """Connects a live session to a window: shows it, handles commands, and sends notes as a stream."""
-
-    _telemetry: Telemetry  # of the session, before its streams are opened
-    _model: ModelInfo  # once the session is open
-    _check_every_s: float | None = None  # of a self-check
-
-    def __init__(self, options: SessionOptions, link: WindowLink) -> None:
-        self._options, self._link = options, link
-        self._handler: CommandHandler | None = None
-
-    def on_stage(self, stage: PhaseName, message: str = "") -> None:
-        """Tell the window; raises `Stopped` if it has stopped the session."""
-        self._link.tell_stage(Phase(stage, message))
-
-    def on_open(self, opened: OpenSession) -> None:
-        assert self._notes is not None
-        self._model = model = model_info(opened.checkpoint, self._options)
-        self._link.tell_stage(self._opening(opened.source.headers.values()))
-        self._link.tell(Phase("running"))
-        given = opened, self._notes, self._telemetry, self._link.tap, model.device, self._check_every_s
-        self._handler = CommandHandler(*given)
-
-    def on_streams(self, headers: Collection[StreamHeader]) -> None:
-        self._link.tell(self._opening(headers))
-
-    def _opening(self, headers: Collection[StreamHeader]) -> Opened:
-        streams = simulated_streams(headers)
-        return Opened("live", self._model, None, bool(streams.simulated), streams.real, tuple(headers))
-
-    def on_recording(self) -> None:
-        """Note in the recording what is masked, and whether the participant rests, at its start."""
-        if self._handler is not None:
-            self._handler.restate()
-
-    def on_chunk(self, chunk: Chunk) -> None:
-        self._link.tap.on_chunk(chunk)
-
-    def after_decode(self) -> None:
-        if self._handler is not None:
-            self._handler.occlusion.work()
-
     def _close(self, session: LiveSession | None) -> None:
-        if self._handler is not None and session is not None:
-            self._handler.tell_health(session)
+        if self._is_open and session is not None:
+            self._tell_health(session)
         self.close()
 
 
@@ -202,11 +179,9 @@ class LiveEngine(WatchedSession):
                 self._close(session)
 
     def _attend(self, session: LiveSession) -> None:
-        handler = self._handler
-        assert handler is not None
         for command in self._link.commands.take():
             if command is SessionCommand.STOP:
                 self._stopping.set()
             else:
-                handler.handle(command)
-        handler.tell_due(session)
+                self._try(command)
+        self._tell_due(session)
