@@ -94,9 +94,9 @@ def _run(request: EngineRequest, tell: Callable[[object], None], commands: Comma
 
             CalibrationEngine(request, link).run()
         else:
-            from app.engine.replay import ReplayEngine
+            from app.engine.replay import run_replay
 
-            ReplayEngine(request, link).run()
+            run_replay(request, link)
     finally:
         tap.stop()
 

@@ -26,61 +26,51 @@ from calibration.check import SelfCheck
 from models.prediction import Prediction
 
 
-class ReplayEngine:
-    """Runs a replay for a window.
+def run_replay(request: ReplayRequest, link: WindowLink) -> None:
+    """Run a replay for a window until told to stop.
 
     Commands are carried out while it plays, is ``paused`` or has ``ended``. After seeking back, a window
     gives the same prediction as the first time, unless in between a modality was masked, a baseline ended or
     self-reports updated the model (which stay in force). Its ``warm_up`` differs if a stream has a gap 20 to
-    30 s before, since nothing older was read. Files get each prediction once, in order of time.
+    30 s before, since nothing older was read. Files get each prediction once, in order of time. Raises
+    `InputError` if the file, a stream in it, the model or an output file cannot be used.
     """
+    with contextlib.suppress(Stopped):
+        link.tell_stage(messages.Phase("loading", "loading the model", request.speed))
+        player = _opened(ReplayFile(request), request.speed, link)
+        remedy = "check that its disk is connected, and open it again"
+        try:
+            with (
+                file_errors("cannot be read", request.path, remedy, ErrorCode.RECORDING),
+                contextlib.closing(player.sink),
+            ):
+                player.run()
+        finally:
+            player.close()
 
-    def __init__(self, request: ReplayRequest, link: WindowLink) -> None:
-        self._request, self._link = request, link
 
-    def run(self) -> None:
-        """Replay until told to stop.
+def _opened(file: ReplayFile, speed: float, link: WindowLink) -> Player:
+    model = model_info(file.checkpoint, file.options)
+    said = -1
 
-        Raises `InputError` if the file, a stream in it, the model or an output file cannot be used.
-        """
-        request = self._request
-        with contextlib.suppress(Stopped):
-            self._say_stage("loading the model")
-            file = ReplayFile(request)
-            player = self._opened(file)
-            remedy = "check that its disk is connected, and open it again"
-            try:
-                with (
-                    file_errors("cannot be read", file.path, remedy, ErrorCode.RECORDING),
-                    contextlib.closing(player.sink),
-                ):
-                    player.run()
-            finally:
-                player.close()
+    def say_share(share: float) -> None:
+        nonlocal said
+        if int(share * 10) > said or link.commands.must_stop:
+            said = int(share * 10)
+            link.tell_stage(
+                messages.Phase("loading", f"looking through {file.path.name}: {share:.0%}", speed)
+            )
 
-    def _opened(self, file: ReplayFile) -> Player:
-        model = model_info(file.checkpoint, file.options)
-        said = -1
-
-        def say_share(share: float) -> None:
-            nonlocal said
-            if int(share * 10) > said or self._link.commands.must_stop:
-                said = int(share * 10)
-                self._say_stage(f"looking through {file.path.name}: {share:.0%}")
-
-        outline = file.look_through(say_share)
-        player = Player(file, self._request.speed, self._link.commands, self._link.tap, model.device)
-        timeline = timeline_of(outline, file, player.first, player.last)
-        streams = simulated_streams(file.headers)
-        self._link.tell(messages.Opened("replay", model, timeline, bool(streams.simulated), streams.real))
-        if file.notice:
-            player.say(file.notice)
-        for event in damage_events(outline, player.first):
-            player.telemetry.on_event(event)
-        return player
-
-    def _say_stage(self, message: str) -> None:
-        self._link.tell_stage(messages.Phase("loading", message, self._request.speed))
+    outline = file.look_through(say_share)
+    player = Player(file, speed, link.commands, link.tap, model.device)
+    timeline = timeline_of(outline, file, player.first, player.last)
+    streams = simulated_streams(file.headers)
+    link.tell(messages.Opened("replay", model, timeline, bool(streams.simulated), streams.real))
+    if file.notice:
+        player.say(file.notice)
+    for event in damage_events(outline, player.first):
+        player.telemetry.on_event(event)
+    return player
 
 
 _N_MOST_DAMAGE = 20
@@ -94,10 +84,9 @@ def timeline_of(outline: Outline, file: ReplayFile, first: float, last: float) -
         for marker in outline.markers
         if first <= marker.time <= last
     )
+    nothing = "{0.stream}: nothing for {0.duration_s:.1f} s"
     gaps = tuple(
-        messages.Mark(
-            gap.time, f"{gap.stream}: nothing for {gap.duration_s:.1f} s", gap.stream, gap.duration_s
-        )
+        messages.Mark(gap.time, nothing.format(gap), gap.stream, gap.duration_s)
         for gap in outline.gaps
         if gap.time + gap.duration_s >= first and gap.time <= last
     )

@@ -30,7 +30,7 @@ from app.engine.messages import (
     StartRecording,
 )
 from app.engine.pipe import CommandQueue, WindowLink
-from app.engine.replay import ReplayEngine
+from app.engine.replay import run_replay
 from app.engine.tap import Tap
 from app.outputs import DigestSink
 from app.replay import ReplaySession
@@ -56,12 +56,12 @@ class Run:
             path, SessionOptions(model=model, **options), start_s=start_s, stop_s=stop_s, speed=speed
         )
         self.tap = Tap(self._received.put, load_config(model))
-        self._engine = ReplayEngine(request, WindowLink(self._received.put, CommandQueue(far_end), self.tap))
+        self._given = request, WindowLink(self._received.put, CommandQueue(far_end), self.tap)
         self._thread = threading.Thread(target=self._run)
 
     def _run(self):
         try:
-            self._engine.run()
+            run_replay(*self._given)
         except BaseException as error:
             self.error = error
         self.tap.stop()
