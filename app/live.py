@@ -121,6 +121,7 @@ class LiveSession:
     observer: Observer = field(default_factory=Observer)
     interrupted: threading.Event | None = None  # ends the session; by default Ctrl-C or a termination does
     close_recording_s: float = 75.0  # wait for the recorded file; its supervisor then finishes alone
+    on_stage: Callable[[PhaseName, str], None] | None = None  # takes every stage, in place of the observer
     on_chunk: Callable[[Chunk], None] | None = None  # sees every chunk, in place of the observer
     headers: list[StreamHeader] = field(default_factory=list)  # of the streams in use
     first: float = math.nan  # LSL seconds at which decoding began
@@ -149,7 +150,7 @@ class LiveSession:
         ``show`` is called ten times a second to draw. Raises `InputError` if model, streams or files cannot
         be used.
         """
-        self.observer.on_stage("loading")
+        self._tell("loading")
         if notice := network_notice():
             self.telemetry.say(notice, self._clock.now())
         with contextlib.ExitStack() as closed:
@@ -162,7 +163,7 @@ class LiveSession:
                     # A file in place of a device is repeated, to last as long as a device would.
                     self._publishers.append(start_publisher(kind, device, loop=True))
                     closed.callback(self._publishers[-1].stop)
-            self.observer.on_stage("looking", "looking for streams")
+            self._tell("looking", "looking for streams")
             interruption = interruptible() if self.interrupted is None else nullcontext(self.interrupted)
             with interruption as interrupted:
                 source = self._found(interrupted)
@@ -171,9 +172,12 @@ class LiveSession:
                 closed.callback(source.close)
                 self._run_with(source, show, interrupted)
 
+    def _tell(self, stage: PhaseName, message: str = "") -> None:
+        (self.on_stage or self.observer.on_stage)(stage, message)
+
     def _start_simulator(self, simulator: SimulatorProcess) -> None:
         """Load the model while the simulated devices start, and tell what the participant shows."""
-        self.observer.on_stage("loading", "starting the simulated devices")
+        self._tell("loading", "starting the simulated devices")
         _ = self.checkpoint
         simulator.wait_until_found()
 
@@ -188,7 +192,7 @@ class LiveSession:
         end = self._clock.now() + self.request.wait_s
         while True:
             found = self._wait_for_streams(interrupted)
-            self.observer.on_stage("looking", "opening the streams")
+            self._tell("looking", "opening the streams")
             if interrupted.is_set():
                 return None
             try:
@@ -196,7 +200,7 @@ class LiveSession:
             except InputError as error:
                 if "waited_s" not in error.facts or self._clock.now() > end:
                     raise
-                self.observer.on_stage("waiting", str(error))
+                self._tell("waiting", str(error))
 
     def _wait_for_streams(self, interrupted: threading.Event) -> list[FoundStream]:
         """Look until there is a stream that the model reads, and each that was chosen, or time is over."""
@@ -214,7 +218,7 @@ class LiveSession:
             if any(publisher.exit_code for publisher in self._publishers):
                 break
             has_waited = True
-            self.observer.on_stage("waiting", waiting_words(missing, modalities))
+            self._tell("waiting", waiting_words(missing, modalities))
             found = discover(_LOOK_S)
         return found
 

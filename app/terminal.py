@@ -16,7 +16,7 @@ from acquisition.text import either
 from acquisition.types import MODALITIES
 from app.engine.messages import Opened, PhaseName, Timeline
 from app.environment import ExitCode
-from app.live import LiveSession, Observer
+from app.live import LiveSession
 from app.replay import ReplaySession
 from app.summary import SessionLog, introduction
 from app.tables import make_console, progress_bar, say_on
@@ -69,7 +69,7 @@ def show_live(session: LiveSession, *, quiet: bool = False) -> int:
     """
     console = make_console(stderr=quiet)
     lines = _Lines(console, session)
-    session.observer = _Waiting(console)
+    session.on_stage = _Waiting(console)
     with _summarised(session, lines):
         session.run(lines)
     has_predicted = lines.finish()
@@ -136,14 +136,14 @@ def _summarised(session: Session, lines: _Lines) -> Iterator[Callable[[], None]]
             session.problems.append(str(error))
 
 
-class _Waiting(Observer):
+class _Waiting:
     """Says for what a session waits: in a terminal one line that changes, else a line now and then."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._status = console, console.status("")
         self._said, self._next = "", -math.inf
 
-    def on_stage(self, stage: PhaseName, message: str = "") -> None:
+    def __call__(self, stage: PhaseName, message: str) -> None:
         if stage != "waiting":
             self._status.stop()
         elif self._console.is_terminal:

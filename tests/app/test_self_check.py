@@ -15,13 +15,15 @@ from profiles import SIZES, noise_discriminant, noise_profile
 from acquisition.header import NOTES_ID
 from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.write import XdfWriter
+from app.live import LiveSession
 from app.modality_mask import ModalityMask, read_change
 from app.outputs import DigestSink
 from app.pipeline import Pipeline
 from app.replay import ReplayFile, ReplaySession
-from app.request import ReplayRequest, SessionOptions
+from app.request import LiveRequest, ReplayRequest, SessionOptions
 from app.self_check import Questions, TerminalCheck, report_record, summary_lines, typed
 from app.telemetry import Telemetry
+from app.terminal import show_live
 from calibration.markers import ASKED, UNDO
 from calibration.profile import features_sha256, save_profile
 from calibration.profile_summary import ProfileSummary, model_sha256
@@ -244,3 +246,11 @@ def test_a_check_without_reports_says_why_and_one_with_them_says_chance():
     assert "2 of 8 (7 % to 59 %), chance 20 %" in found
     assert withdrawn.lower().startswith(Code.WITHDRAWN)
     assert len(summary_lines(report_record(None))) == 1
+
+
+def test_the_terminal_keeps_who_asks(random_model, monkeypatch):
+    asking = []
+    monkeypatch.setattr(LiveSession, "run", lambda session, show: asking.append(session.observer))
+    check = TerminalCheck(None, Telemetry())
+    show_live(LiveSession(LiveRequest(SessionOptions(model=random_model)), observer=check))
+    assert asking == [check]
