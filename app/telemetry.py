@@ -85,7 +85,7 @@ class Listener:
 class Telemetry:
     """Collects predictions, stream events, failures and latencies; the terminal takes its lines from it."""
 
-    listener: Listener = field(default_factory=Listener)
+    listeners: list[Listener] = field(default_factory=list)
     prediction: Prediction | None = None  # the newest
     n_predictions: int = 0
     n_skipped: int = 0
@@ -99,7 +99,8 @@ class Telemetry:
     def on_event(self, event: StreamEvent) -> None:
         if event.message:
             self.messages.append(event.message)
-        self.listener.on_event(event)
+        for listener in self.listeners:
+            listener.on_event(event)
 
     def on_prediction(self, prediction: Prediction) -> None:
         with self._lock:
@@ -107,11 +108,13 @@ class Telemetry:
             self.n_predictions += 1
             for stage, values in self._latencies.items():
                 values.append(getattr(prediction.latency, stage))
-        self.listener.on_prediction(prediction)
+        for listener in self.listeners:
+            listener.on_prediction(prediction)
 
     def on_failure(self, failure: Failure) -> None:
         self.failures.append(failure)
-        self.listener.on_failure(failure)
+        for listener in self.listeners:
+            listener.on_failure(failure)
 
     def say(self, message: str, time: float, change: Change = Change.NOTICE) -> None:
         """Take a message about no stream; ``time`` in LSL seconds."""

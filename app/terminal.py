@@ -111,7 +111,8 @@ def _summarised(session: Session, lines: _Lines) -> Iterator[Callable[[], None]]
 
     log = SessionLog()
     tap = Tap(log.take, session.checkpoint.config)
-    session.telemetry.listener, session.on_chunk = tap, tap.on_chunk
+    session.telemetry.listeners.append(tap)
+    session.on_chunk = tap.on_chunk
     if isinstance(session, LiveSession):
         tap.start()
     yield tap.step

@@ -7,7 +7,7 @@ is the business of its ``act``: a window's commands, or a headless run.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,6 @@ from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, StreamHeader
 from app.calibrate.fitting import FinalFit, Learning
 from app.calibrate.prepare import Prepared, plan_seconds
 from app.calibrate.signals import SignalChecks, SignalListener
-from app.engine.messages import PhaseName
 from app.live import LiveSession, Observer, OpenSession
 from app.model_loading import load_model
 from app.outlets import MarkerOutlet, new_id
@@ -43,7 +42,7 @@ class CalibrationRun(Observer):
     """One run of a session, from the streams to the closed recording.
 
     ``act`` shows the steps and passes the participant's answers on, ten times a second, in the session's
-    thread. ``watcher`` sees what a live session's observer sees; ``listener`` hears of events and failures.
+    thread. ``watcher`` sees what a live session's observer sees; ``listeners`` hear of events and failures.
     ``interrupted`` ends the session when set, with everything recorded kept.
     """
 
@@ -56,7 +55,7 @@ class CalibrationRun(Observer):
         act: Callable[[CalibrationRun, float], None],
         *,
         watcher: Observer | None = None,
-        listener: Listener | None = None,
+        listeners: Sequence[Listener] = (),
         interrupted: threading.Event,
     ) -> None:
         self.prepared, self.consent = prepared, consent
@@ -68,8 +67,8 @@ class CalibrationRun(Observer):
         self._act, self._watcher = act, watcher or Observer()
         self._interrupted, self._ending = interrupted, threading.Event()
         self._quality = QualityLog(line_hz=prepared.request.options.line)
-        self._signals = SignalListener(self._quality, listener)
-        self.telemetry = Telemetry(listener=self._signals)
+        self._signals = SignalListener(self._quality)
+        self.telemetry = Telemetry([self._signals, *listeners])
         self._source_id = new_id(CALIBRATION_ID)
         self._marked_at = float("-inf")
         self._next_look = float("-inf")
@@ -130,6 +129,7 @@ class CalibrationRun(Observer):
             simulated=simulated,
         )
         self.live = LiveSession(live, telemetry=self.telemetry, observer=self, interrupted=self._ending)
+        self.live.on_stage = self._watcher.on_stage
         self.live.run(self._attend)
 
     def proceed(self, step_id: int, now: float, overridden: Iterable[str] = ()) -> None:
@@ -216,9 +216,6 @@ class CalibrationRun(Observer):
         if self.learning.error is not None and not self.session.is_over:
             self.give_up(self.learning.error, now)
 
-    def on_stage(self, stage: PhaseName, message: str = "") -> None:
-        self._watcher.on_stage(stage, message)
-
     def own_source_ids(self) -> list[str]:
         return [self._source_id, *self._watcher.own_source_ids()]
 
@@ -239,7 +236,6 @@ class CalibrationRun(Observer):
             "consent": consent_record(self.consent, shown),
             "overridden": list(record.overridden),
             "calibration": dict(record.settings) | {"seed": record.seed, "classes": list(record.classes)},
-            **self._watcher.sidecar(),
         }
 
     def on_open(self, opened: OpenSession) -> None:

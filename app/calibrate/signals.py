@@ -11,11 +11,10 @@ from typing import TypeVar
 
 from acquisition.lsl.discovery import discover
 from acquisition.types import Change, Chunk, StreamEvent, StreamHeader, StreamHealth, StreamSpec
-from app.telemetry import Failure, Listener
+from app.telemetry import Listener
 from calibration.quality import QualityLog
 from calibration.signal_checks import preflight, stream_statuses
 from calibration.types import Check, Consent
-from models.prediction import Prediction
 
 T = TypeVar("T")
 
@@ -78,30 +77,23 @@ class SignalChecks:
 
 
 class SignalListener(Listener):
-    """Listens to telemetry and chunks, and passes them on.
+    """Listens to telemetry and chunks.
 
     ``checks`` are the signal checks: None before the streams are open and once the session has begun.
     ``error`` is what ended the background thread.
     """
 
-    def __init__(self, quality: QualityLog, listener: Listener | None) -> None:
+    def __init__(self, quality: QualityLog) -> None:
         self.checks: SignalChecks | None = None
         self.error: Exception | None = None
-        self._quality, self._listener = quality, listener or Listener()
+        self._quality = quality
         self._background = ThreadPoolExecutor(1, thread_name_prefix="signals")
 
     def on_event(self, event: StreamEvent) -> None:
         self._background.submit(self._guarded, self._look_at_event, event)
-        self._listener.on_event(event)
 
     def on_chunk(self, chunk: Chunk) -> None:
         self._background.submit(self._guarded, self._quality.on_chunk, chunk)
-
-    def on_prediction(self, prediction: Prediction) -> None:
-        self._listener.on_prediction(prediction)
-
-    def on_failure(self, failure: Failure) -> None:
-        self._listener.on_failure(failure)
 
     def close(self) -> None:
         self._background.shutdown(wait=True)

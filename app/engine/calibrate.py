@@ -40,7 +40,7 @@ class CalibrationEngine(WatchedSession):
                 consent,
                 self.act,
                 watcher=self,
-                listener=self._link.tap,
+                listeners=[self._link.tap],
                 interrupted=self._interrupted,
             )
             self._telemetry = run.telemetry

@@ -157,7 +157,7 @@ class LiveEngine(WatchedSession):
     def __init__(self, request: LiveRequest, link: WindowLink) -> None:
         super().__init__(request.options, link)
         self._request, self._check_every_s = request, request.check_every_s
-        self._telemetry = Telemetry(listener=link.tap)
+        self._telemetry = Telemetry([link.tap])
         self._stopping = threading.Event()
 
     def run(self) -> None:

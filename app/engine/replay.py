@@ -172,7 +172,7 @@ class Player:
     """Plays the file in a loop; a ``speed`` of infinity runs as fast as possible."""
 
     def __init__(self, file: ReplayFile, speed: float, commands: CommandQueue, tap: Tap, device: str) -> None:
-        self.telemetry = Telemetry(listener=tap)
+        self.telemetry = Telemetry([tap])
         self.sink = OnceInOrder(file.sinks(lambda: self._steps.pipeline.ledgers().values()))
         self._file, self._commands, self._tap = file, commands, tap
         self._speed, self._phase = speed, "running"
