@@ -7,8 +7,8 @@ or later, live and in a replay alike.
 import math
 import re
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TypeVar
 
@@ -35,6 +35,11 @@ class MaskChange:
     modality: str
     masked: bool
     ch_name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.modality not in MODALITIES:
+            what = f"expected one of {', '.join(MODALITIES)}, got {self.modality!r}"
+            raise InputError(what, where="mask")
 
     @property
     def marker(self) -> str:
@@ -81,7 +86,7 @@ class CheckMark:
 
 
 Recorded = MaskChange | Rest | CheckMark
-C = TypeVar("C", MaskChange, Rest, CheckMark)
+C = TypeVar("C", bound=Recorded)
 
 
 def read_change(text: str, time: float) -> Recorded | None:
@@ -143,25 +148,13 @@ class ModalityMask:
         """Return the self-check's marks with ``after < time <= to``."""
         return [c for c in self._changes if isinstance(c, CheckMark) and after < c.time <= to]
 
-    def change(self, modality: str, masked: bool, now: float, hop_s: float, ch_name: str = "") -> MaskChange:
-        """Mask or unmask a modality, or one electrode, from the next window on that is not decoded yet.
+    def add(self, change: C, hop_s: float) -> C:
+        """Let a change hold from the next window on that is not decoded yet, and return it with its time.
 
-        ``now`` is in LSL seconds; windows end at multiples of ``hop_s``.
+        ``change`` has the time at which it was made; windows end at multiples of ``hop_s``.
         """
-        _check(modality)
-        return self._add(lambda time: MaskChange(time, modality, masked, ch_name), now, hop_s)
-
-    def rest(self, duration_s: float, now: float, hop_s: float) -> Rest:
-        """Begin a rest, or with 0 s end it early, from the next window on that is not decoded yet."""
-        return self._add(lambda time: Rest(time, duration_s), now, hop_s)
-
-    def check(self, what: str, now: float, hop_s: float) -> CheckMark:
-        """Note a mark of the self-check before the next window that is not decoded yet."""
-        return self._add(lambda time: CheckMark(time, what), now, hop_s)
-
-    def _add(self, make: Callable[[float], C], now: float, hop_s: float) -> C:
         with self._lock:
-            change = make(self._free_time(now, hop_s))
+            change = replace(change, time=self._free_time(change.time, hop_s))
             self._changes = (*self._changes, change)
             return change
 
@@ -174,8 +167,8 @@ class ModalityMask:
 
     def settle(self, modality: str, masked: bool, ch_name: str = "") -> None:
         """Mask or unmask a modality, or one electrode, in all windows, overriding what was recorded."""
-        _check(modality)
-        self._settled = {**self._settled, (modality, ch_name): masked}
+        change = MaskChange(-math.inf, modality, masked, ch_name)
+        self._settled = {**self._settled, (change.modality, ch_name): masked}
 
     def _free_time(self, now: float, hop_s: float) -> float:
         """Return about ``now``, past the newest window and change, and away from the end of any window.
@@ -188,8 +181,3 @@ class ModalityMask:
             time = t_end + _MARGIN_S
         self._newest_change = time
         return time
-
-
-def _check(modality: str) -> None:
-    if modality not in MODALITIES:
-        raise InputError(f"expected one of {', '.join(MODALITIES)}, got {modality!r}", where="mask")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from app.live import LiveSession, NotingObserver, OpenSession
+from app.modality_mask import CheckMark
 from app.request import LiveRequest
 from app.telemetry import Telemetry
 from app.view.text import one_line
@@ -42,7 +43,8 @@ class Questions:
         """Note a question (`ASKED`), its answer (a label) or `UNDO`, from the next window on."""
         now = self.now
         # An answer lies in a later window than its question, whose window holds what was shown.
-        mark = self._opened.mask.check(what, max(now, self._asked + self._hop_s), self._hop_s)
+        mark = CheckMark(max(now, self._asked + self._hop_s), what)
+        mark = self._opened.mask.add(mark, self._hop_s)
         self._push(mark.marker, mark.time)
         if what == ASKED:
             self._asked = mark.time

@@ -103,8 +103,7 @@ class WatchedSession(NotingObserver):
     def _carry_out(self, command: object) -> None:
         match command:
             case messages.Mask(modality, masked, ch_name):
-                mask, now = self._opened.mask, self._now()
-                self._note(mask.change(modality, masked, now, self._hop_s, ch_name))
+                self._note(MaskChange(self._now(), modality, masked, ch_name))
             case messages.SetRest(duration_s):
                 self._rest(duration_s)
             case messages.SelfCheckMark(what):
@@ -127,13 +126,14 @@ class WatchedSession(NotingObserver):
                 self._occlusion.ask()
 
     def _note(self, change: MaskChange | Rest) -> None:
+        change = self._opened.mask.add(change, self._hop_s)
         self._push(change.marker, change.time)
         self._next_health = -math.inf
 
     def _rest(self, duration_s: float) -> None:
         if self._opened.checkpoint.profile_sha256:
             raise InputError("the profile in use has the participant's level already", where="rest")
-        self._note(self._opened.mask.rest(duration_s, self._now(), self._hop_s))
+        self._note(Rest(self._now(), duration_s))
 
     def _push(self, text: str, time: float) -> None:
         if line := self._notes.push(text, time):

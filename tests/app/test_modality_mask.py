@@ -13,7 +13,7 @@ from acquisition.simulator.recording import write_simulated
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import Change
 from acquisition.xdf.write import XdfWriter
-from app.modality_mask import MaskChange, ModalityMask, read_change
+from app.modality_mask import MaskChange, ModalityMask, Rest, read_change
 from app.outputs import DigestSink, prediction_record
 from app.pipeline import Pipeline
 from app.replay import ReplayFile, ReplaySession
@@ -28,8 +28,8 @@ HOP_S = 0.25
 
 def test_a_change_holds_for_windows_that_end_at_its_time_or_later():
     mask = ModalityMask()
-    first = mask.change("eye", True, 10.1, HOP_S)
-    second = mask.change("eye", False, 20.1, HOP_S)
+    first = mask.add(MaskChange(10.1, "eye", True), HOP_S)
+    second = mask.add(MaskChange(20.1, "eye", False), HOP_S)
     assert (first.time, second.time) == (10.1, 20.1)
     assert [mask.masked_at(t) for t in (10.0, 10.25, 20.0, 20.25)] == [(), ("eye",), ("eye",), ()]
 
@@ -37,7 +37,7 @@ def test_a_change_holds_for_windows_that_end_at_its_time_or_later():
 def test_no_change_reaches_back_to_a_window_that_was_decoded():
     mask = ModalityMask()
     assert mask.of_window(10.5) == frozenset()  # a stream's stamps ran ahead of the clock
-    change = mask.change("eeg", True, 10.2, HOP_S)
+    change = mask.add(MaskChange(10.2, "eeg", True), HOP_S)
     assert 10.5 < change.time < 10.75
     assert mask.of_window(10.5) == frozenset()
     assert mask.of_window(10.75) == {"eeg"}
@@ -50,7 +50,7 @@ def test_a_change_keeps_away_from_the_ends_of_windows(now):
 
 def test_changes_never_go_back_in_time():
     mask = ModalityMask()
-    times = [mask.change("eeg", bool(at % 2), 10.0 + at * 1e-3, HOP_S).time for at in range(30)]
+    times = [mask.add(MaskChange(10.0 + at * 1e-3, "eeg", bool(at % 2)), HOP_S).time for at in range(30)]
     assert times == sorted(times)
 
 
@@ -63,7 +63,7 @@ def test_what_was_recorded_yields_to_what_is_ordered_now():
 
 def test_an_unknown_modality_is_refused():
     for call in (
-        lambda mask: mask.change("smell", True, 1.0, HOP_S),
+        lambda mask: mask.add(MaskChange(1.0, "smell", True), HOP_S),
         lambda mask: mask.settle("smell", True),
     ):
         with pytest.raises(InputError) as error:
@@ -133,11 +133,11 @@ def test_a_replay_masks_what_was_masked_live_and_says_so(noted, random_model, st
 
 def test_rests_are_read_as_they_were_written_and_last_their_seconds():
     mask = ModalityMask()
-    rest = mask.rest(60.0, 10.0, HOP_S)
+    rest = mask.add(Rest(10.0, 60.0), HOP_S)
     assert (rest.time, rest.marker) == (pytest.approx(10.01), "affectscope/rest/60")
     assert read_change(rest.marker, rest.time) == rest
     assert [mask.rest_at(t) for t in (10.0, 10.25, 70.0, 70.25)] == [None, rest, rest, None]
-    early = mask.rest(0.0, 30.1, HOP_S)
+    early = mask.add(Rest(30.1, 0.0), HOP_S)
     assert [mask.rest_at(t) for t in (30.0, 30.25, 100.0)] == [rest, early, early]
     assert [change.sentence for change in mask.between(-math.inf, 40.0)] == [
         "a rest of 60 s begins here, as in the live run",
@@ -177,7 +177,7 @@ def test_a_rest_asked_for_while_running_sets_the_level_and_its_replay_repeats_it
         for prediction in pipeline.step(hop * HOP_S):
             live.write(prediction)
         if hop * HOP_S == 1003.0:  # as a command between two windows
-            mask.rest(12.0, 1003.1, HOP_S)
+            mask.add(Rest(1003.1, 12.0), HOP_S)
     ReplaySession(ReplayRequest(rested, SessionOptions(extra_sinks=(replayed,)))).run(lambda share: None)
     assert live.line() == replayed.line()
     assert [replayed.origins[t] for t in (1015.0, 1015.5)] == ["running level", "baseline of 12 s"]
@@ -188,7 +188,7 @@ def test_a_rest_without_signals_leaves_the_level_running_and_ends():
     mask, events, source = ModalityMask(), [], SimulatedSource(SimulatorOptions(streams=("audio",)))
     decoder = Decoder(load_checkpoint(DEMO_MODEL))
     pipeline = Pipeline(source, decoder, live=False, on_event=events.append, mask=mask)
-    mask.rest(2.0, 3.1, HOP_S)
+    mask.add(Rest(3.1, 2.0), HOP_S)
     for hop in range(1, 25):
         pipeline.step(hop * HOP_S)
     assert (decoder.is_in_baseline, decoder.rest_failed) == (False, True)
@@ -199,7 +199,7 @@ def test_a_rest_without_signals_leaves_the_level_running_and_ends():
 def test_marks_of_electrodes_are_restated_and_can_be_taken_back():
     mask = ModalityMask()
     for name, bad, now in (("PZ", True, 1.1), ("CZ", True, 1.1), ("PZ", False, 5.1)):
-        mask.change("eeg", bad, now, HOP_S, name)
+        mask.add(MaskChange(now, "eeg", bad, name), HOP_S)
     assert [mask.marked_bad_at(t) for t in (1.0, 1.25, 5.25)] == [(), ("CZ", "PZ"), ("CZ",)]
     assert mask.masked_at(5.25) == ()
     assert [change.marker for change in mask.restated(9.1, HOP_S)] == ["affectscope/bad/CZ"]
@@ -243,10 +243,10 @@ def test_electrodes_marked_bad_are_masked_in_the_network_live_as_in_replay(with_
         for prediction in pipeline.step(hop * HOP_S):
             live.write(prediction)
         if hop * HOP_S == 1004.0:  # as commands between two windows
-            mask.change("eeg", True, 1004.1, HOP_S, "CZ")
-            mask.change("eeg", True, 1004.1, HOP_S, "PZ")
+            mask.add(MaskChange(1004.1, "eeg", True, "CZ"), HOP_S)
+            mask.add(MaskChange(1004.1, "eeg", True, "PZ"), HOP_S)
         elif hop * HOP_S == 1006.0:
-            mask.change("eeg", False, 1006.1, HOP_S, "PZ")
+            mask.add(MaskChange(1006.1, "eeg", False, "PZ"), HOP_S)
     telemetry = Telemetry()
     request = ReplayRequest(with_bad, SessionOptions(extra_sinks=(replayed,)))
     ReplaySession(request, telemetry).run(lambda share: None)

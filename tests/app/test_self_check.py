@@ -16,7 +16,7 @@ from acquisition.header import NOTES_ID
 from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.write import XdfWriter
 from app.live import LiveSession
-from app.modality_mask import ModalityMask, read_change
+from app.modality_mask import CheckMark, ModalityMask, read_change
 from app.outputs import DigestSink
 from app.pipeline import Pipeline
 from app.replay import ReplayFile, ReplaySession
@@ -41,7 +41,7 @@ N_REPORTS = 16
 
 def test_marks_are_read_as_they_were_written_and_hold_from_the_next_window_on():
     mask = ModalityMask()
-    asked, felt = mask.check(ASKED, 10.0, HOP_S), mask.check("very happy", 10.1, HOP_S)
+    asked, felt = mask.add(CheckMark(10.0, ASKED), HOP_S), mask.add(CheckMark(10.1, "very happy"), HOP_S)
     assert (asked.time, asked.marker) == (pytest.approx(10.01), "affectscope/check/asked")
     assert felt.marker == "affectscope/check/felt/very happy"
     assert [read_change(mark.marker, mark.time) for mark in (asked, felt)] == [asked, felt]
@@ -133,7 +133,7 @@ class Session:
                     self.mark(UNDO, due + HOP_S + 0.01)
 
     def mark(self, what, now):
-        self.marks.append(self.mask.check(what, now, HOP_S))
+        self.marks.append(self.mask.add(CheckMark(now, what), HOP_S))
 
     @property
     def check(self):
