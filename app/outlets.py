@@ -42,6 +42,12 @@ class Outlet:
         self.header = parse_header(info.as_xml())
         self._outlet = open_outlet(info)
 
+    def push(self, text: str, time: float) -> str:
+        """Send a text stamped with ``time``, LSL seconds, and return it as it was sent."""
+        text = without_controls(text)
+        self._outlet.push_sample([text], time)
+        return text
+
     def close(self) -> None:
         del self._outlet
 
@@ -78,20 +84,6 @@ class ClockOutlet(Outlet):
             self._outlet.push_sample([json.dumps(asdict(entry))])
 
 
-class MarkerOutlet(Outlet):
-    """The stream ``Affectscope calibration``; open it before the recording that holds it begins.
-
-    Simulated devices are told its ``source_id`` before there is an outlet.
-    """
-
-    def __init__(self, source_id: str) -> None:
-        super().__init__("Affectscope calibration", "Markers", source_id)
-
-    def push(self, text: str, time: float) -> None:
-        """Send a marker stamped with ``time``, LSL seconds."""
-        self._outlet.push_sample([without_controls(text)], time)
-
-
 class NoteOutlet(Outlet):
     """The stream ``Affectscope notes``; open it after the search for streams, which would find it."""
 
@@ -99,11 +91,6 @@ class NoteOutlet(Outlet):
         super().__init__("Affectscope notes", "Markers", new_id(NOTES_ID))
 
     def push(self, text: str, time: float) -> str:
-        """Send a note, on one line, stamped with ``time`` (LSL seconds), and return it as it was sent.
-
-        An empty note is not sent.
-        """
+        """Send a note on one line, unless it is empty."""
         line = printable(text[: 4 * _MAX_LENGTH])[:_MAX_LENGTH]
-        if line:
-            self._outlet.push_sample([line], time)
-        return line
+        return super().push(line, time) if line else ""

@@ -23,7 +23,7 @@ from app.calibrate.prepare import Prepared, plan_seconds
 from app.calibrate.signals import SignalChecks, SignalListener
 from app.live import LiveSession, Observer, OpenSession
 from app.model_loading import load_model
-from app.outlets import MarkerOutlet, new_id
+from app.outlets import Outlet, new_id
 from app.request import LiveRequest
 from app.telemetry import Listener, Telemetry, simulated_streams
 from calibration.consent import consent_record, notice, recorded_kinds
@@ -69,7 +69,7 @@ class CalibrationRun(Observer):
         self._quality = QualityLog(line_hz=prepared.request.options.line)
         self._signals = SignalListener(self._quality)
         self.telemetry = Telemetry([self._signals, *listeners])
-        self._source_id = new_id(CALIBRATION_ID)
+        self._source_id = new_id(CALIBRATION_ID)  # of the markers; simulated devices are told it before
         self._marked_at = float("-inf")
         self._next_look = float("-inf")
         self._wanted: tuple[int, tuple[str, ...]] | None = None  # the step to leave once the file grows
@@ -82,7 +82,7 @@ class CalibrationRun(Observer):
         Raises InputError if model, streams or files cannot be used, or the recording fails; what was recorded
         is kept.
         """
-        self._outlet = MarkerOutlet(self._source_id)
+        self._outlet = Outlet("Affectscope calibration", "Markers", self._source_id)
         try:
             with SessionLock(self.place.folder):
                 if self.prepared.record is not None:
