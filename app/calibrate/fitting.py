@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from acquisition.errors import InputError
-from app.calibrate.offline import fit_options, read_run
+from app.calibrate.offline import RecordedRun, fit_options
 from app.model_loading import load_model
 from app.request import CalibrationRequest
 from calibration.fit import FROM_TRIAL, progress_of
@@ -114,7 +114,7 @@ def earlier_runs(
             continue
         found = kept.load(number)
         if found is None or not holds(found[0], trials):
-            recorded = read_run(place.recording(number), request.options, consent.modalities, run=number)
+            recorded = RecordedRun(place.recording(number), request.options, consent.modalities, run=number)
             found = recorded.rows, recorded.qualities(trials)
         tables.append(found[0])
         wanted = {trial.number for trial in trials}

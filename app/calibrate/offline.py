@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from acquisition.errors import ErrorCode, InputError, file_errors, real_path
 from acquisition.record.files import read_sidecar, recording_parts
 from acquisition.select import is_calibration, without
 from acquisition.text import percent
-from acquisition.types import MODALITIES, MODALITY_OF_KIND, StreamLedger
+from acquisition.types import MODALITIES, MODALITY_OF_KIND
 from acquisition.xdf.scan import check_xdf
 from app.model_loading import make_decoder
 from app.replay import ReplayFile
@@ -30,73 +31,46 @@ from calibration.plan import LEAST_PER_CLASS
 from calibration.profile import apply_profile, load_profile
 from calibration.quality import QualityLog, TrialQuality
 from calibration.report.summary import Score
-from calibration.rows import RowPump, RowTable
+from calibration.rows import RowPump
 from calibration.storage import STATE_FILE, load_record
 from calibration.types import Consent, SessionRecord, TrialRecord
 from calibration.verdict import ChanceThreshold, binomial_threshold
-from models.checkpoint import Checkpoint
 from models.datasets.recordings import class_names, marked_spans, parse_events
 
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, eq=False)
 class RecordedRun:
-    """What a recording holds of a calibration."""
-
-    path: Path
-    rows: RowTable
-    quality: QualityLog
-    markers: tuple[tuple[float, str], ...]  # of the calibration, LSL seconds and text
-    modalities: tuple[str, ...]  # of its streams, as far as they may be used
-    damage: tuple[str, ...]
-    checkpoint: Checkpoint  # the base model that the rows are for
-    options: SessionOptions  # as it was read
-    is_simulated: bool
-    ledgers: tuple[StreamLedger, ...]  # what became of its samples
-
-    def qualities(self, trials: Iterable[TrialRecord]) -> list[TrialQuality]:
-        return [self.quality.of_trial(trial.number, trial.begin, trial.end) for trial in trials]
-
-
-def read_run(
-    path: Path, options: SessionOptions, modalities: tuple[str, ...], *, run: int = 1
-) -> RecordedRun:
-    """Read a recording from front to back.
+    """What a recording holds of a calibration, read from front to back.
 
     The options are completed by what the recording's sidecar says; ``modalities`` are those of the consent,
     and others are not opened. Raises InputError if the file, a stream in it or the model cannot be used.
     """
-    others = [modality for modality in MODALITIES if modality not in modalities]
-    file = ReplayFile(ReplayRequest(path, replace(options, streams=without(options.streams, others))))
-    source = file.open()
-    try:
-        first, last = file.span(source)
-        decoder = make_decoder(file.checkpoint, file.options, lambda message: None)
-        log = QualityLog(line_hz=file.options.line)
-        pump = RowPump(source, decoder, run=run, on_event=log.on_event, on_chunk=log.on_chunk)
-        pump.run_to(first, last)
-        log.finish()
-    finally:
-        source.close()
-    used = {MODALITY_OF_KIND[kind] for kind in file.kinds.values() if kind in MODALITY_OF_KIND}
-    return RecordedRun(
-        path,
-        pump.rows.table(),
-        log,
-        _markers(file),
-        tuple(modality for modality in MODALITIES if modality in used),
-        tuple(source.damage),
-        file.checkpoint,
-        file.options,
-        bool(simulated_streams(file.headers).simulated),
-        pump.ledgers(),
-    )
 
+    def __init__(
+        self, path: Path, options: SessionOptions, modalities: tuple[str, ...], *, run: int = 1
+    ) -> None:
+        others = [modality for modality in MODALITIES if modality not in modalities]
+        file = ReplayFile(ReplayRequest(path, replace(options, streams=without(options.streams, others))))
+        self.file, source, log = file, file.open(), QualityLog(line_hz=file.options.line)
+        try:
+            first, last = file.span(source)
+            decoder = make_decoder(file.checkpoint, file.options, lambda message: None)
+            pump = RowPump(source, decoder, run=run, on_event=log.on_event, on_chunk=log.on_chunk)
+            pump.run_to(first, last)
+            log.finish()
+        finally:
+            source.close()
+        self.rows, self.ledgers, self._quality = pump.rows.table(), pump.ledgers(), log
+        self.damage = tuple(source.damage)
+        self.is_simulated = bool(simulated_streams(file.headers).simulated)
+        used = {MODALITY_OF_KIND[kind] for kind in file.kinds.values() if kind in MODALITY_OF_KIND}
+        self.modalities = tuple(modality for modality in MODALITIES if modality in used)
+        #: Of the calibration, LSL seconds and text; those of one moment keep their order.
+        self.markers = tuple(sorted(file.markers(is_calibration), key=itemgetter(0)))
 
-def _markers(file: ReplayFile) -> tuple[tuple[float, str], ...]:
-    found = file.markers(is_calibration)
-    return tuple(sorted(found, key=lambda pair: pair[0]))  # stable: those of one moment keep their order
+    def qualities(self, trials: Iterable[TrialRecord]) -> list[TrialQuality]:
+        return [self._quality.of_trial(trial.number, trial.begin, trial.end) for trial in trials]
 
 
 def fit_again(
@@ -127,11 +101,11 @@ def fit_again(
     sessions = [(one.get("subject"), one.get("session")) for one in sidecars]
     for number, (path, agreed) in enumerate(zip(files, consents, strict=True), start=1):
         say(f"reading {path.name}")
-        runs.append(read_run(path, request.options, agreed.modalities, run=number))
+        runs.append(RecordedRun(path, request.options, agreed.modalities, run=number))
         is_same = number == 1 or sessions[number - 1] == sessions[number - 2]
         record = _with_run(record, runs[-1], number, is_same_session=is_same)
     assert record is not None
-    damage = tuple(f"{run.path.name}: {damage}" for run in runs for damage in run.damage)
+    damage = tuple(f"{run.file.path.name}: {damage}" for run in runs for damage in run.damage)
     for line in damage:
         say(f"damaged: {line}")
     record = _completed(record, sidecars[0], consents, files, any(run.is_simulated for run in runs))
@@ -143,8 +117,8 @@ def fit_again(
             [ledger for run in runs for ledger in run.ledgers],
         ),
         record,
-        runs[0].checkpoint,
-        fit_options(runs[0].options, request.labels),
+        runs[0].file.checkpoint,
+        fit_options(runs[0].file.options, request.labels),
         folder=_made(out or files[0].absolute().parent / "fit"),
         recordings=[path.absolute() for path in files],
         progress=StageLines(say),
@@ -171,7 +145,7 @@ def _with_run(
     if not any(trial.run == number for trial in record.trials):
         what = "expected the markers of a calibration with a trial shown to its end, found none"
         remedy = 'for another recording, say which markers start a trial: --events "MARKER=CLASS,..."'
-        raise InputError(what, where=str(run.path), remedy=remedy, code=ErrorCode.RECORDING)
+        raise InputError(what, where=str(run.file.path), remedy=remedy, code=ErrorCode.RECORDING)
     return record
 
 
@@ -363,7 +337,7 @@ def calibrate_events(
         remedy = "fit to fewer trials with --trials or --per-class"
         raise InputError("no trial is left to test on", where=str(path), remedy=remedy, code=ErrorCode.DATA)
     say(f"reading {path.name}: {len(trials)} trials")
-    run = read_run(path, options, MODALITIES)
+    run = RecordedRun(path, options, MODALITIES)
     own = tuple(replace(trial, number=number) for number, trial in enumerate(chosen, start=1))
     record = SessionRecord(
         request.subject or "foreign1",
@@ -379,14 +353,14 @@ def calibrate_events(
     finished = fit_session(
         Material([run.rows], run.qualities(own), run.ledgers),
         record,
-        run.checkpoint,
-        fit_options(run.options, "intended"),
+        run.file.checkpoint,
+        fit_options(run.file.options, "intended"),
         folder=_made(out or Path(f"{path.stem}_fit")),
         recordings=[path.absolute()],
         keeps_poor=True,  # they cannot be repeated
         progress=StageLines(say),
     )
-    personal = apply_profile(load_profile(finished.profile), run.checkpoint)
+    personal = apply_profile(load_profile(finished.profile), run.file.checkpoint)
     true, predicted = named_trials(personal, run.rows, others)
     counts = np.bincount(true, minlength=len(classes)).tolist()
     return Tested(
