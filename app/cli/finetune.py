@@ -134,16 +134,14 @@ def finetune(
       affectscope finetune --model m --xdf run.xdf --montage M --events "1=left,2=right" --out m1
       affectscope finetune --from-scratch --trials trials.csv --out m1
     """
-    from app.cli.finetune_task import FinetuneTask, InitialWeights
+    from app.cli.finetune_task import FinetuneTask, InitialWeights, Trained
     from models.training.sources import Labels
 
     source = data.source()
     labels = Labels.parse(data.labels)
     if weights.model is None:
         opt.refuse({"--freeze": training.freeze}, "there is no model: give a --model")
-        initial = InitialWeights()
-    else:
-        initial = InitialWeights.of(weights.model, source.kind, source.files)
+    initial = InitialWeights(weights.model, source)
     source = replace(source, features=data.features or initial.feature_origin)
     opt.check_model_folder(weights.out)
     task = FinetuneTask(
@@ -158,7 +156,7 @@ def finetune(
         quick=training.quick,
     )
     with stage_bars() as bars:
-        trained = task.train(bars)
+        trained = Trained(task, bars)
     for note in trained.notes:
         say(f"note: {note}", error=True)
     sha256 = trained.save()

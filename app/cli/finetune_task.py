@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ from models.checkpoint import load_checkpoint, save_checkpoint
 from models.datasets.splits import published_split
 from models.datasets.trials import Excluded, Trial, steps_that_fit
 from models.training.cards import GENERATED, LICENCE, LIMITS_OF_FEW, QUICK, card_of
-from models.training.evaluate_trials import ScoreReport, report_by_cross_validation, report_on_test
-from models.training.finetune import Finetuned, finetune
+from models.training.evaluate_trials import report_by_cross_validation, report_on_test
+from models.training.finetune import finetune
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, seen_without_labels
 from models.training.loop import Progress
 from models.training.provenance import (
@@ -26,23 +25,16 @@ from models.training.provenance import (
 from models.training.sources import Labels, Source, missing_classes
 
 
-@dataclass(frozen=True, kw_only=True)
 class InitialWeights:
-    """The weights that training starts with; random ones without `encoders`."""
+    """The weights that training on a source starts with; random ones without a model."""
 
-    encoders: PretrainedEncoders | None = None
-    seen: str = ""  # which of the test trials they saw, as text
-    record: TrainingRecord = field(default_factory=TrainingRecord)  # of their training
-
-    @classmethod
-    def of(cls, model: Path, kind: str, files: Sequence[Path]) -> InitialWeights:
-        encoders = PretrainedEncoders.of(load_checkpoint(model))
-        record = read_record(model)
-        return cls(
-            encoders=encoders,
-            seen=seen_without_labels(encoders.config, kind, files, record),
-            record=record or TrainingRecord(complete=False),
-        )
+    def __init__(self, model: Path | None, source: Source) -> None:
+        self.encoders: PretrainedEncoders | None = None
+        self.seen, self.record = "", TrainingRecord()  # which of the test trials they saw; of their training
+        if model is not None:
+            self.encoders, record = PretrainedEncoders.of(load_checkpoint(model)), read_record(model)
+            self.seen = seen_without_labels(self.encoders.config, source.kind, source.files, record)
+            self.record = record or TrainingRecord(complete=False)
 
     @property
     def feature_origin(self) -> str:
@@ -62,52 +54,7 @@ class FinetuneTask:
     command: str
     quick: bool
 
-    def train(self, progress: Progress) -> Trained:
-        """Train the classifier and test it: on the published split's test trials, or by cross-validation.
-
-        Raises `InputError` if the trials cannot be read or do not suffice.
-        """
-        excluded: list[Excluded] = []
-        trials = self._trials(excluded)
-        n_steps = steps_that_fit(trials, self.options.n_steps)
-        options = replace(self.options, n_steps=n_steps, max_windows=self.labels.max_windows)
-        read_now = record_of_recordings(self.source.files, labels=True)  # before training changes them
-        training, test = trials, list[Trial]()
-        if self.source.is_dataset:
-            training, test = published_split(trials, shortened=self.source.is_generated)
-        chosen = self.labels.choose(training, n_steps)
-        encoders, trained_on = self.initial.encoders, self._words(trials)
-        if not self.source.is_dataset:
-            report = report_by_cross_validation(chosen, options, encoders, progress=progress)
-        model = finetune(
-            chosen,
-            options,
-            encoders,
-            trained_on=trained_on,
-            is_simulated=self.source.is_generated,
-            progress=progress,
-        )
-        if self.source.is_dataset:
-            n_sessions = len({trial.session for trial in test})
-            pooled = f", {n_sessions} sessions together" if n_sessions > 1 else ""
-            report = report_on_test(
-                model, test, f"on the {len(test)} test trials of the published split{pooled}"
-            )
-        if self.initial.seen:
-            report = replace(report, protocol=f"{report.protocol}; {self.initial.seen}")
-            model = replace(model, config=replace(model.config, transductive=True))
-        notes = [missing_classes(chosen, self.labels), *(entry.why for entry in excluded)]
-        record = replace(record_of_labels(chosen, generated=self.source.is_generated), quick=self.quick)
-        return Trained(
-            task=self,
-            model=model,
-            report=report,
-            record=self.initial.record.then(read_now).then(record),
-            excluded=excluded,
-            notes=[note for note in notes if note],
-        )
-
-    def _trials(self, excluded: list[Excluded]) -> list[Trial]:
+    def trials(self, excluded: list[Excluded]) -> list[Trial]:
         """Return the trials of the subject and session; what of them could not be read is noted."""
         encoders, source = self.initial.encoders, self.source
         config = encoders.config if encoders else None
@@ -128,7 +75,7 @@ class FinetuneTask:
             raise InputError(what, where="--session", remedy=remedy, code=ErrorCode.DATA)
         return chosen
 
-    def _words(self, trials: list[Trial]) -> str:
+    def words(self, trials: list[Trial]) -> str:
         """Return what the model is trained on, with the caveats of its figures."""
         first, initial = trials[0], self.initial
         sessions = [str(number) for number in sorted({trial.session for trial in trials})]
@@ -148,14 +95,47 @@ class FinetuneTask:
         return f"{words}; {initial.seen}" if initial.seen else words
 
 
-@dataclass(frozen=True, kw_only=True)
 class Trained:
-    task: FinetuneTask
-    model: Finetuned
-    report: ScoreReport
-    record: TrainingRecord  # of everything that trained the model
-    excluded: list[Excluded]
-    notes: list[str]  # on missing classes, and on `excluded`
+    """A classifier trained and tested: on the published split's test trials, or by cross-validation.
+
+    Raises `InputError` if the trials cannot be read or do not suffice.
+    """
+
+    def __init__(self, task: FinetuneTask, progress: Progress) -> None:
+        source, initial, excluded = task.source, task.initial, list[Excluded]()
+        trials = task.trials(excluded)
+        n_steps = steps_that_fit(trials, task.options.n_steps)
+        options = replace(task.options, n_steps=n_steps, max_windows=task.labels.max_windows)
+        read_now = record_of_recordings(source.files, labels=True)  # before training changes them
+        training, test = trials, list[Trial]()
+        if source.is_dataset:
+            training, test = published_split(trials, shortened=source.is_generated)
+        chosen = task.labels.choose(training, n_steps)
+        encoders, trained_on = initial.encoders, task.words(trials)
+        if not source.is_dataset:
+            report = report_by_cross_validation(chosen, options, encoders, progress=progress)
+        model = finetune(
+            chosen,
+            options,
+            encoders,
+            trained_on=trained_on,
+            is_simulated=source.is_generated,
+            progress=progress,
+        )
+        if source.is_dataset:
+            n_sessions = len({trial.session for trial in test})
+            pooled = f", {n_sessions} sessions together" if n_sessions > 1 else ""
+            report = report_on_test(
+                model, test, f"on the {len(test)} test trials of the published split{pooled}"
+            )
+        if initial.seen:
+            report = replace(report, protocol=f"{report.protocol}; {initial.seen}")
+            model = replace(model, config=replace(model.config, transductive=True))
+        notes = [missing_classes(chosen, task.labels), *(entry.why for entry in excluded)]
+        record = replace(record_of_labels(chosen, generated=source.is_generated), quick=task.quick)
+        self.task, self.model, self.report, self.excluded = task, model, report, excluded
+        self.record = initial.record.then(read_now).then(record)  # of everything that trained the model
+        self.notes = [note for note in notes if note]
 
     def save(self) -> str:
         """Write the model's folder and return the checksum of the weights."""
