@@ -34,7 +34,7 @@ from app.pipeline import Pipeline
 from app.recording import RecordingControl, RecordingHooks
 from app.request import SIDECAR_OPTIONS, LiveRequest
 from app.runner import LiveRunner, closing
-from app.telemetry import Failure, Telemetry, simulated_streams
+from app.telemetry import Failure, SimulatedStreams, Telemetry
 from models.checkpoint import Checkpoint
 from models.decoder import Decoder
 
@@ -345,7 +345,7 @@ class LiveSession:
                 source.join(offer.uid)
 
     def _tell_simulated(self, source: LslSource) -> None:
-        notice = simulated_streams(source.headers.values()).notice
+        notice = SimulatedStreams(source.headers.values()).notice
         if notice not in ("", self._notice):
             self._notice = notice
             self.telemetry.say(notice, self._clock.now())

@@ -27,7 +27,7 @@ from app.outputs import AnnotatedCopySink, Sink
 from app.pipeline import Pipeline
 from app.request import EEG_SUFFIXES, SIDECAR_OPTIONS, ReplayRequest
 from app.runner import closing
-from app.telemetry import Failure, Telemetry, simulated_streams
+from app.telemetry import Failure, SimulatedStreams, Telemetry
 from models.checkpoint import Checkpoint
 from models.decoder import Decoder
 from models.prediction import Prediction
@@ -310,7 +310,7 @@ class ReplaySession:
         first, last = self.file.span(source)
         self.first, self.duration_s = first, max(0.0, last - first)
         clock = ReplayClock(first, self.request.speed)
-        if notice := simulated_streams(self.file.headers).notice:
+        if notice := SimulatedStreams(self.file.headers).notice:
             self.telemetry.say(notice, first)
         if self.file.has_other_profile:
             self.telemetry.say(OTHER_PROFILE, first, Change.WARNING)

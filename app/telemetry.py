@@ -134,12 +134,14 @@ def percentile(values: Collection[float], q: float) -> float:
     return float(np.percentile(finite, q)) if len(finite) else float("nan")
 
 
-@dataclass(frozen=True)
-class Simulated:
-    """Names of the streams of a session; markers count where they are simulated."""
+class SimulatedStreams:
+    """Names of a session's simulated streams and of the others; markers count where they are simulated."""
 
-    simulated: tuple[str, ...]
-    real: tuple[str, ...]
+    def __init__(self, headers: Iterable[StreamHeader]) -> None:
+        headers = list(headers)
+        self.simulated = tuple(header.name for header in headers if is_simulated(header))
+        others = (header for header in headers if not is_simulated(header))
+        self.real = tuple(header.name for header in others if kind_of(header) is not Kind.MARKERS)
 
     @property
     def notice(self) -> str:
@@ -149,12 +151,3 @@ class Simulated:
         if not self.real:
             return "the streams are simulated: no real participant or device is involved"
         return f"simulated streams: {', '.join(self.simulated)}; not simulated: {', '.join(self.real)}"
-
-
-def simulated_streams(headers: Iterable[StreamHeader]) -> Simulated:
-    """Tell the simulated streams from the others."""
-    headers = list(headers)
-    return Simulated(
-        tuple(header.name for header in headers if is_simulated(header)),
-        tuple(h.name for h in headers if not is_simulated(h) and kind_of(h) is not Kind.MARKERS),
-    )

@@ -20,7 +20,7 @@ from app.live import LiveSession
 from app.replay import ReplaySession
 from app.summary import SessionLog, introduction
 from app.tables import make_console, progress_bar, say_on
-from app.telemetry import N_LATENCIES, simulated_streams
+from app.telemetry import N_LATENCIES, SimulatedStreams
 from models.prediction import Prediction
 from models.trust import ABSTENTIONS, Code, State, Verdict
 
@@ -123,7 +123,7 @@ def _summarised(session: Session, lines: _Lines) -> Iterator[Callable[[], None]]
         timeline = Timeline(session.request.path, session.first, last, (), ())
     for time in (session.first, last):
         log.see(time)
-    streams, model = simulated_streams(session.headers), model_info(session.checkpoint, options)
+    streams, model = SimulatedStreams(session.headers), model_info(session.checkpoint, options)
     mode = "live" if timeline is None else "replay"
     log.take(Opened(mode, model, timeline, bool(streams.simulated), streams.real))
     log.ledgers, log.n_skipped = tuple(session.ledgers.values()), session.telemetry.n_skipped

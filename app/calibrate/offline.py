@@ -21,7 +21,7 @@ from acquisition.xdf.scan import check_xdf
 from app.model_loading import make_decoder
 from app.replay import ReplayFile
 from app.request import CalibrationRequest, ReplayRequest, SessionOptions
-from app.telemetry import simulated_streams
+from app.telemetry import SimulatedStreams
 from calibration.consent import consent_from_record
 from calibration.crossvalidation import named_trials
 from calibration.fit import FitOptions
@@ -63,7 +63,7 @@ class RecordedRun:
             source.close()
         self.rows, self.ledgers, self._quality = pump.rows.table(), pump.ledgers(), log
         self.damage = tuple(source.damage)
-        self.is_simulated = bool(simulated_streams(file.headers).simulated)
+        self.is_simulated = bool(SimulatedStreams(file.headers).simulated)
         used = {MODALITY_OF_KIND[kind] for kind in file.kinds.values() if kind in MODALITY_OF_KIND}
         self.modalities = tuple(modality for modality in MODALITIES if modality in used)
         #: Of the calibration, LSL seconds and text; those of one moment keep their order.
@@ -227,25 +227,21 @@ class StageLines:
 _FIRST = 10
 
 
-@dataclass(frozen=True)
 class EventTrials:
-    """Which trials a recording holds, and which of them a profile is fitted to."""
+    """Which trials a recording holds, and which of them a profile is fitted to.
 
-    events: Mapping[str, str]  # class by marker
-    trial_s: float | None = None  # None: to the next marker
-    n_first: int | None = _FIRST
-    per_class: int | None = None  # instead of n_first
+    ``events`` has the class of each marker, ``trial_s`` is None to the next marker, ``per_class`` takes the
+    place of ``n_first``. InputError for unreadable events or both counts.
+    """
 
-    @classmethod
-    def parse(
-        cls, events: str, trial_s: float | None, n_first: int | None, per_class: int | None
-    ) -> EventTrials:
-        """Return what the command line asks for; InputError for unreadable events or both counts."""
+    def __init__(
+        self, events: str, trial_s: float | None, n_first: int | None, per_class: int | None
+    ) -> None:
         if n_first is not None and per_class is not None:
             what = "expected only one of them"
             raise InputError(what, where="--trials and --per-class", remedy="omit one of them")
-        first = None if per_class is not None else n_first or _FIRST
-        return cls(parse_events(events), trial_s, first, per_class)
+        self.events, self.trial_s = parse_events(events), trial_s
+        self.n_first, self.per_class = n_first or _FIRST, per_class
 
     def choose(self, trials: Sequence[TrialRecord]) -> tuple[list[TrialRecord], dict[str, int]]:
         """Return the trials to fit to, and by class with too few of them how many there were."""

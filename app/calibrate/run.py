@@ -25,7 +25,7 @@ from app.live import LiveSession, Observer, OpenSession
 from app.model_loading import load_model
 from app.outlets import Outlet, new_id
 from app.request import LiveRequest
-from app.telemetry import Listener, Telemetry, simulated_streams
+from app.telemetry import Listener, SimulatedStreams, Telemetry
 from calibration.consent import consent_record, notice, recorded_kinds
 from calibration.quality import QualityLog
 from calibration.rows import RowCollector
@@ -242,7 +242,7 @@ class CalibrationRun(Observer):
         self.opened = opened
         request = self.prepared.request
         headers = list(opened.source.headers.values())
-        is_simulated = bool(simulated_streams(headers).simulated)
+        is_simulated = bool(SimulatedStreams(headers).simulated)
         self._signals.checks = SignalChecks(
             self.consent,
             self._quality,

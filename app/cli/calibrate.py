@@ -271,7 +271,7 @@ def refit(
     if len(files) != 1:
         what = f"expected one recording, found {len(files)}"
         raise InputError(what, where="calibrate refit --events", remedy="fit them one at a time")
-    wanted = EventTrials.parse(foreign.events, foreign.trial_s, foreign.trials, foreign.per_class)
+    wanted = EventTrials(foreign.events, foreign.trial_s, foreign.trials, foreign.per_class)
     _print(calibrate_events(files[0], request, wanted, out, _say), as_json)
     return ExitCode.GOOD
 

@@ -15,7 +15,7 @@ from app.live import LiveSession, NotingObserver, OpenSession
 from app.modality_mask import MaskChange, Rest, read_change
 from app.request import LiveRequest, SessionOptions
 from app.self_check import Questions
-from app.telemetry import Failure, Telemetry, simulated_streams
+from app.telemetry import Failure, SimulatedStreams, Telemetry
 
 
 class WatchedSession(NotingObserver):
@@ -48,7 +48,7 @@ class WatchedSession(NotingObserver):
         self._link.tell(self._opening(headers))
 
     def _opening(self, headers: Collection[StreamHeader]) -> Opened:
-        streams = simulated_streams(headers)
+        streams = SimulatedStreams(headers)
         return Opened("live", self._model, None, bool(streams.simulated), streams.real, tuple(headers))
 
     def on_chunk(self, chunk: Chunk) -> None:

@@ -21,7 +21,7 @@ from app.pipeline import Pipeline
 from app.replay import INCOMPLETE_REST, ReplayFile, ReplaySteps
 from app.request import ReplayRequest
 from app.runner import closing
-from app.telemetry import Failure, Telemetry, simulated_streams
+from app.telemetry import Failure, SimulatedStreams, Telemetry
 from calibration.check import SelfCheck
 from models.prediction import Prediction
 
@@ -64,7 +64,7 @@ def _opened(file: ReplayFile, speed: float, link: WindowLink) -> Player:
     outline = file.look_through(say_share)
     player = Player(file, speed, link.commands, link.tap, model.device)
     timeline = timeline_of(outline, file, player.first, player.last)
-    streams = simulated_streams(file.headers)
+    streams = SimulatedStreams(file.headers)
     link.tell(messages.Opened("replay", model, timeline, bool(streams.simulated), streams.real))
     if file.notice:
         player.say(file.notice)

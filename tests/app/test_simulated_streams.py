@@ -15,7 +15,7 @@ from acquisition.xdf.scan import scan_xdf
 from app.engine.messages import Opened
 from app.replay import ReplaySession
 from app.request import ReplayRequest, SessionOptions
-from app.telemetry import simulated_streams
+from app.telemetry import SimulatedStreams
 from app.view.conditions import conditions
 from app.view.store import ViewStore
 from assets import DEMO_MODEL, DEMO_RECORDING
@@ -40,7 +40,7 @@ def test_the_shipped_recording_is_recognised():
     headers = [s.header for s in scan_xdf(DEMO_RECORDING).streams.values()]
     assert all(map(is_simulated, headers))
     assert not any(map(is_notes, headers))
-    found = simulated_streams(headers)
+    found = SimulatedStreams(headers)
     assert found.simulated
     assert found.real == ()
     assert found.notice
@@ -69,13 +69,13 @@ def test_what_the_simulator_writes_says_so_itself_and_its_replay_too(tmp_path, r
     assert all(s.header.desc["simulated"] == "true" for s in scan_xdf(path).streams.values())
     session = ReplaySession(ReplayRequest(path, SessionOptions(model=random_model)))
     session.run(lambda share: None)
-    notice = simulated_streams(session.file.headers).notice
+    notice = SimulatedStreams(session.file.headers).notice
     assert notice
     assert notice in session.telemetry.messages
 
 
 def test_real_streams_beside_simulated_ones_are_named():
-    mixed = simulated_streams(
+    mixed = SimulatedStreams(
         [
             header(),
             header("SimulatedGaze", "Gaze", "affectscope-simulator-1-gaze"),
@@ -83,7 +83,7 @@ def test_real_streams_beside_simulated_ones_are_named():
         ]
     )
     assert mixed.notice == "simulated streams: SimulatedGaze; not simulated: Cap"
-    assert simulated_streams([header()]).notice == ""
+    assert SimulatedStreams([header()]).notice == ""
 
 
 @pytest.mark.parametrize("real", [(), ("Cap",)])

@@ -17,19 +17,19 @@ def trials(classes: str) -> list[TrialRecord]:
 
 
 def test_the_first_ten_and_a_class_with_one_of_them_is_dropped():
-    wanted = EventTrials.parse(EVENTS, None, None, None)
+    wanted = EventTrials(EVENTS, None, None, None)
     chosen, few = wanted.choose(trials("lrlrlrlrilrliri"))
     assert [trial.number for trial in chosen] == [1, 2, 3, 4, 5, 6, 7, 8, 10]
     assert few == {"idle": 1}
 
 
 def test_so_many_of_each_class():
-    chosen, few = EventTrials.parse(EVENTS, 4.0, None, 2).choose(trials("lllrriirl"))
+    chosen, few = EventTrials(EVENTS, 4.0, None, 2).choose(trials("lllrriirl"))
     assert [trial.number for trial in chosen] == [1, 2, 4, 5, 6, 7]
     assert few == {}
 
 
 def test_both_counts_at_once_are_refused():
     with pytest.raises(InputError) as error:
-        EventTrials.parse(EVENTS, None, 10, 4)
+        EventTrials(EVENTS, None, 10, 4)
     assert error.value.code is ErrorCode.OPTION
