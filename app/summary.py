@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from acquisition.stream_words import why_nothing
 from acquisition.types import MODALITIES, StreamLedger
@@ -59,26 +58,89 @@ class MarkerAnswers:
     means: tuple[float, ...]  # mean probability of each emotion; NaN without a window
 
 
-@dataclass(frozen=True, eq=False)
+class SessionLog:
+    """Keeps of a session's messages what its summary needs, some 250 bytes a prediction."""
+
+    def __init__(self) -> None:
+        self.opened: Opened | None = None
+        self.ledgers: tuple[StreamLedger, ...] = ()
+        self.n_skipped = 0
+        self.predictions: dict[float, tuple[bytes, str]] = {}
+        self.markers: dict[tuple[float, str], None] = {}
+        self.quality: dict[float, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self._newest: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        self.seen = (math.inf, -math.inf)
+
+    def see(self, time: float) -> None:
+        """Extend what was seen of the session to ``time`` (LSL seconds)."""
+        self.seen = min(self.seen[0], time), max(self.seen[1], time)
+
+    def take(self, message: object) -> None:
+        """Take one of the engine's messages; most do not matter."""
+        match message:
+            case Opened():
+                self.opened = message
+            case HealthPart():
+                self.ledgers, self.n_skipped = tuple(message.ledgers.values()), message.n_skipped
+                self.see(message.time)
+            case Prediction():
+                probs = np.array(list(message.probs.values()), np.float32).tobytes()
+                self.predictions[message.t_end] = probs, _what(message.verdict)
+                self.see(message.t_end)
+            case QualityPart():
+                names = tuple(channel.ch_name for channel in message.channels)
+                bad = tuple((c.cause or c.reason) if c.state == "bad" else "" for c in message.channels)
+                if (names, bad) != self._newest:
+                    self._newest = names, bad
+                self.quality[message.time] = self._newest  # mostly the same object
+            case Mark():
+                if read_change(message.text, message.time) is None:  # not of the program itself
+                    self.markers[message.time, message.text] = None
+
+    def summary(self) -> SessionSummary | None:
+        """Return the session up to now; None before it has opened."""
+        return None if self.opened is None else SessionSummary(self, self.opened)
+
+
 class SessionSummary:
-    title: str
-    words: tuple[str, ...]  # what ran, in sentences
-    simulated: str  # what is simulated; empty where nothing is
-    labels: tuple[str, ...]
-    seconds: float
-    hop_s: float
-    context_s: float  # a window looks back so far, also across a marker
-    n_skipped: int
-    shares: tuple[tuple[str, float], ...]  # what there was, and for how many seconds
-    why_nothing: tuple[str, ...]  # where there was no prediction at all
-    times: NDArray[np.float64]  # (n,) ends of the windows, seconds since the start
-    probs: NDArray[np.float32]  # (n, n_labels)
-    is_answer: NDArray[np.bool_]  # (n,)
-    markers: tuple[tuple[float, str], ...]  # seconds since the start, and text; in order
-    ledgers: tuple[StreamLedger, ...]
-    quality: tuple[TrialQuality, ...]  # the electrodes in stretches of equal length, numbered from 1
-    stretches: tuple[float, ...]  # their ends, seconds since the start
+    """A session at its end, of a log that has its opening; seconds are since the start."""
+
     excluded: tuple[Excluded, ...] = ()  # none: the report's figures ask
+
+    def __init__(self, log: SessionLog, opened: Opened) -> None:
+        model, timeline = opened.model, opened.timeline
+        first, last = log.seen
+        if timeline is not None:
+            first, last = timeline.first, min(max(last, timeline.first), timeline.last)
+        self.title = f"Replay of {timeline.path.name}" if timeline is not None else "Live session"
+        self.seconds = max(0.0, last - first) if math.isfinite(last - first) else 0.0
+        self.labels, self.hop_s = model.labels, model.windows.hop_s
+        #: A window looks back so far, also across a marker.
+        self.context_s = max(map(model.windows.context_of, model.modalities), default=0.0)
+        self.n_skipped, self.ledgers = log.n_skipped, log.ledgers
+        ran = introduction(model, model.name)
+        if model.profile:
+            ran.append(f"Profile: {model.profile}, {model.verdict}.")
+        self.words = [*ran, *([f"WARNING: {model.warning}."] if model.warning else [])]  # what ran
+        self.simulated = ""  # what is simulated; empty where nothing is
+        if opened.is_simulated:
+            real = f", but for {', '.join(opened.real_streams)}." if opened.real_streams else ""
+            self.simulated = f"Simulated data{real or ': no real participant.'}"
+        times = np.array(sorted(log.predictions))
+        kept = [log.predictions[t] for t in times.tolist()]
+        self.times = times - first if len(times) else times  # (n,) ends of the windows
+        probs = np.frombuffer(b"".join(p for p, _ in kept), np.float32)
+        self.probs = probs.reshape(-1, len(model.labels))  # (n, n_labels)
+        self.is_answer = np.array([what == ANSWERED for _, what in kept], bool)  # (n,)
+        counts = Counter(what for _, what in kept)
+        #: What there was, and for how many seconds.
+        self.shares = [(what, n * self.hop_s) for what, n in counts.most_common()]
+        self.shares.append((NOTHING, max(0.0, self.seconds - self.hop_s * len(kept))))
+        #: Where there was no prediction at all.
+        self.why_nothing = why_nothing(log.ledgers, model.modalities) if not kept else []
+        self.markers = [(time - first, text) for time, text in sorted(log.markers)]
+        #: The electrodes in stretches of equal length, numbered from 1, and the stretches' ends.
+        self.quality, self.stretches = _stretches(log, first, self.seconds)
 
     def answers(self, *, together: bool) -> list[MarkerAnswers]:
         """Return the answers after each marker, or after all markers of one text ``together``."""
@@ -104,107 +166,26 @@ class SessionSummary:
         return found
 
 
-class SessionLog:
-    """Keeps of a session's messages what its summary needs, some 250 bytes a prediction."""
-
-    def __init__(self) -> None:
-        self.opened: Opened | None = None
-        self.ledgers: tuple[StreamLedger, ...] = ()
-        self.n_skipped = 0
-        self._predictions: dict[float, tuple[bytes, str]] = {}
-        self._markers: dict[tuple[float, str], None] = {}
-        self._quality: dict[float, tuple[tuple[str, ...], tuple[str, ...]]] = {}
-        self._newest: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-        self._seen = (math.inf, -math.inf)
-
-    def see(self, time: float) -> None:
-        """Extend what was seen of the session to ``time`` (LSL seconds)."""
-        self._seen = min(self._seen[0], time), max(self._seen[1], time)
-
-    def take(self, message: object) -> None:
-        """Take one of the engine's messages; most do not matter."""
-        match message:
-            case Opened():
-                self.opened = message
-            case HealthPart():
-                self.ledgers, self.n_skipped = tuple(message.ledgers.values()), message.n_skipped
-                self.see(message.time)
-            case Prediction():
-                probs = np.array(list(message.probs.values()), np.float32).tobytes()
-                self._predictions[message.t_end] = probs, _what(message.verdict)
-                self.see(message.t_end)
-            case QualityPart():
-                names = tuple(channel.ch_name for channel in message.channels)
-                bad = tuple((c.cause or c.reason) if c.state == "bad" else "" for c in message.channels)
-                if (names, bad) != self._newest:
-                    self._newest = names, bad
-                self._quality[message.time] = self._newest  # mostly the same object
-            case Mark():
-                if read_change(message.text, message.time) is None:  # not of the program itself
-                    self._markers[message.time, message.text] = None
-
-    def summary(self) -> SessionSummary | None:
-        """Return the session up to now; None before it has opened."""
-        if self.opened is None:
-            return None
-        model, timeline = self.opened.model, self.opened.timeline
-        first, last = self._seen
-        if timeline is not None:
-            first, last = timeline.first, min(max(last, timeline.first), timeline.last)
-        seconds = max(0.0, last - first) if math.isfinite(last - first) else 0.0
-        times = np.array(sorted(self._predictions))
-        kept = [self._predictions[t] for t in times.tolist()]
-        probs = np.frombuffer(b"".join(p for p, _ in kept), np.float32).reshape(-1, len(model.labels))
-        hop_s, counts = model.windows.hop_s, Counter(what for _, what in kept)
-        shares = [(what, n * hop_s) for what, n in counts.most_common()]
-        shares.append((NOTHING, max(0.0, seconds - hop_s * len(kept))))
-        quality, ends = self._stretches(first, seconds)
-        ran = introduction(model, model.name)
-        if model.profile:
-            ran.append(f"Profile: {model.profile}, {model.verdict}.")
-        ran += [f"WARNING: {model.warning}."] if model.warning else []
-        simulated = ""
-        if self.opened.is_simulated:
-            real = ", ".join(self.opened.real_streams)
-            simulated = f"Simulated data, but for {real}." if real else "Simulated data: no real participant."
-        return SessionSummary(
-            title=f"Replay of {timeline.path.name}" if timeline is not None else "Live session",
-            words=tuple(ran),
-            simulated=simulated,
-            labels=model.labels,
-            seconds=seconds,
-            hop_s=hop_s,
-            context_s=max(map(model.windows.context_of, model.modalities), default=0.0),
-            n_skipped=self.n_skipped,
-            shares=tuple(shares),
-            why_nothing=tuple(why_nothing(self.ledgers, model.modalities)) if not kept else (),
-            times=times - first if len(times) else times,
-            probs=probs,
-            is_answer=np.array([what == ANSWERED for _, what in kept], bool),
-            markers=tuple((time - first, text) for time, text in sorted(self._markers)),
-            ledgers=self.ledgers,
-            quality=quality,
-            stretches=ends,
-        )
-
-    def _stretches(self, first: float, seconds: float) -> tuple[tuple[TrialQuality, ...], tuple[float, ...]]:
-        """Return how long and why each electrode was bad in each stretch, and the stretches' ends."""
-        n = min(_MOST_STRETCHES, max(1, int(seconds // _STRETCH_S)))
-        times, ends = sorted(self._quality), []
-        found: list[TrialQuality] = []
-        for at in range(n):
-            end = seconds * (at + 1) / n
-            span = [bisect_left(times, first + t) for t in (seconds * at / n, end)]
-            parts = [self._quality[t] for t in times[slice(*span)]]
-            if not parts:
-                continue
-            names = parts[-1][0]
-            bad = list(zip(*(causes for of, causes in parts if of == names), strict=True))
-            shares = tuple(sum(map(bool, of)) / len(of) for of in bad)
-            reasons = tuple(max((x for x in of if x), key=of.count, default="") for of in bad)
-            found.append(TrialQuality(len(found) + 1, len(parts), {}, names, shares, reasons))
-            ends.append(end)
-        return tuple(found), tuple(ends)
+def _stretches(
+    log: SessionLog, first: float, seconds: float
+) -> tuple[tuple[TrialQuality, ...], tuple[float, ...]]:
+    """Return how long and why each electrode was bad in each stretch, and the stretches' ends."""
+    n = min(_MOST_STRETCHES, max(1, int(seconds // _STRETCH_S)))
+    times, ends = sorted(log.quality), []
+    found: list[TrialQuality] = []
+    for at in range(n):
+        end = seconds * (at + 1) / n
+        span = [bisect_left(times, first + t) for t in (seconds * at / n, end)]
+        parts = [log.quality[t] for t in times[slice(*span)]]
+        if not parts:
+            continue
+        names = parts[-1][0]
+        bad = list(zip(*(causes for of, causes in parts if of == names), strict=True))
+        shares = tuple(sum(map(bool, of)) / len(of) for of in bad)
+        reasons = tuple(max((x for x in of if x), key=of.count, default="") for of in bad)
+        found.append(TrialQuality(len(found) + 1, len(parts), {}, names, shares, reasons))
+        ends.append(end)
+    return tuple(found), tuple(ends)
 
 
 def _what(verdict: Verdict) -> str:
