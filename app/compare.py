@@ -1,7 +1,6 @@
 """Compares the predictions of two runs window by window, e.g. a live run and the replay of its recording."""
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,58 +11,40 @@ from acquisition.text import parse_json
 _SAME_TIME_S = 1e-6
 
 
-@dataclass(frozen=True)
 class Comparison:
-    """Agreement over the windows that both runs have with complete context."""
-
-    n_a: int
-    n_b: int
-    n_common: int  # same t_end in both
-    n_warm_up: int  # of those, excluded: still warming up in one of the runs
-    n_compared: int
-    same_label: float  # share of the compared windows, NaN-free: 0 when nothing was compared
-    max_abs_dp: float
-    mean_abs_dp: float
-    n_present_differs: int
-    n_verdict_differs: int | None  # state, answer, sets or safe_to_act; None where a file has no verdicts
-    worst_t_end: float | None
-
-
-def compare_runs(path_a: Path, path_b: Path) -> Comparison:
-    """Compare two JSONL files of predictions.
+    """Agreement of two JSONL files of predictions, over the windows that both have with complete context.
 
     Raises `InputError`: a file cannot be read, is not JSONL of predictions, the labels differ, or no window
     is in both.
     """
-    a, b = _read(path_a), _read(path_b)
-    pairs = [(a[t], b[t]) for t in sorted(a.keys() & b.keys())]
-    if not pairs:
-        what = f"no window is in both: {len(a)} and {len(b)} predictions"
-        remedy = "compare runs of one recording with the same model"
-        raise InputError(what, where=f"{path_a} and {path_b}", remedy=remedy, code=ErrorCode.DATA)
-    compared = [(x, y) for x, y in pairs if not (x["warm_up"] or y["warm_up"])]
-    for x, y in compared[:1]:
-        if x["probs"].keys() != y["probs"].keys():
-            what = f"expected the same labels, found {sorted(x['probs'])} and {sorted(y['probs'])}"
-            remedy = "compare runs of the same model"
+
+    def __init__(self, path_a: Path, path_b: Path) -> None:
+        a, b = _read(path_a), _read(path_b)
+        pairs = [(a[t], b[t]) for t in sorted(a.keys() & b.keys())]  # same t_end in both
+        if not pairs:
+            what = f"no window is in both: {len(a)} and {len(b)} predictions"
+            remedy = "compare runs of one recording with the same model"
             raise InputError(what, where=f"{path_a} and {path_b}", remedy=remedy, code=ErrorCode.DATA)
-    differences = [max(abs(x["probs"][k] - y["probs"][k]) for k in x["probs"]) for x, y in compared]
-    has_verdicts = all("verdict" in record for pair in compared for record in pair)
-    n = len(compared)
-    worst = max(range(n), key=differences.__getitem__) if n else None
-    return Comparison(
-        n_a=len(a),
-        n_b=len(b),
-        n_common=len(pairs),
-        n_warm_up=len(pairs) - n,
-        n_compared=n,
-        same_label=sum(x["label"] == y["label"] for x, y in compared) / n if n else 0.0,
-        max_abs_dp=max(differences, default=0.0),
-        mean_abs_dp=sum(differences) / n if n else 0.0,
-        n_present_differs=sum(x["present"] != y["present"] for x, y in compared),
-        n_verdict_differs=sum(_verdict(x) != _verdict(y) for x, y in compared) if has_verdicts else None,
-        worst_t_end=None if worst is None else compared[worst][0]["t_end"],
-    )
+        compared = [(x, y) for x, y in pairs if not (x["warm_up"] or y["warm_up"])]
+        for x, y in compared[:1]:
+            if x["probs"].keys() != y["probs"].keys():
+                what = f"expected the same labels, found {sorted(x['probs'])} and {sorted(y['probs'])}"
+                remedy = "compare runs of the same model"
+                raise InputError(what, where=f"{path_a} and {path_b}", remedy=remedy, code=ErrorCode.DATA)
+        differences = [max(abs(x["probs"][k] - y["probs"][k]) for k in x["probs"]) for x, y in compared]
+        has_verdicts = all("verdict" in record for pair in compared for record in pair)
+        n = len(compared)
+        self.n_a, self.n_b, self.n_common = len(a), len(b), len(pairs)
+        self.n_warm_up, self.n_compared = len(pairs) - n, n  # still warming up in one of the runs; the others
+        self.same_label = sum(x["label"] == y["label"] for x, y in compared) / n if n else 0.0
+        self.max_abs_dp = max(differences, default=0.0)
+        self.mean_abs_dp = sum(differences) / n if n else 0.0
+        self.n_present_differs = sum(x["present"] != y["present"] for x, y in compared)
+        #: State, answer, sets or safe_to_act; None where a file has no verdicts.
+        self.n_verdict_differs = (
+            sum(_verdict(x) != _verdict(y) for x, y in compared) if has_verdicts else None
+        )
+        self.worst_t_end = compared[differences.index(self.max_abs_dp)][0]["t_end"] if n else None
 
 
 def _read(path: Path) -> dict[int, dict[str, Any]]:

@@ -22,7 +22,7 @@ from acquisition.xdf.scan import scan_xdf
 from app.certify import devices as sent
 from app.certify.devices import EVENT_S, Device
 from app.certify.judge import WINDOWS, Evidence, Track
-from app.compare import compare_runs
+from app.compare import Comparison
 
 _Content = tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.intp]]
 
@@ -132,6 +132,6 @@ def compare(live: Path, replayed: Path, evidence: Evidence) -> None:
     target = live.with_suffix(".kept.jsonl")
     target.write_text("".join(json.dumps(one) + "\n" for one in kept), encoding="utf-8")
     try:
-        evidence.replayed = compare_runs(target, replayed) if kept else None
+        evidence.replayed = Comparison(target, replayed) if kept else None
     except InputError as error:
         evidence.replay_problem = str(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -196,11 +196,11 @@ def compare(
     Example:
       affectscope compare live.jsonl replay.jsonl
     """
-    from app.compare import compare_runs
+    from app.compare import Comparison
 
-    result = compare_runs(a, b)
+    result = Comparison(a, b)
     if as_json:
-        say_json(asdict(result))
+        say_json(vars(result))
         return
     say(f"windows: {result.n_a} and {result.n_b}, {result.n_common} in both")
     say(f"excluded: {result.n_warm_up} windows with incomplete context in one of the runs")

@@ -12,7 +12,7 @@ import pytest
 from acquisition.errors import InputError
 from acquisition.simulator.recording import write_simulated
 from app.bulk import replay_all
-from app.compare import compare_runs
+from app.compare import Comparison
 from app.replay import ReplaySession
 from app.request import ReplayRequest, SessionOptions
 
@@ -38,7 +38,7 @@ def test_each_recording_has_a_file_as_of_its_own_replay(
         alone, together = tmp_path / "alone.jsonl", tmp_path / "out" / f"{request.path.stem}.jsonl"
         ReplaySession(replace(request, options=replace(request.options, jsonl=alone))).run(lambda share: None)
         assert n_predictions(together) == n_predictions(alone) > 0
-        assert compare_runs(alone, together).max_abs_dp == 0.0
+        assert Comparison(alone, together).max_abs_dp == 0.0
 
 
 def test_a_next_run_makes_what_is_missing_alone(requests: list[ReplayRequest], tmp_path: Path) -> None:
@@ -92,4 +92,4 @@ def test_several_processes_and_a_cluster_write_the_same(
         replay_all(requests, tmp_path / "cluster", dask=cluster.scheduler_address)
     for name in ("a.jsonl", "b.jsonl"):
         for folder in ("two", "cluster"):
-            assert compare_runs(tmp_path / "one" / name, tmp_path / folder / name).max_abs_dp == 0.0
+            assert Comparison(tmp_path / "one" / name, tmp_path / folder / name).max_abs_dp == 0.0

@@ -13,7 +13,7 @@ from acquisition.simulator.source import SimulatorOptions
 from acquisition.xdf.scan import scan_xdf
 from app.certify.judge import Fault
 from app.certify.run import Session, run_sessions
-from app.compare import compare_runs
+from app.compare import Comparison
 from app.live import LiveSession
 from app.replay import ReplaySession
 from app.request import LiveRequest, ReplayRequest, SessionOptions
@@ -58,7 +58,7 @@ def test_replay_of_the_recording_repeats_the_live_run(live_run, random_model):
     folder, _ = live_run
     options = SessionOptions(model=random_model, jsonl=folder / "replay.jsonl")
     ReplaySession(ReplayRequest(folder / "a.xdf", options)).run(lambda share: None)
-    result = compare_runs(folder / "live.jsonl", folder / "replay.jsonl")
+    result = Comparison(folder / "live.jsonl", folder / "replay.jsonl")
     assert result.n_compared > 10
     assert (result.same_label, result.n_present_differs, result.n_verdict_differs) == (1.0, 0, 0)
     assert result.max_abs_dp <= 1e-3
@@ -69,7 +69,7 @@ def faulty(tmp_path, name, seconds, fault, *options):
     session = Session(name, seconds, (fault,), devices=("eeg", "gaze"), options=options)
     (run,) = run_sessions([session], tmp_path, 1, Event(), lambda text: None, lambda one: None)
     live, replayed = tmp_path / f"{name}.jsonl", tmp_path / f"{name}.replay.jsonl"
-    return run.evidence, compare_runs(live, replayed)
+    return run.evidence, Comparison(live, replayed)
 
 
 def test_a_replay_leaves_out_a_sender_that_was_refused_but_recorded(tmp_path):
@@ -139,6 +139,6 @@ def test_a_stream_that_joins_and_leaves_ends_nothing_and_lies_in_the_recording_s
     assert not session.telemetry.failures
     replayed = SessionOptions(model=random_model, jsonl=tmp_path / "replay.jsonl")
     ReplaySession(ReplayRequest(tmp_path / "a_part-02.xdf", replayed)).run(lambda share: None)
-    result = compare_runs(tmp_path / "live.jsonl", tmp_path / "replay.jsonl")
+    result = Comparison(tmp_path / "live.jsonl", tmp_path / "replay.jsonl")
     assert result.n_common > 20
     assert result.same_label >= 0.95

@@ -14,7 +14,7 @@ import pyxdf
 from acquisition.errors import InputError
 from acquisition.simulator.recording import write_simulated
 from acquisition.text import json_text, parse_json
-from app.compare import compare_runs
+from app.compare import Comparison
 from app.outputs import (
     AnnotatedCopySink,
     CsvSink,
@@ -158,12 +158,12 @@ def test_comparing_counts_other_verdicts_where_both_files_have_them(tmp_path):
 
     a = written("a.jsonl", prediction(), prediction(t_end=12.75))
     b = written("b.jsonl", prediction(), prediction((0.45, 0.35, 0.2), t_end=12.75))
-    assert compare_runs(a, a).n_verdict_differs == 0
-    assert compare_runs(a, b).n_verdict_differs == 1
+    assert Comparison(a, a).n_verdict_differs == 0
+    assert Comparison(a, b).n_verdict_differs == 1
     old = tmp_path / "old.jsonl"
     lines = [json.loads(line) for line in a.read_text().splitlines()]
     old.write_text("".join(json.dumps({k: v for k, v in x.items() if k != "verdict"}) + "\n" for x in lines))
-    assert compare_runs(a, old).n_verdict_differs is None
+    assert Comparison(a, old).n_verdict_differs is None
 
 
 def test_every_line_is_json_where_a_probability_is_not_a_number(tmp_path):

@@ -19,7 +19,7 @@ from acquisition.types import Kind
 from acquisition.xdf.format import Tag, parse_head
 from acquisition.xdf.inspect import inspect_xdf
 from acquisition.xdf.write import XdfWriter
-from app.compare import compare_runs
+from app.compare import Comparison
 from app.outputs import CsvSink, DigestSink, JsonlSink
 from app.replay import INCOMPLETE_REST, ReplayFile, ReplaySession
 from app.request import ReplayRequest, SessionOptions, check_summary
@@ -181,7 +181,7 @@ def test_a_run_agrees_with_itself_and_not_with_another(random_model, tmp_path):
     write_simulated(recording, ("eeg",), 13.0)  # runs are compared after the 10 s of warm-up
     replayed(recording, random_model, jsonl=a)
     replayed(recording, random_model, jsonl=b, line=50)
-    same, other = compare_runs(a, a), compare_runs(a, b)
+    same, other = Comparison(a, a), Comparison(a, b)
     assert same.n_compared > 0
     assert (same.same_label, same.max_abs_dp, same.n_verdict_differs) == (1.0, 0.0, 0)
     assert other.max_abs_dp > 0.0

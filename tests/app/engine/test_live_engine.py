@@ -19,7 +19,7 @@ import pytest
 from acquisition.record.files import log_path, read_sidecar, status_path, stop_path
 from acquisition.record.recorder import is_running, read_status
 from acquisition.simulator.source import SimulatorOptions
-from app.compare import compare_runs
+from app.compare import Comparison
 from app.engine.messages import (
     HealthPart,
     Mark,
@@ -229,7 +229,7 @@ def test_the_replay_repeats_what_was_masked_before_and_during_the_recording(
     ReplaySession(ReplayRequest(path, SessionOptions(model=random_model, jsonl=replayed))).run(
         lambda share: None
     )
-    result = compare_runs(jsonl, replayed)
+    result = Comparison(jsonl, replayed)
     lines = [json.loads(line) for line in list(jsonl.open())[:-1]]
     marked = {line["t_end"]: line["marked_bad"] for line in lines if line["t_end"] > begin}
     again = {line["t_end"]: line["marked_bad"] for line in map(json.loads, list(replayed.open())[:-1])}
