@@ -53,8 +53,8 @@ class Observer:
         An exception raised here ends the session properly.
         """
 
-    def on_open(self, opened: OpenSession) -> None:
-        """Get the parts of the session, before anything is read."""
+    def on_open(self, session: LiveSession) -> None:
+        """Get the session once it has its parts, before anything is read."""
 
     def on_streams(self, headers: Collection[StreamHeader]) -> None:
         """Take the streams in use when one has joined, in the session's thread."""
@@ -102,16 +102,6 @@ class NotingObserver(Observer):
             self._notes.close()
 
 
-@dataclass(frozen=True)
-class OpenSession:
-    checkpoint: Checkpoint
-    source: LslSource
-    decoder: Decoder
-    recording: RecordingControl
-    clock: LslClock
-    mask: ModalityMask  # what is masked manually
-
-
 @dataclass
 class LiveSession:
     """Opens everything in order, runs, and closes in the reverse order."""
@@ -130,12 +120,16 @@ class LiveSession:
     ledgers: Mapping[str, StreamLedger] = field(default_factory=dict)  # by stream key
     offers: tuple[Offer, ...] = ()  # streams that could join, as of the last look
     problems: list[str] = field(default_factory=list)  # what recording and output files lack, at the end
+    clock: LslClock = field(default_factory=LslClock)
+    mask: ModalityMask = field(default_factory=ModalityMask)  # what is masked manually
+    source: LslSource = field(init=False)  # this and the next two from `Observer.on_open` on
+    decoder: Decoder = field(init=False)
+    recording: RecordingControl = field(init=False)
 
     def __post_init__(self) -> None:
         self.options, simulated = self.request.options, self.request.simulated
         if simulated is not None:
             self.options = replace(self.options, streams=stream_choices(simulated))
-        self._clock = LslClock()
         self._publishers: list[PublisherProcess] = []
         self._notice = ""  # what was said of simulated streams
         self._in_use: tuple[Mapping[str, StreamHeader], Mapping[str, StreamHeader]] = {}, {}
@@ -152,7 +146,7 @@ class LiveSession:
         """
         self._tell("loading")
         if notice := network_notice():
-            self.telemetry.say(notice, self._clock.now())
+            self.telemetry.say(notice, self.clock.now())
         with contextlib.ExitStack() as closed:
             if self.request.simulated is None:
                 _ = self.checkpoint
@@ -169,8 +163,9 @@ class LiveSession:
                 source = self._found(interrupted)
                 if source is None:
                     return
+                self.source = source
                 closed.callback(source.close)
-                self._run_with(source, show, interrupted)
+                self._run_open(show, interrupted)
 
     def _tell(self, stage: PhaseName, message: str = "") -> None:
         (self.on_stage or self.observer.on_stage)(stage, message)
@@ -182,14 +177,14 @@ class LiveSession:
         simulator.wait_until_found()
 
         def tell(emotion: str) -> None:
-            self.telemetry.say(f"the simulated participant now shows: {emotion}", self._clock.now())
+            self.telemetry.say(f"the simulated participant now shows: {emotion}", self.clock.now())
             self.observer.on_emotion(emotion)
 
         simulator.tell(tell)
 
     def _found(self, interrupted: threading.Event) -> LslSource | None:
         """Return the streams, open; what goes between the search and that is waited for. None at Ctrl-C."""
-        end = self._clock.now() + self.request.wait_s
+        end = self.clock.now() + self.request.wait_s
         while True:
             found = self._wait_for_streams(interrupted)
             self._tell("looking", "opening the streams")
@@ -198,7 +193,7 @@ class LiveSession:
             try:
                 return self._open(found)
             except InputError as error:
-                if "waited_s" not in error.facts or self._clock.now() > end:
+                if "waited_s" not in error.facts or self.clock.now() > end:
                     raise
                 self._tell("waiting", str(error))
 
@@ -209,8 +204,8 @@ class LiveSession:
         modalities = [m for m in self.checkpoint.config.modalities if m not in excluded]
         # A publisher that was just started answers after a second or two.
         timeout_s = self.request.discovery_s + (2.0 if self._publishers else 0.0)
-        found, has_waited, begin = discover(timeout_s), False, self._clock.now()
-        while self._clock.now() < begin + self.request.wait_s and not interrupted.is_set():
+        found, has_waited, begin = discover(timeout_s), False, self.clock.now()
+        while self.clock.now() < begin + self.request.wait_s and not interrupted.is_set():
             missing = lacking({stream.key: stream.header for stream in found}, choices, modalities)
             if not any(missing.values()) and not set(modalities) <= set(missing):
                 # Streams that are started together come together.
@@ -232,7 +227,7 @@ class LiveSession:
                 make_intake=maker,
                 unread=config.unread_kinds,
                 preferred=self.request.preferred,
-                tell=lambda notice: self.telemetry.say(notice, self._clock.now()),
+                tell=lambda notice: self.telemetry.say(notice, self.clock.now()),
             )
         except InputError:
             for publisher in self._publishers:  # a missing device explains a missing stream
@@ -242,13 +237,13 @@ class LiveSession:
                     raise InputError(said, where=where, code=ErrorCode.DEVICE) from None
             raise
 
-    def _run_with(self, source: LslSource, show: Callable[[], None], interrupted: threading.Event) -> None:
-        self._tell_simulated(source)
+    def _run_open(self, show: Callable[[], None], interrupted: threading.Event) -> None:
+        clock, observer, source = self.clock, self.observer, self.source
+        self._tell_simulated()
         self._in_use = source.headers, source.connected
         self.headers = list(source.headers.values())
-        clock, observer, mask = self._clock, self.observer, ModalityMask()
         labels = self.checkpoint.config.labels
-        decoder = make_decoder(self.checkpoint, self.options, self._failing("device"))
+        self.decoder = decoder = make_decoder(self.checkpoint, self.options, self._failing("device"))
         decoder.warm_up()
         pipeline = Pipeline(
             source,
@@ -256,13 +251,13 @@ class LiveSession:
             live=True,
             on_event=self.telemetry.on_event,
             on_chunk=self.on_chunk or observer.on_chunk,
-            mask=mask,
+            mask=self.mask,
             lateness_s=self.options.lateness,
         )
         predictions, clock_map = PredictionOutlet(labels), ClockOutlet()
         sinks: list[Sink] = [predictions, *self.options.sinks(labels, lambda: self.ledgers.values())]
         own = [predictions.header.source_id, clock_map.header.source_id, *observer.own_source_ids()]
-        recording = self._recording_control(source, own, pipeline)
+        self.recording = recording = self._recording_control(own, pipeline)
         health_due, look_due = _Due(_HEALTH_S), _Due(_HEALTH_S)
         segments_due = _Due(_SEGMENTS_S)
 
@@ -285,7 +280,7 @@ class LiveSession:
         def attend() -> None:
             recording.step(clock.now())
             if watches and look_due(clock.now()):
-                self._look_around(source, recording)
+                self._look_around()
             for publisher in self._publishers:
                 for message in publisher.messages():
                     self._warn(message)
@@ -295,11 +290,11 @@ class LiveSession:
         runner = LiveRunner(pipeline, clock, sinks, self.telemetry, after_acquire, observer.after_decode)
         with closing(sinks, self._lack), contextlib.closing(clock_map):
             try:
-                observer.on_open(OpenSession(self.checkpoint, source, decoder, recording, clock, mask))
+                observer.on_open(self)
                 runner.start()
                 if self.options.record is not None:
                     recording.start(self.options.record, clock.now())
-                    self._wait_for_recording(recording, attend, interrupted)
+                    self._wait_for_recording(attend, interrupted)
                 self.first = clock.now()
                 runner.begin_decoding(self.first)
                 end = clock.now() + (self.options.seconds or math.inf)
@@ -321,16 +316,16 @@ class LiveSession:
         if runner.error is not None:
             raise runner.error
 
-    def _look_around(self, source: LslSource, recording: RecordingControl) -> None:
+    def _look_around(self) -> None:
         """Take note of streams that have joined or gone, and join, offer or name those that could join."""
-        in_use = source.headers, source.connected
+        source, in_use = self.source, (self.source.headers, self.source.connected)
         if in_use != self._in_use:
             joined, self._in_use = self._in_use[0] != in_use[0], in_use
-            recording.use(self.observer.recorded(list(source.connected.values())))
+            self.recording.use(self.observer.recorded(list(source.connected.values())))
             if joined:
                 self.headers = list(source.headers.values())
                 self.observer.on_streams(self.headers)
-                self._tell_simulated(source)
+                self._tell_simulated()
         seen = {offer.uid for offer in self.offers}
         self.offers = tuple(source.offers())
         own = {header.source_id for header in source.headers.values()} - {""}
@@ -340,40 +335,37 @@ class LiveSession:
             joins = self.request.newcomers == "join" and is_safe
             if joins or offer.uid not in seen:
                 words = offer_words(offer.header.name, offer.modality, offer.n_rivals, offer.replaces, joins)
-                self.telemetry.say(words, self._clock.now())
+                self.telemetry.say(words, self.clock.now())
             if joins:
                 source.join(offer.uid)
 
-    def _tell_simulated(self, source: LslSource) -> None:
-        notice = SimulatedStreams(source.headers.values()).notice
+    def _tell_simulated(self) -> None:
+        notice = SimulatedStreams(self.source.headers.values()).notice
         if notice not in ("", self._notice):
             self._notice = notice
-            self.telemetry.say(notice, self._clock.now())
+            self.telemetry.say(notice, self.clock.now())
 
-    def _wait_for_recording(
-        self, recording: RecordingControl, attend: Callable[[], None], interrupted: threading.Event
-    ) -> None:
+    def _wait_for_recording(self, attend: Callable[[], None], interrupted: threading.Event) -> None:
         """Wait until LabRecorder has every stream: decoding starts with the recording."""
+        recording = self.recording
         while recording.state == "starting" and not interrupted.is_set():
             attend()
-            self._clock.wait_until(self._clock.now() + _SHOW_S)
+            self.clock.wait_until(self.clock.now() + _SHOW_S)
         if recording.state in ("stopping", "failed") and not interrupted.is_set():
-            recording.finish(self._clock.now())
-            info = recording.info(self._clock.now())
+            recording.finish(self.clock.now())
+            info = recording.info(self.clock.now())
             assert info is not None
             what = f"the recording did not start: {info.message}"
             raise InputError(what, where=str(info.path), remedy="see its .log file", code=ErrorCode.RECORDING)
 
-    def _recording_control(
-        self, source: LslSource, own_source_ids: list[str], pipeline: Pipeline
-    ) -> RecordingControl:
-        decoder = pipeline.decoder
+    def _recording_control(self, own_source_ids: list[str], pipeline: Pipeline) -> RecordingControl:
+        source, decoder = self.source, self.decoder
 
         def on_opened() -> None:
             source.restate_segments()
             pipeline.aligner.restate()
             # Two seconds before the replay's first whole window: its answer averages over a second.
-            decoder.keep_level(self._clock.now() + decoder.config.windows.context_s - 2.0)
+            decoder.keep_level(self.clock.now() + decoder.config.windows.context_s - 2.0)
             self.observer.on_recording()
 
         hooks = RecordingHooks(
@@ -388,16 +380,13 @@ class LiveSession:
             },
             max_hours=self.options.max_hours,
             is_settled=lambda: decoder.kept_level is not None,
-            # The notes in the recording say since when electrodes are marked.
-            sidecar=lambda: (
-                self._sidecar(source) | {"level": decoder.kept_level, "marked_bad": list(decoder.marked_bad)}
-            ),
+            sidecar=self._sidecar,
         )
         streams = self.observer.recorded(list(source.headers.values()))
         return RecordingControl(streams, own_source_ids, hooks)
 
-    def _sidecar(self, source: LslSource) -> dict[str, Any]:
-        options, profile = self.options, self.options.profile_summary()
+    def _sidecar(self) -> dict[str, Any]:
+        options, profile, source = self.options, self.options.profile_summary(), self.source
         used = {"subject": profile.subject, **profile.remark()} if profile is not None else {}
         return {
             "program": "affectscope",
@@ -411,6 +400,8 @@ class LiveSession:
             "ledger": [asdict(ledger) for ledger in self.ledgers.values()],  # once it is over
             "stream_notes": {key: list(spec.notes) for key, spec in source.specs.items() if spec.notes},
             **self.observer.sidecar(),
+            "level": self.decoder.kept_level,
+            "marked_bad": list(self.decoder.marked_bad),  # the notes in the recording say since when
         }
 
     def _lack(self, message: str) -> None:
@@ -419,10 +410,10 @@ class LiveSession:
         self._failing("output")(message)
 
     def _warn(self, message: str) -> None:
-        self.telemetry.say(message, self._clock.now(), Change.WARNING)
+        self.telemetry.say(message, self.clock.now(), Change.WARNING)
 
     def _failing(self, stage: str) -> Callable[[str], None]:
-        return lambda message: self.telemetry.on_failure(Failure(stage, message, self._clock.now()))
+        return lambda message: self.telemetry.on_failure(Failure(stage, message, self.clock.now()))
 
 
 class _Due:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from app.live import LiveSession, NotingObserver, OpenSession
+from app.live import LiveSession, NotingObserver
 from app.modality_mask import CheckMark
 from app.request import LiveRequest
 from app.telemetry import Telemetry
@@ -23,17 +23,17 @@ class Questions:
     """Puts questions to whoever a session watches; ``push`` sends a marker and its time, LSL seconds."""
 
     def __init__(
-        self, opened: OpenSession, push: Callable[[str, float], object], every_s: float | None
+        self, session: LiveSession, push: Callable[[str, float], object], every_s: float | None
     ) -> None:
-        self._opened, self._push = opened, push
-        self._hop_s = opened.checkpoint.config.windows.hop_s
-        self._reminder = Reminder(every_s, opened.clock.now())
+        self._session, self._push = session, push
+        self._hop_s = session.checkpoint.config.windows.hop_s
+        self._reminder = Reminder(every_s, session.clock.now())
         self._asked = -math.inf  # LSL seconds of the newest question's mark
-        self.labels = opened.checkpoint.config.labels
+        self.labels = session.checkpoint.config.labels
 
     @property
     def now(self) -> float:
-        return self._opened.clock.now()
+        return self._session.clock.now()
 
     @property
     def is_due(self) -> bool:
@@ -44,7 +44,7 @@ class Questions:
         now = self.now
         # An answer lies in a later window than its question, whose window holds what was shown.
         mark = CheckMark(max(now, self._asked + self._hop_s), what)
-        mark = self._opened.mask.add(mark, self._hop_s)
+        mark = self._session.mask.add(mark, self._hop_s)
         self._push(mark.marker, mark.time)
         if what == ASKED:
             self._asked = mark.time
@@ -74,8 +74,8 @@ class TerminalCheck(NotingObserver):
         self._is_asking = False
         self._questions: Questions | None = None
 
-    def on_open(self, opened: OpenSession) -> None:
-        self._questions = Questions(opened, self._notes.push, self._every_s)
+    def on_open(self, session: LiveSession) -> None:
+        self._questions = Questions(session, self._notes.push, self._every_s)
         if not self._is_simulated:
             self._telemetry.say(f"Self-check. {_KEYS}", self._questions.now)
         threading.Thread(target=self._read, daemon=True).start()

@@ -151,7 +151,7 @@ def calibrate_headless(
     controller = HeadlessController(say, request.seed, is_simulated=request.simulated is not None)
     run = CalibrationRun(prepared, consent, controller.act, interrupted=interrupted)
     record = run.run()
-    for problem in run.live.problems if run.live is not None else ():
+    for problem in run.live.problems:
         lack(problem)
     if run.session.is_aborted:
         say(f"interrupted; everything so far is kept in {run.place.folder}; the same command resumes it")

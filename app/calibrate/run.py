@@ -21,7 +21,7 @@ from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, StreamHeader
 from app.calibrate.fitting import FinalFit, Learning
 from app.calibrate.prepare import Prepared, plan_seconds
 from app.calibrate.signals import SignalChecks, SignalListener
-from app.live import LiveSession, Observer, OpenSession
+from app.live import LiveSession, Observer
 from app.model_loading import load_model
 from app.outlets import Outlet, new_id
 from app.request import LiveRequest
@@ -47,6 +47,7 @@ class CalibrationRun(Observer):
     """
 
     session: Session  # once the streams are open
+    live: LiveSession  # once `run` was called
 
     def __init__(
         self,
@@ -62,8 +63,6 @@ class CalibrationRun(Observer):
         self.silent: frozenset[str] = frozenset()  # names of the streams that have fallen silent
         self.place = prepared.place or make_session(prepared.data, prepared.request.subject)
         self.run_number = prepared.run
-        self.opened: OpenSession | None = None
-        self.live: LiveSession | None = None
         self._act, self._watcher = act, watcher or Observer()
         self._interrupted, self._ending = interrupted, threading.Event()
         self._quality = QualityLog(line_hz=prepared.request.options.line)
@@ -142,8 +141,7 @@ class CalibrationRun(Observer):
         if not is_preflight or self._wanted is not None or self.session.red_checks(overridden):
             self.session.proceed(step_id, now, overridden)  # which says why not
             return
-        assert self.opened is not None
-        self.opened.recording.start(self.place.recording(self.run_number), now)
+        self.live.recording.start(self.place.recording(self.run_number), now)
         self._wanted = (step_id, overridden)
         self.session.show(message="Starting the recording.")
 
@@ -153,8 +151,7 @@ class CalibrationRun(Observer):
         self.session.abort(now)
 
     def _attend(self) -> None:
-        assert self.opened is not None
-        now = self.opened.clock.now()
+        now = self.live.clock.now()
         if self._interrupted.is_set():
             self.session.abort(now)
         if now >= self._next_look:
@@ -171,9 +168,7 @@ class CalibrationRun(Observer):
 
     def _look_at_streams(self, now: float) -> None:
         """Refresh the checks, or pause a session one of whose streams has fallen silent."""
-        assert self.opened is not None
-        assert self.live is not None
-        health, specs = self.live.stream_health, self.opened.source.specs
+        health, specs = self.live.stream_health, self.live.source.specs
         if self._signals.checks is not None:
             if self._wanted is None:  # once the participant has begun, the checks of that moment count
                 self.session.show(checks=self._signals.checks.checks(health))
@@ -191,8 +186,7 @@ class CalibrationRun(Observer):
             self.session.show(message=f"{names}: no more samples. {paused}")
 
     def _look_at_recording(self, now: float) -> None:
-        assert self.opened is not None
-        recording = self.opened.recording
+        recording = self.live.recording
         info = recording.info(now)
         if info is None or self.session.is_over:
             return
@@ -238,10 +232,9 @@ class CalibrationRun(Observer):
             "calibration": dict(record.settings) | {"seed": record.seed, "classes": list(record.classes)},
         }
 
-    def on_open(self, opened: OpenSession) -> None:
-        self.opened = opened
+    def on_open(self, session: LiveSession) -> None:
         request = self.prepared.request
-        headers = list(opened.source.headers.values())
+        headers = list(session.source.headers.values())
         is_simulated = bool(SimulatedStreams(headers).simulated)
         self._signals.checks = SignalChecks(
             self.consent,
@@ -251,7 +244,7 @@ class CalibrationRun(Observer):
             self.place.folder,
             max(plan_seconds(self.prepared.plan), MIN_ROOM_S),
         )
-        rows = RowCollector(opened.decoder, run=self.run_number)
+        rows = RowCollector(session.decoder, run=self.run_number)
         self.learning = Learning(
             request,
             self.place,
@@ -263,17 +256,17 @@ class CalibrationRun(Observer):
         )
         self.session = Session(
             self.prepared.plan,
-            self._first_record(opened, is_simulated),
+            self._first_record(is_simulated),
             on_marker=self._mark,
             on_change=lambda record: save_record(record, self.place.state),
             run=self.run_number,
         )
         save_record(self.session.record, self.place.state)
-        self._watcher.on_open(opened)
+        self._watcher.on_open(session)
 
-    def _first_record(self, opened: OpenSession, is_simulated: bool) -> SessionRecord:
+    def _first_record(self, is_simulated: bool) -> SessionRecord:
         request, plan = self.prepared.request, self.prepared.plan
-        model = {"model": request.options.model.name, "model_sha256": opened.checkpoint.sha256}
+        model = {"model": request.options.model.name, "model_sha256": self.live.checkpoint.sha256}
         if (record := self.prepared.record) is not None:
             known = record.settings.get("model_sha256")
             if known not in (None, model["model_sha256"]):

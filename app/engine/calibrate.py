@@ -47,7 +47,7 @@ class CalibrationEngine(WatchedSession):
             try:
                 run.run()
             finally:
-                self._close(run.live)
+                self.close()
             if not run.session.is_aborted:
                 self._fit(run)
 
@@ -75,20 +75,18 @@ class CalibrationEngine(WatchedSession):
 
     @staticmethod
     def _view_of(run: CalibrationRun) -> SessionView:
-        assert run.opened is not None
-        return run.session.view(run.opened.clock.now())
+        return run.session.view(run.live.clock.now())
 
     def act(self, run: CalibrationRun, now: float) -> None:
         """Carry out the window's commands, and report the session's state."""
         for command in self._link.commands.take():
             if command is messages.SessionCommand.STOP:
                 self._interrupted.set()
-                if run.live is not None:
-                    run.live.close_recording_s = 0.0  # its supervisor closes the file
+                run.live.close_recording_s = 0.0  # its supervisor closes the file
             else:
                 self._handle(run, command, now)
-        if self._is_open and run.live is not None:
-            self._tell_due(run.live)
+        if self._is_open:
+            self._tell_due()
         self._tell_view(run, now)
 
     def _handle(self, run: CalibrationRun, command: object, now: float) -> None:

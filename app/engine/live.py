@@ -11,7 +11,7 @@ from app.engine import messages
 from app.engine.health import PERIOD_S, HealthMeter, OcclusionCheck, model_info
 from app.engine.messages import Opened, Phase, PhaseName, SessionCommand
 from app.engine.pipe import Stopped, WindowLink, stage_of
-from app.live import LiveSession, NotingObserver, OpenSession
+from app.live import LiveSession, NotingObserver
 from app.modality_mask import MaskChange, Rest, read_change
 from app.request import LiveRequest, SessionOptions
 from app.self_check import Questions
@@ -23,7 +23,7 @@ class WatchedSession(NotingObserver):
 
     _telemetry: Telemetry  # of the session, before its streams are opened
     _check_every_s: float | None = None  # of a self-check
-    _opened: OpenSession
+    _session: LiveSession
     _is_open = False
 
     def __init__(self, options: SessionOptions, link: WindowLink) -> None:
@@ -33,15 +33,15 @@ class WatchedSession(NotingObserver):
         """Tell the window; raises `Stopped` if it has stopped the session."""
         self._link.tell_stage(Phase(stage, message))
 
-    def on_open(self, opened: OpenSession) -> None:
-        self._opened, self._model = opened, model_info(opened.checkpoint, self._options)
-        self._link.tell_stage(self._opening(opened.source.headers.values()))
+    def on_open(self, session: LiveSession) -> None:
+        self._session, self._model = session, model_info(session.checkpoint, self._options)
+        self._link.tell_stage(self._opening(session.source.headers.values()))
         self._link.tell(Phase("running"))
-        self._hop_s = opened.checkpoint.config.windows.hop_s
+        self._hop_s = session.checkpoint.config.windows.hop_s
         self._meter = HealthMeter(self._telemetry, self._model.device)
         self._next_health, self._recording_state = -math.inf, ""
-        self._occlusion = OcclusionCheck(opened.decoder, self._tap.put)
-        self._questions = Questions(opened, self._push, self._check_every_s)
+        self._occlusion = OcclusionCheck(session.decoder, self._tap.put)
+        self._questions = Questions(session, self._push, self._check_every_s)
         self._is_open = True
 
     def on_streams(self, headers: Collection[StreamHeader]) -> None:
@@ -62,21 +62,21 @@ class WatchedSession(NotingObserver):
         """Note in the recording what is masked at its start; a rest under way begins anew, to lie in it."""
         if not self._is_open:
             return
-        rest = self._opened.mask.rest_at(self._now())
+        rest = self._session.mask.rest_at(self._now())
         if rest is not None and rest.duration_s:
             self._rest(rest.duration_s)
-        for change in self._opened.mask.restated(self._now(), self._hop_s):
+        for change in self._session.mask.restated(self._now(), self._hop_s):
             self._notes.push(change.marker, change.time)
 
-    def _tell_due(self, session: LiveSession) -> None:
+    def _tell_due(self) -> None:
         """Tell the figures twice a second, and at once when a recording changes its state."""
-        if self._now() >= self._next_health or self._opened.recording.state != self._recording_state:
-            self._tell_health(session)
+        if self._now() >= self._next_health or self._session.recording.state != self._recording_state:
+            self._tell_health()
 
-    def _tell_health(self, session: LiveSession) -> None:
-        now = self._now()
+    def _tell_health(self) -> None:
+        now, session = self._now(), self._session
         self._next_health = now + PERIOD_S
-        recording, mask = self._opened.recording, self._opened.mask
+        recording, mask = session.recording, session.mask
         self._recording_state = recording.state
         self._tap.put(
             self._meter.part(
@@ -113,11 +113,11 @@ class WatchedSession(NotingObserver):
                 said = text if read_change(text.strip(), 0.0) is None else f"typed: {text}"
                 self._push(said, self._now() if math.isnan(time) else time)
             case messages.AddStream(uid):
-                self._opened.source.join(uid)
+                self._session.source.join(uid)
             case messages.StartRecording(path):
-                self._opened.recording.start(path, self._now())
+                self._session.recording.start(path, self._now())
             case messages.SessionCommand.STOP_RECORDING:
-                self._opened.recording.stop(self._now())
+                self._session.recording.stop(self._now())
             case messages.ChooseSpectrogram(ch_name):
                 self._tap.choose_spectrogram(ch_name)
             case messages.EegLook():
@@ -126,12 +126,12 @@ class WatchedSession(NotingObserver):
                 self._occlusion.ask()
 
     def _note(self, change: MaskChange | Rest) -> None:
-        change = self._opened.mask.add(change, self._hop_s)
+        change = self._session.mask.add(change, self._hop_s)
         self._push(change.marker, change.time)
         self._next_health = -math.inf
 
     def _rest(self, duration_s: float) -> None:
-        if self._opened.checkpoint.profile_sha256:
+        if self._session.checkpoint.profile_sha256:
             raise InputError("the profile in use has the participant's level already", where="rest")
         self._note(Rest(self._now(), duration_s))
 
@@ -140,12 +140,12 @@ class WatchedSession(NotingObserver):
             self._tap.put(messages.Mark(time, line, self._notes.header.name))
 
     def _now(self) -> float:
-        return self._opened.clock.now()
+        return self._session.clock.now()
 
-    def _close(self, session: LiveSession | None) -> None:
-        if self._is_open and session is not None:
-            self._tell_health(session)
-        self.close()
+    def close(self) -> None:
+        if self._is_open:
+            self._tell_health()
+        super().close()
 
 
 #: Seconds to wait at the end for the recorded file. LabRecorder needs about 4 s to close one, longer than a
@@ -174,14 +174,14 @@ class LiveEngine(WatchedSession):
                 close_recording_s=_CLOSE_RECORDING_S,
             )
             try:
-                session.run(lambda: self._attend(session))
+                session.run(self._show)
             finally:
-                self._close(session)
+                self.close()
 
-    def _attend(self, session: LiveSession) -> None:
+    def _show(self) -> None:
         for command in self._link.commands.take():
             if command is SessionCommand.STOP:
                 self._stopping.set()
             else:
                 self._try(command)
-        self._tell_due(session)
+        self._tell_due()

@@ -37,8 +37,7 @@ def test_a_light_that_turns_red_while_the_file_is_opened_does_not_hold_the_sessi
     run.session = make_session()
     recording = SimpleNamespace(start=lambda path, now: None, state="starting")
     recording.info = lambda now: SimpleNamespace(path=Path("1.xdf"), message="")
-    run.opened = SimpleNamespace(recording=recording, source=SimpleNamespace(specs={}))
-    run.live = SimpleNamespace(stream_health={})
+    run.live = SimpleNamespace(recording=recording, source=SimpleNamespace(specs={}), stream_health={})
     lights = [GREEN]
     run._signals.checks = SimpleNamespace(checks=lambda health: tuple(lights))
 
