@@ -43,7 +43,6 @@ class CalibrationEngine(WatchedSession):
                 listeners=[self._link.tap],
                 interrupted=self._interrupted,
             )
-            self._telemetry = run.telemetry
             try:
                 run.run()
             finally:

@@ -21,7 +21,6 @@ from app.telemetry import Failure, SimulatedStreams, Telemetry
 class WatchedSession(NotingObserver):
     """Connects a live session to a window: shows it, carries out commands, tells figures and sends notes."""
 
-    _telemetry: Telemetry  # of the session, before its streams are opened
     _check_every_s: float | None = None  # of a self-check
     _session: LiveSession
     _is_open = False
@@ -38,7 +37,7 @@ class WatchedSession(NotingObserver):
         self._link.tell_stage(self._opening(session.source.headers.values()))
         self._link.tell(Phase("running"))
         self._hop_s = session.checkpoint.config.windows.hop_s
-        self._meter = HealthMeter(self._telemetry, self._model.device)
+        self._meter = HealthMeter(session.telemetry, self._model.device)
         self._next_health, self._recording_state = -math.inf, ""
         self._occlusion = OcclusionCheck(session.decoder, self._tap.put)
         self._questions = Questions(session, self._push, self._check_every_s)
@@ -98,7 +97,7 @@ class WatchedSession(NotingObserver):
         try:
             self._carry_out(command)
         except InputError as error:
-            self._telemetry.on_failure(Failure(stage_of(command), str(error), self._now()))
+            self._session.telemetry.on_failure(Failure(stage_of(command), str(error), self._now()))
 
     def _carry_out(self, command: object) -> None:
         match command:
@@ -157,7 +156,6 @@ class LiveEngine(WatchedSession):
     def __init__(self, request: LiveRequest, link: WindowLink) -> None:
         super().__init__(request.options, link)
         self._request, self._check_every_s = request, request.check_every_s
-        self._telemetry = Telemetry([link.tap])
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -168,7 +166,7 @@ class LiveEngine(WatchedSession):
         with contextlib.suppress(Stopped):
             session = LiveSession(
                 self._request,
-                telemetry=self._telemetry,
+                telemetry=Telemetry([self._tap]),
                 observer=self,
                 interrupted=self._stopping,
                 close_recording_s=_CLOSE_RECORDING_S,
