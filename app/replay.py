@@ -291,26 +291,18 @@ class ReplaySession:
         self.options = self.file.options
         if self.file.notice:
             self.telemetry.say(self.file.notice, math.nan)
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        return self.file.checkpoint
-
-    @property
-    def headers(self) -> list[StreamHeader]:
-        return self.file.headers
+        self.checkpoint, self.headers = self.file.checkpoint, self.file.headers  # of the streams in use
 
     def run(self, progress: Callable[[float], None]) -> None:
         """Replay to the end; ``progress`` is called with the share done, 0..1.
 
         Raises `InputError` if the file, a stream in it or the model cannot be used.
         """
-        checkpoint = self.checkpoint  # before the file: a wrong model is refused at once
         source = self.file.open()
         first, last = self.file.span(source)
         self.first, self.duration_s = first, max(0.0, last - first)
         clock = ReplayClock(first, self.request.speed)
-        if notice := SimulatedStreams(self.file.headers).notice:
+        if notice := SimulatedStreams(self.headers).notice:
             self.telemetry.say(notice, first)
         if self.file.has_other_profile:
             self.telemetry.say(OTHER_PROFILE, first, Change.WARNING)
@@ -329,7 +321,7 @@ class ReplaySession:
             mask=mask,
         )
         self.file.let_follow(pipeline, source)
-        hop_s = checkpoint.config.windows.hop_s
+        hop_s = self.checkpoint.config.windows.hop_s
         steps = ReplaySteps(pipeline, int(first // hop_s) + 1, last)
         sinks = self.file.sinks(lambda: pipeline.ledgers().values())
         # What follows a self-report rests on the answers before it.
