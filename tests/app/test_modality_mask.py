@@ -45,7 +45,7 @@ def test_no_change_reaches_back_to_a_window_that_was_decoded():
 
 @pytest.mark.parametrize("now", [9.9999, 10.0, 10.0001])
 def test_a_change_keeps_away_from_the_ends_of_windows(now):
-    assert ModalityMask().change("eeg", True, now, HOP_S).time == pytest.approx(10.01)
+    assert ModalityMask().add(MaskChange(now, "eeg", True), HOP_S).time == pytest.approx(10.01)
 
 
 def test_changes_never_go_back_in_time():
