@@ -7,7 +7,6 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,42 +18,17 @@ _START = "trial_start/"  # an emotion follows; see `acquisition.simulator.source
 REST = "rest"
 
 
-@dataclass(frozen=True)
-class Score:
-    """How many of the kept answers, warm windows and whole trials name the simulated emotion."""
-
-    n_right_answers: int = 0
-    n_answers: int = 0
-    n_right_windows: int = 0
-    n_windows: int = 0
-    n_right_trials: int = 0  # by the mean of their windows' probabilities
-    n_trials: int = 0
-    n_labels: int = 0
-
-    @property
-    def words(self) -> str:
-        """The figures in a line; "" before the first."""
-        if not self.n_windows:
-            return ""
-        counts = (
-            (self.n_right_answers, self.n_answers, "answer"),
-            (self.n_right_windows, self.n_windows, "window"),
-        )
-        said = [f"{percent(n_right / n)} of {counted(n, noun)}" for n_right, n, noun in counts if n]
-        if self.n_trials:
-            said.append(f"{self.n_right_trials} of {counted(self.n_trials, 'trial')}")
-        chance = f" (chance {percent(1 / self.n_labels)})" if self.n_labels else ""
-        return "right: " + ", ".join(said) + chance
-
-
 def true_emotion(store: ViewStore, t: float) -> str:
     """Return the emotion, or "rest", that the simulated participant shows at ``t``; "" where not known."""
     *_, (_, emotion) = (0.0, ""), *_spans(store, t)
     return emotion
 
 
-def score(store: ViewStore, t: float) -> Score:
-    """Return how often the predictions kept up to ``t`` name the simulated emotion."""
+def score(store: ViewStore, t: float) -> str:
+    """Return how many of the answers, warm windows and whole trials up to ``t`` name the simulated emotion.
+
+    A trial names that with the highest mean of its windows' probabilities. "" before the first window.
+    """
     spans = list(_spans(store, t))
     begins = [begin for begin, _ in spans]
     rights: list[bool] = []
@@ -73,7 +47,12 @@ def score(store: ViewStore, t: float) -> Score:
         trials[place].append(tuple(prediction.probs.values()))
     ended = {place: rows for place, rows in trials.items() if place < len(spans) - 1}
     right = [labels[int(np.mean(rows, axis=0).argmax())] == spans[place][1] for place, rows in ended.items()]
-    return Score(sum(answers), len(answers), sum(rights), len(rights), sum(right), len(right), len(labels))
+    if not rights:
+        return ""
+    counts = ((answers, "answer"), (rights, "window"))
+    said = [f"{percent(sum(of) / len(of))} of {counted(len(of), noun)}" for of, noun in counts if of]
+    said += [f"{sum(right)} of {counted(len(right), 'trial')}"] if right else []
+    return f"right: {', '.join(said)} (chance {percent(1 / len(labels))})"
 
 
 def _spans(store: ViewStore, t: float) -> Iterator[tuple[float, str]]:

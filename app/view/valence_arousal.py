@@ -11,7 +11,6 @@ others. All are means over raters, languages and situations: read the point as a
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from acquisition.text import parse_toml
 from assets import EMOTIONS
@@ -22,16 +21,11 @@ _EMOTIONS = parse_toml(EMOTIONS.read_bytes())
 MIN_PLACED = 0.5
 
 
-@dataclass(frozen=True)
-class AffectPoint:
-    """Where the probabilities point."""
-
-    valence: float  # -1 unpleasant .. 1 pleasant
-    arousal: float  # -1 calm .. 1 excited
-    placed: float  # share of the probability on emotions that have a place
+#: Valence, -1 unpleasant .. 1 pleasant, and arousal, -1 calm .. 1 excited.
+Place = tuple[float, float]
 
 
-def place_of(label: str) -> tuple[float, float] | None:
+def place_of(label: str) -> Place | None:
     word = label.strip().lower()
     place = _EMOTIONS["places"].get(_EMOTIONS["synonyms"].get(word, word))
     return None if place is None else tuple(place)
@@ -41,7 +35,7 @@ def unplaced(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(label for label in labels if place_of(label) is None)
 
 
-def point(probs: Mapping[str, float]) -> AffectPoint | None:
+def point(probs: Mapping[str, float]) -> Place | None:
     """Return the probability-weighted mean of the places, over the emotions that have one.
 
     None where these hold less than half of the probability, or a probability is not a number.
@@ -51,4 +45,4 @@ def point(probs: Mapping[str, float]) -> AffectPoint | None:
     if not placed >= MIN_PLACED or math.isnan(sum(probs.values())):
         return None
     valence, arousal = (sum(probability * place[axis] for probability, place in at) for axis in (0, 1))
-    return AffectPoint(valence / placed, arousal / placed, placed)
+    return valence / placed, arousal / placed

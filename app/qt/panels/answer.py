@@ -27,7 +27,7 @@ from app.qt.widgets import ElidedLabel, plain_label, put, scrolling
 from app.view.store import ViewStore
 from app.view.text import tooltip
 from app.view.trust import NO_PREDICTION, UNCERTAIN, Finding, Shown, judge_at, labels_of, needed, said_sets
-from app.view.truth import Score, score, true_emotion
+from app.view.truth import score, true_emotion
 from models.prediction import Prediction
 from models.trust import State
 
@@ -49,7 +49,7 @@ class AnswerPanel(Panel):
     def __init__(self) -> None:
         super().__init__("Emotion")
         self.verdict = Shown()
-        self._scored: tuple[Prediction | None, Score] = None, Score()
+        self._scored: tuple[Prediction | None, str] = None, ""
         self._index = 0  # of the top emotion, for its colour and hatch
         self.truth = self.add_words()
         self.state = self.add_words(muted=True)
@@ -73,7 +73,7 @@ class AnswerPanel(Panel):
         figures = percent(verdict.probability), percent(verdict.second_probability)
         if prediction is not self._scored[0]:
             self._scored = prediction, score(store, t)
-        emotion, hits = true_emotion(store, t), self._scored[1].words
+        emotion, hits = true_emotion(store, t), self._scored[1]
         texts = _line(verdict), _state(verdict), emotion, hits
         if self.is_new(verdict.state, verdict.label, verdict.top, figures, *texts):
             self.truth.setText(f"simulated truth: {emotion}" if emotion else "")

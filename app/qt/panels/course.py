@@ -23,7 +23,7 @@ from app.qt.widgets import plain_label
 from app.view.explanation import UNCERTAIN, WARMING_UP, course, mean_over_s
 from app.view.store import ViewStore
 from app.view.trust import judge_at, labels_of, needed
-from app.view.valence_arousal import AffectPoint, place_of, point, unplaced
+from app.view.valence_arousal import Place, place_of, point, unplaced
 from models.prediction import Prediction
 from models.trust import STALE_AFTER_S
 
@@ -350,7 +350,7 @@ class PlanePlot(Plot):
         reach = (-1.02, 1.02)
         super().__init__("Plane of valence and arousal", axes, x=reach, y=reach, aspect=1.0, least=(28, 11.0))
         self.labels: tuple[str, ...] = ()
-        self.trail: list[tuple[float, AffectPoint]] = []  # with their times, the newest last
+        self.trail: list[tuple[float, Place]] = []  # with their times, the newest last
         self.is_grey = True
         self._prediction: Prediction | None = None
         self._content = _PlaneContent(self)
@@ -362,13 +362,12 @@ class PlanePlot(Plot):
         points = [(prediction.t_end, point(prediction.probs)) for prediction in predictions]
         self.trail = [(time, place) for time, place in points if place is not None]
         newest = self.trail[-1][1] if self.trail else None
-        self.setAccessibleDescription(
-            f"valence {newest.valence:+.1f}, arousal {newest.arousal:+.1f}" if newest else "no point"
-        )
+        said = "valence {:+.1f}, arousal {:+.1f}".format(*newest) if newest else "no point"
+        self.setAccessibleDescription(said)
         self._content.update()
 
     @property
-    def newest(self) -> AffectPoint | None:
+    def newest(self) -> Place | None:
         """The point of the prediction shown, None where its probabilities have none."""
         if not self.trail or self._prediction is None or self.trail[-1][0] != self._prediction.t_end:
             return None
@@ -378,7 +377,7 @@ class PlanePlot(Plot):
         return f"valence {figure_text(x)}, arousal {figure_text(y)}" if max(abs(x), abs(y)) <= 1 else ""
 
     def table(self) -> Table:
-        rows = [(f"{time:.3f}", f"{at.valence:.4f}", f"{at.arousal:.4f}") for time, at in self.trail]
+        rows = [(f"{t:.3f}", f"{valence:.4f}", f"{arousal:.4f}") for t, (valence, arousal) in self.trail]
         return ["LSL time (s)", "valence (-1 to 1)", "arousal (-1 to 1)"], rows
 
 
@@ -395,7 +394,7 @@ class _PlaneContent(PixelItem):
         marks = {label: _around(self.point(*at), 0.22 * height) for label, at in self._places().items()}
         taken = list(marks.values())
         if newest is not None:
-            taken.append(_around(self.point(newest.valence, newest.arousal), 0.42 * height))
+            taken.append(_around(self.point(*newest), 0.42 * height))
         names = {}
         for label, mark in marks.items():
             width = metrics.horizontalAdvance(label) + 2
@@ -419,10 +418,10 @@ class _PlaneContent(PixelItem):
         if plot.newest is not None:
             painter.setPen(QPen(QColor(theme.surface), 2))
             painter.setBrush(QColor(theme.stale if plot.is_grey else theme.text))
-            painter.drawEllipse(_around(self.point(plot.newest.valence, plot.newest.arousal), 0.42 * height))
+            painter.drawEllipse(_around(self.point(*plot.newest), 0.42 * height))
         self._draw_names(painter)
 
-    def _places(self) -> dict[str, tuple[float, float]]:
+    def _places(self) -> dict[str, Place]:
         places = {label: place_of(label) for label in self.plot.labels}
         return {label: at for label, at in places.items() if at is not None}
 
@@ -440,7 +439,7 @@ class _PlaneContent(PixelItem):
             if t1 - t0 <= STALE_AFTER_S:
                 colour.setAlphaF(max(0.06, 1 - (trail[-1][0] - t1) / TRAIL_S) ** 1.6)
                 painter.setPen(QPen(colour, 1.6))
-                painter.drawLine(self.point(a.valence, a.arousal), self.point(b.valence, b.arousal))
+                painter.drawLine(self.point(*a), self.point(*b))
 
     def _draw_names(self, painter: QPainter) -> None:
         """Draw the emotions' names, with an edge that keeps the trail off the letters."""

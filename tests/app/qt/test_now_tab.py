@@ -189,7 +189,7 @@ def test_the_point_lies_at_the_weighted_mean(tab, qtbot):
     show(tab, qtbot, filled(probs))
     plot, expected = tab.plane.plot, point(probs)
     assert plot.newest == expected
-    at = plot.pixel_of(expected.valence, expected.arousal).toPoint()
+    at = plot.pixel_of(*expected).toPoint()
     assert plot.grab().toImage().pixelColor(at) == QColor(LIGHT.text)
     unit = plot.pixel_of(1, 0).x() - plot.pixel_of(0, 0).x()
     assert unit == pytest.approx(plot.pixel_of(0, 0).y() - plot.pixel_of(0, 1).y(), rel=0.01)
@@ -201,7 +201,7 @@ def test_the_point_hides_no_name(tab, qtbot, label):
         probs = dict.fromkeys(LABELS, (1 - share) / (len(LABELS) - 1)) | {label: share}
         show(tab, qtbot, filled(probs, seconds=1.0))
         plot, expected = tab.plane.plot, point(probs)
-        at = plot.pixel_of(expected.valence, expected.arousal) - plot.plot_rect().topLeft()
+        at = plot.pixel_of(*expected) - plot.plot_rect().topLeft()
         names = plot._content.name_rects()
         assert set(names) == set(LABELS)
         assert not [name for name, area in names.items() if area.contains(at)], share
