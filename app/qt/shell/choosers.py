@@ -380,11 +380,8 @@ class MaskCommands:
         is_running = store.phase.name in ("running", "paused")
         masked = store.health.masked if store.health is not None else ()
         for modality, action in self._actions.items():
-            if action.isEnabled() != is_running:
-                action.setEnabled(is_running)
-            words = f"{_WORDS[modality]} off" if action.isChecked() else _WORDS[modality]
-            if action.iconText() != words:
-                action.setIconText(words)
+            action.setEnabled(is_running)
+            action.setIconText(f"{_WORDS[modality]} off" if action.isChecked() else _WORDS[modality])
             if store.health is not None and self._known is not store.health:
                 action.setChecked(modality in masked)
         self._known = store.health

@@ -64,9 +64,6 @@ class ReplayBar(QWidget):
         self.speed.activated.connect(lambda at: playback.set_speed(SPEEDS[at]))
         put(row, (self.timeline, 1), self.words, self.speed)
 
-    def set_theme(self, theme: Theme) -> None:
-        self.timeline.set_theme(theme)
-
     def refresh(self, store: ViewStore, t: float) -> None:
         playback = self._playback
         self._toggle.setIconText("‖" if playback.is_playing else "▶")

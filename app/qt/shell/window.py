@@ -307,7 +307,7 @@ class MainWindow(EngineWindow):
 
     def pass_theme_on(self, theme: Theme) -> None:
         self.tabs.set_theme(theme)
-        self.replay_bar.set_theme(theme)
+        self.replay_bar.timeline.set_theme(theme)
         self.header.set_theme(theme)
 
     def button_of(self, name: str) -> tuple[str, Callable[[], None]]:
