@@ -58,9 +58,9 @@ def test_the_shipped_recording_is_a_small_minute_with_every_emotion_announced_an
     assert [round(time - found[0][0]) for time, _ in found] == [0, 15, 15, 30, 30, 45, 45, 60]
 
 
-def test_the_shipped_model_is_warm_within_twelve_seconds():
+def test_the_shipped_model_is_warm_within_thirteen_seconds():
     windows = load_config(DEMO_MODEL).windows
-    assert max(map(windows.context_of, MODALITIES)) <= 12.0
+    assert max(map(windows.context_of, MODALITIES)) <= 13.0
 
 
 def test_what_the_simulator_writes_says_so_itself_and_its_replay_too(tmp_path, random_model):

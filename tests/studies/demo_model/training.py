@@ -65,7 +65,7 @@ _POLL_S = 0.2
 #: Seeds of simulated subjects: training uses the first ones, evaluation none of them.
 FIRST_TRAINING_SEED = 1000
 _MIN_SINCE_ONSET_S = 3.0
-_EYE_STEPS = 3  # with the pupil's ten seconds all contexts are whole after twelve
+_EYE_STEPS = 3  # with the pupil's ten seconds all contexts are whole after thirteen
 _EYE_TAILS = 0.01
 _N_FOLDS = 5
 _N_NOISE = 1000  # windows of noise that the fusion learns from
