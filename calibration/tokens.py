@@ -175,7 +175,8 @@ class TrialWindows:
                 for modality, rows in means.items():
                     rows.append(level.mean(modality))
             if level_of is None:
-                level.take(recent, of_window.sum(dim=0).numpy())
+                reliability = evidence.range.reliability(measures)
+                level.take(recent, of_window.sum(dim=0).numpy(), reliability=reliability)
         levels = {m: torch.from_numpy(np.stack(rows)).float() for m, rows in means.items()}
         unknown = torch.full((len(found),), torch.nan)  # agreement is of a running session
         scores, measures = (torch.stack(parts) for parts in zip(*found, strict=True))

@@ -573,7 +573,8 @@ class Decoder:
                 self._level.agreement.take(inputs.evidence[0].numpy(), inputs.present[0].numpy())
             if runs:
                 said = (inputs.evidence[0] * inputs.present[0][:, None]).sum(dim=0)
-                self._level.take(recent, torch.zeros_like(said).numpy() if self._baseline else said.numpy())
+                said = torch.zeros_like(said) if self._baseline else said
+                self._level.take(recent, said.numpy(), reliability=inputs.reliability[0])
             while self._recorded and second >= self._recorded[0]["second"]:
                 self._restore_level(self._recorded.pop(0))
             if second >= self._keep_from_s:

@@ -29,6 +29,7 @@ from models.fusion import weighed
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LARGEST, check_numbers, known_mean, mean_of, unfit
 from models.prediction import Given
+from models.trust import LEAST_RELIABLE
 from models.window_batch import NetworkInput
 
 #: Steps a second apart of a window or a session, oldest first, (n, F) by modality; NaN where unknown.
@@ -37,6 +38,8 @@ Recent = Mapping[str, NDArray[np.floating]]
 _WORTHS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # trials: evidence knows how much its level rests on
 _LEAST_WORTH = 1.0  # trials: before, a level is no measure of what is far from it
 _DOUBT = 0.1  # share of the answer that counts as any emotion, so that a wrong one does not confirm itself
+_ARTEFACT_S = 30.0  # chosen: movements and loose cables last less
+_KNOWN_S = 10.0  # of a reliable signal, before something else is an artefact
 _CLEAN = (0.005, 0.995)  # quantiles of clean signals beyond which reliability falls; to 0 at twice as far
 _LEAST_RATIO = 1e-6  # a signal that stands still
 _FAR = 20.0  # squared, in variances of an unknown subject: a feature 4.5 SD away, in the median over features
@@ -60,6 +63,8 @@ class RunningLevel:
         self._known_worth: float | None = None
         self._means: dict[str, NDArray[np.float64]] = {}  # until it moves: asked for often
         self._most = max(config.max_trials / discriminant.n_labels, 1.0)
+        #: By modality: seconds for which it was reliable, and for which it has been unreliable since.
+        self._reliable_s, self._unlike_s = dict.fromkeys(shapes, 0.0), dict.fromkeys(shapes, 0.0)
         self.agreement = Agreement(len(MODALITIES), discriminant.n_labels, config.level_temperature)
         self.fixed = fixed
         self.is_known = fixed is not None  # beforehand, as a profile's: it may lie anywhere
@@ -78,7 +83,11 @@ class RunningLevel:
 
     def state(self) -> dict[str, dict[str, Any]]:
         """Return what it has seen, for JSON; `restore` continues from there to the bit."""
-        seen = {m: {"sum": self._sum[m].tolist(), "worth": self._worth[m].tolist()} for m in self.modalities}
+        seen: dict[str, dict[str, Any]] = {
+            m: {"sum": self._sum[m].tolist(), "worth": self._worth[m].tolist()} for m in self.modalities
+        }
+        for modality, content in seen.items():
+            content |= {"reliable_s": self._reliable_s[modality], "unlike_s": self._unlike_s[modality]}
         return seen | {"agreement": self.agreement.state()}
 
     def restore(self, state: Mapping[str, Mapping[str, Any]]) -> None:
@@ -91,6 +100,11 @@ class RunningLevel:
                 least = 0.0 if name == "worth" else -LARGEST
                 check_numbers(f"{modality}: {name}", values, own[modality].shape, least)
                 own[modality] = values
+        for modality in self.modalities:  # older recordings have none
+            for seconds, name in ((self._reliable_s, "reliable_s"), (self._unlike_s, "unlike_s")):
+                value = np.array(state[modality].get(name, 0.0), dtype=np.float64)
+                check_numbers(f"{modality}: {name}", value, (), 0.0)
+                seconds[modality] = float(value)
         self._known_worth, self._means = None, {}
 
     def mean(self, modality: str) -> NDArray[np.float64]:
@@ -108,8 +122,18 @@ class RunningLevel:
         self._means[modality] = np.where(weight > 0, seen, prior.mean)
         return self._means[modality]
 
-    def take(self, recent: Recent, evidence: NDArray[np.floating], seconds: float = 1.0) -> None:
-        """Take the newest steps in; ``evidence`` (n_labels,) is the sum of the discriminant's about them."""
+    def take(
+        self,
+        recent: Recent,
+        evidence: NDArray[np.floating],
+        seconds: float = 1.0,
+        reliability: Tensor | None = None,
+    ) -> None:
+        """Take the newest steps in; ``evidence`` (n_labels,) is the sum of the discriminant's about them.
+
+        By ``reliability`` (4,), see `SignalRange`, an artefact leaves no trace: what has become unlike the
+        signals of training is not taken for 30 s. What lasts longer is what this subject's signals are.
+        """
         logits = evidence / self._config.level_temperature
         probs = np.exp(logits - logits.max())
         probs = (1 - _DOUBT) * probs / probs.sum() + _DOUBT / len(probs)
@@ -117,6 +141,13 @@ class RunningLevel:
         for modality, steps in recent.items():
             if modality not in self._prior or not len(steps):
                 continue
+            if reliability is not None:
+                is_unlike = float(reliability[MODALITIES.index(modality)]) < LEAST_RELIABLE
+                self._unlike_s[modality] = self._unlike_s[modality] + seconds if is_unlike else 0.0
+                self._reliable_s[modality] += 0.0 if is_unlike else seconds
+                is_artefact = is_unlike and self._unlike_s[modality] <= _ARTEFACT_S
+                if is_artefact and self._reliable_s[modality] > _KNOWN_S:
+                    continue
             step = np.asarray(steps[-1], dtype=np.float64)
             total, worth = self._sum[modality][told], self._worth[modality][told]
             # What lasts says no more once it has had its say.
@@ -410,7 +441,8 @@ def run_session(
         measured.append(evidence.measures(recent, given[-1], level))
         level.agreement.take(found[-1].numpy(), (found[-1] != 0).any(dim=1).numpy())
         agreed.append(level.agreement.value)
-        level.take(recent, found[-1].sum(dim=0).numpy(), step_s)
+        reliability = evidence.range.reliability(measured[-1])
+        level.take(recent, found[-1].sum(dim=0).numpy(), step_s, reliability)
     stacked = {m: torch.from_numpy(np.stack(values)) for m, values in levels.items()}
     return Course(stacked, torch.stack(found), torch.stack(measured), torch.tensor(agreed), given)
 

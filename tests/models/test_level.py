@@ -193,3 +193,28 @@ def test_a_signal_unlike_all_training_subjects_stays_unreliable_though_the_level
     assert reliabilities(6.0).mean() > 0.75
     assert reliabilities(40.0).max() == 0  # ten SD from everybody, from the first second to the last
     assert reliabilities(40.0, fixed=True).mean() > 0.75  # a profile knows that the subject is like that
+
+
+@pytest.mark.parametrize(("n_s", "is_taken"), [(4, False), (120, True)])
+def test_an_artefact_leaves_no_trace_in_the_level_but_what_lasts_does(evidence, n_s, is_taken):
+    rng, place = np.random.default_rng(7), np.zeros(N_FEATURES)
+    clean = np.concatenate([steps_of(k % 3, place, rng) for k in range(12)])
+    artefact = clean.copy()
+    artefact[40 : 40 + n_s] += 30.0
+    levels = []
+    for steps in (clean, artefact):
+        level = RunningLevel(evidence.discriminant, CONFIG)
+        for end in range(10, len(steps) + 1):
+            recent = {"eye": steps[end - 10 : end]}
+            scores, measures = evidence.of_window(recent, level)
+            reliability = evidence.range.reliability(measures)
+            level.take(recent, scores.sum(dim=0).numpy(), reliability=reliability)
+            if end == 70:  # what is known of the artefact by then continues in another process
+                state, level = (
+                    json.loads(json.dumps(level.state())),
+                    RunningLevel(evidence.discriminant, CONFIG),
+                )
+                level.restore(state)
+        levels.append(level.mean("eye"))
+    assert (np.abs(levels[1] - levels[0]).max() > 3.0) == is_taken
+    assert is_taken or np.abs(levels[1] - levels[0]).max() < 0.5
