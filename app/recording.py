@@ -589,12 +589,14 @@ def choose(text: str | None, *, take_all: bool, timeout_s: float) -> list[Stream
     ``source_id:abc,name:Events``. Without it, one stream a modality and all markers are recorded. Raises
     `InputError` if there are no streams, or the choice is malformed, ambiguous or matches nothing.
     """
-    headers = {found.key: found.header for found in discover(timeout_s)}
+    streams = discover(timeout_s)
+    headers = {found.key: found.header for found in streams}
     if not headers:
         remedy = "see `affectscope streams`"
         raise InputError("no LSL stream was found", where="record", remedy=remedy, code=ErrorCode.NO_STREAM)
     if take_all:
-        return list(headers.values())
+        # LabRecorder would make room for what a stream states, as any inlet.
+        return [found.header for found in streams if not found.is_excessive] or list(headers.values())
     if text and _BY_FIELD.match(text):
         return _by_field(headers, text)
     return [headers[key] for key in select_streams(headers, text)]

@@ -269,7 +269,7 @@ class ReplayFile:
                 what = f"{self.xdf.name} has {len(self.index.paths)} parts, and a copy is of one file"
                 remedy = f"{ALONE}: copy each part"
                 raise InputError(what, where="--record", remedy=remedy, code=ErrorCode.FILE)
-            unused_id = max(self.index.streams, default=0) + 1
+            unused_id = self.index.unused_id
             sinks.append(AnnotatedCopySink(self.xdf, self.options.record, labels, unused_id))
         return sinks
 

@@ -43,6 +43,11 @@ class FoundStream:
     problems: tuple[str, ...]  # sentences for the user
     info: Any = field(repr=False)  # the pylsl.StreamInfo that an inlet is made from
 
+    @property
+    def is_excessive(self) -> bool:
+        """True where it states what no device sends, and no inlet of it is opened."""
+        return bool(_excess(self.info))
+
 
 def discover(timeout_s: float = 1.0) -> list[FoundStream]:
     """Return all streams on the network by name, without this program's own.

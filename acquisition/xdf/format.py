@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import count
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import unescape
@@ -189,6 +190,11 @@ class XdfIndex:
     def headers(self) -> dict[int, StreamHeader]:
         """Headers by stream id, to choose among; a stream that follows another is used where that one is."""
         return {stream_id: s.header for stream_id, s in self.streams.items() if s.follows is None}
+
+    @property
+    def unused_id(self) -> int:
+        """A stream id that no stream has; the largest may be the largest there is."""
+        return next(at for at in count(1) if at not in self.streams)
 
     def with_following(self, kinds: dict[int, Kind]) -> dict[int, Kind]:
         """Return what each chosen stream carries, those that follow one included."""

@@ -82,7 +82,7 @@ def _append(whole: XdfIndex, part: XdfIndex) -> None:
         if before is None:
             new_id = stream.stream_id
             while new_id in whole.streams:
-                new_id = max(whole.streams) + 1
+                new_id = whole.unused_id
             known = (s for s in waiting if stream_identity(s.header) == stream_identity(stream.header))
             replaced = next((s.stream_id if s.follows is None else s.follows for s in known), None)
             before = whole.streams[new_id] = StreamIndex(new_id, stream.header, follows=replaced)

@@ -133,3 +133,17 @@ def test_a_header_that_no_device_writes_is_refused(bomb: str) -> None:
     with pytest.raises(InputError) as error:
         parse_header(bomb)
     assert error.value.code is ErrorCode.WRONG_STREAM
+
+
+@pytest.mark.lsl
+def test_a_recording_of_all_streams_leaves_out_what_no_device_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pylsl
+
+    from app import recording
+
+    rates = {"a": 250.0, "b": 1e308, "c": 0.0, "d": float("nan")}
+    infos = [pylsl.StreamInfo(name, "EEG", 2, rate, "float32", name) for name, rate in rates.items()]
+    found = describe(infos, [parse_header(one.as_xml()) for one in infos])
+    monkeypatch.setattr(recording, "discover", lambda timeout_s: found)
+    chosen = recording.choose(None, take_all=True, timeout_s=1.0)
+    assert [header.name for header in chosen] == ["a", "c"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -168,3 +170,15 @@ def test_progress_can_end_the_pass(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         outline_xdf(index, kinds, maker, stop)
+
+
+def test_a_stream_that_is_added_gets_an_id_that_there_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.xdf"
+    with XdfWriter(path) as writer:
+        for stream_id in (1, 2, 2**32 - 1):
+            writer.add_stream(
+                stream_id,
+                f"<info><name>s{stream_id}</name><type>EEG</type><channel_count>1</channel_count>"
+                "<channel_format>float32</channel_format></info>",
+            )
+    assert scan_xdf(path).unused_id == 3
