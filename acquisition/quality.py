@@ -5,6 +5,7 @@ worse for 2 s or better for 3 s, and to get better a figure must fall well below
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -210,7 +211,7 @@ def amplitude_of(x: NDArray[np.float64], sfreq: float) -> float:
     n = max(2, round(min(sfreq, len(x) + 1.0)))
     seconds = [_detrended(x[at : at + n])[1].std(axis=0) for at in range(0, len(x) - n + 1, n)]
     found = np.array([sd for sd in np.ravel(seconds) if math.isfinite(sd)])
-    varying = found[found > _ROUNDING * np.nanmax(abs(x))] if len(found) else found
+    varying = found[found > _ROUNDING * abs(x[np.isfinite(x)]).max()] if len(found) else found
     return float(np.median(varying)) if len(varying) else 0.0 if len(found) else math.nan
 
 
@@ -222,6 +223,17 @@ def amplitude_trouble(amplitude: float) -> str:
         return ""
     limits = f"{EEG_UV.suspect:g} to {EEG_UV.bad:,.0f} µV"
     return f"the EEG's amplitude (SD of a second) is {amplitude:.2g} µV, expected {limits}: its unit is wrong"
+
+
+def without_numbers(x: NDArray[np.floating], ch_names: Sequence[str]) -> str:
+    """Return a sentence that names the channels of EEG (n, C) with values that are no numbers, else "".
+
+    A tenth of a channel's values leaves hardly a step of it whole.
+    """
+    lost = 1 - np.isfinite(x).mean(axis=0) >= _BAD_FROM[0, 0] if len(x) else np.zeros(len(ch_names), bool)
+    names = ", ".join(name for name, is_so in zip(ch_names, lost, strict=True) if is_so)
+    which = f"{names} ({lost.sum()} of {len(lost)} channels)"
+    return f"values of {which} are no numbers: they are not used" if names else ""
 
 
 _MOST_LOST = 0.05
@@ -259,8 +271,9 @@ class AmplitudeWatch:
                 "map the channels in the window (Ctrl+Shift+E), or by a file for --montage"
             )
         amplitude = amplitude_of(x, self._sfreq or len(x) / span)
-        trouble = amplitude_trouble(amplitude)
-        return f"{trouble}, state it with --eeg-unit" if trouble and amplitude else trouble
+        if trouble := amplitude_trouble(amplitude):
+            return f"{trouble}, state it with --eeg-unit" if amplitude else trouble
+        return without_numbers(x, self._ch_names)
 
 
 @dataclass(frozen=True)

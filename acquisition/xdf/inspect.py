@@ -17,7 +17,7 @@ from acquisition.adapters.media import MarkerAdapter
 from acquisition.errors import InputError
 from acquisition.header import stream_identity
 from acquisition.intake import Adapter, make_adapter, make_mapper
-from acquisition.quality import AMPLITUDE_S, amplitude_of
+from acquisition.quality import AMPLITUDE_S, amplitude_of, without_numbers
 from acquisition.select import exclude_unusable, kind_of, select_streams
 from acquisition.text import finite
 from acquisition.types import MODALITY_OF_KIND, Kind, MapSegment, StreamHeader, StreamLedger
@@ -175,8 +175,10 @@ def inspect_xdf(
         if first:
             x = np.asarray(convert(np.concatenate(first)))
             report = replace(report, amplitude_uv=amplitude_of(x, report.measured_sfreq or 250.0))
-            if not np.isfinite(x).any():
-                report = replace(report, notes=(*report.notes, "none of its first values is a number"))
+            known = adapter.spec.ch_names if adapter and not isinstance(adapter, InputError) else ()
+            names = known or [c.label or f"#{at}" for at, c in enumerate(stream.header.channels)]
+            if lost := without_numbers(x, names or [f"#{at}" for at in range(x.shape[1])]):
+                report = replace(report, notes=(*report.notes, lost))
         reports.append(report)
     notes = list(index.notes)
     if n_done and not any(stream.footer for stream in index.streams.values()):

@@ -30,7 +30,7 @@ from acquisition.errors import ErrorCode, InputError, file_errors, pasteable, re
 from acquisition.intake import intake_maker
 from acquisition.montage import SEED_CH_NAMES, canonical_name, load_montage
 from acquisition.pump import Pump
-from acquisition.quality import amplitude_of, amplitude_trouble
+from acquisition.quality import amplitude_of, amplitude_trouble, without_numbers
 from acquisition.record.files import later_parts
 from acquisition.select import select_streams
 from acquisition.types import Chunk, Kind, StreamHeader, StreamSpec
@@ -420,20 +420,22 @@ def describe(path: Path, reading: Reading = PLAIN) -> dict[str, Any]:
     header = StreamHeader("", "", "", "", "", sfreq, len(eeg), "", tuple(channels[at] for at in eeg))
     stop = min(round(_AMPLITUDE_S * sfreq), raw.n_times)
     first = by_its_units(header, _samples(path, raw, eeg, 0, stop).T if eeg else np.empty((0, 0)))
+    lost = without_numbers(first, [raw.ch_names[at] for at in eeg])
+    notes = [*reader_notes(raw), *filter(None, [lost])]
     found: dict[str, Any] = {
         "path": str(path), "n_channels": len(channels), "sfreq": sfreq, "duration_s": raw.n_times / sfreq,
         "ch_names": raw.ch_names, "types": kinds,
         "units": sorted({text for text in raw._orig_units.values() if text != "n/a"})
         or (["V, by its format"] if eeg and not raw._orig_units and not is_table else []),
         "bads": raw.info["bads"], "amplitude_uv": amplitude_of(first, sfreq) if first.size else math.nan,
-        "refused": "", "notes": reader_notes(raw), "holes_s": [], "events": {},
+        "refused": "", "notes": notes, "holes_s": [], "events": {},
     }  # fmt: skip
     try:
         file = _RawFile(path, reading, raw)
     except InputError as error:
         return found | {"refused": f"{error.what} ({error.remedy})"}
     holes = [(start / sfreq, stop / sfreq) for start, stop in file._holes]
-    return found | {"notes": [*reader_notes(raw), *file._adapter.spec.notes], "holes_s": holes,
+    return found | {"notes": [*notes, *file._adapter.spec.notes], "holes_s": holes,
                     "events": Counter(text for *_, text in file.events())}  # fmt: skip
 
 

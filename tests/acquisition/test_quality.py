@@ -196,6 +196,19 @@ def test_a_few_seconds_of_eeg_tell_a_wrong_unit_once(scale: float, is_wrong: boo
     assert [bool(sentence) for sentence in said] == [is_wrong and at == 5 for at in range(30)]
 
 
+def test_channels_without_numbers_are_named_once():
+    names = ("F3", "F4", "C3", "C4")
+    x = np.random.default_rng(0).normal(0, 12, (1600, 4))
+    x[:, 1] = np.nan
+    x[::9, 2] = np.inf
+    x[::20, 3] = np.nan
+    watch = AmplitudeWatch(StreamSpec("e", "EEG", Kind.EEG, names, ("µV",) * 4, 250.0))
+    starts = range(0, 1600, 100)
+    chunks = [Chunk("e", 0, x[at : at + 100], np.arange(at, at + 100) / 250) for at in starts]
+    (told,) = filter(None, map(watch.take, chunks))
+    assert "F4, C3 (2 of 4" in told
+
+
 def test_a_packet_counter_is_a_bad_electrode_and_named():
     n, rng = 1250, np.random.default_rng(0)
     x = np.stack([2.0 * (np.arange(n) % 127), 5 * rng.standard_normal(n)], axis=1)

@@ -159,6 +159,30 @@ def test_amplitude_unit_and_label_trouble_are_said(
     assert "its unit is wrong" in text
 
 
+@pytest.mark.parametrize("kind", ["xdf", "csv"])
+def test_inspect_names_the_channels_that_hold_no_numbers(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, labels = tmp_path / f"half.{kind}", ("F3", "F4", "C3", "C4")
+    eeg = np.random.default_rng(0).normal(0, 12, (800, 4))
+    eeg[:, 2:] = np.nan
+    if kind == "csv":
+        np.savetxt(path, eeg, delimiter=",", header=",".join(labels), comments="")
+    else:
+        channels = "".join(f"<channel><label>{label}</label></channel>" for label in labels)
+        amplifier = header("Amp", "EEG", 100.0).replace("<channel_count>2", "<channel_count>4")
+        described = f"<desc><channels>{channels}</channels></desc></info>"
+        with XdfWriter(path) as writer:
+            writer.add_stream(1, amplifier.replace("</info>", described))
+            writer.samples(1, 50 + np.arange(800) / 100, eeg)
+    options = ["--sfreq", "100", "--eeg-unit", "uV"] if kind == "csv" else []
+    run("inspect", path, *options, "--json")
+    found = json.loads(capsys.readouterr().out)
+    notes = found["notes"] if kind == "csv" else found["streams"][0]["notes"]
+    (told,) = [note for note in notes if "C3" in note]
+    assert ("C4" in told, "F3" in told) == (True, False)
+
+
 @pytest.mark.parametrize("unit", [None, "uV"])
 def test_an_eeg_file_is_inspected_as_training_would_read_it(
     tmp_path: Path, unit: str | None, capsys: pytest.CaptureFixture[str]
