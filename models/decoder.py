@@ -215,6 +215,8 @@ class Decoder:
         known = self.check(spec)
         if spec.kind in MODALITY_OF_KIND:
             self._is_simulated[spec.key] = spec.is_simulated
+        if spec.kind is Kind.AUDIO and spec.sfreq > 0:  # other rates load a package of SciPy: not mid-session
+            resample(np.zeros(round(spec.sfreq)), spec.sfreq, self.config.features)
         if spec.kind is not Kind.EEG:
             return
         self._ch_names = tuple(known)
@@ -342,8 +344,7 @@ class Decoder:
         times = np.arange(0, self.config.windows.pupil_s, 1 / 60)
         gaze = np.column_stack([np.full((len(times), 4), 0.5), np.ones(len(times))])
         self._features("eye", Step(0, times[-1], True, 1.0, 60.0, gaze, times))
-        # At a rate that is resampled, which loads a package of SciPy.
-        self._features("voice", Step(0, 0.0, True, 1.0, 48000.0, np.zeros(48000)))
+        self._features("voice", Step(0, 0.0, True, 1.0, 16000.0, np.zeros(16000)))
         self._features("face", Step(0, 0.0, True, 1.0, 0.0, np.zeros((240, 320, 3), dtype=np.uint8)))
         size = self.config.features.face_size
         self._forward.encode_face(torch.zeros(3, size, size))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import scipy  # loads its signal package when that is used
 import torch
 from numpy.typing import NDArray
 
@@ -18,6 +18,7 @@ from acquisition.quality import MOST_UV, decibel
 from acquisition.ring import Ring
 from acquisition.text import counted
 from acquisition.types import Chunk
+from app.engine.filters import BUTTERWORTH, Section
 from app.engine.messages import EegLook, EegPart, FramePart, LogMelPart, SpectrogramPart, VoicePart
 from models.features.config import FeatureConfig
 from models.features.eeg import eeg_spectrogram
@@ -142,21 +143,18 @@ class EegDisplay:
         self._splitter = BinSplitter(max(BIN_S, 1 / sfreq))
         # At most a tenth of the rate, which keeps the filter of a very slow stream valid.
         highpass_hz = min(look.highpass_hz, sfreq / 10)
-        signal = scipy.signal
-        sections = [signal.butter(2, highpass_hz, "highpass", fs=sfreq, output="sos")]
+        self._sections = [Section("highpass", highpass_hz, q, sfreq) for q in BUTTERWORTH[2]]
         self.words = f"from {highpass_hz:g} Hz"
         if 0 < look.lowpass_hz < limit_hz:
-            sections.append(signal.butter(4, look.lowpass_hz, "lowpass", fs=sfreq, output="sos"))
+            self._sections += [Section("lowpass", look.lowpass_hz, q, sfreq) for q in BUTTERWORTH[4]]
             self.words = f"{highpass_hz:g}-{look.lowpass_hz:g} Hz"
         if 0 < look.notch_hz < limit_hz:
-            sections.append(signal.tf2sos(*signal.iirnotch(look.notch_hz, _NOTCH_Q, fs=sfreq)))
+            self._sections.append(Section("notch", look.notch_hz, _NOTCH_Q, sfreq))
             self.words += f", notch {look.notch_hz:g}"
         self._averaged = np.array([look.is_average and name not in look.excluded for name in ch_names])
         if look.is_average:
             self.words += f", average of {counted(int(self._averaged.sum()), 'channel')}"
-        self._sos = np.concatenate(sections)
-        self._steady = signal.sosfilt_zi(self._sos)[:, :, None]  # (n, 2, 1): state of a constant input of 1
-        self._state: NDArray[np.float64] | None = None
+        self._has_begun = False
         self._last_finite = np.zeros(len(ch_names))
         self._last: tuple[int, NDArray[np.float64]] | None = None  # bin and value of the sample before
 
@@ -189,9 +187,10 @@ class EegDisplay:
         used = is_finite & self._averaged
         if self._averaged.any():
             x = x - (x * used).sum(axis=1, keepdims=True) / np.maximum(used.sum(axis=1, keepdims=True), 1)
-        if self._state is None or begins:
-            self._state = self._steady * x[0]  # (n, 2, C)
-        y, self._state = scipy.signal.sosfilt(self._sos, x, axis=0, zi=self._state)
+        if begins or not self._has_begun:
+            reduce(lambda value, section: section.settle(value), self._sections, x[0])
+            self._has_begun = True
+        y = reduce(lambda value, section: section(value), self._sections, x)
         return y if is_whole else np.where(is_finite, y, np.nan)
 
     def _held(self, data: NDArray[np.floating], is_finite: NDArray[np.bool_]) -> NDArray[np.float64]:
