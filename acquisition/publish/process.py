@@ -126,8 +126,7 @@ def start_publisher(kind: str, device: str, *, loop: bool = False) -> PublisherP
 
 def stop_publishers(timeout_s: float = 3.0) -> list[str]:
     """End every detached publisher of this user, and return what they published."""
-    found = {record: _record(record.with_suffix("")) for record in control_folder().glob("*.json")}
-    records = {record: content for record, content in found.items() if content}
+    records = {record: _record(record.with_suffix("")) for record in control_folder().glob("*.json")}
     for record in records:
         with contextlib.suppress(OSError):
             record.with_suffix(".stop").touch()
@@ -136,7 +135,7 @@ def stop_publishers(timeout_s: float = 3.0) -> list[str]:
     for record, content in records.items():
         if record.exists():
             _tidy(record.with_suffix(""))  # left by a process that was killed
-        else:
+        elif content:
             stopped.append(f"{content['kind']} {content['device']} (process {content['pid']})")
     return stopped
 
