@@ -364,8 +364,8 @@ class LiveSession:
         def on_opened() -> None:
             source.restate_segments()
             pipeline.aligner.restate()
-            # Two seconds before the replay's first whole window: its answer averages over a second.
-            decoder.keep_level(self.clock.now() + decoder.config.windows.context_s - 2.0)
+            # Three seconds before the first whole window: it counts from the next one on, answers average one.
+            decoder.keep_level(self.clock.now() + decoder.config.windows.context_s - 3.0)
             self.observer.on_recording()
 
         hooks = RecordingHooks(

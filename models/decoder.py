@@ -299,7 +299,8 @@ class Decoder:
                 raise ValueError(f"fixed_by: expected text, found {fixed_by!r}")
             level = {"second": second, "state": recorded["state"], "fixed_by": fixed_by}
             self._recorded.append(level)
-            self._as_live_from_s = self._recorded[0]["second"] + self.config.evidence.average_s  # type: ignore[union-attr]
+            # What is normalised about it begins with the next second.
+            self._as_live_from_s = self._recorded[0]["second"] + 1 + self.config.evidence.average_s  # type: ignore[union-attr]
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             what = f"the level does not fit the model: {said}"
