@@ -364,7 +364,7 @@ class LiveSession:
         def on_opened() -> None:
             source.restate_segments()
             pipeline.aligner.restate()
-            # Three seconds before the first whole window: it counts from the next one on, answers average one.
+            # Three seconds early: it counts from the next second on, and answers average over one.
             decoder.keep_level(self.clock.now() + decoder.config.windows.context_s - 3.0)
             self.observer.on_recording()
 
