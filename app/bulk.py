@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -40,7 +42,8 @@ def replay_all(requests: Sequence[ReplayRequest], out: Path, n_jobs: int = 1, da
     _keep_settings(out, requests[0])
     if requests[0].options.profile is not None:
         note_elsewhere(requests[0].options.profile, list(targets))
-    jobs = [(request, target) for target, request in targets.items() if not target.exists()]
+    # Not `Path.exists`, which raises for a name that is too long.
+    jobs = [(request, target) for target, request in targets.items() if not os.path.exists(target)]
     if n_before := len(targets) - len(jobs):
         say(f"{n_before} of {counted(len(targets), 'recording')} in {out} before; delete a file to repeat it")
     problems = list[str]()
@@ -70,10 +73,12 @@ def _replay(job: tuple[ReplayRequest, Path]) -> tuple[str, int, tuple[str, ...]]
     try:
         session = ReplaySession(replace(request, options=replace(request.options, jsonl=part)))
         session.run(lambda share: None)
+        with file_errors("the predictions cannot be written", target, "run it again"):
+            part.replace(target)
     except InputError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what has the name may be a folder
+            part.unlink(missing_ok=True)
         return request.path.name, 0, (str(error),)
-    part.replace(target)
     n = session.telemetry.n_predictions
     return request.path.name, n, session.damage if n else (*session.damage, "no modality was there")
 

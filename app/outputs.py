@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import io
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -112,6 +113,14 @@ def prediction_values(prediction: Prediction, labels: tuple[str, ...]) -> list[f
     ]
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; a FIFO that no program reads fails, as it would wait for ever."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(descriptor, True)
+    return descriptor
+
+
 class _TextSink:
     """A text file that an option names; what cannot be written whole, as on a full disk, leaves no part."""
 
@@ -120,7 +129,7 @@ class _TextSink:
         with _writing(self._where):
             path.parent.mkdir(parents=True, exist_ok=True)
             refuse_other(path, self._where, begins)
-            self._file = path.open("wb", buffering=0)
+            self._file = open(path, "wb", buffering=0, opener=_open_at_once)
 
     def _append(self, text: str) -> None:
         data = memoryview(text.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,32 @@ def test_a_recording_that_cannot_be_replayed_stops_no_other(
     bad = replace(requests[0], path=tmp_path / "broken.xdf")
     assert replay_all([bad, requests[1]], tmp_path / "out") == 3
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b.jsonl", "settings.json"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no FIFOs, and shorter paths")
+def test_a_name_too_long_and_a_fifo_in_the_way_stop_no_other(
+    requests: list[ReplayRequest], tmp_path: Path
+) -> None:
+    long, out = tmp_path / f"{'n' * 250}.xdf", tmp_path / "out"
+    shutil.copy(requests[0].path, long)
+    out.mkdir()
+    os.mkfifo(out / "a.jsonl.part")
+    assert replay_all([replace(requests[0], path=long), *requests], out) == 3
+    assert {path.name for path in out.iterdir() if path.is_file()} == {"b.jsonl", "settings.json"}
+
+
+def test_what_takes_the_name_of_predictions_meanwhile_is_said(
+    requests: list[ReplayRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ReplaySession.run
+
+    def run_beside_another(session: ReplaySession, *args: object) -> None:
+        run(session, *args)
+        (tmp_path / "a.jsonl.part").unlink(missing_ok=True)  # as if another run had finished it
+
+    monkeypatch.setattr(ReplaySession, "run", run_beside_another)
+    assert replay_all(requests, tmp_path) == 3
+    assert n_predictions(tmp_path / "b.jsonl") > 0
 
 
 @pytest.mark.slow
