@@ -129,7 +129,7 @@ class _TextSink:
         with _writing(self._where):
             path.parent.mkdir(parents=True, exist_ok=True)
             refuse_other(path, self._where, begins)
-            self._file = open(path, "wb", buffering=0, opener=_open_at_once)
+            self._file = open(path, "wb", buffering=0, opener=_open_at_once)  # noqa: SIM115 - as the sink is
 
     def _append(self, text: str) -> None:
         data = memoryview(text.encode())
