@@ -134,7 +134,9 @@ class ReplayFile:
                 raise InputError(error.what, where=str(self.path), remedy=remedy, code=error.code) from error
         chosen = self.index.with_following(chosen | self._others(chosen))
         kinds = dict(chosen)
-        refused = exclude_unusable(chosen, lambda i, kind: self.make_intake(headers[i], "", kind, ()), unread)
+        refused = exclude_unusable(
+            chosen, lambda i, kind: self.make_intake(self.index.streams[i].header, "", kind, ()), unread
+        )
         for stream_id, why in refused.items():
             told(f"{kinds[stream_id].value}: not used: {why}")
         return chosen
