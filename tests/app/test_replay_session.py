@@ -142,6 +142,19 @@ def test_parts_are_replayed_as_one_recording_or_alone(recording, random_model, w
     assert [s.n_samples for s in inspected.streams] == [s.n_samples for s in inspect_xdf(recording).streams]
 
 
+def test_a_stream_that_goes_on_with_other_channels_in_the_next_part_is_replayed(
+    recording, random_model, tmp_path
+):
+    first = cut_in_two(recording, tmp_path, 0.4)
+    later = first.with_stem("a_part-02")
+    content = later.read_bytes()
+    assert b"<label>FP1<" in content
+    later.write_bytes(content.replace(b"<label>FP1<", b"<label>AF9<"))
+    session, line = replayed(first, random_model)
+    assert [header.type for header in session.file.headers].count("EEG") == 2
+    assert int(line.split()[-1]) > 8
+
+
 def test_part_of_a_recording_is_replayed(recording, random_model):
     session, line = replayed(recording, random_model, start_s=3.0, stop_s=8.0)
     assert session.duration_s == pytest.approx(5.0, abs=0.1)
