@@ -404,7 +404,7 @@ def test_a_replay_warms_up_until_it_has_the_level_of_the_live_run(with_evidence,
     (tmp_path / "a.json").write_text(json.dumps({"model_sha256": checkpoint.sha256, "level": level}))
     replayed(path, with_evidence, jsonl=jsonl)
     warm = [json.loads(line)["t_end"] for line in list(jsonl.open())[:-1] if not json.loads(line)["warm_up"]]
-    assert warm == [t for t in ends if t >= second + checkpoint.config.evidence.average_s]
+    assert warm == [t for t in ends if t >= second + 1 + checkpoint.config.evidence.average_s]
 
 
 @pytest.mark.parametrize("name", LEVELS)
