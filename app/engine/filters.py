@@ -11,8 +11,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 64  # samples that one product of matrices filters
-
 #: Quality factors of the sections of a Butterworth filter, by its order.
 BUTTERWORTH = {2: (math.sqrt(0.5),), 4: (0.5 / math.sin(math.pi / 8), 0.5 / math.cos(math.pi / 8))}
 
@@ -20,8 +18,8 @@ BUTTERWORTH = {2: (math.sqrt(0.5),), 4: (0.5 / math.sin(math.pi / 8), 0.5 / math
 class Section:
     """One second-order filter ("highpass", "lowpass" or "notch") of channels side by side.
 
-    It is held as a state space (A, B, C = (1, 0), D): a block's output is what its samples and the state
-    before it add up to.
+    Sample by sample, in the transposed direct form II: what is drawn does not depend, to the last bit, on the
+    pieces in which the samples come.
     """
 
     def __init__(self, kind: str, hz: float, q: float, sfreq: float) -> None:
@@ -33,31 +31,24 @@ class Section:
             "lowpass": ((1 - cos) / 2, 1 - cos, (1 - cos) / 2),
             "notch": (1.0, -2 * cos, 1.0),
         }[kind]
-        (b0, b1, b2), a1, a2 = (x / (1 + alpha) for x in b), -2 * cos / (1 + alpha), (1 - alpha) / (1 + alpha)
-        a, into = np.array([[-a1, 1.0], [-a2, 0.0]]), np.array([b1 - a1 * b0, b2 - a2 * b0])
-        powers = [np.eye(2)]
-        for _ in range(_BLOCK):
-            powers.append(a @ powers[-1])
-        self._powers, self._into = powers, np.array([power @ into for power in powers])  # (n, 2)
-        response = np.concatenate([[b0], self._into[: _BLOCK - 1, 0]])
-        at = np.arange(_BLOCK)[:, None] - np.arange(_BLOCK)
-        self._response = np.where(at >= 0, response[at], 0.0)  # (n, n)
-        self._from_state = np.array([power[0] for power in powers[:_BLOCK]])  # (n, 2)
-        self._steady = np.linalg.solve(np.eye(2) - a, into)  # of a constant input of 1
-        self._gain = b0 + self._steady[0]
-        self._state = np.zeros((2, 0))
+        self._b = [x / (1 + alpha) for x in b]
+        self._a = -2 * cos / (1 + alpha), (1 - alpha) / (1 + alpha)
+        self._gain = sum(self._b) / (1 + sum(self._a))  # of a constant input
+        self._state: tuple[NDArray[np.float64], NDArray[np.float64]] = (np.zeros(0), np.zeros(0))
 
     def settle(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Take the state of an input that has always been ``x`` (C,); return its output."""
-        self._state = self._steady[:, None] * x
+        (b0, _, b2), (_, a2) = self._b, self._a
+        self._state = (self._gain - b0) * x, (b2 - a2 * self._gain) * x
         return self._gain * x
 
     def __call__(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return samples (n, C) filtered."""
-        y = np.empty_like(x)
-        for start in range(0, len(x), _BLOCK):
-            block = x[start : start + _BLOCK]
-            n = len(block)
-            y[start : start + n] = self._response[:n, :n] @ block + self._from_state[:n] @ self._state
-            self._state = self._powers[n] @ self._state + self._into[n - 1 :: -1].T @ block
+        (a1, a2), (first, second) = self._a, self._state
+        y, x1, x2 = (b * x for b in self._b)
+        for now, late, later in zip(y, x1, x2, strict=True):
+            now += first
+            first = late - a1 * now + second
+            second = later - a2 * now
+        self._state = first, second
         return y
